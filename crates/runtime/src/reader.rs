@@ -1,0 +1,384 @@
+//! Reads ranges of topics for tools and reports: no group, `read_committed`, bounded memory.
+//!
+//! These functions block: call them on a blocking thread. The end of a range is found by the broker's own word (the
+//! end-of-partition event), because the last offsets of a partition may be transaction markers or compacted away and then
+//! no record with such an offset ever comes.
+
+use crate::config::KafkaConfig;
+use crate::kafka;
+use crate::record::Record;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::Message;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Longest wait for one answer of the broker.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A range that brings nothing for so long is given up.
+const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// Slice of waiting for the next record.
+const POLL_SLICE: Duration = Duration::from_millis(200);
+
+/// Where a range starts, in each partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum From {
+    /// The oldest record that is still there.
+    Earliest,
+    /// This offset, or the oldest record when that is later.
+    Offset(i64),
+    /// The first record at or after this time, milliseconds since 1970.
+    TimeMs(i64),
+}
+
+/// Where a range ends, in each partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Until {
+    /// The last record committed when the call was made.
+    EndNow,
+    /// Before this offset, and not later than [`Until::EndNow`].
+    Offset(i64),
+    /// Before the first record at or after this time, milliseconds since 1970, and not later than [`Until::EndNow`].
+    TimeMs(i64),
+}
+
+/// A range of a topic.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// Topic.
+    pub topic: String,
+    /// Partitions; all when empty.
+    pub partitions: Vec<i32>,
+    /// Start.
+    pub from: From,
+    /// End.
+    pub until: Until,
+}
+
+/// First offset and offset after the last one of a partition, resolved.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Span {
+    /// First offset to read.
+    pub start: i64,
+    /// Offset before which to stop.
+    pub end: i64,
+}
+
+/// How far a group has got in one partition.
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+pub struct PartitionLag {
+    /// Topic.
+    pub topic: String,
+    /// Partition.
+    pub partition: i32,
+    /// Next offset the group will read; none when it never committed.
+    pub committed: Option<i64>,
+    /// Offset after the last committed record.
+    pub end: i64,
+    /// Offsets between the two, transaction markers included.
+    pub lag: i64,
+}
+
+/// Why a range could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum ReadError {
+    /// librdkafka refused or gave up.
+    #[error("WL-6010: kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The cluster does not have the topic.
+    #[error("WL-6013: topic {0} does not exist; `wardline topics apply` creates it")]
+    NoTopic(String),
+    /// Nothing came although the range is not finished.
+    #[error("WL-6014: nothing came from {topic} for {waited_s} s; last client error: {last_error}")]
+    Stalled {
+        /// Topic.
+        topic: String,
+        /// How long, seconds.
+        waited_s: u64,
+        /// What the client last said.
+        last_error: String,
+    },
+    /// More keys than the caller allows.
+    #[error("WL-6015: {topic} has more than {most} keys")]
+    TooManyKeys {
+        /// Topic.
+        topic: String,
+        /// The bound.
+        most: usize,
+    },
+}
+
+impl Range {
+    /// All of a topic, up to what is committed now.
+    pub fn all(topic: impl Into<String>) -> Self {
+        Self { topic: topic.into(), partitions: Vec::new(), from: From::Earliest, until: Until::EndNow }
+    }
+}
+
+/// Visits the records of a range, in order per partition, until the end or until `visit` breaks. Returns how many were
+/// visited.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_range(
+    kafka: &KafkaConfig,
+    range: &Range,
+    mut visit: impl FnMut(Record) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    let consumer = consumer(kafka, "wardline-reader")?;
+    let mut open = spans_with(&consumer, range)?;
+    open.retain(|_, span| span.start < span.end);
+    let mut assignment = TopicPartitionList::new();
+    for (partition, span) in &open {
+        assignment.add_partition_offset(&range.topic, *partition, Offset::Offset(span.start))?;
+    }
+    consumer.assign(&assignment)?;
+    let mut visited = 0;
+    let mut stall = Stall::new(&range.topic);
+    while !open.is_empty() {
+        let finished = match consumer.poll(POLL_SLICE) {
+            None => {
+                stall.idle()?;
+                None
+            }
+            Some(Ok(message)) => {
+                stall.reset();
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(span) = open.get(&partition) else { continue };
+                if offset < span.end {
+                    visited += 1;
+                    if visit(Record::from_message(&message)).is_break() {
+                        return Ok(visited);
+                    }
+                }
+                (offset + 1 >= span.end).then_some(partition)
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            Some(Err(error)) if is_passing(&error) => {
+                stall.error(error)?;
+                None
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        if let Some(partition) = finished
+            && open.remove(&partition).is_some()
+        {
+            let mut done = TopicPartitionList::new();
+            done.add_partition(&range.topic, partition);
+            consumer.pause(&done)?;
+        }
+    }
+    Ok(visited)
+}
+
+/// Resolves a range to offsets, per partition, without reading.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn spans(kafka: &KafkaConfig, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
+    spans_with(&consumer(kafka, "wardline-reader")?, range)
+}
+
+/// The newest record of each key, without deleted ones (for compacted topics).
+///
+/// # Errors
+/// See [`ReadError`]; more than `most` keys are an error too, so that memory is bounded.
+pub fn latest_by_key(kafka: &KafkaConfig, topic: &str, most: usize) -> Result<HashMap<Vec<u8>, Record>, ReadError> {
+    let mut latest: HashMap<Vec<u8>, Record> = HashMap::new();
+    let mut overflow = false;
+    read_range(kafka, &Range::all(topic), |record| {
+        let key = record.key.clone().unwrap_or_default();
+        if record.value.is_none() {
+            latest.remove(&key);
+        } else {
+            latest.insert(key, record);
+        }
+        overflow = latest.len() > most;
+        if overflow { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if overflow {
+        return Err(ReadError::TooManyKeys { topic: topic.to_owned(), most });
+    }
+    Ok(latest)
+}
+
+/// One record by its place, when it is still there.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn read_one(kafka: &KafkaConfig, topic: &str, partition: i32, offset: i64) -> Result<Option<Record>, ReadError> {
+    let range = Range {
+        topic: topic.to_owned(),
+        partitions: vec![partition],
+        from: From::Offset(offset),
+        until: Until::Offset(offset.saturating_add(1)),
+    };
+    let mut found = None;
+    read_range(kafka, &range, |record| {
+        found = (record.place.offset == offset).then_some(record);
+        ControlFlow::Break(())
+    })?;
+    Ok(found)
+}
+
+/// Where a group stands in each partition of the topics. Does not join the group.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn group_lag(kafka: &KafkaConfig, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>, ReadError> {
+    let consumer = consumer(kafka, group)?;
+    let mut asked = TopicPartitionList::new();
+    for topic in topics {
+        for partition in partitions(&consumer, topic)? {
+            asked.add_partition(topic, partition);
+        }
+    }
+    let committed = consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
+    let mut lags = Vec::with_capacity(committed.count());
+    for element in committed.elements() {
+        let (low, end) = consumer.fetch_watermarks(element.topic(), element.partition(), ANSWER_TIMEOUT)?;
+        let next = match element.offset() {
+            Offset::Offset(offset) => Some(offset),
+            _ => None,
+        };
+        lags.push(PartitionLag {
+            topic: element.topic().to_owned(),
+            partition: element.partition(),
+            committed: next,
+            end,
+            lag: (end - next.unwrap_or(low).max(low)).max(0),
+        });
+    }
+    Ok(lags)
+}
+
+/// Number of partitions of each topic of the cluster.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn topics(kafka: &KafkaConfig) -> Result<BTreeMap<String, usize>, ReadError> {
+    let metadata = consumer(kafka, "wardline-reader")?.fetch_metadata(None, ANSWER_TIMEOUT)?;
+    Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
+}
+
+fn consumer(kafka: &KafkaConfig, group: &str) -> Result<BaseConsumer, KafkaError> {
+    let mut client = kafka::reader(kafka);
+    client
+        .set("group.id", group)
+        .set("enable.partition.eof", "true")
+        .set("auto.offset.reset", "earliest")
+        .set("queued.max.messages.kbytes", "16384");
+    client.create()
+}
+
+fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, ReadError> {
+    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
+    let mut ids: Vec<i32> =
+        found.map(|found| found.partitions().iter().map(|one| one.id()).collect()).unwrap_or_default();
+    if ids.is_empty() {
+        return Err(ReadError::NoTopic(topic.to_owned()));
+    }
+    ids.sort_unstable();
+    Ok(ids)
+}
+
+fn spans_with(consumer: &BaseConsumer, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
+    let mut ids = partitions(consumer, &range.topic)?;
+    if !range.partitions.is_empty() {
+        ids.retain(|id| range.partitions.contains(id));
+    }
+    let starts = match range.from {
+        From::TimeMs(time) => Some(offsets_at(consumer, &range.topic, &ids, time)?),
+        From::Earliest | From::Offset(_) => None,
+    };
+    let ends = match range.until {
+        Until::TimeMs(time) => Some(offsets_at(consumer, &range.topic, &ids, time)?),
+        Until::EndNow | Until::Offset(_) => None,
+    };
+    let mut spans = BTreeMap::new();
+    for id in ids {
+        // With read_committed the upper watermark is the last stable offset: what is still open is not in the range.
+        let (low, high) = consumer.fetch_watermarks(&range.topic, id, ANSWER_TIMEOUT)?;
+        let start = match range.from {
+            From::Earliest => low,
+            From::Offset(offset) => offset.max(low),
+            From::TimeMs(_) => starts.as_ref().and_then(|at| at.get(&id).copied()).unwrap_or(high),
+        };
+        let end = match range.until {
+            Until::EndNow => high,
+            Until::Offset(offset) => offset.min(high),
+            Until::TimeMs(_) => ends.as_ref().and_then(|at| at.get(&id).copied()).unwrap_or(high).min(high),
+        };
+        spans.insert(id, Span { start, end });
+    }
+    Ok(spans)
+}
+
+/// First offset at or after a time; partitions without such a record are left out.
+fn offsets_at(
+    consumer: &BaseConsumer,
+    topic: &str,
+    partitions: &[i32],
+    time_ms: i64,
+) -> Result<HashMap<i32, i64>, KafkaError> {
+    let mut asked = TopicPartitionList::new();
+    for partition in partitions {
+        asked.add_partition_offset(topic, *partition, Offset::Offset(time_ms.max(0)))?;
+    }
+    let found = consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?;
+    Ok(found
+        .elements()
+        .iter()
+        .filter_map(|element| match element.offset() {
+            Offset::Offset(offset) => Some((element.partition(), offset)),
+            _ => None,
+        })
+        .collect())
+}
+
+/// Whether librdkafka will try again by itself.
+fn is_passing(error: &KafkaError) -> bool {
+    let passing = [
+        RDKafkaErrorCode::BrokerTransportFailure,
+        RDKafkaErrorCode::AllBrokersDown,
+        RDKafkaErrorCode::OperationTimedOut,
+        RDKafkaErrorCode::Resolve,
+        RDKafkaErrorCode::NotLeaderForPartition,
+        RDKafkaErrorCode::LeaderNotAvailable,
+    ];
+    matches!(error, KafkaError::MessageConsumption(code) | KafkaError::Global(code) if passing.contains(code))
+}
+
+struct Stall<'a> {
+    topic: &'a str,
+    waited: Duration,
+    last_error: String,
+}
+
+impl<'a> Stall<'a> {
+    fn new(topic: &'a str) -> Self {
+        Self { topic, waited: Duration::ZERO, last_error: "none".to_owned() }
+    }
+
+    fn reset(&mut self) {
+        self.waited = Duration::ZERO;
+    }
+
+    fn idle(&mut self) -> Result<(), ReadError> {
+        self.waited += POLL_SLICE;
+        if self.waited < STALL_TIMEOUT {
+            return Ok(());
+        }
+        let last_error = std::mem::take(&mut self.last_error);
+        Err(ReadError::Stalled { topic: self.topic.to_owned(), waited_s: self.waited.as_secs(), last_error })
+    }
+
+    /// An error may come at once, over and over: only the time in [`Stall::idle`] bounds the wait.
+    fn error(&mut self, error: KafkaError) -> Result<(), ReadError> {
+        self.last_error = error.to_string();
+        Ok(())
+    }
+}
