@@ -1,0 +1,163 @@
+//! Typed handles of topics, and what every event can say about itself.
+
+use std::fmt;
+use std::marker::PhantomData;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::EventMeta;
+use crate::catalogue::{Compatibility, Consumer, Criticality, OnReject, Phi, Storage};
+
+/// What `topics.yaml` and the contracts say about one topic.
+#[derive(Debug, PartialEq, Eq)]
+pub struct TopicInfo {
+    /// Topic name.
+    pub name: &'static str,
+    /// Subject in the schema registry: `<topic>-value`.
+    pub subject: &'static str,
+    /// What it carries.
+    pub description: &'static str,
+    /// Team that answers for it.
+    pub owner: &'static str,
+    /// Contract file under `schemas/avro`; empty for raw bytes.
+    pub schema_file: &'static str,
+    /// Self-contained Avro schema, JSON; empty for raw bytes.
+    pub schema: &'static str,
+    /// Field paths that make the key; empty for raw bytes.
+    pub key: &'static [&'static str],
+    /// Number of partitions.
+    pub partitions: u16,
+    /// Only the newest record of each key stays.
+    pub compacted: bool,
+    /// How long records stay.
+    pub storage: Storage,
+    /// How urgent it is.
+    pub class: Criticality,
+    /// Highest class of patient data in it.
+    pub phi: Phi,
+    /// Rule for new schema versions; `None` for raw bytes.
+    pub compatibility: Option<Compatibility>,
+    /// Rooms that write it.
+    pub producers: &'static [&'static str],
+    /// Rooms that read it and what for.
+    pub consumers: &'static [(&'static str, &'static str)],
+    /// 99 of 100 records are published within this many milliseconds after they were recorded.
+    pub latency_p99_ms: u64,
+    /// What a rejected record means for later records of its key.
+    pub on_reject: OnReject,
+}
+
+impl TopicInfo {
+    /// The rooms that read it, as the catalogue holds them.
+    #[must_use]
+    pub fn consumer_list(&self) -> Vec<Consumer> {
+        let consumer = |(room, purpose): &(&str, &str)| Consumer {
+            room: (*room).to_owned(),
+            purpose: (*purpose).to_owned(),
+        };
+        self.consumers.iter().map(consumer).collect()
+    }
+
+    /// `retention.ms` for Kafka; `None` on compacted topics, -1 for forever.
+    #[must_use]
+    pub const fn retention_ms(&self) -> Option<i64> {
+        match self.storage {
+            Storage::Compacted => None,
+            Storage::RetentionMs(milliseconds) => Some(milliseconds),
+            Storage::Forever => Some(-1),
+        }
+    }
+}
+
+/// A topic that carries records of type `T`.
+///
+/// A handle of one record type is not a handle of another:
+/// ```compile_fail
+/// use wardline_schemas::{Encounter, SupplyUsage, Topic, topics};
+/// let wrong: Topic<SupplyUsage> = topics::CLINICAL_ENCOUNTER_V1;
+/// ```
+/// ```
+/// use wardline_schemas::{Encounter, Topic, topics};
+/// let right: Topic<Encounter> = topics::CLINICAL_ENCOUNTER_V1;
+/// assert_eq!(right.name(), "clinical.encounter.v1");
+/// ```
+pub struct Topic<T> {
+    info: &'static TopicInfo,
+    record: PhantomData<fn() -> T>,
+}
+
+impl<T> Topic<T> {
+    pub(crate) const fn new(info: &'static TopicInfo) -> Self {
+        Self { info, record: PhantomData }
+    }
+
+    /// Topic name.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.info.name
+    }
+
+    /// What is known about it.
+    #[must_use]
+    pub const fn info(self) -> &'static TopicInfo {
+        self.info
+    }
+}
+
+impl<T> Clone for Topic<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Topic<T> {}
+
+impl<T> fmt::Debug for Topic<T> {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.debug_tuple("Topic").field(&self.info.name).finish()
+    }
+}
+
+/// Marks a topic whose records are bytes as they came, without a schema.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum RawBytes {}
+
+/// A record that has a topic of its own.
+pub trait Event:
+    Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Default + Send + Sync + 'static
+{
+    /// The topic that carries it.
+    fn topic() -> &'static TopicInfo;
+
+    /// Its Kafka key: the key fields of the topic, joined with `/`.
+    fn key(&self) -> String;
+
+    /// Its envelope; `None` for operational records.
+    fn meta(&self) -> Option<&EventMeta>;
+
+    /// What kind of fact it is, as the symbol of its `kind` field.
+    fn kind(&self) -> Option<&'static str>;
+
+    /// Its event id; `None` for operational records.
+    fn event_id(&self) -> Option<&str> {
+        self.meta().map(|meta| meta.event_id.as_str())
+    }
+
+    /// CloudEvents type: `org.wardline.<domain>.<entity>[.<kind>].v<major>`.
+    fn event_type(&self) -> String {
+        event_type(Self::topic().name, self.kind())
+    }
+}
+
+/// CloudEvents type of a kind of event on a topic.
+#[must_use]
+pub fn event_type(topic: &str, kind: Option<&str>) -> String {
+    match (kind, topic.rsplit_once('.')) {
+        (Some(kind), Some((entity, version))) => {
+            let kind = kind.to_ascii_lowercase().replace('_', "-");
+            format!("org.wardline.{entity}.{kind}.{version}")
+        }
+        _ => format!("org.wardline.{topic}"),
+    }
+}

@@ -1,0 +1,3 @@
+//! Developer tasks of Wardline, as a library so that tests can use them.
+
+pub mod codegen;

@@ -1,0 +1,25 @@
+//! `cargo xtask`: developer tasks. Each command is one module of `commands`.
+
+mod commands;
+
+use clap::{Parser, Subcommand};
+
+/// Developer tasks of Wardline.
+#[derive(Parser)]
+#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make the generated Rust code from the contracts and topics.yaml.
+    Codegen(commands::codegen::Arguments),
+}
+
+fn main() -> anyhow::Result<()> {
+    match Arguments::parse().command {
+        Command::Codegen(arguments) => commands::codegen::run(&arguments),
+    }
+}
