@@ -25,13 +25,13 @@ const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Debug, thiserror::Error)]
 pub enum TelemetryError {
     /// The log filter cannot be read.
-    #[error("WL-7003: telemetry.log_filter: {0}")]
+    #[error("WL-7010: telemetry.log_filter: {0}")]
     Filter(String),
     /// The OTLP exporter refuses its settings.
-    #[error("WL-7003: telemetry.otlp_endpoint: {0}")]
+    #[error("WL-7010: telemetry.otlp_endpoint: {0}")]
     Exporter(String),
     /// Telemetry was set up before in this process.
-    #[error("WL-7003: telemetry is set up already: {0}")]
+    #[error("WL-7010: telemetry is set up already: {0}")]
     Twice(String),
 }
 
