@@ -1,0 +1,67 @@
+//! The contract of an ERP: post one consumption, find it again, read stock and master data.
+//!
+//! ```text
+//! post(Posting { document_key, lines, ... })   ->  Posted { documents, lines with cost }
+//!                                              or  Transient | InDoubt | Refused(code, reason, lines, suggested fix)
+//! find(document_key)                           ->  Absent | HalfDone | Done(Posted)
+//! resume(document_key, cost_centre)            ->  Absent | Done(Posted)
+//! stock_movements(query), changes(stream, cursor)
+//! ```
+//!
+//! Law FX-1 rests on two promises of every adapter, and [`conformance`] tests both against the real thing:
+//! posting twice under one key gives one document, and a posting that broke off half way is finished, not repeated, by
+//! posting or resuming it.
+
+pub mod conformance;
+pub mod error;
+pub mod feed;
+pub mod movement;
+pub mod posting;
+
+use std::future::Future;
+use std::pin::Pin;
+
+pub use error::{ErpError, Refusal, RefusalCode};
+pub use feed::{Change, ChangePage, Cursor, Stream};
+pub use movement::{Allocation, Movement, MovementQuery, Net, net};
+pub use posting::{Direction, Document, Line, Lookup, Posted, PostedLine, Posting};
+
+/// What a method of [`Erp`] returns: a boxed future, so that `Arc<dyn Erp>` works.
+pub type ErpFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ErpError>> + Send + 'a>>;
+
+/// An ERP, behind whatever protocol it speaks. All methods are bounded in time and size by the adapter's configuration.
+pub trait Erp: Send + Sync {
+    /// Moves the stock of every line and allocates its cost, all under [`Posting::document_key`].
+    ///
+    /// Safe to repeat: it looks the key up first, returns what is already there, and finishes what is half done. When it
+    /// is refused, no stock has moved and nothing is left behind, unless the reason says that only the allocation is open;
+    /// then posting again finishes it. One key must have one caller at a time.
+    fn post<'a>(&'a self, posting: &'a Posting) -> ErpFuture<'a, Posted>;
+
+    /// Looks a key up without changing anything. [`Lookup::HalfDone`] means: post it again.
+    fn find<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Lookup>;
+
+    /// Settles an unknown outcome without the posting at hand: finishes what is half done, or takes it back when it cannot
+    /// be finished. Never answers [`Lookup::HalfDone`]; after [`Lookup::Absent`] the posting has not taken effect and will
+    /// not unless it is posted again. `cost_centre` is that of the posting.
+    fn resume<'a>(
+        &'a self,
+        document_key: &'a str,
+        cost_centre: Option<&'a str>,
+    ) -> ErpFuture<'a, Lookup>;
+
+    /// The stock that documents of Wardline have moved, for reconciliation.
+    fn stock_movements<'a>(&'a self, query: &'a MovementQuery) -> ErpFuture<'a, Vec<Movement>>;
+
+    /// What each cost centre bears on balance for one document, for reconciliation; sorted by cost centre, zeros left out.
+    fn allocations<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Vec<Allocation>>;
+
+    /// One page of what changed in `stream` since `cursor`; the start of time when `None`.
+    ///
+    /// A change is seen at least once; overlaps repeat records, so compare contents. Deletions are not seen.
+    fn changes<'a>(
+        &'a self,
+        stream: Stream,
+        cursor: Option<&'a Cursor>,
+    ) -> ErpFuture<'a, ChangePage>;
+}

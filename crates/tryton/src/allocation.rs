@@ -1,0 +1,212 @@
+//! The cost of a consumption, moved to the cost centre of the department.
+//!
+//! When Tryton does a stock move it books the cost on the consumption account, and its analytic rules put it on a cost
+//! centre of their choice. The allocation is an `account.move` on the same account: one line with the cost on the
+//! department's cost centre, and a balancing line without one, which gets the same rule as the stock move. What remains is
+//! the cost on the department, and nothing changed in the general ledger.
+
+use std::collections::BTreeMap;
+
+use connector::erp::{Allocation, Direction, Document, ErpError};
+use rust_decimal::{Decimal, RoundingStrategy};
+use serde_json::{Value, json};
+
+use crate::json;
+use crate::rest::{Rest, Search, refused, transient};
+use crate::shipment::Shipment;
+
+const MODEL: &str = "account.move";
+const FIELDS: [&str; 3] = ["state", "number", "description"];
+/// Lines of one document on both sides, with room.
+const MOVES_MAX: usize = 1_000;
+
+/// Cost by account.
+type Costs = BTreeMap<i64, Decimal>;
+
+/// Where an allocation goes.
+pub(crate) struct Target {
+    /// Id of the journal.
+    pub(crate) journal: i64,
+    /// Id of the cost centre.
+    pub(crate) cost_centre: i64,
+    /// Decimal places of the currency.
+    pub(crate) currency_digits: u32,
+}
+
+/// The reference of the allocation that belongs to a document key.
+pub(crate) fn reference(document_key: &str) -> String {
+    format!("{document_key}/cost")
+}
+
+/// The allocation of a key, when there is one.
+pub(crate) async fn find(rest: &Rest, document_key: &str) -> Result<Option<Document>, ErpError> {
+    let domain = json!([["description", "=", reference(document_key)]]);
+    let page = rest
+        .search(Search {
+            model: MODEL,
+            domain,
+            fields: &FIELDS,
+            limit: 1,
+        })
+        .await?;
+    Ok(page.records.first().and_then(document))
+}
+
+/// Makes the allocation of a shipment that is done, or finishes the one that is there. `None` when it has no cost. The flag
+/// tells whether all had been there already.
+pub(crate) async fn ensure(
+    rest: &Rest,
+    target: &Target,
+    shipment: &Shipment,
+    shipment_is_new: bool,
+) -> Result<(Option<Document>, bool), ErpError> {
+    let costs = costs(target, shipment)?;
+    if costs.is_empty() {
+        return Ok((None, true));
+    }
+    // A shipment that was made a moment ago cannot have an allocation yet.
+    let found = if shipment_is_new {
+        None
+    } else {
+        find(rest, &shipment.reference).await?
+    };
+    let draft = match found {
+        Some(document) if document.state == "posted" => return Ok((Some(document), true)),
+        Some(document) => document,
+        None => create(rest, target, shipment, &costs).await?,
+    };
+    let id = draft
+        .id
+        .parse()
+        .map_err(|_| transient("the allocation has no usable id"))?;
+    let posted = rest.press(MODEL, id, "post", &FIELDS).await?;
+    Ok((Some(read_back(&posted)?), false))
+}
+
+/// What each cost centre bears through a shipment and its allocation together.
+pub(crate) async fn borne(rest: &Rest, shipment: &Shipment) -> Result<Vec<Allocation>, ErpError> {
+    let origins: Vec<String> = shipment
+        .moves
+        .iter()
+        .map(|part| format!("stock.move,{}", part.id))
+        .collect();
+    let domain = json!([
+        "OR",
+        ["origin", "in", origins],
+        ["description", "=", reference(&shipment.reference)]
+    ]);
+    let fields = [
+        "analytic_lines.debit",
+        "analytic_lines.credit",
+        "analytic_lines.account.code",
+    ]
+    .map(|field| format!("lines.{field}"));
+    let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
+    let page = rest
+        .search(Search {
+            model: MODEL,
+            domain,
+            fields: &fields,
+            limit: MOVES_MAX,
+        })
+        .await?;
+    let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
+    for line in page
+        .records
+        .iter()
+        .flat_map(|entry| json::list(entry, "lines"))
+    {
+        for part in json::list(line, "analytic_lines") {
+            let amount = |side| json::decimal(part, side).unwrap_or_default();
+            let code = json::text(part, "account.code").unwrap_or_default();
+            *sums.entry(code.to_owned()).or_default() += amount("debit") - amount("credit");
+        }
+    }
+    let borne = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
+    Ok(borne
+        .map(|(cost_centre, amount)| Allocation {
+            cost_centre,
+            amount,
+        })
+        .collect())
+}
+
+fn costs(target: &Target, shipment: &Shipment) -> Result<Costs, ErpError> {
+    let mut costs = Costs::new();
+    for part in shipment.done_moves() {
+        // Tryton rounds each stock move by itself, half to even, and so must its counterpart.
+        let cost = part.cost().round_dp_with_strategy(
+            target.currency_digits,
+            RoundingStrategy::MidpointNearestEven,
+        );
+        if cost.is_zero() {
+            continue;
+        }
+        let nowhere = || {
+            refused(
+                "the stock moved, but an item has no account for consumption in its category"
+                    .to_owned(),
+            )
+        };
+        *costs.entry(part.account.ok_or_else(nowhere)?).or_default() += cost;
+    }
+    Ok(costs)
+}
+
+async fn create(
+    rest: &Rest,
+    target: &Target,
+    shipment: &Shipment,
+    costs: &Costs,
+) -> Result<Document, ErpError> {
+    let opposite = match shipment.direction {
+        Direction::Consume => Direction::Return,
+        Direction::Return => Direction::Consume,
+    };
+    let mut lines = Vec::new();
+    for (account, cost) in costs {
+        let mut analytic = sides(shipment.direction, *cost);
+        analytic["account"] = json!(target.cost_centre);
+        if let Some(day) = shipment.effective_date {
+            analytic["date"] = json::typed_date(day);
+        }
+        let mut line = sides(shipment.direction, *cost);
+        line["account"] = json!(account);
+        line["analytic_lines"] = json!([["create", [analytic]]]);
+        let mut balance = sides(opposite, *cost);
+        balance["account"] = json!(account);
+        lines.extend([line, balance]);
+    }
+    let mut record = json!({
+        "journal": target.journal, "description": reference(&shipment.reference), "lines": [["create", lines]],
+    });
+    if let Some(day) = shipment.effective_date {
+        record["date"] = json::typed_date(day);
+    }
+    read_back(&rest.create(MODEL, &record, &FIELDS).await?)
+}
+
+/// Debit for a cost, credit for a cost given back.
+fn sides(direction: Direction, cost: Decimal) -> Value {
+    let (debit, credit) = match direction {
+        Direction::Consume => (cost, Decimal::ZERO),
+        Direction::Return => (Decimal::ZERO, cost),
+    };
+    json!({"debit": json::typed_decimal(debit), "credit": json::typed_decimal(credit)})
+}
+
+fn document(record: &Value) -> Option<Document> {
+    Some(Document {
+        kind: MODEL.to_owned(),
+        id: json::id(record, "id")?.to_string(),
+        number: json::text(record, "number").map(str::to_owned),
+        state: json::text(record, "state")?.to_owned(),
+    })
+}
+
+fn read_back(record: &Value) -> Result<Document, ErpError> {
+    let unreadable = || ErpError::InDoubt {
+        reason: "the answer holds no account move".to_owned(),
+    };
+    document(record).ok_or_else(unreadable)
+}
