@@ -1,0 +1,223 @@
+//! Apache Kafka: one node, or three that fail over.
+
+use crate::error::{Error, Result, tail};
+use crate::install::{Installation, Part};
+use crate::ports::free_port;
+use crate::probe::Ready;
+use crate::server::{Server, Spec};
+use std::ops::{Deref, DerefMut};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+const CLUSTER_ID: &str = "V2FyZGxpbmVDb21wb25lbg";
+
+/// How a node is started.
+#[derive(Clone, Debug)]
+pub struct KafkaOptions {
+    /// Where data and log go; kept from one start to the next.
+    pub dir: PathBuf,
+    /// The port clients connect to; a free one when absent.
+    pub port: Option<u16>,
+    /// The heap in MiB.
+    pub heap_mb: u32,
+    /// Broker settings beside, or in place of, those chosen here.
+    pub properties: Vec<(String, String)>,
+}
+
+impl KafkaOptions {
+    /// A small node that keeps its data in `dir`, on a free port.
+    pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
+        Self { dir: dir.into(), port: None, heap_mb: 512, properties: Vec::new() }
+    }
+}
+
+/// A node, broker and controller in one. What it can do as a process is in [`Server`].
+pub struct Kafka {
+    server: Server,
+    installed: PathBuf,
+    tool: ToolCommand,
+}
+
+impl Kafka {
+    /// Starts a node and waits until it serves.
+    ///
+    /// # Errors
+    /// WL-7052 to WL-7055, WL-7058.
+    pub fn start(installation: &Installation, options: KafkaOptions) -> Result<Self> {
+        let port = chosen("kafka", options.port)?;
+        let controller = chosen("kafka", None)?;
+        let node = Node { id: 1, port, controller, voters: format!("1@127.0.0.1:{controller}"), replicas: 1 };
+        let mut kafka = Self::launch(installation, &options, &node)?;
+        kafka.server.wait_ready()?;
+        Ok(kafka)
+    }
+
+    /// `host:port` for clients.
+    pub fn bootstrap(&self) -> String {
+        format!("127.0.0.1:{}", self.port())
+    }
+
+    /// Leaves it running when this process ends.
+    pub fn detach(self) {
+        self.server.detach();
+    }
+
+    /// Runs one of Kafka's own command line tools, for example `org.apache.kafka.tools.TopicCommand`, with
+    /// `--bootstrap-server` in front of the arguments, and gives what it printed.
+    ///
+    /// # Errors
+    /// WL-7057 with the tool's message when it fails.
+    pub fn tool(&self, main_class: &str, arguments: &[&str]) -> Result<String> {
+        let mut command = self.tool.command(&self.installed);
+        command.arg(main_class).args(["--bootstrap-server", &self.bootstrap()]).args(arguments);
+        let output = command.stdin(Stdio::null()).output().map_err(Error::files(&self.installed))?;
+        let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+        if output.status.success() {
+            return Ok(printed);
+        }
+        let answer = format!("{printed}{}", String::from_utf8_lossy(&output.stderr));
+        Err(Error::Answer { name: "kafka".to_owned(), asked: main_class.to_owned(), answer })
+    }
+
+    fn launch(installation: &Installation, options: &KafkaOptions, node: &Node) -> Result<Self> {
+        let installed = installation.dir(Part::Kafka)?.to_owned();
+        let dir = std::path::absolute(&options.dir).map_err(Error::files(&options.dir))?;
+        std::fs::create_dir_all(&dir).map_err(Error::files(&dir))?;
+        let config = dir.join("server.properties");
+        let text = node.properties(&dir, &options.properties);
+        std::fs::write(&config, text).map_err(Error::files(&config))?;
+        let tool = ToolCommand { java: installation.java(&dir, 128)?.get_program().into() };
+        if !dir.join("data/meta.properties").is_file() {
+            format(&installed, &tool, &dir, &config)?;
+        }
+        let mut command = installation.java(&dir, options.heap_mb)?;
+        command.arg(format!("-Dlog4j2.configurationFile={}", installed.join("log4j2.yaml").display()));
+        command.arg("-cp").arg(installed.join("lib/*")).arg("kafka.Kafka").arg(&config);
+        let spec = Spec { name: "kafka".to_owned(), dir, port: node.port, command, ready: Ready::Kafka };
+        Ok(Self { server: Server::launch(spec)?, installed, tool })
+    }
+}
+
+impl Deref for Kafka {
+    type Target = Server;
+
+    fn deref(&self) -> &Server {
+        &self.server
+    }
+}
+
+impl DerefMut for Kafka {
+    fn deref_mut(&mut self) -> &mut Server {
+        &mut self.server
+    }
+}
+
+/// Three nodes that replicate to each other; one may fail at any time.
+pub struct KafkaCluster {
+    nodes: Vec<Kafka>,
+}
+
+impl KafkaCluster {
+    const NODES: u16 = 3;
+
+    /// Starts three nodes in directories below `options.dir` on free ports and waits until each serves.
+    ///
+    /// # Errors
+    /// As [`Kafka::start`].
+    pub fn start(installation: &Installation, options: &KafkaOptions) -> Result<Self> {
+        let mut ports = Vec::new();
+        for id in 1..=Self::NODES {
+            ports.push((id, chosen("kafka", None)?, chosen("kafka", None)?));
+        }
+        let voters: Vec<String> = ports.iter().map(|(id, _, controller)| format!("{id}@127.0.0.1:{controller}")).collect();
+        let voters = voters.join(",");
+        let mut nodes = Vec::new();
+        for (id, port, controller) in ports {
+            let node = Node { id, port, controller, voters: voters.clone(), replicas: Self::NODES };
+            let options = KafkaOptions { dir: options.dir.join(format!("node{id}")), ..options.clone() };
+            nodes.push(Kafka::launch(installation, &options, &node)?);
+        }
+        for node in &mut nodes {
+            node.server.wait_ready()?;
+        }
+        Ok(Self { nodes })
+    }
+
+    /// All three, as clients write them.
+    pub fn bootstrap(&self) -> String {
+        self.nodes.iter().map(Kafka::bootstrap).collect::<Vec<_>>().join(",")
+    }
+
+    /// The nodes, to break and to mend.
+    pub fn nodes(&mut self) -> &mut [Kafka] {
+        &mut self.nodes
+    }
+}
+
+struct Node {
+    id: u16,
+    port: u16,
+    controller: u16,
+    voters: String,
+    replicas: u16,
+}
+
+impl Node {
+    fn properties(&self, dir: &Path, more: &[(String, String)]) -> String {
+        let Self { id, port, controller, voters, replicas } = self;
+        let in_sync = replicas.div_ceil(2);
+        let mut text = format!(
+            "process.roles=broker,controller\nnode.id={id}\ncontroller.quorum.voters={voters}\n\
+             controller.listener.names=CONTROLLER\n\
+             listeners=PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller}\n\
+             advertised.listeners=PLAINTEXT://127.0.0.1:{port}\n\
+             listener.security.protocol.map=CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT\n\
+             log.dirs={}/data\nauto.create.topics.enable=false\ngroup.initial.rebalance.delay.ms=0\n\
+             default.replication.factor={replicas}\nmin.insync.replicas={in_sync}\n\
+             offsets.topic.replication.factor={replicas}\noffsets.topic.num.partitions=8\n\
+             transaction.state.log.replication.factor={replicas}\ntransaction.state.log.min.isr={in_sync}\n\
+             transaction.state.log.num.partitions=8\n\
+             share.coordinator.state.topic.replication.factor={replicas}\n\
+             share.coordinator.state.topic.min.isr={in_sync}\nshare.coordinator.state.topic.num.partitions=2\n\
+             num.network.threads=2\nnum.io.threads=4\nlog.segment.bytes=16777216\n\
+             log.cleaner.dedupe.buffer.size=4194304\nbroker.session.timeout.ms=6000\nbroker.heartbeat.interval.ms=1000\n",
+            dir.display()
+        );
+        // The last setting of a name counts.
+        text.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
+        text
+    }
+}
+
+/// How Kafka's own tools are run.
+struct ToolCommand {
+    java: PathBuf,
+}
+
+impl ToolCommand {
+    fn command(&self, installed: &Path) -> Command {
+        let mut command = Command::new(&self.java);
+        command.args(["-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Dlog4j2.level=WARN"]);
+        command.arg("-cp").arg(installed.join("lib/*"));
+        command
+    }
+}
+
+/// Prepares an empty data directory, which Kafka wants done before the first start.
+fn format(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path) -> Result<()> {
+    let log = dir.join("format.log");
+    let output = std::fs::File::create(&log).map_err(Error::files(&log))?;
+    let errors = output.try_clone().map_err(Error::files(&log))?;
+    let mut command = tool.command(installed);
+    command.args(["kafka.tools.StorageTool", "format", "-t", CLUSTER_ID, "-c"]).arg(config);
+    let status = command.stdin(Stdio::null()).stdout(output).stderr(errors).status().map_err(Error::files(&log))?;
+    if status.success() {
+        return Ok(());
+    }
+    Err(Error::NotReady { name: "kafka".to_owned(), what: "could not format its directory".to_owned(), tail: tail(&log), log })
+}
+
+/// The port asked for, else a free one.
+pub(crate) fn chosen(name: &str, port: Option<u16>) -> Result<u16> {
+    port.or_else(free_port).ok_or_else(|| Error::PortTaken { name: name.to_owned(), port: 0 })
+}
