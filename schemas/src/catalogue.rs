@@ -12,21 +12,21 @@ use serde_saphyr::{Location, Spanned};
 pub use facts::{FieldFacts, SchemaFacts};
 
 /// Syntax: not YAML, an unknown field, a missing field or a value of the wrong kind.
-pub const CODE_SYNTAX: &str = "WL-7001";
+pub const CODE_SYNTAX: &str = "WL-7021";
 /// A topic name that breaks the pattern `<domain>.<entity>[-<fact>].v<major>`.
-pub const CODE_NAME: &str = "WL-7002";
+pub const CODE_NAME: &str = "WL-7022";
 /// Topics that are not sorted by name, or a name that stands twice.
-pub const CODE_ORDER: &str = "WL-7003";
+pub const CODE_ORDER: &str = "WL-7023";
 /// A schema that does not exist or does not fit the topic.
-pub const CODE_SCHEMA: &str = "WL-7004";
+pub const CODE_SCHEMA: &str = "WL-7024";
 /// A key that is not a required text field of the schema, or that identifies a patient directly.
-pub const CODE_KEY: &str = "WL-7005";
+pub const CODE_KEY: &str = "WL-7025";
 /// Partitions, retention or compaction that cannot work.
-pub const CODE_STORAGE: &str = "WL-7006";
+pub const CODE_STORAGE: &str = "WL-7026";
 /// A PHI class lower than that of a field.
-pub const CODE_PHI: &str = "WL-7007";
+pub const CODE_PHI: &str = "WL-7027";
 /// An owner, producer, consumer or purpose that is missing.
-pub const CODE_PEOPLE: &str = "WL-7008";
+pub const CODE_PEOPLE: &str = "WL-7028";
 
 /// One thing that is wrong in `topics.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -265,5 +265,10 @@ struct RawConsumer {
 }
 
 fn problem(at: &Location, code: &'static str, reason: impl Into<String>) -> Problem {
-    Problem { line: at.line(), column: at.column(), reason: reason.into(), code }
+    Problem {
+        line: at.line(),
+        column: at.column(),
+        reason: reason.into(),
+        code,
+    }
 }

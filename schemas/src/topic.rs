@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 
 use crate::EventMeta;
 use crate::catalogue::{Compatibility, Consumer, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 
 /// What `topics.yaml` and the contracts say about one topic.
 #[derive(Debug, PartialEq, Eq)]
@@ -89,7 +90,10 @@ pub struct Topic<T> {
 
 impl<T> Topic<T> {
     pub(crate) const fn new(info: &'static TopicInfo) -> Self {
-        Self { info, record: PhantomData }
+        Self {
+            info,
+            record: PhantomData,
+        }
     }
 
     /// Topic name.
@@ -115,7 +119,10 @@ impl<T> Copy for Topic<T> {}
 
 impl<T> fmt::Debug for Topic<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.debug_tuple("Topic").field(&self.info.name).finish()
+        formatter
+            .debug_tuple("Topic")
+            .field(&self.info.name)
+            .finish()
     }
 }
 
@@ -127,6 +134,12 @@ pub enum RawBytes {}
 pub trait Event:
     Serialize + DeserializeOwned + Clone + fmt::Debug + PartialEq + Default + Send + Sync + 'static
 {
+    /// The contract it is written with, compiled once.
+    ///
+    /// # Errors
+    /// The contract built in does not compile; a test shows that none does.
+    fn contract() -> Result<&'static WriterSchema, CodecError>;
+
     /// The topic that carries it.
     fn topic() -> &'static TopicInfo;
 

@@ -16,10 +16,13 @@ struct Arguments {
 enum Command {
     /// Make the generated Rust code from the contracts and topics.yaml.
     Codegen(commands::codegen::Arguments),
+    /// Start and stop the real Kafka, schema registry, ERP and FHIR server.
+    Components(commands::components::Arguments),
 }
 
 fn main() -> anyhow::Result<()> {
     match Arguments::parse().command {
         Command::Codegen(arguments) => commands::codegen::run(&arguments),
+        Command::Components(arguments) => commands::components::run(&arguments),
     }
 }

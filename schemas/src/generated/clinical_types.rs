@@ -6,7 +6,7 @@ use super::prelude::*;
 /// What a CANCELLED encounter event takes back.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Cancels {
     /// `NONE`.
     #[serde(rename = "NONE")]
@@ -53,7 +53,7 @@ pub struct Diagnosis {
 /// Role of a diagnosis (DG1-6).
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum DiagnosisType {
     /// `ADMITTING`.
     #[serde(rename = "ADMITTING")]
@@ -85,7 +85,7 @@ impl DiagnosisType {
 /// What happened to the stay.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum EncounterKind {
     /// `ADMITTED`.
     #[serde(rename = "ADMITTED")]
@@ -142,7 +142,7 @@ pub struct Merge {
 /// What was merged.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum MergeKind {
     /// `PATIENT`.
     #[serde(rename = "PATIENT")]
@@ -174,7 +174,7 @@ impl MergeKind {
 /// Class of the stay (HL7 table 0004, FHIR Encounter.class).
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum PatientClass {
     /// `INPATIENT`.
     #[serde(rename = "INPATIENT")]
@@ -230,7 +230,7 @@ impl PatientClass {
 /// What happened to the article.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum UsageKind {
     /// `IMPLANTED`.
     #[serde(rename = "IMPLANTED")]

@@ -6,7 +6,7 @@ use super::prelude::*;
 /// What this event does to the fact named by the business key.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Action {
     /// `CREATE`.
     #[serde(rename = "CREATE")]
@@ -249,7 +249,7 @@ pub struct Money {
 /// How exactly a time was given by the sender.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Precision {
     /// `YEAR`.
     #[serde(rename = "YEAR")]
@@ -337,7 +337,7 @@ pub struct Source {
 /// The kind of input an event was made from.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum SourceFormat {
     /// `HL7V2`.
     #[serde(rename = "HL7V2")]
@@ -420,7 +420,7 @@ pub struct Udi {
 /// Issuing agency of a unique device identifier.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum UdiIssuer {
     /// `GS1`.
     #[serde(rename = "GS1")]

@@ -6,7 +6,7 @@ use super::prelude::*;
 /// What was done in the ERP.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum PostingKind {
     /// `POSTED`.
     #[serde(rename = "POSTED")]

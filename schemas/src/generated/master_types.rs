@@ -18,7 +18,7 @@ pub struct Edi {
 /// What a location is.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum LocationType {
     /// `WARD`.
     #[serde(rename = "WARD")]
@@ -88,7 +88,7 @@ pub struct Pack {
 /// Whether a master record may be used.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum RecordStatus {
     /// `ACTIVE`.
     #[serde(rename = "ACTIVE")]

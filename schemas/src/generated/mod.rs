@@ -8,6 +8,7 @@ mod clinical_types;
 mod common_types;
 mod erp_erp_posting;
 mod erp_types;
+pub(crate) mod example_files;
 mod master_cost_center;
 mod master_employee;
 mod master_item;

@@ -6,7 +6,7 @@ use super::prelude::*;
 /// What is put on record.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum AuditKind {
     /// `DROPPED`.
     #[serde(rename = "DROPPED")]
@@ -46,7 +46,7 @@ impl AuditKind {
 /// Where an effect outside Kafka stands.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum EffectState {
     /// `INTENDED`.
     #[serde(rename = "INTENDED")]
@@ -82,7 +82,7 @@ impl EffectState {
 /// What happened to the exception.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ExceptionKind {
     /// `RAISED`.
     #[serde(rename = "RAISED")]
@@ -130,7 +130,7 @@ impl ExceptionKind {
 /// Where the exception stands.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ExceptionState {
     /// `OPEN`.
     #[serde(rename = "OPEN")]
@@ -166,7 +166,7 @@ impl ExceptionState {
 /// What one received message became.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ReceiptOutcome {
     /// `EVENTS`.
     #[serde(rename = "EVENTS")]
@@ -202,7 +202,7 @@ impl ReceiptOutcome {
 /// How bad it is.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Severity {
     /// `INFO`.
     #[serde(rename = "INFO")]

@@ -6,7 +6,7 @@ use super::prelude::*;
 /// What the supplier is told.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum NoticeKind {
     /// `CONSIGNMENT_USAGE`.
     #[serde(rename = "CONSIGNMENT_USAGE")]
@@ -50,7 +50,7 @@ impl NoticeKind {
 /// What became of the notice.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum NoticeState {
     /// `DELIVERED`.
     #[serde(rename = "DELIVERED")]

@@ -23,7 +23,7 @@ pub struct Check {
 /// Outcome of one check.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum CheckResult {
     /// `PASSED`.
     #[serde(rename = "PASSED")]
@@ -55,7 +55,7 @@ impl CheckResult {
 /// How the article was recognised.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ItemMatch {
     /// `EXACT`.
     #[serde(rename = "EXACT")]
@@ -91,7 +91,7 @@ impl ItemMatch {
 /// What happened to the order.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum PurchaseOrderKind {
     /// `APPROVED`.
     #[serde(rename = "APPROVED")]
@@ -161,7 +161,7 @@ pub struct PurchaseOrderLine {
 /// Condition of received goods.
 ///
 /// A symbol this version does not know reads as `Unknown`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum ReceiptCondition {
     /// `GOOD`.
     #[serde(rename = "GOOD")]

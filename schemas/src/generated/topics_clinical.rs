@@ -2,12 +2,16 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `clinical.encounter.v1`: Admissions, transfers, discharges, updates, cancellations and merges of stays.
 pub const CLINICAL_ENCOUNTER_V1: Topic<Encounter> = Topic::new(&CLINICAL_ENCOUNTER_V1_INFO);
 
+#[rustfmt::skip]
 static CLINICAL_ENCOUNTER_V1_INFO: TopicInfo = TopicInfo {
     name: "clinical.encounter.v1",
     subject: "clinical.encounter.v1-value",
@@ -29,6 +33,13 @@ static CLINICAL_ENCOUNTER_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Encounter {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(CLINICAL_ENCOUNTER_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &CLINICAL_ENCOUNTER_V1_INFO
     }
@@ -49,6 +60,7 @@ impl Event for Encounter {
 /// `clinical.supply-usage.v1`: Articles used, implanted, wasted or returned, as the sender said it.
 pub const CLINICAL_SUPPLY_USAGE_V1: Topic<SupplyUsage> = Topic::new(&CLINICAL_SUPPLY_USAGE_V1_INFO);
 
+#[rustfmt::skip]
 static CLINICAL_SUPPLY_USAGE_V1_INFO: TopicInfo = TopicInfo {
     name: "clinical.supply-usage.v1",
     subject: "clinical.supply-usage.v1-value",
@@ -70,6 +82,13 @@ static CLINICAL_SUPPLY_USAGE_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for SupplyUsage {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(CLINICAL_SUPPLY_USAGE_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &CLINICAL_SUPPLY_USAGE_V1_INFO
     }

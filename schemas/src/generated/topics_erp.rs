@@ -2,12 +2,16 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `erp.posting.v1`: What each usage became in the ERP: stock movement, cost allocation, their corrections.
 pub const ERP_POSTING_V1: Topic<ErpPosting> = Topic::new(&ERP_POSTING_V1_INFO);
 
+#[rustfmt::skip]
 static ERP_POSTING_V1_INFO: TopicInfo = TopicInfo {
     name: "erp.posting.v1",
     subject: "erp.posting.v1-value",
@@ -29,6 +33,12 @@ static ERP_POSTING_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for ErpPosting {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(ERP_POSTING_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &ERP_POSTING_V1_INFO
     }

@@ -2,12 +2,16 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `master.cost-center.v1`: Cost centres and the departments they pay for.
 pub const MASTER_COST_CENTER_V1: Topic<MasterCostCenter> = Topic::new(&MASTER_COST_CENTER_V1_INFO);
 
+#[rustfmt::skip]
 static MASTER_COST_CENTER_V1_INFO: TopicInfo = TopicInfo {
     name: "master.cost-center.v1",
     subject: "master.cost-center.v1-value",
@@ -29,6 +33,13 @@ static MASTER_COST_CENTER_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for MasterCostCenter {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(MASTER_COST_CENTER_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &MASTER_COST_CENTER_V1_INFO
     }
@@ -49,6 +60,7 @@ impl Event for MasterCostCenter {
 /// `master.employee.v1`: Staff: identity, job and departments. No birth date, home address or pay.
 pub const MASTER_EMPLOYEE_V1: Topic<MasterEmployee> = Topic::new(&MASTER_EMPLOYEE_V1_INFO);
 
+#[rustfmt::skip]
 static MASTER_EMPLOYEE_V1_INFO: TopicInfo = TopicInfo {
     name: "master.employee.v1",
     subject: "master.employee.v1-value",
@@ -70,6 +82,12 @@ static MASTER_EMPLOYEE_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for MasterEmployee {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(MASTER_EMPLOYEE_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &MASTER_EMPLOYEE_V1_INFO
     }
@@ -90,6 +108,7 @@ impl Event for MasterEmployee {
 /// `master.item.v1`: The item master with packagings, GTINs and crosswalk codes.
 pub const MASTER_ITEM_V1: Topic<MasterItem> = Topic::new(&MASTER_ITEM_V1_INFO);
 
+#[rustfmt::skip]
 static MASTER_ITEM_V1_INFO: TopicInfo = TopicInfo {
     name: "master.item.v1",
     subject: "master.item.v1-value",
@@ -111,6 +130,12 @@ static MASTER_ITEM_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for MasterItem {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(MASTER_ITEM_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &MASTER_ITEM_V1_INFO
     }
@@ -131,6 +156,7 @@ impl Event for MasterItem {
 /// `master.location.v1`: Places with their stock location and cost centre.
 pub const MASTER_LOCATION_V1: Topic<MasterLocation> = Topic::new(&MASTER_LOCATION_V1_INFO);
 
+#[rustfmt::skip]
 static MASTER_LOCATION_V1_INFO: TopicInfo = TopicInfo {
     name: "master.location.v1",
     subject: "master.location.v1-value",
@@ -152,6 +178,12 @@ static MASTER_LOCATION_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for MasterLocation {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(MASTER_LOCATION_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &MASTER_LOCATION_V1_INFO
     }
@@ -172,6 +204,7 @@ impl Event for MasterLocation {
 /// `master.supplier.v1`: Suppliers and how they take electronic messages. No bank data.
 pub const MASTER_SUPPLIER_V1: Topic<MasterSupplier> = Topic::new(&MASTER_SUPPLIER_V1_INFO);
 
+#[rustfmt::skip]
 static MASTER_SUPPLIER_V1_INFO: TopicInfo = TopicInfo {
     name: "master.supplier.v1",
     subject: "master.supplier.v1-value",
@@ -193,6 +226,12 @@ static MASTER_SUPPLIER_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for MasterSupplier {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(MASTER_SUPPLIER_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &MASTER_SUPPLIER_V1_INFO
     }

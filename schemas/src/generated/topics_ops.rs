@@ -2,12 +2,16 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `ops.audit.v1`: Drops, duplicates, suppressed effects, replays and what people did.
 pub const OPS_AUDIT_V1: Topic<Audit> = Topic::new(&OPS_AUDIT_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_AUDIT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.audit.v1",
     subject: "ops.audit.v1-value",
@@ -29,6 +33,12 @@ static OPS_AUDIT_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Audit {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_AUDIT_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_AUDIT_V1_INFO
     }
@@ -49,6 +59,7 @@ impl Event for Audit {
 /// `ops.cursor.v1`: How far each polling connector has got.
 pub const OPS_CURSOR_V1: Topic<Cursor> = Topic::new(&OPS_CURSOR_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_CURSOR_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.cursor.v1",
     subject: "ops.cursor.v1-value",
@@ -70,6 +81,12 @@ static OPS_CURSOR_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Cursor {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_CURSOR_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_CURSOR_V1_INFO
     }
@@ -90,6 +107,7 @@ impl Event for Cursor {
 /// `ops.dead-letter.v1`: Records that could not be read or placed, as the bytes they were; the headers say where from and why.
 pub const OPS_DEAD_LETTER_V1: Topic<crate::topic::RawBytes> = Topic::new(&OPS_DEAD_LETTER_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_DEAD_LETTER_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.dead-letter.v1",
     subject: "ops.dead-letter.v1-value",
@@ -113,6 +131,7 @@ static OPS_DEAD_LETTER_V1_INFO: TopicInfo = TopicInfo {
 /// `ops.effect.v1`: The durable record of every effect outside Kafka: intended, applied, refused, in doubt.
 pub const OPS_EFFECT_V1: Topic<Effect> = Topic::new(&OPS_EFFECT_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_EFFECT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.effect.v1",
     subject: "ops.effect.v1-value",
@@ -134,6 +153,12 @@ static OPS_EFFECT_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Effect {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_EFFECT_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_EFFECT_V1_INFO
     }
@@ -154,6 +179,7 @@ impl Event for Effect {
 /// `ops.exception.v1`: What a person may have to decide, and what people did about it.
 pub const OPS_EXCEPTION_V1: Topic<Exception> = Topic::new(&OPS_EXCEPTION_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_EXCEPTION_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.exception.v1",
     subject: "ops.exception.v1-value",
@@ -175,6 +201,12 @@ static OPS_EXCEPTION_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Exception {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_EXCEPTION_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_EXCEPTION_V1_INFO
     }
@@ -195,6 +227,7 @@ impl Event for Exception {
 /// `ops.parked.v1`: Records that wait behind a failing record of their key, in the partition they came from.
 pub const OPS_PARKED_V1: Topic<Parked> = Topic::new(&OPS_PARKED_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_PARKED_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.parked.v1",
     subject: "ops.parked.v1-value",
@@ -216,6 +249,12 @@ static OPS_PARKED_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Parked {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_PARKED_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_PARKED_V1_INFO
     }
@@ -236,6 +275,7 @@ impl Event for Parked {
 /// `ops.receipt.v1`: Every received message and what became of it.
 pub const OPS_RECEIPT_V1: Topic<Receipt> = Topic::new(&OPS_RECEIPT_V1_INFO);
 
+#[rustfmt::skip]
 static OPS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.receipt.v1",
     subject: "ops.receipt.v1-value",
@@ -257,6 +297,12 @@ static OPS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for Receipt {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(OPS_RECEIPT_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &OPS_RECEIPT_V1_INFO
     }

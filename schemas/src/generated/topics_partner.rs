@@ -2,12 +2,17 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `partner.supplier-notice.v1`: Notices to suppliers and their answers. No patient data of any kind.
-pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> = Topic::new(&PARTNER_SUPPLIER_NOTICE_V1_INFO);
+pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> =
+    Topic::new(&PARTNER_SUPPLIER_NOTICE_V1_INFO);
 
+#[rustfmt::skip]
 static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
     name: "partner.supplier-notice.v1",
     subject: "partner.supplier-notice.v1-value",
@@ -29,6 +34,13 @@ static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for SupplierNotice {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(PARTNER_SUPPLIER_NOTICE_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &PARTNER_SUPPLIER_NOTICE_V1_INFO
     }

@@ -2,12 +2,16 @@
 
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
+use std::sync::OnceLock;
+
 use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
+use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `supply.goods-receipt.v1`: Goods that arrived.
 pub const SUPPLY_GOODS_RECEIPT_V1: Topic<GoodsReceipt> = Topic::new(&SUPPLY_GOODS_RECEIPT_V1_INFO);
 
+#[rustfmt::skip]
 static SUPPLY_GOODS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.goods-receipt.v1",
     subject: "supply.goods-receipt.v1-value",
@@ -29,6 +33,13 @@ static SUPPLY_GOODS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for GoodsReceipt {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(SUPPLY_GOODS_RECEIPT_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &SUPPLY_GOODS_RECEIPT_V1_INFO
     }
@@ -47,8 +58,10 @@ impl Event for GoodsReceipt {
 }
 
 /// `supply.purchase-order.v1`: Purchase orders approved, changed or cancelled; always the whole order.
-pub const SUPPLY_PURCHASE_ORDER_V1: Topic<PurchaseOrder> = Topic::new(&SUPPLY_PURCHASE_ORDER_V1_INFO);
+pub const SUPPLY_PURCHASE_ORDER_V1: Topic<PurchaseOrder> =
+    Topic::new(&SUPPLY_PURCHASE_ORDER_V1_INFO);
 
+#[rustfmt::skip]
 static SUPPLY_PURCHASE_ORDER_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.purchase-order.v1",
     subject: "supply.purchase-order.v1-value",
@@ -70,6 +83,13 @@ static SUPPLY_PURCHASE_ORDER_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for PurchaseOrder {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(SUPPLY_PURCHASE_ORDER_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &SUPPLY_PURCHASE_ORDER_V1_INFO
     }
@@ -88,8 +108,10 @@ impl Event for PurchaseOrder {
 }
 
 /// `supply.usage-enriched.v1`: Validated usages with stock location, cost centre, supplier and price.
-pub const SUPPLY_USAGE_ENRICHED_V1: Topic<EnrichedUsage> = Topic::new(&SUPPLY_USAGE_ENRICHED_V1_INFO);
+pub const SUPPLY_USAGE_ENRICHED_V1: Topic<EnrichedUsage> =
+    Topic::new(&SUPPLY_USAGE_ENRICHED_V1_INFO);
 
+#[rustfmt::skip]
 static SUPPLY_USAGE_ENRICHED_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.usage-enriched.v1",
     subject: "supply.usage-enriched.v1-value",
@@ -111,6 +133,13 @@ static SUPPLY_USAGE_ENRICHED_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for EnrichedUsage {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(SUPPLY_USAGE_ENRICHED_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &SUPPLY_USAGE_ENRICHED_V1_INFO
     }
@@ -129,8 +158,10 @@ impl Event for EnrichedUsage {
 }
 
 /// `supply.usage-validated.v1`: Usages whose article and place are recognised and checked.
-pub const SUPPLY_USAGE_VALIDATED_V1: Topic<ValidatedUsage> = Topic::new(&SUPPLY_USAGE_VALIDATED_V1_INFO);
+pub const SUPPLY_USAGE_VALIDATED_V1: Topic<ValidatedUsage> =
+    Topic::new(&SUPPLY_USAGE_VALIDATED_V1_INFO);
 
+#[rustfmt::skip]
 static SUPPLY_USAGE_VALIDATED_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.usage-validated.v1",
     subject: "supply.usage-validated.v1-value",
@@ -152,6 +183,13 @@ static SUPPLY_USAGE_VALIDATED_V1_INFO: TopicInfo = TopicInfo {
 };
 
 impl Event for ValidatedUsage {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled =
+            CONTRACT.get_or_init(|| WriterSchema::parse(SUPPLY_USAGE_VALIDATED_V1_INFO.schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
     fn topic() -> &'static TopicInfo {
         &SUPPLY_USAGE_VALIDATED_V1_INFO
     }

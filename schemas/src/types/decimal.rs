@@ -106,7 +106,9 @@ impl<'de> Deserialize<'de> for Exact {
                 let number = serde_json::Number::deserialize(
                     serde::de::value::MapAccessDeserializer::new(map),
                 )?;
-                Decimal::from_str(&number.to_string()).map(Exact).map_err(A::Error::custom)
+                Decimal::from_str(&number.to_string())
+                    .map(Exact)
+                    .map_err(A::Error::custom)
             }
         }
 
@@ -124,10 +126,14 @@ fn serialize_exact<S: Serializer>(
     let mut exact = *value;
     exact.rescale(scale);
     if exact != *value || exact.scale() != scale {
-        return Err(S::Error::custom(format_args!("a decimal has more than {scale} decimal places or too many digits")));
+        return Err(S::Error::custom(format_args!(
+            "a decimal has more than {scale} decimal places or too many digits"
+        )));
     }
     if exact.mantissa().unsigned_abs() >= 10_u128.pow(precision) {
-        return Err(S::Error::custom(format_args!("a decimal has more than {precision} digits")));
+        return Err(S::Error::custom(format_args!(
+            "a decimal has more than {precision} digits"
+        )));
     }
     serializer.collect_str(&exact)
 }

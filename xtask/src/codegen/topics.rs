@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde_json::Value;
 use schemas::catalogue::{self, SchemaFacts, Storage, TopicSpec};
+use serde_json::Value;
 
 use super::avro::{self, Shape, Type, Types};
 use super::rust::identifier;
@@ -18,7 +18,10 @@ pub fn emit(
 ) -> Result<Vec<String>, Error> {
     let mut facts = Vec::new();
     let mut schemas = BTreeMap::new();
-    for named in types.values().filter(|named| matches!(named.shape, Shape::Record { .. }) && named.domain != "common") {
+    for named in types
+        .values()
+        .filter(|named| matches!(named.shape, Shape::Record { .. }) && named.domain != "common")
+    {
         let schema = avro::self_contained(types, &named.fullname)?;
         facts.push(SchemaFacts::of(&named.file, &schema));
         schemas.insert(named.file.clone(), sorted(&schema));
@@ -28,7 +31,10 @@ pub fn emit(
     let mut domains: BTreeMap<&str, String> = BTreeMap::new();
     for topic in &catalogue.topics {
         let domain = topic.name.split('.').next().unwrap_or_default();
-        domains.entry(domain).or_default().push_str(&one_topic(types, topic)?);
+        domains
+            .entry(domain)
+            .or_default()
+            .push_str(&one_topic(types, topic)?);
         if let Some(file) = &topic.schema {
             let path = format!("avro/{}.avsc", topic.name);
             generated.insert(PathBuf::from(path), schemas[file].clone() + "\n");
@@ -38,17 +44,24 @@ pub fn emit(
     for (domain, code) in &domains {
         let module = format!("topics_{domain}");
         let text = format!(
-            "{MARK}\n#[allow(unused_imports, reason = \"one list of imports for all generated files\")]\nuse super::prelude::*;\nuse crate::catalogue::{{Compatibility, Criticality, OnReject, Phi, Storage}};\nuse crate::topic::{{Event, Topic, TopicInfo}};\n{code}"
+            "{MARK}\n#[allow(unused_imports, reason = \"one list of imports for all generated files\")]\nuse super::prelude::*;\nuse std::sync::OnceLock;\n\nuse crate::catalogue::{{Compatibility, Criticality, OnReject, Phi, Storage}};\nuse crate::codec::{{CodecError, WriterSchema}};\nuse crate::topic::{{Event, Topic, TopicInfo}};\n{code}"
         );
         generated.insert(PathBuf::from(format!("{module}.rs")), text);
         modules.push(module);
     }
-    generated.insert(PathBuf::from("topics.rs"), all_topics(&catalogue.topics, domains.keys().copied()));
+    generated.insert(
+        PathBuf::from("topics.rs"),
+        all_topics(&catalogue.topics, domains.keys().copied()),
+    );
     Ok(modules)
 }
 
 fn join(problems: &[catalogue::Problem]) -> String {
-    problems.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+    problems
+        .iter()
+        .map(ToString::to_string)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 fn all_topics<'a>(topics: &[TopicSpec], domains: impl Iterator<Item = &'a str>) -> String {
@@ -66,7 +79,10 @@ fn all_topics<'a>(topics: &[TopicSpec], domains: impl Iterator<Item = &'a str>) 
 
 fn one_topic(types: &Types, topic: &TopicSpec) -> Result<String, Error> {
     let constant = constant(&topic.name);
-    let record = topic.schema.as_ref().and_then(|file| types.values().find(|named| named.file == *file));
+    let record = topic
+        .schema
+        .as_ref()
+        .and_then(|file| types.values().find(|named| named.file == *file));
     let record_name = record.map_or("crate::topic::RawBytes", |named| named.name.as_str());
     let mut code = format!(
         "\n/// `{}`: {}\npub const {constant}: Topic<{record_name}> = Topic::new(&{constant}_INFO);\n",
@@ -81,7 +97,10 @@ fn one_topic(types: &Types, topic: &TopicSpec) -> Result<String, Error> {
 
 fn info(topic: &TopicSpec, constant: &str) -> String {
     let schema = match &topic.schema {
-        Some(_) => format!("include_str!(\"avro/{}.avsc\").trim_ascii_end()", topic.name),
+        Some(_) => format!(
+            "include_str!(\"avro/{}.avsc\").trim_ascii_end()",
+            topic.name
+        ),
         None => "\"\"".to_owned(),
     };
     let storage = match topic.storage {
@@ -92,25 +111,39 @@ fn info(topic: &TopicSpec, constant: &str) -> String {
         Some(level) => format!("Some(Compatibility::{level:?})"),
         None => "None".to_owned(),
     };
-    let mut code = format!("\nstatic {constant}_INFO: TopicInfo = TopicInfo {{\n");
+    let mut code =
+        format!("\n#[rustfmt::skip]\nstatic {constant}_INFO: TopicInfo = TopicInfo {{\n");
     let mut line = |name: &str, value: String| code.push_str(&format!("    {name}: {value},\n"));
     line("name", format!("{:?}", topic.name));
     line("subject", format!("\"{}-value\"", topic.name));
     line("description", format!("{:?}", topic.description));
     line("owner", format!("{:?}", topic.owner));
-    line("schema_file", format!("{:?}", topic.schema.as_deref().unwrap_or_default()));
+    line(
+        "schema_file",
+        format!("{:?}", topic.schema.as_deref().unwrap_or_default()),
+    );
     line("schema", schema);
     line("key", format!("&{:?}", topic.key));
     line("partitions", topic.partitions.to_string());
-    line("compacted", (topic.storage == Storage::Compacted).to_string());
+    line(
+        "compacted",
+        (topic.storage == Storage::Compacted).to_string(),
+    );
     line("storage", format!("Storage::{storage}"));
     line("class", format!("Criticality::{:?}", topic.criticality));
     line("phi", format!("Phi::{:?}", topic.phi));
     line("compatibility", compatibility);
     line("producers", format!("&{:?}", topic.producers));
-    let consumers: Vec<_> = topic.consumers.iter().map(|consumer| (&consumer.room, &consumer.purpose)).collect();
+    let consumers: Vec<_> = topic
+        .consumers
+        .iter()
+        .map(|consumer| (&consumer.room, &consumer.purpose))
+        .collect();
     line("consumers", format!("&{consumers:?}"));
-    line("latency_p99_ms", grouped(i64::try_from(topic.sla.latency_p99_ms).unwrap_or(i64::MAX)));
+    line(
+        "latency_p99_ms",
+        grouped(i64::try_from(topic.sla.latency_p99_ms).unwrap_or(i64::MAX)),
+    );
     line("on_reject", format!("OnReject::{:?}", topic.on_reject));
     code.push_str("};\n");
     code
@@ -118,22 +151,52 @@ fn info(topic: &TopicSpec, constant: &str) -> String {
 
 fn event(topic: &TopicSpec, named: &avro::Named, constant: &str) -> Result<String, Error> {
     let Shape::Record { fields, .. } = &named.shape else {
-        return Err(Error::new(&named.file, "a topic carries records".to_owned()));
+        return Err(Error::new(
+            &named.file,
+            "a topic carries records".to_owned(),
+        ));
     };
     let paths: Vec<String> = topic
         .key
         .iter()
-        .map(|path| format!("self.{}", path.split('.').map(identifier).collect::<Vec<_>>().join(".")))
+        .map(|path| {
+            format!(
+                "self.{}",
+                path.split('.')
+                    .map(identifier)
+                    .collect::<Vec<_>>()
+                    .join(".")
+            )
+        })
         .collect();
     let key = match paths.as_slice() {
         [one] => format!("{one}.clone()"),
-        several => format!("[{}].join(\"/\")", several.iter().map(|path| format!("{path}.as_str()")).collect::<Vec<_>>().join(", ")),
+        several => format!(
+            "[{}].join(\"/\")",
+            several
+                .iter()
+                .map(|path| format!("{path}.as_str()"))
+                .collect::<Vec<_>>()
+                .join(", ")
+        ),
     };
-    let has = |name: &str| fields.iter().any(|field| field.name == name && matches!(field.ty, Type::Named(_)));
-    let meta = if has("meta") { "Some(&self.meta)" } else { "None" };
-    let kind = if has("kind") { "Some(self.kind.as_str())" } else { "None" };
+    let has = |name: &str| {
+        fields
+            .iter()
+            .any(|field| field.name == name && matches!(field.ty, Type::Named(_)))
+    };
+    let meta = if has("meta") {
+        "Some(&self.meta)"
+    } else {
+        "None"
+    };
+    let kind = if has("kind") {
+        "Some(self.kind.as_str())"
+    } else {
+        "None"
+    };
     Ok(format!(
-        "\nimpl Event for {} {{\n    fn topic() -> &'static TopicInfo {{\n        &{constant}_INFO\n    }}\n\n    fn key(&self) -> String {{\n        {key}\n    }}\n\n    fn meta(&self) -> Option<&EventMeta> {{\n        {meta}\n    }}\n\n    fn kind(&self) -> Option<&'static str> {{\n        {kind}\n    }}\n}}\n",
+        "\nimpl Event for {} {{\n    fn contract() -> Result<&'static WriterSchema, CodecError> {{\n        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();\n        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse({constant}_INFO.schema));\n        compiled.as_ref().map_err(Clone::clone)\n    }}\n\n    fn topic() -> &'static TopicInfo {{\n        &{constant}_INFO\n    }}\n\n    fn key(&self) -> String {{\n        {key}\n    }}\n\n    fn meta(&self) -> Option<&EventMeta> {{\n        {meta}\n    }}\n\n    fn kind(&self) -> Option<&'static str> {{\n        {kind}\n    }}\n}}\n",
         named.name
     ))
 }
@@ -142,8 +205,10 @@ fn event(topic: &TopicSpec, named: &avro::Named, constant: &str) -> Result<Strin
 fn sorted(value: &Value) -> String {
     match value {
         Value::Object(object) => {
-            let members: BTreeMap<&String, String> =
-                object.iter().map(|(key, child)| (key, sorted(child))).collect();
+            let members: BTreeMap<&String, String> = object
+                .iter()
+                .map(|(key, child)| (key, sorted(child)))
+                .collect();
             let members: Vec<String> = members
                 .iter()
                 .map(|(key, child)| format!("{}:{child}", Value::from(key.as_str())))
@@ -151,7 +216,10 @@ fn sorted(value: &Value) -> String {
             format!("{{{}}}", members.join(","))
         }
         Value::Array(items) => {
-            format!("[{}]", items.iter().map(sorted).collect::<Vec<_>>().join(","))
+            format!(
+                "[{}]",
+                items.iter().map(sorted).collect::<Vec<_>>().join(",")
+            )
         }
         scalar => scalar.to_string(),
     }

@@ -1,0 +1,118 @@
+//! Whether a new version of a contract may replace an old one.
+
+use std::collections::BTreeMap;
+
+use apache_avro::Schema;
+use apache_avro::schema_compatibility::{Compatibility as Outcome, SchemaCompatibility};
+use serde_json::Value;
+
+use crate::catalogue::Compatibility;
+
+/// Why a new version of a contract must not replace an old one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Incompatible {
+    /// Not an Avro schema.
+    #[error("not an Avro schema: {0}")]
+    Schema(String),
+    /// New readers cannot read what was written with the old version.
+    #[error("new readers cannot read old records: {0}")]
+    Backward(String),
+    /// Old readers cannot read what will be written with the new version.
+    #[error("old readers cannot read new records: {0}")]
+    Forward(String),
+}
+
+impl Incompatible {
+    /// Stable code; `docs/errors` has a page for each.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Schema(_) => "WL-6003",
+            Self::Backward(_) | Self::Forward(_) => "WL-7029",
+        }
+    }
+}
+
+/// Checks a new version against one old version; a transitive level asks for all old versions, one call each.
+///
+/// # Errors
+/// [`Incompatible`] with the first reason found.
+pub fn check_compatibility(level: Compatibility, new: &str, old: &str) -> Result<(), Incompatible> {
+    let new = json(new)?;
+    let old = json(old)?;
+    can_read(&old, &new)?.map_err(Incompatible::Backward)?;
+    match level {
+        Compatibility::BackwardTransitive => Ok(()),
+        Compatibility::FullTransitive => can_read(&new, &old)?.map_err(Incompatible::Forward),
+    }
+}
+
+fn json(text: &str) -> Result<Value, Incompatible> {
+    serde_json::from_str(text).map_err(|error| Incompatible::Schema(error.to_string()))
+}
+
+/// A partial match counts as none: some record could not be read.
+fn can_read(writer: &Value, reader: &Value) -> Result<Result<(), String>, Incompatible> {
+    let parse = |schema: &Value| {
+        Schema::parse(schema).map_err(|error| Incompatible::Schema(error.to_string()))
+    };
+    let reader = with_defaulted_symbols(reader, writer);
+    let outcome = SchemaCompatibility::can_read(&parse(writer)?, &parse(&reader)?);
+    Ok(match outcome {
+        Ok(Outcome::Full) => Ok(()),
+        Ok(Outcome::Partial) => Err("not every value of the writer fits the reader".to_owned()),
+        Err(error) => Err(error.to_string()),
+    })
+}
+
+/// The reader's schema with the writer's symbols added to every enum that has a default.
+///
+/// By the Avro specification such an enum reads symbols it does not know; the library counts them as a partial match.
+fn with_defaulted_symbols(reader: &Value, writer: &Value) -> Value {
+    let mut written = BTreeMap::new();
+    symbols(writer, &mut written);
+    let mut reader = reader.clone();
+    add_symbols(&mut reader, &written);
+    reader
+}
+
+fn symbols(schema: &Value, found: &mut BTreeMap<String, Vec<Value>>) {
+    match schema {
+        Value::Array(items) => items.iter().for_each(|item| symbols(item, found)),
+        Value::Object(object) => {
+            if let (Some(Value::String(name)), Some(Value::Array(list))) =
+                (object.get("name"), object.get("symbols"))
+            {
+                found.insert(name.clone(), list.clone());
+            }
+            object.values().for_each(|child| symbols(child, found));
+        }
+        _ => {}
+    }
+}
+
+fn add_symbols(schema: &mut Value, written: &BTreeMap<String, Vec<Value>>) {
+    match schema {
+        Value::Array(items) => items.iter_mut().for_each(|item| add_symbols(item, written)),
+        Value::Object(object) => {
+            let name = object
+                .get("name")
+                .and_then(Value::as_str)
+                .map(str::to_owned);
+            if object.contains_key("default")
+                && let Some(more) = name.and_then(|name| written.get(&name))
+                && let Some(Value::Array(list)) = object.get_mut("symbols")
+            {
+                for symbol in more {
+                    if !list.contains(symbol) {
+                        list.push(symbol.clone());
+                    }
+                }
+            }
+            object
+                .values_mut()
+                .for_each(|child| add_symbols(child, written));
+        }
+        _ => {}
+    }
+}

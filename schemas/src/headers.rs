@@ -1,0 +1,95 @@
+//! Kafka headers: CloudEvents 1.0 binary mode and trace context.
+//!
+//! Headers are visible to every consumer and to tooling, so they never hold a direct identifier (PHI-1).
+
+use crate::{Event, Source};
+
+/// CloudEvents version, always [`SPEC_VERSION`].
+pub const SPECVERSION: &str = "ce_specversion";
+/// Event id.
+pub const ID: &str = "ce_id";
+/// Where the event came from.
+pub const SOURCE: &str = "ce_source";
+/// Event type, for example `org.wardline.clinical.encounter.discharged.v1`.
+pub const TYPE: &str = "ce_type";
+/// When the fact happened, RFC 3339; when it was recorded if that is not known.
+pub const TIME: &str = "ce_time";
+/// What it is about: the Kafka key.
+pub const SUBJECT: &str = "ce_subject";
+/// Subject of the contract in the schema registry.
+pub const DATASCHEMA: &str = "ce_dataschema";
+/// The Kafka key.
+pub const PARTITION_KEY: &str = "ce_partitionkey";
+/// W3C trace context as a CloudEvents extension.
+pub const TRACEPARENT: &str = "ce_traceparent";
+/// The first event of a chain.
+pub const CORRELATION_ID: &str = "ce_correlationid";
+/// The event that this one follows from.
+pub const CAUSATION_ID: &str = "ce_causationid";
+/// Tenant.
+pub const TENANT: &str = "ce_tenant";
+/// PHI class of the topic: none, indirect or direct.
+pub const PHI: &str = "ce_phi";
+/// Content type, always [`AVRO`] for events.
+pub const CONTENT_TYPE: &str = "content-type";
+
+/// Value of [`SPECVERSION`].
+pub const SPEC_VERSION: &str = "1.0";
+/// Value of [`CONTENT_TYPE`] of events.
+pub const AVRO: &str = "application/avro";
+
+/// The headers an event carries by itself; trace context, causation and tenant are the runtime's.
+///
+/// Operational records have no envelope and carry only type, PHI class and content type.
+#[must_use]
+pub fn cloud_event_headers<T: Event>(event: &T) -> Vec<(&'static str, String)> {
+    let topic = T::topic();
+    let mut headers = vec![
+        (CONTENT_TYPE, AVRO.to_owned()),
+        (TYPE, event.event_type()),
+        (PHI, topic.phi.as_str().to_owned()),
+    ];
+    if let Some(meta) = event.meta() {
+        let key = event.key();
+        headers.extend([
+            (SPECVERSION, SPEC_VERSION.to_owned()),
+            (ID, meta.event_id.clone()),
+            (SOURCE, source(&meta.source)),
+            (
+                TIME,
+                meta.occurred_at.unwrap_or(meta.recorded_at).to_string(),
+            ),
+            (SUBJECT, key.clone()),
+            (DATASCHEMA, format!("urn:wardline:schema:{}", topic.subject)),
+            (PARTITION_KEY, key),
+        ]);
+    }
+    headers
+}
+
+/// A URI reference of the source: `/wardline/<format>/<system>/<facility>`.
+fn source(source: &Source) -> String {
+    let mut uri = String::from("/wardline");
+    for part in [source.format.as_str(), &source.system, &source.facility] {
+        if !part.is_empty() {
+            uri.push('/');
+            push_encoded(&mut uri, part);
+        }
+    }
+    uri
+}
+
+fn push_encoded(uri: &mut String, part: &str) {
+    const HEX: [char; 16] = [
+        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
+    ];
+    for byte in part.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            uri.push(char::from(byte));
+        } else {
+            uri.push('%');
+            uri.push(HEX[usize::from(byte >> 4)]);
+            uri.push(HEX[usize::from(byte & 15)]);
+        }
+    }
+}
