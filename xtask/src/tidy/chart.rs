@@ -32,17 +32,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
         }
     }
-    for name in values["workloads"]
-        .as_object()
-        .into_iter()
-        .flat_map(serde_json::Map::keys)
-    {
+    for name in values["workloads"].as_object().into_iter().flat_map(serde_json::Map::keys) {
         if !rooms.contains(&name.as_str()) {
-            findings.push(Finding::new(
-                VALUES,
-                0,
-                format!("workload `{name}` is no room"),
-            ));
+            findings.push(Finding::new(VALUES, 0, format!("workload `{name}` is no room")));
         }
     }
     findings
@@ -53,24 +45,13 @@ mod tests {
     use super::*;
 
     fn count(values: &str) -> usize {
-        check(&Tree::of(&[
-            ("connectors/a/Cargo.toml", ""),
-            ("processors/b/Cargo.toml", ""),
-            (VALUES, values),
-        ]))
-        .len()
+        check(&Tree::of(&[("connectors/a/Cargo.toml", ""), ("processors/b/Cargo.toml", ""), (VALUES, values)])).len()
     }
 
     #[test]
     fn every_room_is_a_workload_of_its_family_and_nothing_else() {
-        assert_eq!(
-            count("workloads:\n  a: {family: connectors}\n  b: {family: processors}\n"),
-            0
-        );
-        assert_eq!(
-            count("workloads:\n  a: {family: processors}\n  c: {family: processors}\n"),
-            3
-        );
+        assert_eq!(count("workloads:\n  a: {family: connectors}\n  b: {family: processors}\n"), 0);
+        assert_eq!(count("workloads:\n  a: {family: processors}\n  c: {family: processors}\n"), 3);
         assert_eq!(count("workloads: [\n"), 1);
     }
 }

@@ -22,28 +22,18 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (code, (path, line)) in &used {
         if tree.text(&page(code)).is_none() {
-            findings.push(Finding::new(
-                path,
-                *line,
-                format!("{code} has no page: write {}", page(code)),
-            ));
+            findings.push(Finding::new(path, *line, format!("{code} has no page: write {}", page(code))));
         }
     }
     let index = tree.text(INDEX).unwrap_or_default();
     for (path, text) in tree.ending(".md") {
-        let Some(code) = path
-            .strip_prefix(FOLDER)
-            .and_then(|name| name.strip_suffix(".md"))
-            .filter(|name| *name != "README")
+        let Some(code) =
+            path.strip_prefix(FOLDER).and_then(|name| name.strip_suffix(".md")).filter(|name| *name != "README")
         else {
             continue;
         };
         if !used.contains_key(code) {
-            findings.push(Finding::new(
-                path,
-                0,
-                "no source says this code: remove the page, or use the code",
-            ));
+            findings.push(Finding::new(path, 0, "no source says this code: remove the page, or use the code"));
         }
         if !index.contains(&format!("[{code}]({code}.md)")) {
             findings.push(Finding::new(INDEX, 0, format!("does not list {code}")));
@@ -58,26 +48,16 @@ fn page(code: &str) -> String {
 }
 
 fn check_page(path: &str, code: &str, text: &str, findings: &mut Vec<Finding>) {
-    if !text.lines().next().is_some_and(|title| {
-        title.len() > code.len() + 4 && title.starts_with(&format!("# {code}: "))
-    }) {
-        findings.push(Finding::new(
-            path,
-            1,
-            format!("the first line is `# {code}: short name`"),
-        ));
-    }
-    let found: Vec<&str> = text
+    if !text
         .lines()
-        .filter(|line| line.starts_with("## "))
-        .map(str::trim_end)
-        .collect();
+        .next()
+        .is_some_and(|title| title.len() > code.len() + 4 && title.starts_with(&format!("# {code}: ")))
+    {
+        findings.push(Finding::new(path, 1, format!("the first line is `# {code}: short name`")));
+    }
+    let found: Vec<&str> = text.lines().filter(|line| line.starts_with("## ")).map(str::trim_end).collect();
     if found != SECTIONS {
-        findings.push(Finding::new(
-            path,
-            0,
-            format!("its sections are {}", SECTIONS.join(", ")),
-        ));
+        findings.push(Finding::new(path, 0, format!("its sections are {}", SECTIONS.join(", "))));
     }
     if text.lines().count() > LINES_MAX {
         findings.push(Finding::new(path, 0, format!("at most {LINES_MAX} lines")));
@@ -88,16 +68,11 @@ fn check_page(path: &str, code: &str, text: &str, findings: &mut Vec<Finding>) {
 fn used(tree: &Tree) -> BTreeMap<&str, (&str, usize)> {
     let mut used = BTreeMap::new();
     for (path, text) in tree.ending(".rs") {
-        if path.starts_with("xtask/src/tidy/")
-            || path.starts_with("tests/")
-            || path.contains("/tests/")
-        {
+        if path.starts_with("xtask/src/tidy/") || path.starts_with("tests/") || path.contains("/tests/") {
             continue;
         }
         // Unit tests stand last in a file and may make codes up.
-        let shipped = text
-            .split_once("\n#[cfg(test)]")
-            .map_or(text, |(before, _)| before);
+        let shipped = text.split_once("\n#[cfg(test)]").map_or(text, |(before, _)| before);
         for (number, line) in (1..).zip(shipped.lines()) {
             for code in codes(line) {
                 used.entry(code).or_insert((path, number));
@@ -122,36 +97,24 @@ fn codes(line: &str) -> BTreeSet<&str> {
 mod tests {
     use super::*;
 
-    const PAGE: &str = "# WL-4001: item unknown\n\n## What happened\nx\n\n## What Wardline did\nx\n\n## What to do\nx\n";
+    const PAGE: &str =
+        "# WL-4001: item unknown\n\n## What happened\nx\n\n## What Wardline did\nx\n\n## What to do\nx\n";
 
     fn messages(files: &[(&str, &str)]) -> Vec<String> {
-        check(&Tree::of(files))
-            .into_iter()
-            .map(|finding| finding.message)
-            .collect()
+        check(&Tree::of(files)).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
     fn a_code_with_a_listed_page_is_fine() {
-        let source = (
-            "processors/validate/src/lib.rs",
-            "Code::new(\"WL-4001\")\n/// `WL-nnnn`\n#[cfg(test)]\n\"WL-9999\"",
-        );
-        let found = messages(&[
-            source,
-            ("docs/errors/WL-4001.md", PAGE),
-            (INDEX, "- [WL-4001](WL-4001.md)\n"),
-        ]);
+        let source =
+            ("processors/validate/src/lib.rs", "Code::new(\"WL-4001\")\n/// `WL-nnnn`\n#[cfg(test)]\n\"WL-9999\"");
+        let found = messages(&[source, ("docs/errors/WL-4001.md", PAGE), (INDEX, "- [WL-4001](WL-4001.md)\n")]);
         assert_eq!(found, Vec::<String>::new());
     }
 
     #[test]
     fn a_code_without_page_and_a_page_without_code_are_found() {
-        let found = messages(&[
-            ("a/src/lib.rs", "\"WL-4002\""),
-            ("docs/errors/WL-4001.md", PAGE),
-            (INDEX, ""),
-        ]);
+        let found = messages(&[("a/src/lib.rs", "\"WL-4002\""), ("docs/errors/WL-4001.md", PAGE), (INDEX, "")]);
         assert_eq!(found.len(), 3, "{found:?}");
     }
 

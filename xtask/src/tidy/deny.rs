@@ -73,52 +73,31 @@ struct Package {
 /// # Errors
 /// When the policy cannot be read or `cargo metadata` fails.
 pub(super) fn check(root: &Path, tree: &Tree) -> anyhow::Result<Vec<Finding>> {
-    let policy: Policy =
-        toml::from_str(tree.text(POLICY).context("there is no deny.toml")?).context(POLICY)?;
+    let policy: Policy = toml::from_str(tree.text(POLICY).context("there is no deny.toml")?).context(POLICY)?;
     let mut packages = BTreeSet::new();
     for target in &policy.graph.targets {
         packages.extend(packages_of(root, target)?);
     }
     let packages: Vec<Package> = packages.into_iter().collect();
-    Ok([
-        licences(&policy, &packages),
-        duplicates(&policy, &packages),
-        sources(&policy, &packages),
-    ]
-    .concat())
+    Ok([licences(&policy, &packages), duplicates(&policy, &packages), sources(&policy, &packages)].concat())
 }
 
 fn licences(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
     let mut findings = Vec::new();
     for package in packages {
-        let exception = policy
-            .licenses
-            .exceptions
-            .iter()
-            .find(|exception| exception.name == package.name);
+        let exception = policy.licenses.exceptions.iter().find(|exception| exception.name == package.name);
         let allowed = |name: &str| {
-            policy.licenses.allow.contains(name)
-                || exception.is_some_and(|exception| exception.allow.contains(name))
+            policy.licenses.allow.contains(name) || exception.is_some_and(|exception| exception.allow.contains(name))
         };
         let expression = package.license.as_deref().unwrap_or_default();
         if !spdx::satisfied(expression, allowed) {
-            let message = format!(
-                "{} {} is under `{expression}`, which is not allowed",
-                package.name, package.version
-            );
+            let message = format!("{} {} is under `{expression}`, which is not allowed", package.name, package.version);
             findings.push(Finding::new(POLICY, 0, message));
         }
     }
     for exception in &policy.licenses.exceptions {
-        if !packages
-            .iter()
-            .any(|package| package.name == exception.name)
-        {
-            findings.push(Finding::new(
-                POLICY,
-                0,
-                format!("the exception for {} is not needed", exception.name),
-            ));
+        if !packages.iter().any(|package| package.name == exception.name) {
+            findings.push(Finding::new(POLICY, 0, format!("the exception for {} is not needed", exception.name)));
         }
     }
     findings
@@ -127,40 +106,21 @@ fn licences(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
 fn duplicates(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
     let mut versions: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for package in packages {
-        versions
-            .entry(&package.name)
-            .or_default()
-            .insert(&package.version);
+        versions.entry(&package.name).or_default().insert(&package.version);
     }
     let mut findings = Vec::new();
-    let skipped = |name: &str, version: &str| {
-        policy
-            .bans
-            .skip
-            .iter()
-            .any(|skip| skip.package == format!("{name}@{version}"))
-    };
+    let skipped =
+        |name: &str, version: &str| policy.bans.skip.iter().any(|skip| skip.package == format!("{name}@{version}"));
     for (name, versions) in &versions {
-        let counted: Vec<&str> = versions
-            .iter()
-            .copied()
-            .filter(|version| !skipped(name, version))
-            .collect();
+        let counted: Vec<&str> = versions.iter().copied().filter(|version| !skipped(name, version)).collect();
         if counted.len() > 1 {
-            let message = format!(
-                "{name} is there {} times: {}",
-                counted.len(),
-                counted.join(", ")
-            );
+            let message = format!("{name} is there {} times: {}", counted.len(), counted.join(", "));
             findings.push(Finding::new(POLICY, 0, message));
         }
     }
     for skip in &policy.bans.skip {
         let (name, version) = skip.package.split_once('@').unwrap_or((&skip.package, ""));
-        if versions
-            .get(name)
-            .is_none_or(|all| all.len() < 2 || !all.contains(version))
-        {
+        if versions.get(name).is_none_or(|all| all.len() < 2 || !all.contains(version)) {
             findings.push(Finding::new(
                 POLICY,
                 0,
@@ -168,11 +128,7 @@ fn duplicates(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
             ));
         }
         if skip.reason.trim().is_empty() {
-            findings.push(Finding::new(
-                POLICY,
-                0,
-                format!("the skip of {} says no reason", skip.package),
-            ));
+            findings.push(Finding::new(POLICY, 0, format!("the skip of {} says no reason", skip.package)));
         }
     }
     findings
@@ -183,19 +139,9 @@ fn sources(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
         .iter()
         .filter(|package| {
             let place = package.source.trim_start_matches("registry+");
-            !policy
-                .sources
-                .allow_registry
-                .iter()
-                .any(|allowed| allowed == place)
+            !policy.sources.allow_registry.iter().any(|allowed| allowed == place)
         })
-        .map(|package| {
-            Finding::new(
-                POLICY,
-                0,
-                format!("{} comes from {}", package.name, package.source),
-            )
-        })
+        .map(|package| Finding::new(POLICY, 0, format!("{} comes from {}", package.name, package.source)))
         .collect()
 }
 
@@ -203,30 +149,17 @@ fn sources(policy: &Policy, packages: &[Package]) -> Vec<Finding> {
 fn packages_of(root: &Path, target: &str) -> anyhow::Result<BTreeSet<Package>> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let output = Command::new(cargo)
-        .args([
-            "metadata",
-            "--format-version",
-            "1",
-            "--locked",
-            "--filter-platform",
-            target,
-        ])
+        .args(["metadata", "--format-version", "1", "--locked", "--filter-platform", target])
         .current_dir(root)
         .output()
         .context("run cargo metadata")?;
     if !output.status.success() {
-        bail!(
-            "cargo metadata: {}",
-            String::from_utf8_lossy(&output.stderr).trim()
-        );
+        bail!("cargo metadata: {}", String::from_utf8_lossy(&output.stderr).trim());
     }
     let metadata: Value = serde_json::from_slice(&output.stdout).context("read cargo metadata")?;
     let array = |value: &Value| value.as_array().cloned().unwrap_or_default();
     let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
-    let built: BTreeSet<String> = array(&metadata["resolve"]["nodes"])
-        .iter()
-        .map(|node| text(&node["id"]))
-        .collect();
+    let built: BTreeSet<String> = array(&metadata["resolve"]["nodes"]).iter().map(|node| text(&node["id"])).collect();
     if built.is_empty() {
         bail!("cargo metadata names no package for {target}");
     }
@@ -267,11 +200,8 @@ mod tests {
 
     #[test]
     fn a_licence_beside_the_list_is_found_and_an_exception_is_for_one_crate() {
-        let packages = [
-            package("a", "1.0.0", "MPL-2.0"),
-            package("b", "1.0.0", "MPL-2.0"),
-            package("c", "1.0.0", "MIT"),
-        ];
+        let packages =
+            [package("a", "1.0.0", "MPL-2.0"), package("b", "1.0.0", "MPL-2.0"), package("c", "1.0.0", "MIT")];
         let found = licences(&policy(""), &packages);
         assert_eq!(found.len(), 1);
         assert!(found[0].message.starts_with("a 1.0.0"));
@@ -281,48 +211,22 @@ mod tests {
     fn a_package_without_licence_is_found() {
         let mut nameless = package("a", "1.0.0", "");
         nameless.license = None;
-        assert_eq!(
-            licences(&policy(""), &[nameless, package("b", "1.0.0", "MIT")]).len(),
-            1
-        );
+        assert_eq!(licences(&policy(""), &[nameless, package("b", "1.0.0", "MIT")]).len(), 1);
     }
 
     #[test]
     fn a_duplicate_is_found_unless_skipped_with_a_reason() {
         let packages = [package("a", "1.0.0", "MIT"), package("a", "2.0.0", "MIT")];
         assert_eq!(duplicates(&policy(""), &packages).len(), 1);
-        assert_eq!(
-            duplicates(
-                &policy("{ crate = \"a@1.0.0\", reason = \"x\" }"),
-                &packages
-            ),
-            []
-        );
-        assert_eq!(
-            duplicates(
-                &policy("{ crate = \"a@1.0.0\", reason = \" \" }"),
-                &packages
-            )
-            .len(),
-            1
-        );
-        assert_eq!(
-            duplicates(
-                &policy("{ crate = \"a@1.0.0\", reason = \"x\" }"),
-                &packages[1..]
-            )
-            .len(),
-            1
-        );
+        assert_eq!(duplicates(&policy("{ crate = \"a@1.0.0\", reason = \"x\" }"), &packages), []);
+        assert_eq!(duplicates(&policy("{ crate = \"a@1.0.0\", reason = \" \" }"), &packages).len(), 1);
+        assert_eq!(duplicates(&policy("{ crate = \"a@1.0.0\", reason = \"x\" }"), &packages[1..]).len(), 1);
     }
 
     #[test]
     fn code_from_elsewhere_is_found() {
         let mut fork = package("a", "1.0.0", "MIT");
         fork.source = "git+https://example.org/a".to_owned();
-        assert_eq!(
-            sources(&policy(""), &[fork, package("b", "1.0.0", "MIT")]).len(),
-            1
-        );
+        assert_eq!(sources(&policy(""), &[fork, package("b", "1.0.0", "MIT")]).len(), 1);
     }
 }

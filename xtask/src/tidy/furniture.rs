@@ -21,24 +21,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (path, _) in tree.ending("/Cargo.toml") {
         let folder = path.trim_end_matches("/Cargo.toml");
         let library = format!("{folder}/src/lib.rs");
-        if !tree.text(&library).is_some_and(|text| {
-            text.starts_with("//!") && text.lines().next().is_some_and(|line| line.len() > 20)
-        }) {
-            findings.push(Finding::new(
-                &library,
-                1,
-                "a library begins with `//!` and what it is for",
-            ));
-        }
         if !tree
-            .text(MAP)
-            .is_some_and(|map| map.contains(&format!("`{folder}`")))
+            .text(&library)
+            .is_some_and(|text| text.starts_with("//!") && text.lines().next().is_some_and(|line| line.len() > 20))
         {
-            findings.push(Finding::new(
-                MAP,
-                0,
-                format!("does not say what `{folder}` is for"),
-            ));
+            findings.push(Finding::new(&library, 1, "a library begins with `//!` and what it is for"));
+        }
+        if !tree.text(MAP).is_some_and(|map| map.contains(&format!("`{folder}`"))) {
+            findings.push(Finding::new(MAP, 0, format!("does not say what `{folder}` is for")));
         }
     }
     for folder in ["connectors", "processors"] {
@@ -55,11 +45,7 @@ fn check_room(tree: &Tree, folder: &str, findings: &mut Vec<Finding>) {
     let readme_path = format!("{folder}/README.md");
     let readme = tree.text(&readme_path).unwrap_or_default();
     if !README_LINES.contains(&readme.lines().count()) {
-        let rule = format!(
-            "a room has a README of {} to {} lines",
-            README_LINES.start(),
-            README_LINES.end()
-        );
+        let rule = format!("a room has a README of {} to {} lines", README_LINES.start(), README_LINES.end());
         findings.push(Finding::new(&readme_path, 0, rule));
     }
     let main_path = format!("{folder}/src/main.rs");
@@ -72,20 +58,12 @@ fn check_room(tree: &Tree, folder: &str, findings: &mut Vec<Finding>) {
         ));
     }
     if !tree.has(&format!("{folder}/tests")) {
-        findings.push(Finding::new(
-            folder,
-            0,
-            "a room has tests of its public face in tests/",
-        ));
+        findings.push(Finding::new(folder, 0, "a room has tests of its public face in tests/"));
     }
     let config_path = format!("{folder}/src/config.rs");
     for (line, key) in tree.text(&config_path).map(config_keys).unwrap_or_default() {
         if !readme.contains(&format!("`{key}`")) {
-            findings.push(Finding::new(
-                &config_path,
-                line,
-                format!("`{key}` is not explained in {readme_path}"),
-            ));
+            findings.push(Finding::new(&config_path, line, format!("`{key}` is not explained in {readme_path}")));
         }
     }
 }
@@ -115,15 +93,8 @@ fn check_images(tree: &Tree, findings: &mut Vec<Finding>) {
     for family in ["connectors", "processors"] {
         let path = format!("helm/images/{family}.Containerfile");
         for room in tree.crates_below(family) {
-            if !tree
-                .text(&path)
-                .is_some_and(|text| text.contains(&format!("wardline-{room}")))
-            {
-                findings.push(Finding::new(
-                    &path,
-                    0,
-                    format!("does not build wardline-{room}"),
-                ));
+            if !tree.text(&path).is_some_and(|text| text.contains(&format!("wardline-{room}"))) {
+                findings.push(Finding::new(&path, 0, format!("does not build wardline-{room}")));
             }
         }
     }
@@ -142,18 +113,9 @@ fn check_decisions(tree: &Tree, findings: &mut Vec<Finding>) {
         .filter(|(_, name, _)| *name != "README.md");
     for (number, (path, name, text)) in names.enumerate() {
         if !name.starts_with(&format!("{number:04}-")) {
-            findings.push(Finding::new(
-                path,
-                0,
-                format!("decisions are numbered without gaps: expected {number:04}"),
-            ));
+            findings.push(Finding::new(path, 0, format!("decisions are numbered without gaps: expected {number:04}")));
         }
-        for part in [
-            "\nStatus: ",
-            "\n## Context\n",
-            "\n## Decision\n",
-            "\n## Consequences\n",
-        ] {
+        for part in ["\nStatus: ", "\n## Context\n", "\n## Decision\n", "\n## Consequences\n"] {
             if !text.contains(part) {
                 findings.push(Finding::new(path, 0, format!("lacks `{}`", part.trim())));
             }
@@ -176,45 +138,27 @@ mod tests {
             ("connectors/a/Cargo.toml", String::new()),
             ("connectors/a/README.md", readme.to_owned()),
             ("connectors/a/src/config.rs", CONFIG.to_owned()),
-            (
-                "connectors/a/src/lib.rs",
-                "//! Listens to somebody.\n".to_owned(),
-            ),
+            ("connectors/a/src/lib.rs", "//! Listens to somebody.\n".to_owned()),
             ("connectors/a/src/main.rs", "fn main() {}\n".to_owned()),
             ("connectors/a/tests/a.rs", String::new()),
             ("docs/ARCHITECTURE.md", "`connectors/a`\n".to_owned()),
-            (
-                "helm/images/connectors.Containerfile",
-                "wardline-a\n".to_owned(),
-            ),
+            ("helm/images/connectors.Containerfile", "wardline-a\n".to_owned()),
         ]
     }
 
     fn messages(files: &[(&str, String)]) -> Vec<String> {
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, text)| (*path, text.as_str()))
-            .collect();
-        check(&Tree::of(&files))
-            .into_iter()
-            .map(|finding| finding.message)
-            .collect()
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        check(&Tree::of(&files)).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
     fn a_furnished_room_is_fine() {
-        assert_eq!(
-            messages(&room(&"`listen` says where\n".repeat(10))),
-            Vec::<String>::new()
-        );
+        assert_eq!(messages(&room(&"`listen` says where\n".repeat(10))), Vec::<String>::new());
     }
 
     #[test]
     fn a_key_that_is_not_explained_is_found() {
-        assert_eq!(
-            messages(&room(&"words\n".repeat(10))),
-            ["`listen` is not explained in connectors/a/README.md"]
-        );
+        assert_eq!(messages(&room(&"words\n".repeat(10))), ["`listen` is not explained in connectors/a/README.md"]);
     }
 
     #[test]
@@ -227,11 +171,7 @@ mod tests {
             "connectors/a/tests/a.rs",
             MAP,
         ] {
-            let rest: Vec<_> = files
-                .iter()
-                .filter(|(path, _)| *path != missing)
-                .cloned()
-                .collect();
+            let rest: Vec<_> = files.iter().filter(|(path, _)| *path != missing).cloned().collect();
             assert!(!messages(&rest).is_empty(), "{missing}");
         }
     }

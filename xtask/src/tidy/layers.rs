@@ -5,11 +5,8 @@ use toml::{Table, Value};
 use super::{Finding, Tree};
 
 /// Tables of a manifest that name dependencies, and whether they are for tests alone.
-const DEPENDENCY_TABLES: [(&str, bool); 3] = [
-    ("dependencies", false),
-    ("build-dependencies", false),
-    ("dev-dependencies", true),
-];
+const DEPENDENCY_TABLES: [(&str, bool); 3] =
+    [("dependencies", false), ("build-dependencies", false), ("dev-dependencies", true)];
 
 /// What the package table of every member takes from the workspace.
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
@@ -20,14 +17,7 @@ const KAFKA_CLIENT: &str = "rdkafka";
 const KAFKA_CLIENT_USERS: [&str; 4] = ["runtime", "testkit", "cli", "tests"];
 
 /// What rooms may use of the workspace.
-const ROOM_USES: [&str; 6] = [
-    "schemas",
-    "processor",
-    "connector",
-    "runtime",
-    "udi",
-    "tryton",
-];
+const ROOM_USES: [&str; 6] = ["schemas", "processor", "connector", "runtime", "udi", "tryton"];
 
 /// Checks every manifest of the workspace.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -42,11 +32,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
                 check_inheritance(path, member, &manifest, &mut findings);
                 check_dependencies(path, member, &manifest, &rooms, &mut findings);
             }
-            Err(error) => findings.push(Finding::new(
-                path,
-                0,
-                format!("is no manifest: {}", error.message()),
-            )),
+            Err(error) => findings.push(Finding::new(path, 0, format!("is no manifest: {}", error.message()))),
         }
     }
     findings
@@ -54,11 +40,7 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 /// Names of all rooms.
 pub(super) fn rooms(tree: &Tree) -> Vec<&str> {
-    [
-        tree.crates_below("connectors"),
-        tree.crates_below("processors"),
-    ]
-    .concat()
+    [tree.crates_below("connectors"), tree.crates_below("processors")].concat()
 }
 
 /// What a member may use in what it ships; `None` for a folder that the map does not know.
@@ -72,14 +54,7 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "xtask" => &["schemas", "components"],
         "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit"]].concat()),
         "tests" => {
-            return Some(
-                [
-                    &ROOM_USES[..],
-                    rooms,
-                    &["testkit", "cli", "components", "xtask"],
-                ]
-                .concat(),
-            );
+            return Some([&ROOM_USES[..], rooms, &["testkit", "cli", "components", "xtask"]].concat());
         }
         _ if member.starts_with("connectors/") || member.starts_with("processors/") => &ROOM_USES,
         _ => return None,
@@ -90,46 +65,22 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
 fn check_inheritance(path: &str, member: &str, manifest: &Table, findings: &mut Vec<Finding>) {
     let package = manifest.get("package").and_then(Value::as_table);
     for key in INHERITED {
-        let inherited = package
-            .and_then(|table| table.get(key))
-            .is_some_and(from_workspace);
+        let inherited = package.and_then(|table| table.get(key)).is_some_and(from_workspace);
         if !inherited {
-            findings.push(Finding::new(
-                path,
-                0,
-                format!("say `{key}.workspace = true`"),
-            ));
+            findings.push(Finding::new(path, 0, format!("say `{key}.workspace = true`")));
         }
     }
     let name = member.rsplit('/').next().unwrap_or(member);
     let expected = format!("wardline-{name}");
-    if package
-        .and_then(|table| table.get("name"))
-        .and_then(Value::as_str)
-        != Some(expected.as_str())
-    {
-        findings.push(Finding::new(
-            path,
-            0,
-            format!("a package is named after its folder: {expected}"),
-        ));
+    if package.and_then(|table| table.get("name")).and_then(Value::as_str) != Some(expected.as_str()) {
+        findings.push(Finding::new(path, 0, format!("a package is named after its folder: {expected}")));
     }
     if !manifest.get("lints").is_some_and(from_workspace) {
-        findings.push(Finding::new(
-            path,
-            0,
-            "take the lint table of the workspace: `[lints] workspace = true`",
-        ));
+        findings.push(Finding::new(path, 0, "take the lint table of the workspace: `[lints] workspace = true`"));
     }
 }
 
-fn check_dependencies(
-    path: &str,
-    member: &str,
-    manifest: &Table,
-    rooms: &[&str],
-    findings: &mut Vec<Finding>,
-) {
+fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str], findings: &mut Vec<Finding>) {
     let Some(shipped) = allowed(member, rooms) else {
         findings.push(Finding::new(
             path,
@@ -138,12 +89,7 @@ fn check_dependencies(
         ));
         return;
     };
-    let workspace: Vec<&str> = [
-        &ROOM_USES[..],
-        rooms,
-        &["testkit", "cli", "components", "xtask", "tests"],
-    ]
-    .concat();
+    let workspace: Vec<&str> = [&ROOM_USES[..], rooms, &["testkit", "cli", "components", "xtask", "tests"]].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {
         let Some(dependencies) = manifest.get(table).and_then(Value::as_table) else {
@@ -165,10 +111,8 @@ fn check_dependencies(
                 ));
             }
             // Tests of any crate may drive it with the testkit, on real components, and compare generated code.
-            let for_tests =
-                tests_only && ["testkit", "components", "xtask"].contains(&name.as_str());
-            if workspace.contains(&name.as_str()) && !shipped.contains(&name.as_str()) && !for_tests
-            {
+            let for_tests = tests_only && ["testkit", "components", "xtask"].contains(&name.as_str());
+            if workspace.contains(&name.as_str()) && !shipped.contains(&name.as_str()) && !for_tests {
                 findings.push(Finding::new(
                     path,
                     0,
@@ -189,24 +133,13 @@ mod tests {
     use super::*;
 
     fn manifest(name: &str, rest: &str) -> String {
-        let inherited: String = INHERITED
-            .iter()
-            .map(|key| format!("{key}.workspace = true\n"))
-            .collect();
-        format!(
-            "[package]\nname = \"wardline-{name}\"\n{inherited}[lints]\nworkspace = true\n{rest}"
-        )
+        let inherited: String = INHERITED.iter().map(|key| format!("{key}.workspace = true\n")).collect();
+        format!("[package]\nname = \"wardline-{name}\"\n{inherited}[lints]\nworkspace = true\n{rest}")
     }
 
     fn messages(files: &[(&str, String)]) -> Vec<String> {
-        let files: Vec<_> = files
-            .iter()
-            .map(|(path, text)| (*path, text.as_str()))
-            .collect();
-        check(&Tree::of(&files))
-            .into_iter()
-            .map(|finding| finding.message)
-            .collect()
+        let files: Vec<_> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        check(&Tree::of(&files)).into_iter().map(|finding| finding.message).collect()
     }
 
     #[test]
@@ -215,32 +148,20 @@ mod tests {
             "enrich",
             "[dependencies]\nruntime.workspace = true\n[dev-dependencies]\ntestkit.workspace = true\n",
         );
-        assert_eq!(
-            messages(&[("processors/enrich/Cargo.toml", text)]),
-            Vec::<String>::new()
-        );
+        assert_eq!(messages(&[("processors/enrich/Cargo.toml", text)]), Vec::<String>::new());
     }
 
     #[test]
     fn a_room_that_imports_a_room_is_found() {
         let enrich = manifest("enrich", "[dependencies]\nvalidate.workspace = true\n");
         let validate = manifest("validate", "");
-        let found = messages(&[
-            ("processors/enrich/Cargo.toml", enrich),
-            ("processors/validate/Cargo.toml", validate),
-        ]);
-        assert_eq!(
-            found,
-            ["`enrich` must not depend on `validate`: dependencies point one way"]
-        );
+        let found = messages(&[("processors/enrich/Cargo.toml", enrich), ("processors/validate/Cargo.toml", validate)]);
+        assert_eq!(found, ["`enrich` must not depend on `validate`: dependencies point one way"]);
     }
 
     #[test]
     fn a_step_back_is_found_also_for_tests() {
-        let text = manifest(
-            "processor",
-            "[dev-dependencies]\nruntime = { workspace = true }\n",
-        );
+        let text = manifest("processor", "[dev-dependencies]\nruntime = { workspace = true }\n");
         assert_eq!(messages(&[("crates/processor/Cargo.toml", text)]).len(), 1);
     }
 
@@ -255,30 +176,19 @@ mod tests {
 
     #[test]
     fn what_does_not_come_from_the_workspace_is_found() {
-        let text = "[package]\nname = \"wardline-cdi\"\nversion = \"0.2.0\"\nedition.workspace = true\nlicense = \"MIT\"\n\
+        let text =
+            "[package]\nname = \"wardline-cdi\"\nversion = \"0.2.0\"\nedition.workspace = true\nlicense = \"MIT\"\n\
                     [dependencies]\nserde = \"1\"\n"
-            .to_owned();
+                .to_owned();
         let found = messages(&[("crates/udi/Cargo.toml", text)]);
-        for part in [
-            "version.workspace",
-            "rust-version",
-            "license.workspace",
-            "wardline-udi",
-            "lint table",
-            "`serde`",
-        ] {
-            assert!(
-                found.iter().any(|message| message.contains(part)),
-                "{part}: {found:?}"
-            );
+        for part in ["version.workspace", "rust-version", "license.workspace", "wardline-udi", "lint table", "`serde`"]
+        {
+            assert!(found.iter().any(|message| message.contains(part)), "{part}: {found:?}");
         }
     }
 
     #[test]
     fn a_crate_beside_the_map_is_found() {
-        assert!(
-            messages(&[("crates/utils/Cargo.toml", manifest("utils", ""))])[0]
-                .contains("not on the map")
-        );
+        assert!(messages(&[("crates/utils/Cargo.toml", manifest("utils", ""))])[0].contains("not on the map"));
     }
 }

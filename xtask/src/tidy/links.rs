@@ -12,29 +12,15 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
             let (file, heading) = target.split_once('#').unwrap_or((target, ""));
             let Some(named) = resolve(path, file) else {
-                findings.push(Finding::new(
-                    path,
-                    number,
-                    format!("`{target}` leaves the repository"),
-                ));
+                findings.push(Finding::new(path, number, format!("`{target}` leaves the repository")));
                 continue;
             };
             if !tree.has(&named) {
-                findings.push(Finding::new(
-                    path,
-                    number,
-                    format!("`{target}` names nothing"),
-                ));
+                findings.push(Finding::new(path, number, format!("`{target}` names nothing")));
             } else if !heading.is_empty()
-                && !tree
-                    .text(&named)
-                    .is_some_and(|text| headings(text).any(|slug| slug == heading))
+                && !tree.text(&named).is_some_and(|text| headings(text).any(|slug| slug == heading))
             {
-                findings.push(Finding::new(
-                    path,
-                    number,
-                    format!("`{target}`: no such heading"),
-                ));
+                findings.push(Finding::new(path, number, format!("`{target}`: no such heading")));
             }
         }
     }
@@ -65,24 +51,12 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Headings in the form that links use: lower case, spaces as hyphens, punctuation left out.
 fn headings(text: &str) -> impl Iterator<Item = String> {
-    prose(text).filter_map(|(_, line)| {
-        line.starts_with('#')
-            .then(|| slug(line.trim_start_matches('#').trim()))
-    })
+    prose(text).filter_map(|(_, line)| line.starts_with('#').then(|| slug(line.trim_start_matches('#').trim())))
 }
 
 fn slug(heading: &str) -> String {
-    let kept = heading
-        .chars()
-        .filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
-    kept.map(|letter| {
-        if letter == ' ' {
-            '-'
-        } else {
-            letter.to_ascii_lowercase()
-        }
-    })
-    .collect()
+    let kept = heading.chars().filter(|letter| letter.is_alphanumeric() || " -_".contains(*letter));
+    kept.map(|letter| if letter == ' ' { '-' } else { letter.to_ascii_lowercase() }).collect()
 }
 
 /// The path that a link in `from` names; `None` when it leaves the repository.
@@ -118,10 +92,7 @@ mod tests {
                 "README.md",
                 "[a](docs/a.md) [b](docs/a.md#two-words) [c](docs) [d](https://example.org/x) [e](#here)\n# Here\n",
             ),
-            (
-                "docs/a.md",
-                "## Two words!\n[up](../README.md)\n```\n[x](nothing.md)\n```\n`[y](nothing.md)`\n",
-            ),
+            ("docs/a.md", "## Two words!\n[up](../README.md)\n```\n[x](nothing.md)\n```\n`[y](nothing.md)`\n"),
         ]);
         assert_eq!(check(&tree), []);
     }
@@ -129,10 +100,7 @@ mod tests {
     #[test]
     fn what_is_missing_is_found() {
         let text = "[a](b.md)\n[b](#nowhere)\n[c](../../up.md)\n[d](/abs.md)\n![e](picture.svg)\n";
-        let lines: Vec<_> = check(&Tree::of(&[("docs/a.md", text)]))
-            .iter()
-            .map(|finding| finding.line)
-            .collect();
+        let lines: Vec<_> = check(&Tree::of(&[("docs/a.md", text)])).iter().map(|finding| finding.line).collect();
         assert_eq!(lines, [1, 2, 3, 4, 5]);
     }
 }

@@ -30,11 +30,7 @@ pub struct Finding {
 
 impl Finding {
     fn new(path: &str, line: usize, message: impl Into<String>) -> Self {
-        Self {
-            path: path.to_owned(),
-            line,
-            message: message.into(),
-        }
+        Self { path: path.to_owned(), line, message: message.into() }
     }
 }
 
@@ -55,14 +51,7 @@ impl fmt::Display for Finding {
 pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let tree = Tree::read(root)?;
     let mut findings = Vec::new();
-    for rule in [
-        layers::check,
-        furniture::check,
-        words::check,
-        links::check,
-        codes::check,
-        chart::check,
-    ] {
+    for rule in [layers::check, furniture::check, words::check, links::check, codes::check, chart::check] {
         findings.extend(rule(&tree));
     }
     findings.extend(deny::check(root, &tree)?);

@@ -2,15 +2,9 @@
 
 /// Whether an expression can be satisfied with licences for which `allowed` holds. Unknown grammar is never satisfied.
 pub(super) fn satisfied(expression: &str, allowed: impl Fn(&str) -> bool) -> bool {
-    let spaced = expression
-        .replace('(', " ( ")
-        .replace(')', " ) ")
-        .replace('/', " OR ");
+    let spaced = expression.replace('(', " ( ").replace(')', " ) ").replace('/', " OR ");
     let words: Vec<&str> = spaced.split_whitespace().collect();
-    let mut parser = Parser {
-        words: &words,
-        allowed: &allowed,
-    };
+    let mut parser = Parser { words: &words, allowed: &allowed };
     parser.either() == Some(true) && parser.words.is_empty()
 }
 
@@ -69,9 +63,7 @@ mod tests {
     use super::satisfied;
 
     fn check(expression: &str) -> bool {
-        satisfied(expression, |name| {
-            ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].contains(&name)
-        })
+        satisfied(expression, |name| ["MIT", "ISC", "Apache-2.0 WITH LLVM-exception"].contains(&name))
     }
 
     #[test]

@@ -29,12 +29,7 @@ impl Tree {
     /// A tree out of paths and texts, for tests of the rules.
     #[cfg(test)]
     pub(crate) fn of(files: &[(&str, &str)]) -> Self {
-        Self {
-            files: files
-                .iter()
-                .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
-                .collect(),
-        }
+        Self { files: files.iter().map(|(path, text)| ((*path).to_owned(), (*text).to_owned())).collect() }
     }
 
     /// Text of one file.
@@ -49,11 +44,7 @@ impl Tree {
         let folder = format!("{path}/");
         path.is_empty()
             || self.files.contains_key(path)
-            || self
-                .files
-                .range(folder.clone()..)
-                .next()
-                .is_some_and(|(next, _)| next.starts_with(&folder))
+            || self.files.range(folder.clone()..).next().is_some_and(|(next, _)| next.starts_with(&folder))
     }
 
     /// Paths and texts of all files whose path ends with `ending`.
@@ -70,10 +61,7 @@ impl Tree {
         let start = format!("{folder}/");
         self.files
             .keys()
-            .filter_map(|path| {
-                path.strip_prefix(start.as_str())?
-                    .strip_suffix("/Cargo.toml")
-            })
+            .filter_map(|path| path.strip_prefix(start.as_str())?.strip_suffix("/Cargo.toml"))
             .filter(|name| !name.contains('/'))
             .collect()
     }
@@ -82,11 +70,7 @@ impl Tree {
         for entry in fs::read_dir(folder).with_context(|| format!("read {}", folder.display()))? {
             let entry = entry?;
             let name = entry.file_name().to_string_lossy().into_owned();
-            let path = if prefix.is_empty() {
-                name.clone()
-            } else {
-                format!("{prefix}/{name}")
-            };
+            let path = if prefix.is_empty() { name.clone() } else { format!("{prefix}/{name}") };
             let kind = entry.file_type()?;
             if kind.is_dir() {
                 if !LEFT_OUT.contains(&name.as_str()) {
@@ -94,8 +78,7 @@ impl Tree {
                 }
             } else if kind.is_file() {
                 let bytes = fs::read(entry.path()).with_context(|| format!("read {path}"))?;
-                self.files
-                    .insert(path, String::from_utf8(bytes).unwrap_or_default());
+                self.files.insert(path, String::from_utf8(bytes).unwrap_or_default());
             }
         }
         Ok(())
@@ -108,12 +91,8 @@ mod tests {
 
     #[test]
     fn folders_are_known_by_what_is_in_them() {
-        let tree = Tree::of(&[
-            ("a/b.md", ""),
-            ("ab/c.md", ""),
-            ("crates/x/Cargo.toml", ""),
-            ("crates/x/y/Cargo.toml", ""),
-        ]);
+        let tree =
+            Tree::of(&[("a/b.md", ""), ("ab/c.md", ""), ("crates/x/Cargo.toml", ""), ("crates/x/y/Cargo.toml", "")]);
         assert!(tree.has("a") && tree.has("a/b.md") && tree.has("ab") && tree.has(""));
         assert!(!tree.has("b") && !tree.has("a/b"));
         assert_eq!(tree.crates_below("crates"), ["x"]);

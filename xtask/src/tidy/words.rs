@@ -21,29 +21,14 @@ const UNFINISHED_RUST: [&str; 3] = ["todo!(", "unimplemented!(", "#[ignore"];
 const MACHINE_PATHS: [&str; 5] = ["/root/", "/work/", "/farm/", "/home/", "/Users/"];
 
 /// Endings of files in which words are looked for.
-const TEXTS: [&str; 12] = [
-    ".rs",
-    ".toml",
-    ".yaml",
-    ".yml",
-    ".md",
-    ".avsc",
-    ".tpl",
-    ".sh",
-    ".py",
-    ".txt",
-    "run",
-    "Containerfile",
-];
+const TEXTS: [&str; 12] =
+    [".rs", ".toml", ".yaml", ".yml", ".md", ".avsc", ".tpl", ".sh", ".py", ".txt", "run", "Containerfile"];
 
 /// Checks the words and length of every file.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     let mut findings = Vec::new();
     for (path, text) in tree.ending("") {
-        if path.starts_with(OWN_FOLDER)
-            || path == "LICENSE"
-            || !TEXTS.iter().any(|ending| path.ends_with(ending))
-        {
+        if path.starts_with(OWN_FOLDER) || path == "LICENSE" || !TEXTS.iter().any(|ending| path.ends_with(ending)) {
             continue;
         }
         check_words(path, text, &mut findings);
@@ -63,25 +48,16 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 fn check_words(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let is_rust = path.ends_with(".rs");
-    let is_test = is_rust
-        && (path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs"));
+    let is_test = is_rust && (path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs"));
     for (number, line) in (1..).zip(text.lines()) {
         for word in UNFINISHED {
             if has_word(line, word) {
-                findings.push(Finding::new(
-                    path,
-                    number,
-                    format!("`{word}`: finish it, or write an issue"),
-                ));
+                findings.push(Finding::new(path, number, format!("`{word}`: finish it, or write an issue")));
             }
         }
         if is_rust {
             for word in UNFINISHED_RUST.iter().filter(|word| line.contains(**word)) {
-                findings.push(Finding::new(
-                    path,
-                    number,
-                    format!("`{word}`: nothing is left out or skipped"),
-                ));
+                findings.push(Finding::new(path, number, format!("`{word}`: nothing is left out or skipped")));
             }
         }
         if is_test && line.contains("sleep(") {
@@ -91,15 +67,8 @@ fn check_words(path: &str, text: &str, findings: &mut Vec<Finding>) {
                 "a test waits for a condition with a bound, not for time to pass",
             ));
         }
-        for start in MACHINE_PATHS
-            .iter()
-            .filter(|start| names_place(line, start))
-        {
-            findings.push(Finding::new(
-                path,
-                number,
-                format!("`{start}`: a path of one machine"),
-            ));
+        for start in MACHINE_PATHS.iter().filter(|start| names_place(line, start)) {
+            findings.push(Finding::new(path, number, format!("`{start}`: a path of one machine")));
         }
     }
 }
@@ -109,10 +78,7 @@ fn has_word(line: &str, word: &str) -> bool {
     line.match_indices(word).any(|(start, _)| {
         let before = line[..start].chars().next_back();
         let after = line[start + word.len()..].chars().next();
-        ![before, after]
-            .into_iter()
-            .flatten()
-            .any(|neighbour| neighbour.is_alphanumeric() || neighbour == '_')
+        ![before, after].into_iter().flatten().any(|neighbour| neighbour.is_alphanumeric() || neighbour == '_')
     })
 }
 
@@ -134,13 +100,7 @@ mod tests {
 
     #[test]
     fn unfinished_work_is_found() {
-        assert_eq!(
-            found(
-                "a/src/lib.rs",
-                "// TODO: later\nfn f() { todo!() }\n#[ignore]\n"
-            ),
-            3
-        );
+        assert_eq!(found("a/src/lib.rs", "// TODO: later\nfn f() { todo!() }\n#[ignore]\n"), 3);
         assert_eq!(found("docs/a.md", "FIXME\n"), 1);
         assert_eq!(found("a/src/lib.rs", "let segment = \"PXXXL\";\n"), 0);
     }
@@ -148,23 +108,14 @@ mod tests {
     #[test]
     fn a_sleep_is_found_in_tests_alone() {
         assert_eq!(found("a/tests/b.rs", "std::thread::sleep(d);\n"), 1);
-        assert_eq!(
-            found("tests/tests/b.rs", "tokio::time::sleep(d).await;\n"),
-            1
-        );
+        assert_eq!(found("tests/tests/b.rs", "tokio::time::sleep(d).await;\n"), 1);
         assert_eq!(found("a/src/b.rs", "tokio::time::sleep(d).await;\n"), 0);
     }
 
     #[test]
     fn machine_paths_are_found_and_urls_are_not() {
         assert_eq!(found("a.md", "see /root/x and `/home/me/y`\n"), 2);
-        assert_eq!(
-            found(
-                "a.md",
-                "https://example.org/home/x and ./work/y and {work}/work/x\n"
-            ),
-            0
-        );
+        assert_eq!(found("a.md", "https://example.org/home/x and ./work/y and {work}/work/x\n"), 0);
     }
 
     #[test]
