@@ -10,6 +10,9 @@ use super::avro::{self, Shape, Type, Types};
 use super::rust::identifier;
 use super::{Error, MARK};
 
+/// Line length of rustfmt.
+const LINE_LENGTH_MAX: usize = 100;
+
 /// Writes one module per domain, the list of all topics and the self-contained schemas. Returns the module names.
 pub fn emit(
     types: &Types,
@@ -44,7 +47,7 @@ pub fn emit(
     for (domain, code) in &domains {
         let module = format!("topics_{domain}");
         let text = format!(
-            "{MARK}\n#[allow(unused_imports, reason = \"one list of imports for all generated files\")]\nuse super::prelude::*;\nuse std::sync::OnceLock;\n\nuse crate::catalogue::{{Compatibility, Criticality, OnReject, Phi, Storage}};\nuse crate::codec::{{CodecError, WriterSchema}};\nuse crate::topic::{{Event, Topic, TopicInfo}};\n{code}"
+            "{MARK}\nuse std::sync::OnceLock;\n\n#[allow(unused_imports, reason = \"one list of imports for all generated files\")]\nuse super::prelude::*;\nuse crate::catalogue::{{Compatibility, Criticality, OnReject, Phi, Storage}};\nuse crate::codec::{{CodecError, WriterSchema}};\nuse crate::topic::{{Event, Topic, TopicInfo}};\n{code}"
         );
         generated.insert(PathBuf::from(format!("{module}.rs")), text);
         modules.push(module);
@@ -84,10 +87,12 @@ fn one_topic(types: &Types, topic: &TopicSpec) -> Result<String, Error> {
         .as_ref()
         .and_then(|file| types.values().find(|named| named.file == *file));
     let record_name = record.map_or("crate::topic::RawBytes", |named| named.name.as_str());
-    let mut code = format!(
-        "\n/// `{}`: {}\npub const {constant}: Topic<{record_name}> = Topic::new(&{constant}_INFO);\n",
-        topic.name, topic.description
-    );
+    let mut code = format!("\n/// `{}`: {}\n", topic.name, topic.description);
+    let left = format!("pub const {constant}: Topic<{record_name}> =");
+    let right = format!("Topic::new(&{constant}_INFO);");
+    let is_short = left.len() + 1 + right.len() <= LINE_LENGTH_MAX;
+    let gap = if is_short { " " } else { "\n    " };
+    code.push_str(&format!("{left}{gap}{right}\n"));
     code.push_str(&info(topic, &constant));
     if let Some(named) = record {
         code.push_str(&event(topic, named, &constant)?);
@@ -196,7 +201,7 @@ fn event(topic: &TopicSpec, named: &avro::Named, constant: &str) -> Result<Strin
         "None"
     };
     Ok(format!(
-        "\nimpl Event for {} {{\n    fn contract() -> Result<&'static WriterSchema, CodecError> {{\n        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();\n        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse({constant}_INFO.schema));\n        compiled.as_ref().map_err(Clone::clone)\n    }}\n\n    fn topic() -> &'static TopicInfo {{\n        &{constant}_INFO\n    }}\n\n    fn key(&self) -> String {{\n        {key}\n    }}\n\n    fn meta(&self) -> Option<&EventMeta> {{\n        {meta}\n    }}\n\n    fn kind(&self) -> Option<&'static str> {{\n        {kind}\n    }}\n}}\n",
+        "\nimpl Event for {} {{\n    fn contract() -> Result<&'static WriterSchema, CodecError> {{\n        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();\n        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(Self::topic().schema));\n        compiled.as_ref().map_err(Clone::clone)\n    }}\n\n    fn topic() -> &'static TopicInfo {{\n        &{constant}_INFO\n    }}\n\n    fn key(&self) -> String {{\n        {key}\n    }}\n\n    fn meta(&self) -> Option<&EventMeta> {{\n        {meta}\n    }}\n\n    fn kind(&self) -> Option<&'static str> {{\n        {kind}\n    }}\n}}\n",
         named.name
     ))
 }
