@@ -190,7 +190,8 @@ mod tests {
         fail.args(["-c", "echo the cause; exit 3"]);
         let failed = cache.part(&wanted(&["x"]), &Progress::silent(), |build| build.run("compile", &mut fail));
         assert!(matches!(failed, Err(Error::InstallFailed { tail, .. }) if tail.contains("the cause")));
-        let built = cache.part(&wanted(&["x"]), &Progress::silent(), |build| build.write("file", "good").map(drop)).unwrap();
+        let built =
+            cache.part(&wanted(&["x"]), &Progress::silent(), |build| build.write("file", "good").map(drop)).unwrap();
         assert_eq!(std::fs::read_to_string(built.join("file")).unwrap(), "good");
         let left = std::fs::read_dir(dir.path()).unwrap().flatten();
         assert!(!left.into_iter().any(|entry| entry.file_name().to_string_lossy().starts_with(".building")));

@@ -42,7 +42,9 @@ pub enum Error {
         tail: String,
     },
     /// The port a component was to listen on is taken.
-    #[error("WL-7053: {name} cannot use port {port} of 127.0.0.1: it is taken. Stop what holds it, or choose another port")]
+    #[error(
+        "WL-7053: {name} cannot use port {port} of 127.0.0.1: it is taken. Stop what holds it, or choose another port"
+    )]
     PortTaken {
         /// The component.
         name: String,

@@ -46,6 +46,8 @@ const TRYTON_MODULES: &[&str] = &[
 ];
 // Named with its version, because another version of the plugin may lay files out differently.
 const MAVEN_DEPENDENCY: &str = "org.apache.maven.plugins:maven-dependency-plugin:3.8.1";
+// The parent POM of the registry's archive is not on Maven Central; newer versions of the plugin insist on reading it.
+const MAVEN_COPY: &str = "org.apache.maven.plugins:maven-dependency-plugin:2.8:copy";
 
 /// One of the real systems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -144,6 +146,11 @@ impl Installation {
         Ok(command)
     }
 
+    /// The launcher of Java.
+    pub(crate) fn java_program(&self) -> Result<PathBuf> {
+        self.jdk().map(Java::java)
+    }
+
     fn jdk(&self) -> Result<&Java> {
         self.java.as_ref().ok_or(Error::NotInstalled { part: Part::Kafka.name() })
     }
@@ -160,15 +167,11 @@ fn kafka(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
 }
 
 fn registry(cache: &Cache, progress: &Progress) -> Result<PathBuf> {
-    let wanted = Wanted {
-        name: "registry",
-        title: "Apicurio Registry",
-        version: REGISTRY_VERSION,
-        content: &[MAVEN_DEPENDENCY],
-    };
+    let wanted =
+        Wanted { name: "registry", title: "Apicurio Registry", version: REGISTRY_VERSION, content: &[MAVEN_COPY] };
     cache.part(&wanted, progress, |build| {
         let mut fetch = Command::new(maven()?);
-        fetch.args(["-B", "-q", &format!("{MAVEN_DEPENDENCY}:copy"), "-DoutputDirectory=."]);
+        fetch.args(["-B", "-q", MAVEN_COPY, "-DoutputDirectory=."]);
         fetch.arg(format!("-Dartifact=io.apicurio:apicurio-registry-app:{REGISTRY_VERSION}:tar.gz:all"));
         build.run("fetch from Maven Central", &mut fetch)?;
         let archive = format!("apicurio-registry-app-{REGISTRY_VERSION}-all.tar.gz");
@@ -235,7 +238,10 @@ fn hospital(cache: &Cache, progress: &Progress, python: &Python, tryton: &Path) 
         load.arg(loader).arg(&config).arg(ERP_DATABASE).arg(hospital).arg(ERP_KEY);
         build.run("load the hospital (2 of 2)", &mut load)?;
         let mut settle = Command::new(&python);
-        settle.args(["-c", "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA wal_checkpoint(TRUNCATE)')"]);
+        settle.args([
+            "-c",
+            "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('PRAGMA wal_checkpoint(TRUNCATE)')",
+        ]);
         build.run("close the file", settle.arg(&file))
     })?;
     Ok(dir.join(file))

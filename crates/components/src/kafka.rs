@@ -86,7 +86,7 @@ impl Kafka {
         let config = dir.join("server.properties");
         let text = node.properties(&dir, &options.properties);
         std::fs::write(&config, text).map_err(Error::files(&config))?;
-        let tool = ToolCommand { java: installation.java(&dir, 128)?.get_program().into() };
+        let tool = ToolCommand { java: installation.java_program()? };
         if !dir.join("data/meta.properties").is_file() {
             format(&installed, &tool, &dir, &config)?;
         }
@@ -129,7 +129,8 @@ impl KafkaCluster {
         for id in 1..=Self::NODES {
             ports.push((id, chosen("kafka", None)?, chosen("kafka", None)?));
         }
-        let voters: Vec<String> = ports.iter().map(|(id, _, controller)| format!("{id}@127.0.0.1:{controller}")).collect();
+        let voters: Vec<String> =
+            ports.iter().map(|(id, _, controller)| format!("{id}@127.0.0.1:{controller}")).collect();
         let voters = voters.join(",");
         let mut nodes = Vec::new();
         for (id, port, controller) in ports {
@@ -214,7 +215,12 @@ fn format(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path) -> Re
     if status.success() {
         return Ok(());
     }
-    Err(Error::NotReady { name: "kafka".to_owned(), what: "could not format its directory".to_owned(), tail: tail(&log), log })
+    Err(Error::NotReady {
+        name: "kafka".to_owned(),
+        what: "could not format its directory".to_owned(),
+        tail: tail(&log),
+        log,
+    })
 }
 
 /// The port asked for, else a free one.

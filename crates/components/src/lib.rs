@@ -3,9 +3,9 @@
 //! of them side by side on free ports, breaks them on request (kill, pause, restart) and cleans up after itself.
 //!
 //! ```no_run
-//! use components::{Installation, Kafka, KafkaOptions, Part, Progress};
+//! use wardline_components::{Installation, Kafka, KafkaOptions, Part, Progress};
 //!
-//! # fn main() -> Result<(), components::Error> {
+//! # fn main() -> Result<(), wardline_components::Error> {
 //! let progress = Progress::stderr();
 //! let installation = Installation::ensure(&[Part::Kafka], &progress)?;
 //! let mut kafka = Kafka::start(&installation, KafkaOptions::in_dir("/tmp/kafka"))?;
@@ -34,8 +34,8 @@ mod tryton;
 pub use error::{DEBIAN_LINE, Error, Result};
 pub use hapi::{FhirVersion, Hapi, HapiOptions};
 pub use hospital::{
-    CostCenter, Employee, Hospital, Item, Location, Lot, OpeningStock, Pack, PurchaseOrder, PurchaseOrderLine, Supplier,
-    Unit,
+    CostCenter, Employee, Hospital, Item, Location, Lot, OpeningStock, Pack, PurchaseOrder, PurchaseOrderLine,
+    Supplier, Unit,
 };
 pub use install::{Installation, Part};
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions};

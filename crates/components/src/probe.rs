@@ -1,6 +1,7 @@
 //! Is anybody there? One request over a fresh connection, with the standard library alone, so that it can be asked from
 //! any thread of any runtime.
 
+use serde::{Deserialize, Serialize};
 use std::io::{Error, Read, Result, Write};
 use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
@@ -9,7 +10,7 @@ const CONNECT: Duration = Duration::from_millis(500);
 const ANSWER: Duration = Duration::from_secs(10);
 
 /// How a component shows that it serves.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Ready {
     /// The broker lists the versions of its API without error.
     Kafka,

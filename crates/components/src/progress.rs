@@ -74,7 +74,8 @@ impl Step {
     }
 
     fn end(&self, word: &str, outcome: &str) {
-        let text = if outcome.is_empty() { format!("{}: {word}", self.text) } else { format!("{}: {outcome}", self.text) };
+        let text =
+            if outcome.is_empty() { format!("{}: {word}", self.text) } else { format!("{}: {outcome}", self.text) };
         match (&self.bar, &self.progress.shown) {
             (Some(bar), _) => {
                 bar.set_style(style("{prefix} {msg} {elapsed}"));

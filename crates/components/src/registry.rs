@@ -45,7 +45,11 @@ impl Registry {
         let port = chosen("registry", options.port)?;
         let management = chosen("registry", None)?;
         let mut command = installation.java(&dir, options.heap_mb)?;
-        command.args(["-XX:TieredStopAtLevel=1", "-Dquarkus.http.host=127.0.0.1", "-Dquarkus.management.host=127.0.0.1"]);
+        command.args([
+            "-XX:TieredStopAtLevel=1",
+            "-Dquarkus.http.host=127.0.0.1",
+            "-Dquarkus.management.host=127.0.0.1",
+        ]);
         command.arg(format!("-Dquarkus.http.port={port}")).arg(format!("-Dquarkus.management.port={management}"));
         // On disk at once, so that the ids in the topics stay good when it is killed.
         let database = dir.join("registry");
@@ -58,7 +62,9 @@ impl Registry {
             "-Dapicurio.rest.deletion.artifact-version.enabled=true",
             "-Dquarkus.http.access-log.enabled=false",
         ]);
-        command.arg("-jar").arg(installed.join(format!("apicurio-registry-app-{}-runner.jar", crate::install::REGISTRY_VERSION)));
+        command
+            .arg("-jar")
+            .arg(installed.join(format!("apicurio-registry-app-{}-runner.jar", crate::install::REGISTRY_VERSION)));
         let ready = Ready::Http { path: format!("{API}/subjects"), authorization: None };
         let spec = Spec { name: "registry".to_owned(), dir, port, command, ready };
         let mut registry = Self { server: Server::launch(spec)? };
@@ -87,7 +93,11 @@ impl Registry {
         }
         let Self { server } = self;
         let answer = format!("{} {}", answer.status, answer.body);
-        Err(Error::Answer { name: "registry".to_owned(), asked: format!("PUT {path} at port {}", server.port()), answer })
+        Err(Error::Answer {
+            name: "registry".to_owned(),
+            asked: format!("PUT {path} at port {}", server.port()),
+            answer,
+        })
     }
 }
 

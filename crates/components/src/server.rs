@@ -47,6 +47,7 @@ struct Record {
     name: String,
     pid: u32,
     port: u16,
+    ready: Ready,
 }
 
 /// A component that was started earlier, perhaps by another process.
@@ -56,6 +57,14 @@ pub struct Status {
     pub pid: u32,
     /// The port of 127.0.0.1 it was given.
     pub port: u16,
+    ready: Ready,
+}
+
+impl Status {
+    /// Whether it serves, asked now.
+    pub fn answers(&self) -> bool {
+        self.ready.check(self.port)
+    }
 }
 
 impl Server {
@@ -169,7 +178,7 @@ impl Server {
     /// What runs with its data in `dir`, by whomever it was started.
     pub fn find_in(dir: &Path) -> Option<Status> {
         let dir = std::path::absolute(dir).ok()?;
-        find(&dir).map(|record| Status { pid: record.pid, port: record.port })
+        find(&dir).map(|record| Status { pid: record.pid, port: record.port, ready: record.ready })
     }
 
     /// Stops what runs with its data in `dir`; false when nothing does.
@@ -183,7 +192,7 @@ impl Server {
     }
 
     fn spawn(&mut self) -> Result<()> {
-        let Spec { name, dir, port, command, .. } = &mut self.spec;
+        let Spec { name, dir, port, command, ready } = &mut self.spec;
         if !ports::is_free(*port) {
             return Err(Error::PortTaken { name: name.clone(), port: *port });
         }
@@ -194,7 +203,7 @@ impl Server {
         command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let child = command.spawn().map_err(Error::files(&path))?;
         let guard = guard(child.id()).map_err(Error::files(Path::new("sh")))?;
-        let record = Record { name: name.clone(), pid: child.id(), port: *port };
+        let record = Record { name: name.clone(), pid: child.id(), port: *port, ready: ready.clone() };
         self.running = Some(Running { child, guard });
         let path = self.spec.dir.join(RECORD);
         let text = serde_json::to_vec(&record).map_err(std::io::Error::from).map_err(Error::files(&path))?;
@@ -202,7 +211,9 @@ impl Server {
     }
 
     fn finish(&mut self, how: &'static str) -> Result<()> {
-        let Some(mut running) = self.running.take() else { return Ok(()) };
+        let Some(mut running) = self.running.take() else {
+            return Ok(());
+        };
         let pid = running.child.id();
         let mut ended = false;
         for how in [how, "KILL"] {

@@ -17,7 +17,8 @@ pub(crate) struct Java {
 impl Java {
     /// `JAVA_HOME` first, then the search path, then where Debian puts JDKs.
     pub(crate) fn find() -> Result<Self> {
-        let mut bins: Vec<PathBuf> = std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin")).into_iter().collect();
+        let mut bins: Vec<PathBuf> =
+            std::env::var_os("JAVA_HOME").map(|home| Path::new(&home).join("bin")).into_iter().collect();
         bins.extend(search_path());
         if let Ok(installed) = std::fs::read_dir("/usr/lib/jvm") {
             bins.extend(installed.flatten().map(|entry| entry.path().join("bin")));
