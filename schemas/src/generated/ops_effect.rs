@@ -27,6 +27,12 @@ pub struct Effect {
     /// Documents on the other side.
     #[serde(default)]
     pub documents: Vec<Document>,
+    /// Key under which a later correction finds the output; empty when there is none.
+    #[serde(default)]
+    pub business_key: String,
+    /// The event that was written about the effect, in its framed Avro encoding. PHI: indirect.
+    #[serde(default)]
+    pub output: Option<Bytes>,
     /// Topic of the record this is about.
     #[serde(default)]
     pub origin_topic: Option<String>,

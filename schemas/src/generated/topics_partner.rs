@@ -9,8 +9,7 @@ use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
 /// `partner.supplier-notice.v1`: Notices to suppliers and their answers. No patient data of any kind.
-pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> =
-    Topic::new(&PARTNER_SUPPLIER_NOTICE_V1_INFO);
+pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> = Topic::new(&PARTNER_SUPPLIER_NOTICE_V1_INFO);
 
 #[rustfmt::skip]
 static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {

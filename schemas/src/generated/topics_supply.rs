@@ -57,8 +57,7 @@ impl Event for GoodsReceipt {
 }
 
 /// `supply.purchase-order.v1`: Purchase orders approved, changed or cancelled; always the whole order.
-pub const SUPPLY_PURCHASE_ORDER_V1: Topic<PurchaseOrder> =
-    Topic::new(&SUPPLY_PURCHASE_ORDER_V1_INFO);
+pub const SUPPLY_PURCHASE_ORDER_V1: Topic<PurchaseOrder> = Topic::new(&SUPPLY_PURCHASE_ORDER_V1_INFO);
 
 #[rustfmt::skip]
 static SUPPLY_PURCHASE_ORDER_V1_INFO: TopicInfo = TopicInfo {
@@ -106,8 +105,7 @@ impl Event for PurchaseOrder {
 }
 
 /// `supply.usage-enriched.v1`: Validated usages with stock location, cost centre, supplier and price.
-pub const SUPPLY_USAGE_ENRICHED_V1: Topic<EnrichedUsage> =
-    Topic::new(&SUPPLY_USAGE_ENRICHED_V1_INFO);
+pub const SUPPLY_USAGE_ENRICHED_V1: Topic<EnrichedUsage> = Topic::new(&SUPPLY_USAGE_ENRICHED_V1_INFO);
 
 #[rustfmt::skip]
 static SUPPLY_USAGE_ENRICHED_V1_INFO: TopicInfo = TopicInfo {
@@ -155,8 +153,7 @@ impl Event for EnrichedUsage {
 }
 
 /// `supply.usage-validated.v1`: Usages whose article and place are recognised and checked.
-pub const SUPPLY_USAGE_VALIDATED_V1: Topic<ValidatedUsage> =
-    Topic::new(&SUPPLY_USAGE_VALIDATED_V1_INFO);
+pub const SUPPLY_USAGE_VALIDATED_V1: Topic<ValidatedUsage> = Topic::new(&SUPPLY_USAGE_VALIDATED_V1_INFO);
 
 #[rustfmt::skip]
 static SUPPLY_USAGE_VALIDATED_V1_INFO: TopicInfo = TopicInfo {
