@@ -18,11 +18,13 @@
 //! [`Server::detach`] leaves it running.
 
 mod cache;
+mod chart_tools;
 mod error;
 mod hapi;
 mod hospital;
 mod install;
 mod kafka;
+mod kubernetes_schemas;
 mod ports;
 mod probe;
 mod progress;
@@ -31,6 +33,7 @@ mod server;
 mod tools;
 mod tryton;
 
+pub use chart_tools::{ChartTools, KUBERNETES_VERSION};
 pub use error::{DEBIAN_LINE, Error, Result};
 pub use hapi::{FhirVersion, Hapi, HapiOptions};
 pub use hospital::{

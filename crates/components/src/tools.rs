@@ -115,7 +115,7 @@ fn major(text: &str) -> Option<u32> {
     }
 }
 
-fn search_path() -> Vec<PathBuf> {
+pub(crate) fn search_path() -> Vec<PathBuf> {
     std::env::var_os("PATH").map(|path| std::env::split_paths(&path).collect()).unwrap_or_default()
 }
 
