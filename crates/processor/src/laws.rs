@@ -164,15 +164,13 @@ pub fn check_effects<'a>(
         .filter(|key| !present.contains(key))
         .map(|key| violation(Law::Fx1, format!("effect {key} is missing on the other side")))
         .collect::<Vec<_>>();
-    let doubled = repeated(ledger).map(|(key, times)| violation(Law::Fx1, format!("effect {key} happened {times} times")));
+    let doubled =
+        repeated(ledger).map(|(key, times)| violation(Law::Fx1, format!("effect {key} happened {times} times")));
     missing.into_iter().chain(doubled).collect()
 }
 
 /// PHI-1: none of the identifying `values` appears in the texts (keys, headers, logs, labels).
-pub fn check_phi<'a>(
-    values: &[&str],
-    texts: impl IntoIterator<Item = (&'a str, &'a str)>,
-) -> Vec<Violation> {
+pub fn check_phi<'a>(values: &[&str], texts: impl IntoIterator<Item = (&'a str, &'a str)>) -> Vec<Violation> {
     let mut violations = Vec::new();
     for (place, text) in texts {
         for (number, value) in values.iter().enumerate() {

@@ -8,6 +8,7 @@
 //! ```
 
 mod code;
+mod derive;
 mod input;
 pub mod laws;
 mod reason;
@@ -16,8 +17,9 @@ mod verdict;
 mod wiring;
 
 pub use code::Code;
+pub use derive::{day_of, derived};
 pub use input::Input;
 pub use reason::{Reason, Subject};
 pub use table::{Binder, FeedError, Table, TableFeed, Tables};
 pub use verdict::Verdict;
-pub use wiring::{Processor, Wiring, WiringInfo};
+pub use wiring::{Processor, Wiring, WiringInfo, table_topics};

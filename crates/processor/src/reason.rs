@@ -39,14 +39,7 @@ pub struct Reason {
 impl Reason {
     /// Starts a reason from its code, rule name and sentence.
     pub fn new(code: Code, rule: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            code,
-            rule,
-            message: message.into(),
-            subjects: Vec::new(),
-            field_paths: Vec::new(),
-            suggested_fix: None,
-        }
+        Self { code, rule, message: message.into(), subjects: Vec::new(), field_paths: Vec::new(), suggested_fix: None }
     }
 
     /// Adds a record that would end the waiting when it arrives.

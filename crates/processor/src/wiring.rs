@@ -66,14 +66,14 @@ impl<P: Processor> Wiring<P> {
             name: self.name,
             purpose: self.purpose,
             reads: names(&P::Input::topics()),
-            looks_up: tables_of::<P::Tables>(),
+            looks_up: table_topics::<P::Tables>(),
             writes: vec![P::Output::topic().name],
         }
     }
 }
 
 /// Names of the topics behind a set of tables.
-fn tables_of<T: Tables>() -> Vec<&'static str> {
+pub fn table_topics<T: Tables>() -> Vec<&'static str> {
     let mut binder = Binder::new(1);
     T::bind(&mut binder);
     binder.feeds().iter().map(|feed| feed.topic().name).collect()

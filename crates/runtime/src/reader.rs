@@ -115,6 +115,13 @@ impl Range {
     pub fn all(topic: impl Into<String>) -> Self {
         Self { topic: topic.into(), partitions: Vec::new(), from: From::Earliest, until: Until::EndNow }
     }
+
+    /// Narrows the range to some partitions.
+    #[must_use]
+    pub fn partitions(mut self, partitions: impl IntoIterator<Item = i32>) -> Self {
+        self.partitions = partitions.into_iter().collect();
+        self
+    }
 }
 
 /// Visits the records of a range, in order per partition, until the end or until `visit` breaks. Returns how many were

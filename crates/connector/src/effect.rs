@@ -1,0 +1,133 @@
+//! Acting outside Kafka: two pure functions around a call that the runtime makes (FX-1).
+//!
+//! ```text
+//! event -> plan -> [effect record, look-up when in doubt, call] -> settle -> verdict
+//! ```
+//! Kafka cannot make a call outside exactly once. What makes it happen once here is the durable effect record written
+//! before the call, the document key carried to the other side, and a look-up there before any retry whose outcome is
+//! not known.
+
+use processor::{Input, Reason, Tables, Verdict};
+use schemas::Event;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+/// A future that can be kept behind a trait object.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// A room that acts outside Kafka, as two pure functions.
+pub trait Effect: Send + Sync + 'static {
+    /// What it reads.
+    type Input: Input + Clone;
+    /// What it says about each effect.
+    type Output: Event;
+    /// What it looks things up in.
+    type Tables: Tables;
+    /// What the other side is asked to do.
+    type Request: Clone + Send + Sync + 'static;
+    /// What the other side answers to one request.
+    type Response: Clone + Send + Sync + 'static;
+
+    /// Business key of an earlier effect whose newest output `plan` needs (a correction posts the difference).
+    fn prior_key(&self, input: &Self::Input) -> Option<String>;
+
+    /// Decides what to do about one event.
+    fn plan(
+        &self,
+        input: &Self::Input,
+        prior: Option<&Self::Output>,
+        tables: &Self::Tables,
+    ) -> Plan<Self::Request, Self::Output>;
+
+    /// Turns the answer into the output.
+    fn settle(&self, input: &Self::Input, request: &Self::Request, response: &Self::Response) -> Verdict<Self::Output>;
+
+    /// Business key under which an output is found again by [`Effect::prior_key`].
+    fn output_key(&self, output: &Self::Output) -> String;
+}
+
+/// What `plan` decided.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan<Q, O> {
+    /// Act outside, then settle.
+    Act(Action<Q>),
+    /// Nothing to do outside.
+    Decided(Verdict<O>),
+}
+
+/// One thing to do outside.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Action<Q> {
+    /// Identity of the effect: business key and revision, and the receiver where there are several.
+    pub effect_key: String,
+    /// Endpoint, for the breaker and the metrics; from configuration, never from data of a patient.
+    pub target: String,
+    /// Actions with the same batch key may share one document; none stays alone.
+    pub batch_key: Option<String>,
+    /// The request.
+    pub request: Q,
+}
+
+/// The other side.
+pub trait EffectClient<Q, A>: Send + Sync + 'static {
+    /// Does all `requests` as one document, or none. `document_key` goes to the other side. One answer per request.
+    fn call<'a>(&'a self, document_key: &'a str, requests: &'a [Q]) -> BoxFuture<'a, Result<Vec<A>, CallError>>;
+
+    /// What became of an earlier call with this document key: the answers for `requests` (which may be a part of the
+    /// document), or `None` when the other side never did it and never will. Completes or undoes what is half done.
+    fn look_up<'a>(
+        &'a self,
+        document_key: &'a str,
+        requests: &'a [Q],
+    ) -> BoxFuture<'a, Result<Option<Vec<A>>, CallError>>;
+
+    /// Most requests in one document.
+    fn batch_max(&self) -> usize;
+
+    /// Most calls that one target takes at once.
+    fn calls_max(&self) -> usize {
+        1_000
+    }
+
+    /// What the other side calls the documents behind an answer: kind, id, number, state.
+    fn documents(&self, answer: &A) -> Vec<schemas::Document>;
+}
+
+tokio::task_local! {
+    static TRACEPARENT: String;
+}
+
+/// Runs a call with the W3C trace context that it should send on.
+pub async fn with_traceparent<T>(traceparent: String, call: impl Future<Output = T>) -> T {
+    TRACEPARENT.scope(traceparent, call).await
+}
+
+/// The W3C `traceparent` that a client should send with its request.
+pub fn current_traceparent() -> Option<String> {
+    TRACEPARENT.try_with(Clone::clone).ok()
+}
+
+/// Why a call gave no answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum CallError {
+    /// Nothing happened; try again, not before the delay when one is given.
+    Transient {
+        /// What the other side asked for (`Retry-After`).
+        retry_after: Option<Duration>,
+        /// One sentence.
+        reason: String,
+    },
+    /// It may have happened: look it up before doing anything else.
+    InDoubt {
+        /// One sentence.
+        reason: String,
+    },
+    /// The other side understood and said no; nothing happened.
+    Refused {
+        /// Why, with a code and a suggested fix.
+        reason: Box<Reason>,
+        /// Which request is at fault; `None` blames all.
+        request: Option<usize>,
+    },
+}

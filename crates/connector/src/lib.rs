@@ -1,0 +1,10 @@
+//! The vocabulary of what lies outside Kafka: how to talk to an ERP, how to read an HTTP answer, how to hold a secret.
+//!
+//! Nothing in this crate knows Kafka or a particular product. Adapters implement [`erp::Erp`]; rooms use it.
+
+pub mod effect;
+pub mod erp;
+pub mod http;
+pub mod secret;
+
+pub use secret::Secret;

@@ -1,0 +1,305 @@
+//! Writes the records by which every outcome is visible: exceptions, dead letters, parked events, audit (LOSS-1, RAW-1).
+
+use crate::codec::{Codec, WireError};
+use crate::config::Config;
+use crate::outgoing::{Headers, Lineage, Outgoing};
+use crate::parking::Lane;
+use crate::record::{Place, Record};
+use processor::{Reason, Subject};
+use schemas::{
+    Audit, AuditKind, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState, Parked,
+    RecordHeader, Severity, Timestamp, topics,
+};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Header of a parked record: the session that wrote it, so that a session does not read its own records back.
+pub(crate) const WRITER_HEADER: &str = "wl_writer";
+
+/// The desk of one room.
+#[derive(Clone)]
+pub struct Desk {
+    /// Name of the room.
+    pub room: &'static str,
+    codec: Arc<Codec>,
+    tenant: Arc<str>,
+    writer: Arc<str>,
+}
+
+/// What is said about an exception.
+pub struct Statement<'a> {
+    /// Where in the room.
+    pub stage: &'static str,
+    /// What happened.
+    pub kind: ExceptionKind,
+    /// Where it stands now.
+    pub state: ExceptionState,
+    /// Why.
+    pub reason: &'a Reason,
+    /// Code under which the exception was raised, when this is a later word on it.
+    pub code: Option<&'a str>,
+    /// Whether trying again may help without a person.
+    pub retryable: bool,
+    /// Whether the key waits behind it.
+    pub parked: bool,
+    /// Who decided; none for Wardline itself.
+    pub actor: Option<String>,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+/// What an effect record says.
+#[derive(Clone, Debug)]
+pub struct EffectFacts<'a> {
+    /// Identity of the effect.
+    pub effect_key: &'a str,
+    /// Endpoint.
+    pub target: &'a str,
+    /// Where it stands.
+    pub state: EffectState,
+    /// Idempotency key carried to the other side.
+    pub document_key: &'a str,
+    /// Documents on the other side.
+    pub documents: Vec<Document>,
+    /// Business key under which a later correction finds the output; empty when there is none.
+    pub business_key: String,
+    /// The output in its framed Avro encoding.
+    pub output: Option<Vec<u8>>,
+    /// Code of a refusal.
+    pub code: Option<String>,
+    /// Calls made.
+    pub attempts: u32,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+impl Default for EffectFacts<'_> {
+    fn default() -> Self {
+        Self {
+            effect_key: "",
+            target: "",
+            state: EffectState::Unknown,
+            document_key: "",
+            documents: Vec::new(),
+            business_key: String::new(),
+            output: None,
+            code: None,
+            attempts: 0,
+            at: 0,
+        }
+    }
+}
+
+impl Desk {
+    /// A desk for `room`; `writer` names this session of it.
+    pub fn new(room: &'static str, config: &Config, codec: Arc<Codec>, writer: &str) -> Self {
+        Self { room, codec, tenant: Arc::from(config.identity.tenant.as_str()), writer: Arc::from(writer) }
+    }
+
+    /// An output event.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn event<T: Event>(&self, event: &T, lineage: &Lineage) -> Result<Outgoing, WireError> {
+        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, &self.tenant))
+    }
+
+    /// The id of the exception about a record: the same after a restart or a replay.
+    pub fn exception_id(&self, place: &Place) -> String {
+        schemas::identity::event_id(self.room, &place.to_string(), "0", "exception")
+    }
+
+    /// An exception record; it carries the whole item, so the newest one per id is enough.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn exception(&self, record: &Record, statement: &Statement<'_>) -> Result<Outgoing, WireError> {
+        let reason = statement.reason;
+        let exception = Exception {
+            exception_id: self.exception_id(&record.place),
+            kind: statement.kind,
+            state: statement.state,
+            room: self.room.to_owned(),
+            stage: statement.stage.to_owned(),
+            code: statement.code.unwrap_or(reason.code.as_str()).to_owned(),
+            severity: Severity::Error,
+            retryable: statement.retryable,
+            message: reason.message.clone(),
+            subject: reason.subjects.first().map(contract_subject),
+            origin_topic: Some(record.place.topic.to_string()),
+            origin_partition: Some(record.place.partition),
+            origin_offset: Some(record.place.offset),
+            origin_key: record.key.clone().map(Into::into),
+            origin_event_id: record.header(schemas::headers::ID).map(str::to_owned),
+            field_paths: reason.field_paths.clone(),
+            suggested_fix: reason.suggested_fix.clone(),
+            raw_value: record.value.clone().map(Into::into),
+            raw_key: record.key.clone().map(Into::into),
+            raw_headers: contract_headers(&record.headers),
+            content_type: record.header(schemas::headers::CONTENT_TYPE).map(str::to_owned),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            raised_at: Timestamp(statement.at),
+            at: Timestamp(statement.at),
+            actor: statement.actor.clone(),
+            parked_key: statement.parked,
+            ..Exception::default()
+        };
+        self.event(&exception, &Lineage::of(&record.headers))
+    }
+
+    /// A dead letter: the record as it came, with headers that say where, at which stage and why.
+    pub fn dead_letter(&self, record: &Record, stage: &str, code: &str, reason: &str, at: i64) -> Outgoing {
+        let mut headers = record.headers.clone();
+        let facts = [
+            ("wl_room", self.room.to_owned()),
+            ("wl_stage", stage.to_owned()),
+            ("wl_code", code.to_owned()),
+            ("wl_reason", reason.to_owned()),
+            ("wl_topic", record.place.topic.to_string()),
+            ("wl_partition", record.place.partition.to_string()),
+            ("wl_offset", record.place.offset.to_string()),
+            ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
+            ("wl_at", at.to_string()),
+        ];
+        headers.extend(facts.map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes()))));
+        Outgoing {
+            topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
+            partition: None,
+            key: record.key.clone(),
+            value: record.value.clone(),
+            headers,
+            ticket: None,
+        }
+    }
+
+    /// A visible note that a record was left out, was a duplicate or was suppressed.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn audit(
+        &self,
+        record: &Record,
+        kind: AuditKind,
+        rule: &str,
+        detail: &str,
+        at: i64,
+    ) -> Result<Outgoing, WireError> {
+        let audit = Audit {
+            room: self.room.to_owned(),
+            kind,
+            code: rule.to_owned(),
+            origin_topic: Some(record.place.topic.to_string()),
+            origin_partition: Some(record.place.partition),
+            origin_offset: Some(record.place.offset),
+            event_id: record.header(schemas::headers::ID).map(str::to_owned),
+            detail: detail.to_owned(),
+            at: Timestamp(at),
+            ..Audit::default()
+        };
+        self.event(&audit, &Lineage::of(&record.headers))
+    }
+
+    /// A record for the parking lot, in the partition with the number of its origin.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn park(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        exception_id: Option<String>,
+        ticket: u64,
+        at: i64,
+    ) -> Result<Outgoing, WireError> {
+        let parked = Parked {
+            room: self.room.to_owned(),
+            key: record.key_text().into_owned(),
+            topic: record.place.topic.to_string(),
+            partition: record.place.partition,
+            offset: record.place.offset,
+            timestamp_ms: record.timestamp_ms.unwrap_or_default(),
+            value: record.value.clone().map(Into::into),
+            key_bytes: record.key.clone().map(Into::into),
+            headers: contract_headers(&record.headers),
+            reason_code: reason.code.as_str().to_owned(),
+            reason: reason.message.clone(),
+            subject: reason.subjects.first().map(contract_subject),
+            exception_id,
+            parked_at: Timestamp(at),
+        };
+        let mut outgoing = self.event(&parked, &Lineage::of(&record.headers))?;
+        outgoing.partition = Some(record.place.partition);
+        outgoing.key = Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset));
+        outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(self.writer.as_bytes().to_vec())));
+        outgoing.ticket = Some(ticket);
+        Ok(outgoing)
+    }
+
+    /// The mark that a parked record has left the lot.
+    pub fn unpark(&self, lane: &Lane, origin_offset: i64) -> Outgoing {
+        let key = parking_key(self.room, &lane.topic, lane.partition, origin_offset);
+        let mut mark = Outgoing::tombstone(topics::OPS_PARKED_V1.name(), Some(lane.partition), key);
+        mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(self.writer.as_bytes().to_vec())));
+        mark
+    }
+
+    /// A durable effect record, in the partition with the number of its origin.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn effect(&self, record: &Record, facts: EffectFacts<'_>) -> Result<Outgoing, WireError> {
+        let effect = Effect {
+            effect_key: facts.effect_key.to_owned(),
+            room: self.room.to_owned(),
+            target: facts.target.to_owned(),
+            state: facts.state,
+            document_key: facts.document_key.to_owned(),
+            documents: facts.documents,
+            business_key: facts.business_key,
+            output: facts.output.map(Into::into),
+            origin_topic: Some(record.place.topic.to_string()),
+            origin_partition: Some(record.place.partition),
+            origin_offset: Some(record.place.offset),
+            attempts: i32::try_from(facts.attempts).unwrap_or(i32::MAX),
+            code: facts.code,
+            at: Timestamp(facts.at),
+            ..Effect::default()
+        };
+        let mut outgoing = self.event(&effect, &Lineage::of(&record.headers))?;
+        outgoing.partition = Some(record.place.partition);
+        Ok(outgoing)
+    }
+
+    /// The codec.
+    pub fn codec(&self) -> &Arc<Codec> {
+        &self.codec
+    }
+}
+
+/// Key of a parked record: room, topic, partition and offset of the origin.
+pub(crate) fn parking_key(room: &str, topic: &str, partition: i32, offset: i64) -> Vec<u8> {
+    format!("{room}|{topic}|{partition}|{offset}").into_bytes()
+}
+
+/// The parked record as it first came.
+pub(crate) fn unpack(parked: Parked) -> Record {
+    let headers = parked.headers.into_iter().map(|header| (Cow::Owned(header.key), header.value.map(Into::into)));
+    Record {
+        place: Place { topic: Arc::from(parked.topic), partition: parked.partition, offset: parked.offset },
+        timestamp_ms: Some(parked.timestamp_ms),
+        key: parked.key_bytes.map(Into::into),
+        value: parked.value.map(Into::into),
+        headers: headers.collect(),
+    }
+}
+
+fn contract_subject(subject: &Subject) -> schemas::Subject {
+    schemas::Subject { kind: subject.kind.clone(), key: subject.key.clone() }
+}
+
+fn contract_headers(headers: &Headers) -> Vec<RecordHeader> {
+    headers
+        .iter()
+        .map(|(key, value)| RecordHeader { key: key.to_string(), value: value.clone().map(Into::into) })
+        .collect()
+}

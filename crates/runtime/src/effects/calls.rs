@@ -1,0 +1,316 @@
+//! Calls to the outside: grouped into documents, intended on record, then made.
+
+use super::index::EffectIndex;
+use super::{Called, Event, Outcome, Parts};
+use crate::clock::{Tick, now_micros, tick};
+use crate::codec::WireError;
+use crate::config::Limits;
+use crate::desk::EffectFacts;
+use crate::outgoing::Outgoing;
+use crate::parking::Lane;
+use crate::producer::Delivery;
+use crate::record::Record;
+use crate::telemetry::{Attribute, start_span};
+use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
+use connector::http::breaker::{Breaker, BreakerConfig, Permit};
+use schemas::EffectState;
+use std::collections::HashMap;
+use std::sync::{Arc, PoisonError};
+use std::time::Duration;
+
+/// One event whose effect is asked for.
+pub(super) struct Item<E: Effect> {
+    pub lane: Lane,
+    pub record: Record,
+    pub input: E::Input,
+    pub action: Action<E::Request>,
+    pub attempt: u32,
+}
+
+/// A call under way.
+pub(super) struct Running<E: Effect> {
+    pub items: Vec<Item<E>>,
+    pub document_key: String,
+    pub look_up: bool,
+    target: String,
+}
+
+/// Documents that gather lines, and calls under way.
+pub(super) struct Calls<E: Effect> {
+    gathering: HashMap<(String, String), Gathering<E>>,
+    running: HashMap<u64, Running<E>>,
+    by_target: HashMap<String, usize>,
+    breakers: HashMap<String, Breaker>,
+    next: u64,
+}
+
+struct Gathering<E: Effect> {
+    items: Vec<Item<E>>,
+    due: Tick,
+}
+
+impl<E: Effect> Calls<E> {
+    pub fn new() -> Self {
+        Self {
+            gathering: HashMap::new(),
+            running: HashMap::new(),
+            by_target: HashMap::new(),
+            breakers: HashMap::new(),
+            next: 0,
+        }
+    }
+
+    /// Whether more lanes may start.
+    pub fn has_room(&self, limits: &Limits) -> bool {
+        let gathered: usize = self.gathering.values().map(|gathering| gathering.items.len()).sum();
+        let called: usize = self.running.values().map(|running| running.items.len()).sum();
+        gathered + called < limits.lanes_max
+    }
+
+    /// Whether nothing is under way. What only gathers has not begun and does not count.
+    pub fn is_empty(&self) -> bool {
+        self.running.is_empty()
+    }
+
+    /// When the next document stops waiting for lines.
+    pub fn next_flush(&self) -> Option<Tick> {
+        self.gathering.values().map(|gathering| gathering.due).min()
+    }
+
+    /// How long the breaker of a target asks to wait; none lets the call through.
+    pub fn barred(&mut self, target: &str, now: Tick) -> Option<Duration> {
+        let breaker = self.breaker(target);
+        match breaker.permit(now.since(Tick::default())) {
+            Permit::Go => None,
+            Permit::Wait(wait) => Some(wait),
+        }
+    }
+
+    /// Tells the breaker of a target how a call ended.
+    pub fn report(&mut self, target: &str, works: bool) {
+        let now = tick().since(Tick::default());
+        self.breaker(target).record(now, works);
+    }
+
+    /// Adds a line to the document that gathers under its batch key, or starts one of its own.
+    pub fn gather(&mut self, item: Item<E>, solo: bool, linger: Duration) {
+        let (key, wait) = match (&item.action.batch_key, solo) {
+            (Some(key), false) => (key.clone(), linger),
+            _ => (format!("alone {}", item.action.effect_key), Duration::ZERO),
+        };
+        let due = tick().after(wait);
+        let gathering = self
+            .gathering
+            .entry((item.action.target.clone(), key))
+            .or_insert_with(|| Gathering { items: Vec::new(), due });
+        gathering.items.push(item);
+    }
+
+    /// The documents that should be sent now, within the bound of each target.
+    fn take_due(&mut self, now: Tick, lines_max: usize, calls_max: usize) -> Vec<Vec<Item<E>>> {
+        let mut due = Vec::new();
+        for ((target, _), gathering) in &mut self.gathering {
+            let called = self.by_target.entry(target.clone()).or_default();
+            while *called < calls_max
+                && !gathering.items.is_empty()
+                && (gathering.items.len() >= lines_max || gathering.due <= now)
+            {
+                let lines = gathering.items.len().min(lines_max);
+                due.push(gathering.items.drain(..lines).collect());
+                *called += 1;
+            }
+        }
+        self.gathering.retain(|_, gathering| !gathering.items.is_empty());
+        due
+    }
+
+    fn register(&mut self, items: Vec<Item<E>>, document_key: String, look_up: bool) -> u64 {
+        self.next += 1;
+        let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        if look_up {
+            *self.by_target.entry(target.clone()).or_default() += 1;
+        }
+        self.running.insert(self.next, Running { items, document_key, look_up, target });
+        self.next
+    }
+
+    /// Takes an ended call; none when it was abandoned.
+    pub fn take(&mut self, number: u64) -> Option<Running<E>> {
+        let running = self.running.remove(&number)?;
+        if let Some(called) = self.by_target.get_mut(&running.target) {
+            *called = called.saturating_sub(1);
+        }
+        Some(running)
+    }
+
+    /// Forgets what is under way: its partitions have gone, and its answers will not be looked at.
+    pub fn abandon(&mut self) {
+        self.gathering.clear();
+        self.running.clear();
+        self.by_target.clear();
+    }
+
+    fn breaker(&mut self, target: &str) -> &mut Breaker {
+        self.breakers.entry(target.to_owned()).or_insert_with(|| Breaker::new(BreakerConfig::default()))
+    }
+}
+
+impl<E: Effect> super::engine::Engine<E> {
+    /// Sends the documents that are full or have waited long enough.
+    pub fn flush_batches(&mut self) {
+        let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
+        for items in self.calls.take_due(tick(), lines_max, calls_max) {
+            let document_key = document_key(&items);
+            let intents: Result<Vec<Outgoing>, WireError> =
+                items.iter().map(|item| intent(&self.parts, item, &document_key)).collect();
+            mark_intended(&mut self.index, &items, &document_key);
+            let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
+            let span_parent = items.first().and_then(|item| trace_of(&item.record));
+            let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+            let number = self.calls.register(items, document_key.clone(), false);
+            let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
+            self.parts.handle.spawn(call.make(intents));
+        }
+    }
+
+    /// Asks the other side what became of an earlier call.
+    pub fn look_up(&mut self, item: Item<E>, document_key: String) {
+        let requests = vec![item.action.request.clone()];
+        let span_parent = trace_of(&item.record);
+        let target = item.action.target.clone();
+        let number = self.calls.register(vec![item], document_key.clone(), true);
+        let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
+        self.parts.handle.spawn(call.ask());
+    }
+}
+
+/// What a call needs on the async runtime.
+struct Call<E: Effect> {
+    number: u64,
+    document_key: String,
+    requests: Vec<E::Request>,
+    span_parent: Option<String>,
+    target: String,
+    room: &'static str,
+    client: Arc<dyn EffectClient<E::Request, E::Response>>,
+    intents: Arc<crate::producer::Producer>,
+    mailbox: super::Mailbox<E::Response>,
+    events: std::sync::mpsc::Sender<Event>,
+}
+
+impl<E: Effect> Call<E> {
+    fn of(
+        parts: &Parts<E>,
+        number: u64,
+        document_key: String,
+        requests: Vec<E::Request>,
+        span_parent: Option<String>,
+        target: String,
+    ) -> Self {
+        Self {
+            number,
+            document_key,
+            requests,
+            span_parent,
+            target,
+            room: parts.desk.room,
+            client: Arc::clone(&parts.client),
+            intents: Arc::clone(&parts.intents),
+            mailbox: Arc::clone(&parts.mailbox),
+            events: parts.events.clone(),
+        }
+    }
+
+    async fn make(self, intents: Result<Vec<Outgoing>, WireError>) {
+        let outcome = match self.intend(intents).await {
+            Err(reason) => Outcome::NotIntended(reason),
+            Ok(()) => {
+                let mut span = self.span("effect.call");
+                let call = self.client.call(&self.document_key, &self.requests);
+                match with_traceparent(span.traceparent().to_owned(), call).await {
+                    Ok(answers) => self.deliver(answers),
+                    Err(error) => {
+                        span.fail(error_name(&error));
+                        Outcome::Failed(error)
+                    }
+                }
+            }
+        };
+        self.tell(outcome);
+    }
+
+    async fn ask(self) {
+        let span = self.span("effect.look-up");
+        let call = self.client.look_up(&self.document_key, &self.requests);
+        let outcome = match with_traceparent(span.traceparent().to_owned(), call).await {
+            Ok(Some(answers)) => self.deliver(answers),
+            Ok(None) => Outcome::NotFound,
+            Err(error) => Outcome::Failed(error),
+        };
+        drop(span);
+        self.tell(outcome);
+    }
+
+    /// The effect records must be durable before anything happens outside.
+    async fn intend(&self, intents: Result<Vec<Outgoing>, WireError>) -> Result<(), String> {
+        let intents = intents.map_err(|error| error.to_string())?;
+        let delivery = Delivery::new();
+        for intent in &intents {
+            self.intents.send(intent, &delivery).map_err(|error| error.to_string())?;
+        }
+        delivery.confirmed().await.map_err(|error| error.to_string())
+    }
+
+    fn deliver(&self, answers: Vec<E::Response>) -> Outcome {
+        self.mailbox.lock().unwrap_or_else(PoisonError::into_inner).insert(self.number, answers);
+        Outcome::Answered
+    }
+
+    fn tell(self, outcome: Outcome) {
+        // The loop is gone only when the room has stopped; then the effect record speaks for this call.
+        drop(self.events.send(Event::Called(Box::new(Called { number: self.number, outcome }))));
+    }
+
+    fn span(&self, name: &'static str) -> crate::telemetry::RecordSpan {
+        let attributes = [Attribute::Room(self.room), Attribute::Target(&self.target)];
+        start_span(name, self.span_parent.as_deref(), &attributes)
+    }
+}
+
+fn error_name(error: &CallError) -> &'static str {
+    match error {
+        CallError::Transient { .. } => "transient",
+        CallError::InDoubt { .. } => "in-doubt",
+        CallError::Refused { .. } => "refused",
+    }
+}
+
+fn trace_of(record: &Record) -> Option<String> {
+    record.header(schemas::headers::TRACEPARENT).map(str::to_owned)
+}
+
+/// The same lines always give the same document key, so that a late first try and its repetition meet on the other side.
+fn document_key<E: Effect>(items: &[Item<E>]) -> String {
+    let keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
+    let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
+    format!("wl-{}", id.simple())
+}
+
+fn intent<E: Effect>(parts: &Parts<E>, item: &Item<E>, document_key: &str) -> Result<Outgoing, WireError> {
+    let facts = EffectFacts {
+        effect_key: &item.action.effect_key,
+        target: &item.action.target,
+        state: EffectState::Intended,
+        document_key,
+        attempts: item.attempt,
+        at: now_micros(),
+        ..EffectFacts::default()
+    };
+    parts.desk.effect(&item.record, facts)
+}
+
+fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str) {
+    for item in items {
+        index.intend(&item.action.effect_key, document_key);
+    }
+}

@@ -1,0 +1,275 @@
+//! The loop of an effect room: one thread, all state, one event at a time.
+
+use super::calls::Calls;
+use super::index::EffectIndex;
+use super::lanes::{Lanes, Work};
+use super::watermark::Watermark;
+use super::{Event, Parts};
+use crate::clock::{Tick, now_micros, tick};
+use crate::codec::WireError;
+use crate::outgoing::Outgoing;
+use crate::parking::ParkingLot;
+use crate::parking_store::{ParkingStore, lane};
+use crate::record::Record;
+use crate::room::RoomError;
+use connector::effect::Effect;
+use processor::{Code, Reason};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
+
+/// Longest sleep of the loop: tables and replays are looked at as often.
+const NAP: Duration = Duration::from_millis(50);
+/// Most records in one transaction of settlements.
+const COMMIT_RECORDS_MAX: usize = 5_000;
+
+/// All state of an effect room.
+pub(super) struct Engine<E: Effect> {
+    pub parts: Parts<E>,
+    pub store: ParkingStore,
+    pub lot: ParkingLot,
+    pub lanes: Lanes,
+    pub index: EffectIndex,
+    pub calls: Calls<E>,
+    /// Business keys whose effect record gets its offset with a commit under way.
+    pub placing: HashMap<u64, String>,
+    marks: HashMap<(Arc<str>, i32), Watermark>,
+    pub pending: Vec<Outgoing>,
+    settled: bool,
+    held: usize,
+    committing: bool,
+    group: Option<Arc<ConsumerGroupMetadata>>,
+    draining: Option<Sender<()>>,
+    stopped: bool,
+}
+
+impl<E: Effect> Engine<E> {
+    pub fn new(parts: Parts<E>, store: ParkingStore) -> Self {
+        let index = EffectIndex::new(parts.config.limits.effects_max);
+        Self {
+            parts,
+            store,
+            lot: ParkingLot::default(),
+            lanes: Lanes::default(),
+            index,
+            calls: Calls::new(),
+            placing: HashMap::new(),
+            marks: HashMap::new(),
+            pending: Vec::new(),
+            settled: false,
+            held: 0,
+            committing: false,
+            group: None,
+            draining: None,
+            stopped: false,
+        }
+    }
+
+    /// Works until the consumer has left the group and everything is committed.
+    pub fn serve(mut self, told: &Receiver<Event>, mut looked: Tick) -> Result<(), RoomError> {
+        loop {
+            match told.recv_timeout(self.nap()) {
+                Ok(event) => {
+                    self.handle(event)?;
+                    // What has arrived together is handled together: answers share a commit.
+                    while let Ok(event) = told.try_recv() {
+                        self.handle(event)?;
+                    }
+                }
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return Ok(()),
+            }
+            let now = tick();
+            self.lanes.wake_due(now);
+            if now.since(looked) >= NAP {
+                looked = now;
+                self.look_around()?;
+            }
+            if self.draining.is_none() {
+                self.start_ready()?;
+                self.flush_batches();
+            }
+            self.commit()?;
+            self.finish_drain();
+            if self.stopped && self.idle() {
+                return Ok(());
+            }
+        }
+    }
+
+    fn handle(&mut self, event: Event) -> Result<(), RoomError> {
+        match event {
+            Event::Record(record) => self.take_in(*record)?,
+            Event::Assigned(partitions, group) => self.assign(&partitions, group)?,
+            Event::Revoking(drained) => self.draining = Some(drained),
+            Event::Called(called) => self.called(*called)?,
+            Event::Committed(outcome, took) => {
+                self.committing = false;
+                let tickets = outcome?;
+                self.parts.metrics.committed(took);
+                for (ticket, partition, offset) in tickets {
+                    match self.placing.remove(&ticket) {
+                        Some(business_key) => self.index.place(&business_key, (partition, offset)),
+                        None => self.lot.placed(ticket, offset),
+                    }
+                }
+            }
+            Event::Stopped => self.stopped = true,
+        }
+        Ok(())
+    }
+
+    /// A record from its topic: into its lane, or behind its parked key.
+    fn take_in(&mut self, record: Record) -> Result<(), RoomError> {
+        if self.draining.is_some() || self.group.is_none() {
+            // Will be read again by whoever owns the partition next.
+            self.parts.in_flight.fetch_sub(1, Ordering::Relaxed);
+            return Ok(());
+        }
+        self.held += 1;
+        let place = record.place.clone();
+        self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
+        let lane = lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
+        if self.lot.holds(&lane) {
+            let reason =
+                Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
+            self.park_record(&lane, &record, &reason, false)?;
+            self.done(&record);
+            return Ok(());
+        }
+        let work = Work {
+            record,
+            parked: None,
+            since_micros: now_micros(),
+            taken: tick(),
+            attempts: 0,
+            in_doubt: None,
+            solo: false,
+        };
+        self.lanes.push(lane, work);
+        Ok(())
+    }
+
+    /// Partitions are ours: reads back what is parked there and what was done.
+    fn assign(&mut self, partitions: &[(String, i32)], group: Option<ConsumerGroupMetadata>) -> Result<(), RoomError> {
+        self.forget();
+        self.draining = None;
+        let numbers = partitions.iter().map(|(_, partition)| *partition).collect();
+        self.index = super::load::effects(&self.parts, &numbers)?;
+        self.store.load(&mut self.lot, numbers, tick())?;
+        self.group = group.map(Arc::new);
+        tracing::info!(
+            room = self.parts.desk.room,
+            partitions = partitions.len(),
+            parked = self.lot.entry_count(),
+            effects = self.index.len(),
+            "assigned"
+        );
+        Ok(())
+    }
+
+    /// Marks a record as settled; its offset goes with the next commit.
+    pub fn done(&mut self, record: &Record) {
+        let place = &record.place;
+        if let Some(mark) = self.marks.get_mut(&(Arc::clone(&place.topic), place.partition)) {
+            mark.settle(place.offset);
+        }
+        self.held = self.held.saturating_sub(1);
+        self.parts.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.settled = true;
+    }
+
+    /// What others have told: tables, people, replays; then the parked lanes whose time has come.
+    fn look_around(&mut self) -> Result<(), RoomError> {
+        if self.group.is_none() || self.draining.is_some() {
+            return Ok(());
+        }
+        self.store.catch_up(&mut self.lot, tick())?;
+        let woken = self.parts.inbox.take();
+        if !self.lot.is_empty() {
+            woken.subjects.iter().for_each(|subject| self.lot.wake(subject, tick()));
+            if woken.all {
+                self.lot.wake_all(tick());
+            }
+        }
+        self.redrive_due()?;
+        let (lanes, events) = (self.lot.lane_count(), self.lot.entry_count());
+        self.parts.metrics.parked(lanes, events, self.lot.oldest_micros(), now_micros());
+        Ok(())
+    }
+
+    /// Sends what is settled to the committer when it is idle.
+    fn commit(&mut self) -> Result<(), RoomError> {
+        let Some(group) = self.group.clone() else { return Ok(()) };
+        if self.committing || !(self.settled || !self.pending.is_empty()) {
+            return Ok(());
+        }
+        let whole = self.pending.len() <= COMMIT_RECORDS_MAX;
+        let records = if whole {
+            std::mem::take(&mut self.pending)
+        } else {
+            // Offsets may only go with all records settled so far, so they wait for the last part.
+            self.pending.drain(..COMMIT_RECORDS_MAX).collect()
+        };
+        let mut offsets = Vec::new();
+        if whole {
+            self.settled = false;
+            for ((topic, partition), mark) in &mut self.marks {
+                offsets.extend(mark.advance().map(|next| (Arc::clone(topic), *partition, next)));
+            }
+        }
+        if records.is_empty() && offsets.is_empty() {
+            return Ok(());
+        }
+        self.committing = true;
+        let commit = super::settler::Commit { records, offsets, group };
+        let sent = self.parts.commits.send(commit);
+        sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
+    }
+
+    fn finish_drain(&mut self) {
+        if self.draining.is_some() && self.idle() {
+            self.forget();
+            if let Some(drained) = self.draining.take() {
+                // Nobody waits any more when the drain took longer than its bound.
+                let _ = drained.send(());
+            }
+        }
+    }
+
+    fn idle(&self) -> bool {
+        self.calls.is_empty() && !self.committing && self.pending.is_empty() && !(self.settled && self.group.is_some())
+    }
+
+    fn forget(&mut self) {
+        self.group = None;
+        self.lanes.clear();
+        self.lot.forget(|_| true);
+        self.marks.clear();
+        self.calls.abandon();
+        self.pending.clear();
+        self.placing.clear();
+        self.settled = false;
+        // Only what this loop holds: what waits in the channel is counted off when it is taken in.
+        self.parts.in_flight.fetch_sub(self.held, Ordering::Relaxed);
+        self.held = 0;
+    }
+
+    fn nap(&self) -> Duration {
+        if self.lanes.has_ready() && self.draining.is_none() && self.calls.has_room(&self.parts.config.limits) {
+            return Duration::ZERO;
+        }
+        let now = tick();
+        let timers = [self.lanes.next_due(), self.calls.next_flush()];
+        timers.into_iter().flatten().map(|due| due.since(now)).min().unwrap_or(NAP).min(NAP)
+    }
+
+    /// A record of the contracts that cannot be encoded is our own fault: stop rather than lose it.
+    pub fn queue(&mut self, record: Result<Outgoing, WireError>) -> Result<(), RoomError> {
+        self.pending.push(record?);
+        Ok(())
+    }
+}

@@ -1,0 +1,128 @@
+//! What is remembered of effects: done ones by hash, open ones by their document key (FX-1).
+
+use std::collections::{HashMap, VecDeque};
+
+/// Where the newest effect record of a business key lies: partition and offset of `ops.effect.v1`.
+pub(super) type EffectPlace = (i32, i64);
+
+/// What is known of an effect.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// Never attempted, as far as this index reaches.
+    No,
+    /// It may have happened under this document key: look it up.
+    Intended(String),
+    /// It happened.
+    Applied,
+}
+
+/// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
+#[derive(Debug)]
+pub(super) struct EffectIndex {
+    applied: HashMap<u128, ()>,
+    order: VecDeque<u128>,
+    intended: HashMap<String, String>,
+    newest: HashMap<u128, EffectPlace>,
+    newest_order: VecDeque<u128>,
+    bound: usize,
+}
+
+impl EffectIndex {
+    /// Remembers at most `bound` applied effects.
+    pub fn new(bound: usize) -> Self {
+        Self {
+            applied: HashMap::new(),
+            order: VecDeque::new(),
+            intended: HashMap::new(),
+            newest: HashMap::new(),
+            newest_order: VecDeque::new(),
+            bound,
+        }
+    }
+
+    /// What is known of an effect.
+    pub fn known(&self, effect_key: &str) -> Known {
+        if self.applied.contains_key(&hash(effect_key)) {
+            return Known::Applied;
+        }
+        self.intended.get(effect_key).cloned().map_or(Known::No, Known::Intended)
+    }
+
+    /// An attempt is about to be made.
+    pub fn intend(&mut self, effect_key: &str, document_key: &str) {
+        self.intended.insert(effect_key.to_owned(), document_key.to_owned());
+    }
+
+    /// It did not happen and will not under the document key that was intended.
+    pub fn void(&mut self, effect_key: &str) {
+        self.intended.remove(effect_key);
+    }
+
+    /// It happened.
+    pub fn apply(&mut self, effect_key: &str) {
+        self.intended.remove(effect_key);
+        let hashed = hash(effect_key);
+        if self.applied.insert(hashed, ()).is_none() {
+            self.order.push_back(hashed);
+            if self.order.len() > self.bound
+                && let Some(oldest) = self.order.pop_front()
+            {
+                self.applied.remove(&oldest);
+            }
+        }
+    }
+
+    /// Where the newest effect of a business key lies.
+    pub fn place(&mut self, business_key: &str, place: EffectPlace) {
+        let hashed = hash(business_key);
+        if self.newest.insert(hashed, place).is_none() {
+            self.newest_order.push_back(hashed);
+            if self.newest_order.len() > self.bound
+                && let Some(oldest) = self.newest_order.pop_front()
+            {
+                self.newest.remove(&oldest);
+            }
+        }
+    }
+
+    /// Where the newest effect of a business key lies, if there was one.
+    pub fn newest(&self, business_key: &str) -> Option<EffectPlace> {
+        self.newest.get(&hash(business_key)).copied()
+    }
+
+    /// Number of applied effects remembered.
+    pub fn len(&self) -> usize {
+        self.applied.len()
+    }
+}
+
+/// 128 bits of a UUIDv5: collisions among millions of keys are out of reach.
+fn hash(key: &str) -> u128 {
+    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, key.as_bytes()).as_u128()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn fx_1_an_applied_effect_stays_known_and_an_intended_one_names_its_document() {
+        let mut index = EffectIndex::new(10);
+        assert_eq!(index.known("a"), Known::No);
+        index.intend("a", "doc");
+        assert_eq!(index.known("a"), Known::Intended("doc".to_owned()));
+        index.apply("a");
+        assert_eq!(index.known("a"), Known::Applied);
+    }
+
+    #[test]
+    fn bnd_1_the_oldest_are_forgotten_first() {
+        let mut index = EffectIndex::new(2);
+        for key in ["a", "b", "c"] {
+            index.apply(key);
+            index.place(key, (0, 1));
+        }
+        assert_eq!((index.known("a"), index.known("c"), index.len()), (Known::No, Known::Applied, 2));
+        assert_eq!((index.newest("a"), index.newest("b")), (None, Some((0, 1))));
+    }
+}

@@ -1,0 +1,187 @@
+//! The lanes: which event of which key is being worked on, which wait behind it.
+
+use crate::clock::Tick;
+use crate::parking::{Entry, Lane};
+use crate::record::Record;
+use std::collections::{BTreeMap, HashMap, VecDeque};
+
+/// One event on its way.
+#[derive(Clone, Debug)]
+pub(super) struct Work {
+    /// The record.
+    pub record: Record,
+    /// Its place in the parking lot, when it comes from there.
+    pub parked: Option<Entry>,
+    /// When it was taken in, wall clock in microseconds; the budget of its class counts from here.
+    pub since_micros: i64,
+    /// When it was taken in.
+    pub taken: Tick,
+    /// Calls made for it.
+    pub attempts: u32,
+    /// A call whose outcome is not known: its document key.
+    pub in_doubt: Option<String>,
+    /// Must not share a document: a shared one was refused without naming the culprit.
+    pub solo: bool,
+}
+
+/// A lane that has work.
+#[derive(Debug, Default)]
+pub(super) struct LaneState {
+    /// Events in order; the first one is being worked on.
+    pub queue: VecDeque<Work>,
+    /// The first event is in a call, a batch or a back-off.
+    pub busy: bool,
+}
+
+/// All lanes with work, and the timers of those in a back-off.
+#[derive(Debug, Default)]
+pub(super) struct Lanes {
+    active: HashMap<Lane, LaneState>,
+    ready: VecDeque<Lane>,
+    timers: BTreeMap<(Tick, u64), Lane>,
+    next_timer: u64,
+}
+
+impl Lanes {
+    /// Adds an event at the end of its lane.
+    pub fn push(&mut self, lane: Lane, work: Work) {
+        let state = self.active.entry(lane.clone()).or_default();
+        state.queue.push_back(work);
+        if !state.busy && state.queue.len() == 1 {
+            self.ready.push_back(lane);
+        }
+    }
+
+    /// The next lane whose first event may start. It is busy from now on.
+    pub fn next_ready(&mut self) -> Option<Lane> {
+        while let Some(lane) = self.ready.pop_front() {
+            if let Some(state) = self.active.get_mut(&lane)
+                && !state.busy
+                && !state.queue.is_empty()
+            {
+                state.busy = true;
+                return Some(lane);
+            }
+        }
+        None
+    }
+
+    /// The event at the head of a lane.
+    pub fn head(&self, lane: &Lane) -> Option<&Work> {
+        self.active.get(lane)?.queue.front()
+    }
+
+    /// The event at the head of a lane.
+    pub fn head_mut(&mut self, lane: &Lane) -> Option<&mut Work> {
+        self.active.get_mut(lane)?.queue.front_mut()
+    }
+
+    /// Whether a lane has work.
+    pub fn contains(&self, lane: &Lane) -> bool {
+        self.active.contains_key(lane)
+    }
+
+    /// The head is settled: takes it off, and lets the next one start.
+    pub fn advance(&mut self, lane: &Lane) -> Option<Work> {
+        let state = self.active.get_mut(lane)?;
+        let done = state.queue.pop_front();
+        state.busy = false;
+        if state.queue.is_empty() {
+            self.active.remove(lane);
+        } else {
+            self.ready.push_back(lane.clone());
+        }
+        done
+    }
+
+    /// Takes a whole lane off: its key is parked.
+    pub fn take(&mut self, lane: &Lane) -> VecDeque<Work> {
+        self.active.remove(lane).map(|state| state.queue).unwrap_or_default()
+    }
+
+    /// Lets the head of a lane start again at once.
+    pub fn again(&mut self, lane: &Lane) {
+        if let Some(state) = self.active.get_mut(lane) {
+            state.busy = false;
+            self.ready.push_back(lane.clone());
+        }
+    }
+
+    /// Lets the head of a lane start again at a time.
+    pub fn again_at(&mut self, lane: &Lane, due: Tick) {
+        self.next_timer += 1;
+        self.timers.insert((due, self.next_timer), lane.clone());
+    }
+
+    /// Moves the lanes whose back-off is over to the ready ones.
+    pub fn wake_due(&mut self, now: Tick) {
+        while let Some(first) = self.timers.first_entry() {
+            if first.key().0 > now {
+                break;
+            }
+            let lane = first.remove();
+            self.again(&lane);
+        }
+    }
+
+    /// When the next back-off is over.
+    pub fn next_due(&self) -> Option<Tick> {
+        self.timers.keys().next().map(|(due, _)| *due)
+    }
+
+    /// Whether a lane may start now.
+    pub fn has_ready(&self) -> bool {
+        !self.ready.is_empty()
+    }
+
+    /// Forgets everything: the partitions have gone.
+    pub fn clear(&mut self) {
+        *self = Self { next_timer: self.next_timer, ..Self::default() };
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use crate::record::Place;
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    fn lane(key: &str) -> Lane {
+        Lane { topic: Arc::from("t"), partition: 0, key: Arc::from(key.as_bytes()), alone: None }
+    }
+
+    fn work(offset: i64) -> Work {
+        let place = Place { topic: Arc::from("t"), partition: 0, offset };
+        let record = Record { place, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
+        let taken = Tick::default();
+        Work { record, parked: None, since_micros: 0, taken, attempts: 0, in_doubt: None, solo: false }
+    }
+
+    #[test]
+    fn ord_1_the_second_event_of_a_key_starts_after_the_first_is_settled() {
+        let mut lanes = Lanes::default();
+        lanes.push(lane("a"), work(1));
+        lanes.push(lane("a"), work(2));
+        lanes.push(lane("b"), work(3));
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+        assert_eq!(lanes.next_ready(), Some(lane("b")));
+        assert_eq!(lanes.next_ready(), None);
+        lanes.advance(&lane("a"));
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+        assert_eq!(lanes.head(&lane("a")).unwrap().record.place.offset, 2);
+    }
+
+    #[test]
+    fn key_1_a_back_off_holds_its_own_lane_only() {
+        let mut lanes = Lanes::default();
+        lanes.push(lane("a"), work(1));
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+        lanes.again_at(&lane("a"), Tick::at(Duration::from_secs(1)));
+        lanes.push(lane("b"), work(2));
+        assert_eq!(lanes.next_ready(), Some(lane("b")));
+        lanes.wake_due(Tick::at(Duration::from_secs(1)));
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+    }
+}

@@ -1,0 +1,71 @@
+//! Reads effect records back: all of our partitions at an assignment, one when a correction needs what was done before.
+
+use super::Parts;
+use super::engine::Engine;
+use super::index::EffectIndex;
+use crate::codec::WireError;
+use crate::reader::{self, Range};
+use crate::record::Record;
+use crate::room::RoomError;
+use connector::effect::Effect;
+use schemas::{EffectState, Event, topics};
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+/// What is remembered of effects in the partitions of an assignment.
+pub(super) fn effects<E: Effect>(parts: &Parts<E>, partitions: &BTreeSet<i32>) -> Result<EffectIndex, RoomError> {
+    let mut index = EffectIndex::new(parts.config.limits.effects_max);
+    if partitions.is_empty() {
+        return Ok(index);
+    }
+    let range = Range::all(topics::OPS_EFFECT_V1.name()).partitions(partitions.iter().copied());
+    let mut failed = None;
+    let read = reader::read_range(&parts.config.kafka, &range, |record| match effect_of(parts, &record) {
+        Ok(Some(effect)) => {
+            remember(&mut index, &effect, &record);
+            ControlFlow::Continue(())
+        }
+        Ok(None) => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    });
+    read.map_err(|error| RoomError::Worker(error.to_string()))?;
+    failed.map_or(Ok(index), |error| Err(error.into()))
+}
+
+/// The newest output under a business key.
+pub(super) fn prior<E: Effect>(engine: &Engine<E>, business_key: &str) -> Result<Option<E::Output>, RoomError> {
+    let Some((partition, offset)) = engine.index.newest(business_key) else { return Ok(None) };
+    let parts = &engine.parts;
+    let found = reader::read_one(&parts.config.kafka, topics::OPS_EFFECT_V1.name(), partition, offset)
+        .map_err(|error| RoomError::Worker(error.to_string()))?;
+    let Some(record) = found else { return Ok(None) };
+    let Some(effect) = effect_of(parts, &record)? else { return Ok(None) };
+    let Some(output) = effect.output else { return Ok(None) };
+    let output: &[u8] = output.as_ref();
+    let (writer, body) = parts.handle.block_on(parts.desk.codec().open(output))?;
+    Ok(Some(schemas::codec::decode(&writer, body).map_err(WireError::from)?))
+}
+
+fn effect_of<E: Effect>(parts: &Parts<E>, record: &Record) -> Result<Option<schemas::Effect>, WireError> {
+    let Some(value) = record.value.as_deref() else { return Ok(None) };
+    let (writer, body) = parts.handle.block_on(parts.desk.codec().open(value))?;
+    let effect: schemas::Effect = schemas::codec::decode(&writer, body)?;
+    Ok((effect.room == parts.desk.room).then_some(effect))
+}
+
+fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record) {
+    match effect.state {
+        EffectState::Applied => {
+            index.apply(&effect.effect_key);
+            if effect.output.is_some() {
+                index.place(&effect.business_key, (record.place.partition, record.place.offset));
+            }
+        }
+        EffectState::Intended | EffectState::InDoubt => index.intend(&effect.effect_key, &effect.document_key),
+        EffectState::Refused | EffectState::Unknown => index.void(&effect.effect_key),
+    }
+    debug_assert_eq!(record.place.topic.as_ref(), schemas::Effect::topic().name);
+}

@@ -1,0 +1,63 @@
+//! Brings parked events back into their lanes, one at a time and in order.
+
+use super::engine::Engine;
+use super::lanes::Work;
+use crate::clock::{now_micros, tick};
+use crate::decisions::Decision;
+use crate::parking::Lane;
+use crate::room::RoomError;
+use connector::effect::Effect;
+use processor::{Code, Reason};
+use schemas::{AuditKind, ExceptionKind, ExceptionState};
+use std::time::Duration;
+
+/// Most lanes brought back in one round.
+const LANES_MAX: usize = 200;
+
+impl<E: Effect> Engine<E> {
+    /// Brings back the lanes whose time has come.
+    pub fn redrive_due(&mut self) -> Result<(), RoomError> {
+        for lane in self.lot.take_due(tick(), LANES_MAX) {
+            self.redrive(&lane)?;
+        }
+        Ok(())
+    }
+
+    /// Brings the first parked event of a lane back, unless it is under way already.
+    pub fn redrive(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        while !self.lanes.contains(lane) {
+            let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
+            let Some(parked_at) = entry.parked_at else {
+                // Its place on the topic is known once its transaction is committed.
+                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
+                return Ok(());
+            };
+            let record = self.store.fetch(lane.partition, parked_at)?;
+            let hold = self.lot.hold(lane).cloned();
+            let exception_id = hold.as_ref().and_then(|hold| hold.exception_id.clone());
+            let decision = exception_id.as_deref().and_then(|id| self.parts.decisions.take(id));
+            if let Some((Decision::Discard, actor)) = decision {
+                let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
+                let now = now_micros();
+                let audit = self.parts.desk.audit(&record, AuditKind::Dropped, reason.rule, &reason.message, now);
+                self.queue(audit)?;
+                let code = hold.as_ref().map(|hold| hold.code.as_str());
+                self.say(&record, &reason, code, ExceptionKind::Resolved, ExceptionState::Discarded, actor)?;
+                self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+                self.lot.release(lane);
+                continue;
+            }
+            let work = Work {
+                record,
+                parked: Some(entry),
+                since_micros: hold.map_or_else(now_micros, |hold| hold.since_micros),
+                taken: tick(),
+                attempts: 0,
+                in_doubt: None,
+                solo: false,
+            };
+            self.lanes.push(lane.clone(), work);
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,394 @@
+//! What becomes of the event at the head of a lane.
+
+use super::calls::{Item, Running};
+use super::engine::Engine;
+use super::index::Known;
+use super::{Called, Outcome};
+use crate::clock::{now_micros, tick};
+use crate::codec::WireError;
+use crate::desk::{EffectFacts, Statement};
+use crate::metrics::EffectOutcome;
+use crate::outgoing::Lineage;
+use crate::parking::{Entry, Hold, Lane};
+use crate::record::Record;
+use crate::room::RoomError;
+use connector::effect::{CallError, Effect, Plan};
+use processor::{Code, Input, Reason, Verdict};
+use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
+use std::sync::PoisonError;
+use std::time::Duration;
+
+impl<E: Effect> Engine<E> {
+    /// Starts the lanes that may start.
+    pub fn start_ready(&mut self) -> Result<(), RoomError> {
+        while self.calls.has_room(&self.parts.config.limits) {
+            let Some(lane) = self.lanes.next_ready() else { break };
+            self.begin(&lane)?;
+        }
+        Ok(())
+    }
+
+    /// Plans the event at the head of a lane.
+    fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        let Some(work) = self.lanes.head(lane).cloned() else { return Ok(()) };
+        let input = match self.decode(&work.record) {
+            Ok(input) => input,
+            Err(error) if error.blames_record() => return self.bury(lane, &work.record, &error),
+            Err(error) => {
+                tracing::warn!(room = self.parts.desk.room, %error, "cannot decode now");
+                return Ok(self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1))));
+            }
+        };
+        let prior = match self.parts.effect.prior_key(&input) {
+            None => None,
+            Some(key) if self.placing.values().any(|placing| *placing == key) => {
+                // The earlier effect is done, and its record is being committed: a moment more.
+                return Ok(self.lanes.again_at(lane, tick().after(Duration::from_millis(5))));
+            }
+            Some(key) => super::load::prior(self, &key)?,
+        };
+        match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
+            Plan::Decided(verdict) => self.conclude(lane, &work.record, verdict),
+            Plan::Act(action) => {
+                let known = match work.in_doubt.clone() {
+                    Some(document_key) => Known::Intended(document_key),
+                    None => self.index.known(&action.effect_key),
+                };
+                if let Some(wait) = self.calls.barred(&action.target, tick())
+                    && known != Known::Applied
+                {
+                    return self.back_off(lane, Some(wait), "the endpoint is failing, calls wait", false);
+                }
+                let attempt = work.attempts + 1;
+                let item = Item { lane: lane.clone(), record: work.record, input, action, attempt };
+                match known {
+                    Known::Applied => return self.suppress(lane, &item),
+                    Known::Intended(document_key) => self.look_up(item, document_key),
+                    Known::No => {
+                        let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
+                        self.calls.gather(item, work.solo, linger);
+                    }
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// A call has ended.
+    pub fn called(&mut self, called: Called) -> Result<(), RoomError> {
+        let answers = self.parts.mailbox.lock().unwrap_or_else(PoisonError::into_inner).remove(&called.number);
+        let Some(running) = self.calls.take(called.number) else { return Ok(()) };
+        let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        let works = !matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
+        self.calls.report(&target, works);
+        match called.outcome {
+            Outcome::Answered => self.answered(running, answers.unwrap_or_default()),
+            Outcome::NotFound => {
+                for item in running.items {
+                    self.index.void(&item.action.effect_key);
+                    if let Some(work) = self.lanes.head_mut(&item.lane) {
+                        work.in_doubt = None;
+                    }
+                    self.lanes.again(&item.lane);
+                }
+                Ok(())
+            }
+            Outcome::NotIntended(reason) => {
+                tracing::warn!(room = self.parts.desk.room, reason, "effect record not written, nothing was called");
+                self.failed(&running, None, "the effect record could not be written", EffectOutcome::Transient)
+            }
+            Outcome::Failed(CallError::Transient { retry_after, reason }) => {
+                self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
+            }
+            Outcome::Failed(CallError::InDoubt { reason }) => {
+                for item in &running.items {
+                    if let Some(work) = self.lanes.head_mut(&item.lane) {
+                        work.in_doubt = Some(running.document_key.clone());
+                    }
+                }
+                self.failed(&running, None, &reason, EffectOutcome::InDoubt)
+            }
+            Outcome::Failed(CallError::Refused { reason, request }) => self.refused(running, *reason, request),
+        }
+    }
+
+    fn answered(&mut self, running: Running<E>, answers: Vec<E::Response>) -> Result<(), RoomError> {
+        if answers.len() != running.items.len() {
+            let reason = format!("{} answers to {} requests", answers.len(), running.items.len());
+            return self.failed(&running, None, &reason, EffectOutcome::InDoubt);
+        }
+        for (item, answer) in running.items.into_iter().zip(answers) {
+            let verdict = self.parts.effect.settle(&item.input, &item.action.request, &answer);
+            self.parts.metrics.effects(&item.action.target, EffectOutcome::Applied).inc();
+            if let Verdict::Emit(outputs) = &verdict {
+                let documents = self.parts.client.documents(&answer);
+                self.applied(&item, &running.document_key, documents, outputs)?;
+            }
+            self.conclude(&item.lane, &item.record, verdict)?;
+        }
+        Ok(())
+    }
+
+    /// The durable record that the effect happened goes into the same transaction as its outputs.
+    fn applied(
+        &mut self,
+        item: &Item<E>,
+        document_key: &str,
+        documents: Vec<schemas::Document>,
+        outputs: &[E::Output],
+    ) -> Result<(), RoomError> {
+        let newest = outputs.last();
+        let business_key = newest.map(|output| self.parts.effect.output_key(output));
+        let ticket = self.lot.ticket();
+        let facts = EffectFacts {
+            effect_key: &item.action.effect_key,
+            target: &item.action.target,
+            state: EffectState::Applied,
+            document_key,
+            documents,
+            business_key: business_key.clone().unwrap_or_default(),
+            output: newest.map(|output| self.parts.desk.codec().encode(output)).transpose()?,
+            attempts: item.attempt,
+            at: now_micros(),
+            ..EffectFacts::default()
+        };
+        let mut record = self.parts.desk.effect(&item.record, facts)?;
+        if let Some(business_key) = business_key {
+            record.ticket = Some(ticket);
+            self.placing.insert(ticket, business_key);
+        }
+        self.pending.push(record);
+        self.index.apply(&item.action.effect_key);
+        Ok(())
+    }
+
+    fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
+        self.parts.metrics.effects(&item.action.target, EffectOutcome::Suppressed).inc();
+        self.parts.metrics.duplicate.inc();
+        let audit = self.parts.desk.audit(
+            &item.record,
+            AuditKind::Suppressed,
+            "effect-already-applied",
+            "the effect happened before and was not repeated",
+            now_micros(),
+        );
+        self.queue(audit)?;
+        self.finish(lane)
+    }
+
+    fn failed(
+        &mut self,
+        running: &Running<E>,
+        retry_after: Option<Duration>,
+        reason: &str,
+        outcome: EffectOutcome,
+    ) -> Result<(), RoomError> {
+        let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        tracing::warn!(room = self.parts.desk.room, target, reason, outcome = outcome.label(), "call failed");
+        for item in &running.items {
+            self.parts.metrics.effects(&item.action.target, outcome).inc();
+            if outcome == EffectOutcome::Transient && !running.look_up {
+                // Known not to have happened; the record on the topic is only looked at after a restart.
+                self.index.void(&item.action.effect_key);
+            }
+            self.back_off(&item.lane, retry_after, reason, true)?;
+        }
+        Ok(())
+    }
+
+    /// Tries again later, or parks the key when the budget of its class is used up.
+    fn back_off(
+        &mut self,
+        lane: &Lane,
+        retry_after: Option<Duration>,
+        reason: &str,
+        attempted: bool,
+    ) -> Result<(), RoomError> {
+        let limits = &self.parts.config.limits;
+        let Some(work) = self.lanes.head_mut(lane) else { return Ok(()) };
+        work.attempts += u32::from(attempted);
+        let waited = Duration::from_micros(u64::try_from(now_micros() - work.since_micros).unwrap_or_default());
+        let delay = retry_after.unwrap_or_default().max(limits.retry_delay(work.attempts.max(1)));
+        let class =
+            schemas::topics::find(&lane.topic).map_or(schemas::catalogue::Criticality::Operational, |t| t.class);
+        if waited < limits.wait_budget(class) {
+            self.lanes.again_at(lane, tick().after(delay));
+            return Ok(());
+        }
+        let reason = Reason::new(Code::new("WL-5001"), "endpoint-unavailable", reason)
+            .fix("Check the endpoint. The key is tried again by itself when it answers.");
+        self.hold(lane, &reason, false, true)
+    }
+
+    fn refused(&mut self, running: Running<E>, reason: Reason, request: Option<usize>) -> Result<(), RoomError> {
+        let shared = running.items.len() > 1;
+        for (number, item) in running.items.into_iter().enumerate() {
+            let at_fault = request.map_or(!shared, |at_fault| at_fault == number);
+            self.index.void(&item.action.effect_key);
+            if !at_fault {
+                // Not to blame, or nobody was named: once more, alone where nobody was named.
+                if let Some(work) = self.lanes.head_mut(&item.lane) {
+                    work.solo |= request.is_none();
+                    work.in_doubt = None;
+                }
+                self.lanes.again(&item.lane);
+                continue;
+            }
+            self.parts.metrics.effects(&item.action.target, EffectOutcome::Refused).inc();
+            let facts = EffectFacts {
+                effect_key: &item.action.effect_key,
+                target: &item.action.target,
+                state: EffectState::Refused,
+                document_key: &running.document_key,
+                code: Some(reason.code.as_str().to_owned()),
+                attempts: item.attempt,
+                at: now_micros(),
+                ..EffectFacts::default()
+            };
+            let record = self.parts.desk.effect(&item.record, facts);
+            self.queue(record)?;
+            self.conclude(&item.lane, &item.record, Verdict::Reject(reason.clone()))?;
+        }
+        Ok(())
+    }
+
+    /// Carries out a verdict about the head of a lane.
+    fn conclude(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
+        self.parts.metrics.verdict(&verdict);
+        match verdict {
+            Verdict::Emit(outputs) => {
+                let lineage = Lineage::of(&record.headers);
+                for output in &outputs {
+                    let event = self.parts.desk.event(output, &lineage);
+                    self.queue(event)?;
+                }
+                self.finish(lane)
+            }
+            Verdict::Drop(reason) => {
+                let audit =
+                    self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
+                self.queue(audit)?;
+                self.finish(lane)
+            }
+            Verdict::Wait(reason) => self.hold(lane, &reason, false, false),
+            Verdict::Reject(reason) => self.hold(lane, &reason, true, true),
+        }
+    }
+
+    /// The head of a lane is settled.
+    pub fn finish(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        let Some(work) = self.lanes.advance(lane) else { return Ok(()) };
+        self.parts.metrics.latency_seconds.observe(tick().since(work.taken).as_secs_f64());
+        let Some(entry) = work.parked else {
+            self.done(&work.record);
+            return Ok(());
+        };
+        let held = self.lot.hold(lane).cloned();
+        if let Some(hold) = held.filter(|hold| hold.exception_id.is_some()) {
+            let reason = Reason::new(Code::new("WL-6041"), "resolved", "the event was processed");
+            self.say(&work.record, &reason, Some(&hold.code), ExceptionKind::Resolved, ExceptionState::Resolved, None)?;
+        }
+        self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+        self.lot.release(lane);
+        self.redrive(lane)
+    }
+
+    /// Parks a lane: the head for its reason, everything behind it because of the head.
+    fn hold(&mut self, lane: &Lane, reason: &Reason, rejected: bool, raise: bool) -> Result<(), RoomError> {
+        let mut works = self.lanes.take(lane);
+        let Some(head) = works.pop_front() else { return Ok(()) };
+        if head.parked.is_some() {
+            self.hold_again(lane, &head.record, reason, rejected)?;
+        } else {
+            if raise {
+                self.say(&head.record, reason, None, ExceptionKind::Raised, ExceptionState::Open, None)?;
+            }
+            self.park_record(lane, &head.record, reason, raise)?;
+            self.done(&head.record);
+            if rejected {
+                self.lot.rehold(lane, |hold| hold.due = None);
+            }
+        }
+        let behind =
+            Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
+        for work in works {
+            self.park_record(lane, &work.record, &behind, false)?;
+            self.done(&work.record);
+        }
+        Ok(())
+    }
+
+    /// A parked event must wait on.
+    fn hold_again(&mut self, lane: &Lane, record: &Record, reason: &Reason, rejected: bool) -> Result<(), RoomError> {
+        let Some(hold) = self.lot.hold(lane).cloned() else { return Ok(()) };
+        let limits = self.parts.config.limits.clone();
+        let class =
+            schemas::topics::find(&lane.topic).map_or(schemas::catalogue::Criticality::Operational, |t| t.class);
+        let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
+        let spent = rejected || waited >= limits.wait_budget(class);
+        if spent && hold.exception_id.is_none() {
+            self.say(record, reason, None, ExceptionKind::Raised, ExceptionState::Open, None)?;
+        }
+        let id = self.parts.desk.exception_id(&record.place);
+        self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), &limits));
+        Ok(())
+    }
+
+    /// Puts an event on the parking topic and into the index.
+    pub fn park_record(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        reason: &Reason,
+        raised: bool,
+    ) -> Result<(), RoomError> {
+        let now = now_micros();
+        let exception_id = raised.then(|| self.parts.desk.exception_id(&record.place));
+        let ticket = self.lot.ticket();
+        let outgoing = self.parts.desk.park(record, reason, exception_id.clone(), ticket, now);
+        self.queue(outgoing)?;
+        let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
+        let due = tick().after(self.parts.config.limits.retry_delay(1));
+        self.lot.park(lane, entry, || Hold::first(reason, exception_id, now, Some(due)));
+        let most = self.parts.config.limits.parked_max;
+        if self.lot.entry_count() > most {
+            return Err(crate::parking_store::ParkingError::Full(most).into());
+        }
+        Ok(())
+    }
+
+    /// Writes an exception record.
+    pub fn say(
+        &mut self,
+        record: &Record,
+        reason: &Reason,
+        code: Option<&str>,
+        kind: ExceptionKind,
+        state: ExceptionState,
+        actor: Option<String>,
+    ) -> Result<(), RoomError> {
+        let at = now_micros();
+        let statement =
+            Statement { stage: "effect", kind, state, reason, code, retryable: true, parked: true, actor, at };
+        let outgoing = self.parts.desk.exception(record, &statement);
+        self.queue(outgoing)
+    }
+
+    fn bury(&mut self, lane: &Lane, record: &Record, error: &WireError) -> Result<(), RoomError> {
+        self.parts.metrics.dead_letter.inc();
+        tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
+        let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.to_string(), now_micros());
+        self.pending.push(letter);
+        self.finish(lane)
+    }
+
+    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
+        let value = record.value.as_deref().unwrap_or_default();
+        let codec = self.parts.desk.codec();
+        let (writer, body) = match codec.open_cached(value)? {
+            Some(opened) => opened,
+            None => self.parts.handle.block_on(codec.open(value))?,
+        };
+        Ok(E::Input::decode(&record.place.topic, &writer, body)?)
+    }
+}

@@ -1,0 +1,173 @@
+//! Settings of the Kafka clients, and what their callbacks tell us.
+
+use crate::config::KafkaConfig;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::error::KafkaError;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// What a Kafka operation failed with.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// librdkafka refused or gave up.
+    #[error("WL-6010: kafka: {0}")]
+    Kafka(#[from] KafkaError),
+    /// The broker did not confirm in time.
+    #[error("WL-6011: kafka did not confirm within {waited_ms} ms; last client error: {last_error}")]
+    Unconfirmed {
+        /// How long was waited.
+        waited_ms: u128,
+        /// What the client last reported (a wrong password shows only here).
+        last_error: String,
+    },
+    /// A record was refused.
+    #[error("WL-6012: kafka refused a record: {0}")]
+    Delivery(String),
+}
+
+impl ClientError {
+    /// Whether another instance has taken this one's place.
+    pub fn fenced(&self) -> bool {
+        matches!(self, Self::Kafka(KafkaError::Transaction(error)) if error.is_fatal())
+    }
+}
+
+/// The settings that every client shares.
+pub fn client(config: &KafkaConfig) -> ClientConfig {
+    let mut client = ClientConfig::new();
+    client
+        .set("bootstrap.servers", &config.bootstrap)
+        .set("security.protocol", &config.security_protocol)
+        .set("client.id", format!("wardline-{}", config.instance))
+        .set("socket.nagle.disable", "true")
+        .set("reconnect.backoff.ms", "50")
+        .set("reconnect.backoff.max.ms", "2000")
+        .set("topic.metadata.refresh.interval.ms", "30000")
+        .set_log_level(RDKafkaLogLevel::Warning);
+    if let Some(mechanism) = &config.sasl_mechanism {
+        client.set("sasl.mechanism", mechanism);
+    }
+    if let Some(username) = &config.username {
+        client.set("sasl.username", username);
+    }
+    if let Some(password) = &config.password {
+        client.set("sasl.password", password.expose());
+    }
+    if let Some(ca_file) = &config.ca_file {
+        client.set("ssl.ca.location", ca_file.to_string_lossy());
+    }
+    for (name, value) in &config.properties {
+        client.set(name, value);
+    }
+    client
+}
+
+/// A consumer of a group whose offsets are committed by us alone.
+pub fn group_consumer(config: &KafkaConfig, group: &str) -> ClientConfig {
+    let mut client = reader(config);
+    client
+        .set("group.id", group)
+        .set("session.timeout.ms", config.session_timeout_ms.to_string())
+        .set("heartbeat.interval.ms", (config.session_timeout_ms / 5).max(200).to_string())
+        .set("max.poll.interval.ms", "300000")
+        .set("auto.offset.reset", "earliest")
+        .set("partition.assignment.strategy", "range");
+    client
+}
+
+/// A consumer without a group, for tables, the parking lot and tools.
+pub fn reader(config: &KafkaConfig) -> ClientConfig {
+    let mut client = client(config);
+    client
+        .set("group.id", "wardline-reader")
+        .set("enable.auto.commit", "false")
+        .set("enable.auto.offset.store", "false")
+        .set("enable.partition.eof", "false")
+        .set("isolation.level", "read_committed")
+        .set("fetch.wait.max.ms", "100")
+        .set("fetch.error.backoff.ms", "100")
+        .set("queued.min.messages", "20000")
+        .set("queued.max.messages.kbytes", "65536")
+        .set("check.crcs", "true")
+        // The default of 1000 stops fetching for up to a second each time the local queue was full.
+        .set("fetch.queue.backoff.ms", "10");
+    client
+}
+
+/// A producer whose records are confirmed by all in-sync replicas, in order, once.
+pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientConfig {
+    let mut client = client(config);
+    client
+        .set("acks", "all")
+        .set("enable.idempotence", "true")
+        .set("linger.ms", "0")
+        .set("compression.type", "lz4")
+        .set("partitioner", "murmur2_random")
+        .set("queue.buffering.max.messages", "200000")
+        .set("queue.buffering.max.kbytes", "262144")
+        .set("delivery.timeout.ms", "60000");
+    if let Some(id) = transactional_id {
+        client.set("transactional.id", id).set("transaction.timeout.ms", config.transaction_timeout_ms.to_string());
+        // A record of a transaction cannot outlive the transaction.
+        client.set("delivery.timeout.ms", config.transaction_timeout_ms.to_string());
+    }
+    client
+}
+
+/// A change of the assignment, handed from the callback to the loop that owns the consumer.
+pub enum RebalanceEvent {
+    /// These partitions are ours now; the metadata proves it for transactions until the next change.
+    Assigned(Vec<(String, i32)>, Option<ConsumerGroupMetadata>),
+    /// All partitions were taken away.
+    Revoked,
+}
+
+/// Collects what the callbacks of a consumer say; the loop reads it after each poll.
+#[derive(Default)]
+pub struct GroupContext {
+    events: Mutex<VecDeque<RebalanceEvent>>,
+    last_error: Mutex<Option<String>>,
+}
+
+impl GroupContext {
+    /// Takes the oldest change of the assignment.
+    pub fn next_event(&self) -> Option<RebalanceEvent> {
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether a change of the assignment waits to be followed.
+    pub fn has_event(&self) -> bool {
+        !self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    /// What the client last complained about.
+    pub fn last_error(&self) -> Option<String> {
+        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl ClientContext for GroupContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka consumer");
+        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+}
+
+impl ConsumerContext for GroupContext {
+    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        let event = match rebalance {
+            Rebalance::Assign(list) => {
+                let partitions =
+                    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
+                // Taken here, in the callback: later the member may already have lost its generation, and metadata
+                // without a generation would let a zombie commit offsets.
+                RebalanceEvent::Assigned(partitions, consumer.group_metadata())
+            }
+            Rebalance::Revoke(_) | Rebalance::Error(_) => RebalanceEvent::Revoked,
+        };
+        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+    }
+}

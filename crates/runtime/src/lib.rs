@@ -1,0 +1,38 @@
+//! The runtime: the only production crate that knows Kafka.
+//!
+//! Rooms hand it pure functions; it owns decoding, transactions, offsets, lanes, retry, parking, dead letters, tables,
+//! health, metrics, traces and drain. Entry points: [`Room`] and [`run_rooms`] to run, [`publisher`] for sources,
+//! [`reader`] and [`admin`] for tools.
+
+pub mod admin;
+pub mod clock;
+pub mod codec;
+pub mod config;
+mod config_refs;
+mod decisions;
+pub mod desk;
+mod effects;
+pub mod health;
+pub mod kafka;
+mod launch;
+mod loop_metrics;
+pub mod metrics;
+pub mod outgoing;
+pub mod parking;
+pub mod parking_store;
+pub mod producer;
+pub mod publisher;
+pub mod reader;
+pub mod record;
+pub mod registry;
+mod room;
+pub mod shutdown;
+mod tables;
+pub mod telemetry;
+mod transactional;
+pub mod wake;
+
+pub use config::{Config, ConfigError};
+pub use launch::run_one;
+pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms};
+pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};

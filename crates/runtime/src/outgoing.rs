@@ -1,0 +1,109 @@
+//! A record on its way to Kafka.
+
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use schemas::Event;
+use std::borrow::Cow;
+
+/// Header names and values; no value is a header that is there and null.
+pub type Headers = Vec<(Cow<'static, str>, Option<Vec<u8>>)>;
+
+/// A record on its way to Kafka, encoded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Outgoing {
+    /// Topic.
+    pub topic: Cow<'static, str>,
+    /// Partition, when not the one of the key.
+    pub partition: Option<i32>,
+    /// Key bytes.
+    pub key: Option<Vec<u8>>,
+    /// Value bytes; none is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Headers,
+    /// Set on a parked record: its number in the index of the parking lot, to learn its offset.
+    pub ticket: Option<u64>,
+}
+
+/// What an event inherits from its cause.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lineage {
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// Id that all events of one source message share.
+    pub correlation_id: Option<String>,
+    /// Id of the event that caused this one.
+    pub causation_id: Option<String>,
+}
+
+impl Outgoing {
+    /// An event in its Avro encoding, with CloudEvents headers (CloudEvents 1.0, Kafka binary mode).
+    pub fn event<T: Event>(event: &T, value: Vec<u8>, lineage: &Lineage, tenant: &str) -> Self {
+        let mut headers: Headers = schemas::headers::cloud_event_headers(event)
+            .into_iter()
+            .map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes())))
+            .collect();
+        let inherited = [
+            (schemas::headers::TRACEPARENT, lineage.traceparent.as_deref()),
+            (schemas::headers::CORRELATION_ID, lineage.correlation_id.as_deref()),
+            (schemas::headers::CAUSATION_ID, lineage.causation_id.as_deref()),
+            (schemas::headers::TENANT, Some(tenant)),
+        ];
+        for (name, text) in inherited {
+            if let Some(text) = text {
+                headers.push((Cow::Borrowed(name), Some(text.as_bytes().to_vec())));
+            }
+        }
+        Self {
+            topic: Cow::Borrowed(T::topic().name),
+            partition: None,
+            key: Some(event.key().into_bytes()),
+            value: Some(value),
+            headers,
+            ticket: None,
+        }
+    }
+
+    /// A deletion mark for a key of a compacted topic.
+    pub fn tombstone(topic: &'static str, partition: Option<i32>, key: Vec<u8>) -> Self {
+        Self { topic: Cow::Borrowed(topic), partition, key: Some(key), value: None, headers: Vec::new(), ticket: None }
+    }
+}
+
+/// The text of a header.
+pub fn header_text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
+    let (_, value) = headers.iter().find(|(present, _)| present == name)?;
+    std::str::from_utf8(value.as_deref()?).ok()
+}
+
+impl Lineage {
+    /// What the next event inherits from a message of librdkafka.
+    pub(crate) fn of_message(message: &BorrowedMessage<'_>) -> Self {
+        let Some(headers) = message.headers() else { return Self::default() };
+        let mut lineage = Self::default();
+        let mut id = None;
+        for header in headers.iter() {
+            let Some(text) = header.value.and_then(|value| std::str::from_utf8(value).ok()) else { continue };
+            match header.key {
+                schemas::headers::TRACEPARENT => lineage.traceparent = Some(text.to_owned()),
+                schemas::headers::CORRELATION_ID => lineage.correlation_id = Some(text.to_owned()),
+                schemas::headers::ID => id = Some(text.to_owned()),
+                _ => {}
+            }
+        }
+        lineage.correlation_id = lineage.correlation_id.or_else(|| id.clone());
+        lineage.causation_id = id;
+        lineage
+    }
+
+    /// What the next event inherits from a record with these headers.
+    pub fn of(headers: &Headers) -> Self {
+        let text = |name: &str| header_text(headers, name).map(str::to_owned);
+        let id = text(schemas::headers::ID);
+        Self {
+            traceparent: text(schemas::headers::TRACEPARENT),
+            correlation_id: text(schemas::headers::CORRELATION_ID).or_else(|| id.clone()),
+            causation_id: id,
+        }
+    }
+}

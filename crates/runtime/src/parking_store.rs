@@ -1,0 +1,211 @@
+//! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
+
+use crate::clock::Tick;
+use crate::codec::{Codec, WireError};
+use crate::config::KafkaConfig;
+use crate::desk::{WRITER_HEADER, unpack};
+use crate::kafka::{self, ClientError};
+use crate::parking::{Entry, Hold, Lane, ParkingLot};
+use crate::record::Record;
+use processor::Subject;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use schemas::catalogue::OnReject;
+use schemas::{Parked, topics};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Code of records that a replay parked.
+pub const REPLAY_CODE: &str = "replay";
+/// One wait for records while loading.
+const POLL: Duration = Duration::from_millis(100);
+/// Longest wait for one record that must be there.
+const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// What went wrong with the parking topic.
+#[derive(Debug, thiserror::Error)]
+pub enum ParkingError {
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] ClientError),
+    /// The registry, or a record of ours that does not decode.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// More is parked than this instance may index.
+    #[error("WL-6030: more than {0} events are parked: raise limits.parked_max or add instances")]
+    Full(usize),
+    /// A record that the index knows is not on the topic.
+    #[error("WL-6031: parked record at offset {0} cannot be read back")]
+    Missing(i64),
+}
+
+impl From<KafkaError> for ParkingError {
+    fn from(error: KafkaError) -> Self {
+        Self::Kafka(error.into())
+    }
+}
+
+/// The parking topic as one worker sees it: its partitions, and only what its room parked.
+pub struct ParkingStore {
+    room: &'static str,
+    writer: String,
+    tail: BaseConsumer,
+    fetch: BaseConsumer,
+    codec: Arc<Codec>,
+    handle: Handle,
+    parked_max: usize,
+    partitions: BTreeSet<i32>,
+}
+
+impl ParkingStore {
+    /// Connects; reads nothing yet.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings.
+    pub fn new(
+        room: &'static str,
+        writer: &str,
+        kafka: &KafkaConfig,
+        codec: Arc<Codec>,
+        handle: Handle,
+        parked_max: usize,
+    ) -> Result<Self, ParkingError> {
+        let mut settings = kafka::reader(kafka);
+        settings.set("enable.partition.eof", "true").set("queued.min.messages", "1000");
+        Ok(Self {
+            room,
+            writer: writer.to_owned(),
+            tail: settings.create()?,
+            fetch: settings.create()?,
+            codec,
+            handle,
+            parked_max,
+            partitions: BTreeSet::new(),
+        })
+    }
+
+    /// Takes over partitions: forgets what the index holds and reads all that is parked there.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer, or too much is parked.
+    pub fn load(&mut self, lot: &mut ParkingLot, partitions: BTreeSet<i32>, now: Tick) -> Result<(), ParkingError> {
+        lot.forget(|_| true);
+        self.partitions = partitions;
+        let topic = topics::OPS_PARKED_V1.name();
+        let mut list = TopicPartitionList::new();
+        for partition in &self.partitions {
+            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
+        }
+        self.tail.assign(&list)?;
+        let mut behind = self.partitions.clone();
+        while !behind.is_empty() {
+            match self.tail.poll(POLL) {
+                None => {}
+                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                    behind.remove(&partition);
+                }
+                Some(Err(error)) => tracing::warn!(room = self.room, %error, "parking lot"),
+                Some(Ok(message)) => {
+                    let record = Record::from_message(&message);
+                    self.index(lot, &record, now)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Adds what others (a replay) have parked since.
+    ///
+    /// # Errors
+    /// As [`ParkingStore::load`].
+    pub fn catch_up(&mut self, lot: &mut ParkingLot, now: Tick) -> Result<(), ParkingError> {
+        while let Some(polled) = self.tail.poll(Duration::ZERO) {
+            match polled {
+                Err(KafkaError::PartitionEOF(_)) => {}
+                Err(error) => tracing::warn!(room = self.room, %error, "parking lot"),
+                Ok(message) => {
+                    let record = Record::from_message(&message);
+                    // What this session parked or released is in the index already, and newer there.
+                    if record.header(WRITER_HEADER) != Some(self.writer.as_str()) {
+                        self.index(lot, &record, now)?;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The parked event at an offset of the parking topic.
+    ///
+    /// # Errors
+    /// When it cannot be read within a bound.
+    pub fn fetch(&self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
+        let mut list = TopicPartitionList::new();
+        list.add_partition_offset(topics::OPS_PARKED_V1.name(), partition, Offset::Offset(offset))?;
+        self.fetch.assign(&list)?;
+        let started = crate::clock::tick();
+        while crate::clock::tick().since(started) < FETCH_TIMEOUT {
+            match self.fetch.poll(POLL) {
+                Some(Ok(message)) if rdkafka::Message::offset(&message) == offset => {
+                    let record = Record::from_message(&message);
+                    self.fetch.assign(&TopicPartitionList::new())?;
+                    let value = record.value.as_deref().ok_or(ParkingError::Missing(offset))?;
+                    return Ok(unpack(self.decode(value)?));
+                }
+                Some(Ok(_)) => return Err(ParkingError::Missing(offset)),
+                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
+                Some(Err(error)) => return Err(error.into()),
+            }
+        }
+        Err(ParkingError::Missing(offset))
+    }
+
+    fn decode(&self, value: &[u8]) -> Result<Parked, ParkingError> {
+        let (writer, body) = self.handle.block_on(self.codec.open(value))?;
+        Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
+    }
+
+    fn index(&self, lot: &mut ParkingLot, record: &Record, now: Tick) -> Result<(), ParkingError> {
+        let key = record.key_text();
+        let mut parts = key.split('|');
+        if parts.next() != Some(self.room) {
+            return Ok(());
+        }
+        let Some(value) = record.value.as_deref() else {
+            if let (Some(topic), Some(partition), Some(offset)) = (parts.next(), parts.next(), parts.next())
+                && let (Ok(partition), Ok(offset)) = (partition.parse::<i32>(), offset.parse::<i64>())
+            {
+                lot.remove_entry(topic, partition, offset);
+            }
+            return Ok(());
+        };
+        let parked = self.decode(value)?;
+        let lane = lane_of(&parked);
+        let replay = parked.reason_code == REPLAY_CODE;
+        let entry = Entry { origin_offset: parked.offset, parked_at: Some(record.place.offset), ticket: None, replay };
+        lot.park(&lane, entry, || Hold {
+            code: parked.reason_code,
+            subjects: parked.subject.into_iter().map(|subject| Subject::new(subject.kind, subject.key)).collect(),
+            since_micros: parked.parked_at.0,
+            exception_id: parked.exception_id,
+            attempts: 0,
+            due: Some(now),
+        });
+        if lot.entry_count() > self.parked_max { Err(ParkingError::Full(self.parked_max)) } else { Ok(()) }
+    }
+}
+
+/// The lane of a parked event: its key, or itself alone where its topic does not demand order.
+fn lane_of(parked: &Parked) -> Lane {
+    let key = parked.key_bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
+    lane(&parked.topic, parked.partition, key, parked.offset)
+}
+
+/// The lane of an event.
+pub(crate) fn lane(topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
+    let ordered = schemas::topics::find(topic).is_none_or(|info| info.on_reject == OnReject::Park);
+    Lane { topic: Arc::from(topic), partition, key: Arc::from(key), alone: (!ordered).then_some(offset) }
+}

@@ -1,0 +1,269 @@
+//! Sends records and says when all in-sync replicas have them.
+
+use crate::config::KafkaConfig;
+use crate::kafka::{self, ClientError};
+use crate::outgoing::{Headers, Outgoing};
+use rdkafka::client::ClientContext;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::sync::Notify;
+
+/// How long a full local queue may stay full before a send fails.
+const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+
+/// A producer with acks=all and idempotence, transactional when it has an id.
+pub struct Producer {
+    inner: ThreadedProducer<DeliveryContext>,
+    context: Arc<Shared>,
+}
+
+/// Records sent together; completes when each is confirmed or one has failed.
+#[derive(Default)]
+pub struct Delivery {
+    state: Mutex<DeliveryState>,
+    changed: Condvar,
+    done: Notify,
+}
+
+/// Offsets that delivered records got: ticket, partition, offset.
+pub type TicketOffset = (u64, i32, i64);
+
+impl Producer {
+    /// Connects. With a transactional id, call [`Producer::init_transactions`] before the first transaction.
+    ///
+    /// # Errors
+    /// When librdkafka refuses the settings.
+    pub fn new(config: &KafkaConfig, transactional_id: Option<&str>) -> Result<Self, ClientError> {
+        let context = Arc::new(Shared::default());
+        let inner = ThreadedProducer::from_config_and_context(
+            &kafka::producer(config, transactional_id),
+            DeliveryContext(Arc::clone(&context)),
+        )?;
+        Ok(Self { inner, context })
+    }
+
+    /// Queues a record; its fate is told to `delivery`. Waits while the local queue is full.
+    ///
+    /// # Errors
+    /// When the record is refused at once or the queue stays full.
+    pub fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError> {
+        let ticket = Box::new(Ticket { delivery: Arc::clone(delivery), number: record.ticket });
+        let mut next = BaseRecord::<[u8], [u8], Box<Ticket>>::with_opaque_to(&record.topic, ticket);
+        next.key = record.key.as_deref();
+        next.payload = record.value.as_deref();
+        next.partition = record.partition;
+        next.headers = (!record.headers.is_empty()).then(|| owned_headers(&record.headers));
+        delivery.expect_one();
+        let full_since = crate::clock::tick();
+        loop {
+            match self.inner.send(next) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
+                    if crate::clock::tick().since(full_since) < QUEUE_FULL_WAIT =>
+                {
+                    next = back;
+                    // A delivery frees room; the wait is bounded because the wake-up may be another sender's.
+                    self.context.wait_for_room();
+                }
+                Err((error, _)) => {
+                    delivery.settle(Err(error.to_string()));
+                    return Err(error.into());
+                }
+            }
+        }
+    }
+
+    /// Takes over the transactional id: fences an older holder and aborts what it left open.
+    ///
+    /// # Errors
+    /// When the coordinator does not answer in time.
+    pub fn init_transactions(&self, timeout: Duration) -> Result<(), ClientError> {
+        Ok(self.inner.init_transactions(timeout)?)
+    }
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// When one is open already or this producer was fenced.
+    pub fn begin(&self) -> Result<(), ClientError> {
+        Ok(self.inner.begin_transaction()?)
+    }
+
+    /// Commits what was sent since [`Producer::begin`] together with the positions in `next` (topic, partition, next
+    /// offset to read).
+    ///
+    /// # Errors
+    /// When a record failed, the group has moved on or this producer was fenced; then call [`Producer::abort`].
+    pub fn commit(
+        &self,
+        delivery: &Delivery,
+        next: &[(Arc<str>, i32, i64)],
+        group: Option<&ConsumerGroupMetadata>,
+        timeout: Duration,
+    ) -> Result<(), ClientError> {
+        if let Some(group) = group
+            && !next.is_empty()
+        {
+            let mut offsets = TopicPartitionList::with_capacity(next.len());
+            for (topic, partition, offset) in next {
+                offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
+            }
+            self.inner.send_offsets_to_transaction(&offsets, group, timeout)?;
+        }
+        // Flushing inside commit polls in slices of 100 ms; with nothing in flight it returns at once.
+        delivery.wait(timeout, || self.context.last_error())?;
+        Ok(self.inner.commit_transaction(timeout)?)
+    }
+
+    /// Aborts the open transaction.
+    ///
+    /// # Errors
+    /// When this producer was fenced or the coordinator does not answer.
+    pub fn abort(&self, timeout: Duration) -> Result<(), ClientError> {
+        Ok(self.inner.abort_transaction(timeout)?)
+    }
+
+    /// What the client last complained about.
+    pub fn last_error(&self) -> String {
+        self.context.last_error()
+    }
+}
+
+impl Delivery {
+    /// Nothing sent yet.
+    pub fn new() -> Arc<Self> {
+        Arc::default()
+    }
+
+    /// Blocks until all that was sent is confirmed.
+    ///
+    /// # Errors
+    /// When a record failed or time is up.
+    pub fn wait(&self, timeout: Duration, last_error: impl Fn() -> String) -> Result<(), ClientError> {
+        let state = self.lock();
+        let (state, waited) = self
+            .changed
+            .wait_timeout_while(state, timeout, |state| state.open > 0 && state.failed.is_none())
+            .unwrap_or_else(PoisonError::into_inner);
+        if let Some(reason) = &state.failed {
+            return Err(ClientError::Delivery(reason.clone()));
+        }
+        if waited.timed_out() {
+            return Err(ClientError::Unconfirmed { waited_ms: timeout.as_millis(), last_error: last_error() });
+        }
+        Ok(())
+    }
+
+    /// Waits until all that was sent is confirmed. librdkafka bounds the wait by `delivery.timeout.ms`.
+    ///
+    /// # Errors
+    /// When a record failed.
+    pub async fn confirmed(&self) -> Result<(), ClientError> {
+        loop {
+            let notified = self.done.notified();
+            {
+                let state = self.lock();
+                if let Some(reason) = &state.failed {
+                    return Err(ClientError::Delivery(reason.clone()));
+                }
+                if state.open == 0 {
+                    return Ok(());
+                }
+            }
+            notified.await;
+        }
+    }
+
+    /// Takes the offsets of the records that had tickets.
+    pub fn take_tickets(&self) -> Vec<TicketOffset> {
+        std::mem::take(&mut self.lock().tickets)
+    }
+
+    fn expect_one(&self) {
+        self.lock().open += 1;
+    }
+
+    fn settle(&self, result: Result<Option<TicketOffset>, String>) {
+        let mut state = self.lock();
+        state.open -= 1;
+        match result {
+            Ok(ticket) => state.tickets.extend(ticket),
+            Err(reason) => {
+                state.failed.get_or_insert(reason);
+            }
+        }
+        if state.open == 0 || state.failed.is_some() {
+            self.changed.notify_all();
+            self.done.notify_waiters();
+        }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, DeliveryState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[derive(Default)]
+struct DeliveryState {
+    open: usize,
+    failed: Option<String>,
+    tickets: Vec<TicketOffset>,
+}
+
+struct Ticket {
+    delivery: Arc<Delivery>,
+    number: Option<u64>,
+}
+
+#[derive(Default)]
+struct Shared {
+    last_error: Mutex<Option<String>>,
+    room: Condvar,
+    room_lock: Mutex<()>,
+}
+
+impl Shared {
+    fn last_error(&self) -> String {
+        let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        last.unwrap_or_else(|| "none".to_owned())
+    }
+
+    fn wait_for_room(&self) {
+        let guard = self.room_lock.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.room.wait_timeout(guard, Duration::from_millis(5)));
+    }
+}
+
+struct DeliveryContext(Arc<Shared>);
+
+impl ClientContext for DeliveryContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        tracing::warn!(%error, reason, "kafka producer");
+        *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+    }
+}
+
+impl ProducerContext for DeliveryContext {
+    type DeliveryOpaque = Box<Ticket>;
+
+    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
+        let outcome = match result {
+            Ok(message) => Ok(ticket.number.map(|number| (number, message.partition(), message.offset()))),
+            Err((error, _)) => Err(error.to_string()),
+        };
+        ticket.delivery.settle(outcome);
+        self.0.room.notify_all();
+    }
+}
+
+fn owned_headers(headers: &Headers) -> OwnedHeaders {
+    headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
+        all.insert(Header { key, value: value.as_deref() })
+    })
+}

@@ -1,0 +1,78 @@
+//! A record as it came from Kafka, with its bytes.
+
+use crate::outgoing::{Headers, header_text};
+use rdkafka::Message;
+use rdkafka::message::{BorrowedMessage, Headers as _};
+use std::borrow::Cow;
+use std::sync::Arc;
+
+/// Where a record is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Place {
+    /// Topic.
+    pub topic: Arc<str>,
+    /// Partition.
+    pub partition: i32,
+    /// Offset.
+    pub offset: i64,
+}
+
+/// A record as it came, owned.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Record {
+    /// Where it is.
+    pub place: Place,
+    /// Broker or producer time, milliseconds since 1970, when known.
+    pub timestamp_ms: Option<i64>,
+    /// Key bytes.
+    pub key: Option<Vec<u8>>,
+    /// Value bytes.
+    pub value: Option<Vec<u8>>,
+    /// Headers.
+    pub headers: Headers,
+}
+
+impl Record {
+    /// Copies a message of librdkafka.
+    pub fn from_message(message: &BorrowedMessage<'_>) -> Self {
+        Self {
+            place: Place {
+                topic: Arc::from(message.topic()),
+                partition: message.partition(),
+                offset: message.offset(),
+            },
+            timestamp_ms: message.timestamp().to_millis(),
+            key: message.key().map(<[u8]>::to_vec),
+            value: message.payload().map(<[u8]>::to_vec),
+            headers: headers_of(message),
+        }
+    }
+
+    /// The key as text; replacement characters stand for bytes that are not UTF-8.
+    pub fn key_text(&self) -> Cow<'_, str> {
+        self.key.as_deref().map_or(Cow::Borrowed(""), String::from_utf8_lossy)
+    }
+
+    /// The text of a header.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        header_text(&self.headers, name)
+    }
+
+    /// Bytes held, for bounds.
+    pub fn bytes(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+    }
+}
+
+impl std::fmt::Display for Place {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{}-{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+fn headers_of(message: &BorrowedMessage<'_>) -> Headers {
+    let Some(headers) = message.headers() else { return Vec::new() };
+    headers.iter().map(|header| (Cow::Owned(header.key.to_owned()), header.value.map(<[u8]>::to_vec))).collect()
+}

@@ -1,0 +1,249 @@
+//! A room: one connector or processor, as the runtime runs it.
+
+use crate::codec::{Codec, WireError};
+use crate::config::{Config, ConfigError};
+use crate::effects;
+use crate::health::{Health, RoomHealth};
+use crate::kafka::ClientError;
+use crate::metrics::RoomMetrics;
+use crate::parking_store::ParkingError;
+use crate::publisher::PublishError;
+use crate::shutdown::Shutdown;
+use crate::transactional;
+use connector::effect::{Effect, EffectClient};
+use processor::{Input, Processor, Wiring};
+use schemas::{Event, TopicInfo, topics};
+use serde::Serialize;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// How a room works.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RoomKind {
+    /// Brings events in.
+    Source,
+    /// Kafka to Kafka.
+    Processor,
+    /// Acts outside Kafka.
+    Effect,
+    /// Writes batches to files.
+    Sink,
+}
+
+/// A room as data, for the command line, the catalogue, the chart and the tests.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RoomInfo {
+    /// Name; also consumer group, workload and metrics label.
+    pub name: &'static str,
+    /// One sentence for people.
+    pub purpose: &'static str,
+    /// How it works.
+    pub kind: RoomKind,
+    /// Topics it reads.
+    pub reads: Vec<&'static str>,
+    /// Compacted topics it looks things up in.
+    pub looks_up: Vec<&'static str>,
+    /// Topics it writes.
+    pub writes: Vec<&'static str>,
+}
+
+/// What a running room is given.
+#[derive(Clone)]
+pub struct RoomContext {
+    /// The configuration.
+    pub config: Arc<Config>,
+    /// Avro and the registry.
+    pub codec: Arc<Codec>,
+    /// Asks the room to drain and stop.
+    pub shutdown: Shutdown,
+    /// Where the room says how it is.
+    pub health: RoomHealth,
+    /// Its counters.
+    pub metrics: RoomMetrics,
+}
+
+/// Why a room stopped. Most reasons pass: the runtime starts the room again with a back-off.
+#[derive(Debug, thiserror::Error)]
+pub enum RoomError {
+    /// The configuration is at fault; starting again does not help.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Kafka.
+    #[error(transparent)]
+    Kafka(#[from] ClientError),
+    /// Registry or contracts.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Parking topic.
+    #[error(transparent)]
+    Parking(#[from] ParkingError),
+    /// Publishing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// A worker ended unexpectedly.
+    #[error("WL-6050: {0}")]
+    Worker(String),
+    /// Something of the room's own, with its code in the text.
+    #[error("{0}")]
+    Room(String),
+}
+
+/// A future that runs until the stop is asked for.
+type Running = Pin<Box<dyn Future<Output = Result<(), RoomError>> + Send>>;
+/// Starts the room; called again after a failure.
+type Start = Box<dyn Fn(RoomContext) -> Running + Send + Sync>;
+
+/// One connector or processor, ready to run.
+pub struct Room {
+    info: RoomInfo,
+    start: Start,
+}
+
+impl Room {
+    /// A room that brings events in: `run` works until `context.shutdown` asks it to stop.
+    pub fn source<F>(info: RoomInfo, run: impl Fn(RoomContext) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<(), RoomError>> + Send + 'static,
+    {
+        Self { info, start: Box::new(move |context| Box::pin(run(context))) }
+    }
+
+    /// A processor: `wiring` is made from the configuration at each start.
+    pub fn processor<P: Processor>(
+        info: RoomInfo,
+        wiring: impl Fn(&Config) -> Result<Wiring<P>, RoomError> + Send + Sync + 'static,
+    ) -> Self {
+        let start = move |context: RoomContext| -> Running {
+            match wiring(&context.config) {
+                Ok(wiring) => Box::pin(transactional::run(Arc::new(wiring), context)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            }
+        };
+        Self { info, start: Box::new(start) }
+    }
+
+    /// A room that acts outside Kafka: its two pure functions, and the client of the other side.
+    pub fn effect<E: Effect>(
+        info: RoomInfo,
+        make: impl Fn(&Config) -> Result<(E, Arc<dyn EffectClient<E::Request, E::Response>>), RoomError>
+        + Send
+        + Sync
+        + 'static,
+    ) -> Self {
+        let name = info.name;
+        let start = move |context: RoomContext| -> Running {
+            match make(&context.config) {
+                Ok((effect, client)) => Box::pin(effects::run(name, Arc::new(effect), client, context)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            }
+        };
+        Self { info, start: Box::new(start) }
+    }
+
+    /// The room as data.
+    pub fn info(&self) -> &RoomInfo {
+        &self.info
+    }
+}
+
+impl RoomInfo {
+    /// Describes a processor from its wiring.
+    pub fn of_processor<P: Processor>(wiring: &Wiring<P>) -> Self {
+        let info = wiring.info();
+        Self {
+            name: info.name,
+            purpose: info.purpose,
+            kind: RoomKind::Processor,
+            reads: info.reads,
+            looks_up: info.looks_up,
+            writes: info.writes,
+        }
+    }
+
+    /// Describes an effect room from its types.
+    pub fn of_effect<E: Effect>(name: &'static str, purpose: &'static str) -> Self {
+        Self {
+            name,
+            purpose,
+            kind: RoomKind::Effect,
+            reads: E::Input::topics().iter().map(|topic| topic.name).collect(),
+            looks_up: processor::table_topics::<E::Tables>(),
+            writes: vec![E::Output::topic().name],
+        }
+    }
+}
+
+/// Runs rooms until the stop is asked for. A room that fails is started again with a back-off; one whose configuration
+/// is at fault stops everything.
+///
+/// # Errors
+/// The first error that starting again cannot mend.
+pub async fn run_rooms(
+    config: Arc<Config>,
+    rooms: Vec<Room>,
+    health: &Health,
+    shutdown: Shutdown,
+) -> Result<(), RoomError> {
+    let codec = Arc::new(Codec::new(&config.registry)?);
+    let mut running = tokio::task::JoinSet::new();
+    for room in rooms {
+        let context = RoomContext {
+            config: Arc::clone(&config),
+            codec: Arc::clone(&codec),
+            shutdown: shutdown.clone(),
+            health: health.room(room.info.name),
+            metrics: RoomMetrics::new(room.info.name),
+        };
+        running.spawn(supervise(room, context));
+    }
+    let mut outcome = Ok(());
+    while let Some(ended) = running.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
+        if ended.is_err() && outcome.is_ok() {
+            outcome = ended;
+            running.abort_all();
+        }
+    }
+    outcome
+}
+
+/// Topics that any room may write.
+pub(crate) fn ops_topics() -> Vec<&'static TopicInfo> {
+    vec![
+        topics::OPS_EXCEPTION_V1.info(),
+        topics::OPS_PARKED_V1.info(),
+        topics::OPS_AUDIT_V1.info(),
+        topics::OPS_EFFECT_V1.info(),
+    ]
+}
+
+async fn supervise(room: Room, context: RoomContext) -> Result<(), RoomError> {
+    let mut failures = 0;
+    while !context.shutdown.requested() {
+        let started = crate::clock::tick();
+        match (room.start)(context.clone()).await {
+            Ok(()) => break,
+            Err(error @ RoomError::Config(_)) => {
+                context.health.failed(error.to_string());
+                return Err(error);
+            }
+            Err(error) => {
+                // A room that ran well for a while starts its back-off anew.
+                let ran_well = crate::clock::tick().since(started) > Duration::from_secs(60);
+                failures = if ran_well { 1 } else { failures + 1 };
+                let delay = context.config.limits.retry_delay(failures);
+                tracing::error!(room = room.info.name, %error, failures, ?delay, "room stopped, starting it again");
+                context.health.set(crate::health::RoomState::Starting);
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    () = context.shutdown.wait() => {}
+                }
+            }
+        }
+    }
+    context.health.draining();
+    Ok(())
+}

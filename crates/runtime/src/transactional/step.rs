@@ -1,0 +1,304 @@
+//! What happens to one record inside a transaction.
+
+use super::{StepError, Worker};
+use crate::clock::tick;
+use crate::codec::WireError;
+use crate::decisions::Decision;
+use crate::desk::Statement;
+use crate::outgoing::Lineage;
+use crate::parking::{Entry, Hold, Lane};
+use crate::parking_store::lane;
+use crate::producer::Delivery;
+use crate::record::Record;
+use processor::{Code, Input, Processor, Reason, Verdict};
+use rdkafka::Message;
+use rdkafka::message::BorrowedMessage;
+use schemas::{AuditKind, ExceptionKind, ExceptionState};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Most parked events of one lane that go in one transaction; the rest follow in the next.
+const REDRIVE_MAX: usize = 1_000;
+/// Most lanes redriven in one transaction.
+const LANES_MAX: usize = 500;
+/// Reason of events that wait only because an earlier one of their key does.
+const BEHIND: Code = Code::new("WL-6040");
+
+impl<P: Processor> Worker<P> {
+    /// The lanes whose time has come, after what others told.
+    pub(super) fn due(&mut self) -> Result<Vec<Lane>, StepError> {
+        self.store.catch_up(&mut self.lot, tick())?;
+        let woken = self.shared.inbox.take();
+        if !self.lot.is_empty() {
+            for subject in &woken.subjects {
+                self.lot.wake(subject, tick());
+            }
+            if woken.all {
+                self.lot.wake_all(tick());
+            }
+        }
+        Ok(self.lot.take_due(tick(), LANES_MAX))
+    }
+
+    /// A record from its topic.
+    pub(super) fn one(
+        &mut self,
+        message: &BorrowedMessage<'_>,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        if !self.lot.is_empty() {
+            let lane = lane_of(message);
+            if self.lot.holds(&lane) {
+                let reason = Reason::new(BEHIND, "behind-parked-key", "an earlier event of the same key is parked");
+                return self.park(&lane, &Record::from_message(message), &reason, None, delivery, now);
+            }
+        }
+        let verdict = match self.decide(message.topic(), message.payload()) {
+            Ok(verdict) => verdict,
+            Err(error) if error.blames_record() => {
+                return self.bury(&Record::from_message(message), &error, delivery, now);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        self.shared.metrics.verdict(&verdict);
+        match verdict {
+            Verdict::Emit(outputs) => {
+                let lineage = Lineage::of_message(message);
+                self.emit(&outputs, &lineage, delivery)
+            }
+            Verdict::Drop(reason) => self.drop_record(&Record::from_message(message), &reason, delivery, now),
+            Verdict::Wait(reason) => {
+                let record = Record::from_message(message);
+                self.park(&lane_of(message), &record, &reason, None, delivery, now)
+            }
+            Verdict::Reject(reason) => {
+                let record = Record::from_message(message);
+                let id = self.desk.exception_id(&record.place);
+                self.say(&record, &reason, &Story::raised(), delivery, now)?;
+                self.park(&lane_of(message), &record, &reason, Some(id), delivery, now)
+            }
+        }
+    }
+
+    /// Tries the parked events of a lane again, in order, until one must go on waiting.
+    pub(super) fn redrive(&mut self, lane: &Lane, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+        for _ in 0..REDRIVE_MAX {
+            let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
+            let Some(parked_at) = entry.parked_at else {
+                // Parked in this very transaction: its place is known after the commit.
+                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
+                return Ok(());
+            };
+            let record = self.store.fetch(lane.partition, parked_at)?;
+            let exception_id = self.lot.hold(lane).and_then(|hold| hold.exception_id.clone());
+            let decision = exception_id.as_deref().and_then(|id| self.shared.decisions.take(id));
+            if let Some((Decision::Discard, actor)) = &decision {
+                self.discard(lane, &record, actor.clone(), delivery, now)?;
+            } else if !self.retry(lane, &record, exception_id, delivery, now)? {
+                return Ok(());
+            }
+            self.producer.send(&self.desk.unpark(lane, entry.origin_offset), delivery)?;
+            self.lot.release(lane);
+        }
+        self.lot.rehold(lane, |hold| hold.due = Some(tick()));
+        Ok(())
+    }
+
+    /// Whether the event is settled now; otherwise the lane waits on.
+    fn retry(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        exception_id: Option<String>,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<bool, StepError> {
+        let verdict = match self.decide(&record.place.topic, record.value.as_deref()) {
+            Ok(verdict) => verdict,
+            Err(error) if error.blames_record() => {
+                self.bury(record, &error, delivery, now)?;
+                return Ok(true);
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let (reason, rejected) = match verdict {
+            Verdict::Emit(outputs) => {
+                self.emit(&outputs, &Lineage::of(&record.headers), delivery)?;
+                self.resolve(lane, record, delivery, now)?;
+                return Ok(true);
+            }
+            Verdict::Drop(reason) => {
+                self.drop_record(record, &reason, delivery, now)?;
+                self.resolve(lane, record, delivery, now)?;
+                return Ok(true);
+            }
+            Verdict::Wait(reason) => (reason, false),
+            Verdict::Reject(reason) => (reason, true),
+        };
+        self.wait_on(lane, record, &reason, rejected, exception_id, delivery, now)?;
+        Ok(false)
+    }
+
+    /// Keeps a lane waiting; raises the exception when the event was rejected or its budget is used up.
+    #[allow(clippy::too_many_arguments, reason = "one place where all facts of a waiting event meet")]
+    fn wait_on(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        reason: &Reason,
+        rejected: bool,
+        exception_id: Option<String>,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        let since = self.lot.hold(lane).map_or(now, |hold| hold.since_micros);
+        let budget = self.shared.limits.wait_budget(class_of(&record.place.topic));
+        let waited = Duration::from_micros(u64::try_from(now - since).unwrap_or_default());
+        let spent = rejected || waited >= budget;
+        if spent && exception_id.is_none() {
+            let story = Story::raised();
+            self.say(record, reason, &story, delivery, now)?;
+        }
+        let id = self.desk.exception_id(&record.place);
+        let limits = &self.shared.limits;
+        self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), limits));
+        Ok(())
+    }
+
+    fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
+        let value = value.unwrap_or_default();
+        let codec = self.desk.codec();
+        let (writer, body) = match codec.open_cached(value)? {
+            Some(opened) => opened,
+            None => self.handle.block_on(codec.open(value))?,
+        };
+        let input = P::Input::decode(topic, &writer, body)?;
+        Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
+    }
+
+    fn emit(&self, outputs: &[P::Output], lineage: &Lineage, delivery: &Arc<Delivery>) -> Result<(), StepError> {
+        for output in outputs {
+            self.producer.send(&self.desk.event(output, lineage)?, delivery)?;
+        }
+        Ok(())
+    }
+
+    fn park(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        reason: &Reason,
+        exception_id: Option<String>,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        let ticket = self.lot.ticket();
+        let outgoing = self.desk.park(record, reason, exception_id.clone(), ticket, now)?;
+        self.producer.send(&outgoing, delivery)?;
+        let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
+        let first_try = tick().after(self.shared.limits.retry_delay(1));
+        let due = exception_id.is_none().then_some(first_try);
+        self.lot.park(lane, entry, || Hold::first(reason, exception_id, now, due));
+        if self.lot.entry_count() > self.shared.limits.parked_max {
+            return Err(crate::parking_store::ParkingError::Full(self.shared.limits.parked_max).into());
+        }
+        Ok(())
+    }
+
+    fn say(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        story: &Story,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        let statement = Statement {
+            stage: "process",
+            kind: story.kind,
+            state: story.state,
+            reason,
+            code: story.code.as_deref(),
+            retryable: true,
+            parked: true,
+            actor: story.actor.clone(),
+            at: now,
+        };
+        self.producer.send(&self.desk.exception(record, &statement)?, delivery)?;
+        Ok(())
+    }
+
+    fn resolve(&self, lane: &Lane, record: &Record, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+        let Some(hold) = self.lot.hold(lane).filter(|hold| hold.exception_id.is_some()) else { return Ok(()) };
+        let reason = Reason::new(Code::new("WL-6041"), "resolved", "the event was processed");
+        let story = Story {
+            kind: ExceptionKind::Resolved,
+            state: ExceptionState::Resolved,
+            code: Some(hold.code.clone()),
+            actor: None,
+        };
+        self.say(record, &reason, &story, delivery, now)
+    }
+
+    fn discard(
+        &self,
+        lane: &Lane,
+        record: &Record,
+        actor: Option<String>,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
+        self.drop_record(record, &reason, delivery, now)?;
+        let story = Story {
+            kind: ExceptionKind::Resolved,
+            state: ExceptionState::Discarded,
+            code: self.lot.hold(lane).map(|hold| hold.code.clone()),
+            actor,
+        };
+        self.say(record, &reason, &story, delivery, now)
+    }
+
+    fn drop_record(
+        &self,
+        record: &Record,
+        reason: &Reason,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
+        let audit = self.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now)?;
+        self.producer.send(&audit, delivery)?;
+        Ok(())
+    }
+
+    fn bury(&self, record: &Record, error: &WireError, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+        self.shared.metrics.dead_letter.inc();
+        tracing::warn!(room = self.desk.room, place = %record.place, code = error.code(), "dead letter");
+        let letter = self.desk.dead_letter(record, "decode", error.code(), &error.to_string(), now);
+        self.producer.send(&letter, delivery)?;
+        Ok(())
+    }
+}
+
+/// What is said about an exception.
+struct Story {
+    kind: ExceptionKind,
+    state: ExceptionState,
+    code: Option<String>,
+    actor: Option<String>,
+}
+
+impl Story {
+    fn raised() -> Self {
+        Self { kind: ExceptionKind::Raised, state: ExceptionState::Open, code: None, actor: None }
+    }
+}
+
+fn lane_of(message: &BorrowedMessage<'_>) -> Lane {
+    lane(message.topic(), message.partition(), message.key().unwrap_or_default(), message.offset())
+}
+
+fn class_of(topic: &str) -> schemas::catalogue::Criticality {
+    schemas::topics::find(topic).map_or(schemas::catalogue::Criticality::Operational, |info| info.class)
+}
