@@ -265,10 +265,5 @@ struct RawConsumer {
 }
 
 fn problem(at: &Location, code: &'static str, reason: impl Into<String>) -> Problem {
-    Problem {
-        line: at.line(),
-        column: at.column(),
-        reason: reason.into(),
-        code,
-    }
+    Problem { line: at.line(), column: at.column(), reason: reason.into(), code }
 }

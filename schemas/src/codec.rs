@@ -84,14 +84,8 @@ impl WriterSchema {
     pub fn parse(json: &str) -> Result<Self, CodecError> {
         let schema = json
             .parse()
-            .map_err(|error: serde_avro_fast::schema::SchemaError| {
-                CodecError::Schema(error.to_string())
-            })?;
-        Ok(Self {
-            schema,
-            json: json.into(),
-            generic: OnceLock::new(),
-        })
+            .map_err(|error: serde_avro_fast::schema::SchemaError| CodecError::Schema(error.to_string()))?;
+        Ok(Self { schema, json: json.into(), generic: OnceLock::new() })
     }
 
     /// The schema as JSON.
@@ -101,23 +95,15 @@ impl WriterSchema {
     }
 
     fn generic(&self) -> Result<&apache_avro::Schema, CodecError> {
-        let parse = || {
-            apache_avro::Schema::parse_str(&self.json)
-                .map_err(|error| CodecError::Schema(error.to_string()))
-        };
-        self.generic
-            .get_or_init(parse)
-            .as_ref()
-            .map_err(Clone::clone)
+        let parse =
+            || apache_avro::Schema::parse_str(&self.json).map_err(|error| CodecError::Schema(error.to_string()));
+        self.generic.get_or_init(parse).as_ref().map_err(Clone::clone)
     }
 }
 
 impl std::fmt::Debug for WriterSchema {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_tuple("WriterSchema")
-            .field(&self.json)
-            .finish()
+        formatter.debug_tuple("WriterSchema").field(&self.json).finish()
     }
 }
 
@@ -167,8 +153,7 @@ pub fn decode<T: Event>(writer: &WriterSchema, body: &[u8]) -> Result<T, CodecEr
     // No element of our arrays takes less than a byte, so a longer list is a lie and must not cost time.
     config.max_seq_size = body.len();
     let mut state = DeserializerState::with_config(SliceRead::new(body), config);
-    let record = T::deserialize(state.deserializer())
-        .map_err(|error| CodecError::Decode(error.to_string()))?;
+    let record = T::deserialize(state.deserializer()).map_err(|error| CodecError::Decode(error.to_string()))?;
     match std::io::BufRead::fill_buf(&mut *state) {
         Ok([]) => Ok(record),
         Ok(rest) => Err(CodecError::Trailing(rest.len())),

@@ -44,21 +44,15 @@ pub const AVRO: &str = "application/avro";
 #[must_use]
 pub fn cloud_event_headers<T: Event>(event: &T) -> Vec<(&'static str, String)> {
     let topic = T::topic();
-    let mut headers = vec![
-        (CONTENT_TYPE, AVRO.to_owned()),
-        (TYPE, event.event_type()),
-        (PHI, topic.phi.as_str().to_owned()),
-    ];
+    let mut headers =
+        vec![(CONTENT_TYPE, AVRO.to_owned()), (TYPE, event.event_type()), (PHI, topic.phi.as_str().to_owned())];
     if let Some(meta) = event.meta() {
         let key = event.key();
         headers.extend([
             (SPECVERSION, SPEC_VERSION.to_owned()),
             (ID, meta.event_id.clone()),
             (SOURCE, source(&meta.source)),
-            (
-                TIME,
-                meta.occurred_at.unwrap_or(meta.recorded_at).to_string(),
-            ),
+            (TIME, meta.occurred_at.unwrap_or(meta.recorded_at).to_string()),
             (SUBJECT, key.clone()),
             (DATASCHEMA, format!("urn:wardline:schema:{}", topic.subject)),
             (PARTITION_KEY, key),
@@ -80,9 +74,7 @@ fn source(source: &Source) -> String {
 }
 
 fn push_encoded(uri: &mut String, part: &str) {
-    const HEX: [char; 16] = [
-        '0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F',
-    ];
+    const HEX: [char; 16] = ['0', '1', '2', '3', '4', '5', '6', '7', '8', '9', 'A', 'B', 'C', 'D', 'E', 'F'];
     for byte in part.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
             uri.push(char::from(byte));

@@ -143,12 +143,7 @@ mod tests {
 
     #[test]
     fn event_ids_stay_what_they_are() {
-        let id = event_id(
-            "ADT1|GENERAL",
-            "MSG1",
-            "0",
-            "org.wardline.clinical.encounter.admitted.v1",
-        );
+        let id = event_id("ADT1|GENERAL", "MSG1", "0", "org.wardline.clinical.encounter.admitted.v1");
         assert_eq!(id, "ed0cc10e-8a3c-5c44-aa35-d5f8609b594f");
     }
 

@@ -53,10 +53,8 @@ impl TopicInfo {
     /// The rooms that read it, as the catalogue holds them.
     #[must_use]
     pub fn consumer_list(&self) -> Vec<Consumer> {
-        let consumer = |(room, purpose): &(&str, &str)| Consumer {
-            room: (*room).to_owned(),
-            purpose: (*purpose).to_owned(),
-        };
+        let consumer =
+            |(room, purpose): &(&str, &str)| Consumer { room: (*room).to_owned(), purpose: (*purpose).to_owned() };
         self.consumers.iter().map(consumer).collect()
     }
 
@@ -90,10 +88,7 @@ pub struct Topic<T> {
 
 impl<T> Topic<T> {
     pub(crate) const fn new(info: &'static TopicInfo) -> Self {
-        Self {
-            info,
-            record: PhantomData,
-        }
+        Self { info, record: PhantomData }
     }
 
     /// Topic name.
@@ -119,10 +114,7 @@ impl<T> Copy for Topic<T> {}
 
 impl<T> fmt::Debug for Topic<T> {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_tuple("Topic")
-            .field(&self.info.name)
-            .finish()
+        formatter.debug_tuple("Topic").field(&self.info.name).finish()
     }
 }
 

@@ -3,9 +3,8 @@
 use serde_saphyr::Spanned;
 
 use super::{
-    CODE_KEY, CODE_NAME, CODE_ORDER, CODE_PEOPLE, CODE_PHI, CODE_SCHEMA, CODE_STORAGE,
-    Compatibility, Consumer, Phi, Problem, RawCatalogue, RawTopic, SchemaFacts, Storage, TopicSpec,
-    problem,
+    CODE_KEY, CODE_NAME, CODE_ORDER, CODE_PEOPLE, CODE_PHI, CODE_SCHEMA, CODE_STORAGE, Compatibility, Consumer, Phi,
+    Problem, RawCatalogue, RawTopic, SchemaFacts, Storage, TopicSpec, problem,
 };
 
 /// Kafka's own limit for a topic name.
@@ -14,18 +13,11 @@ const NAME_LENGTH_MAX: usize = 249;
 const PARKING_TOPIC: &str = "ops.parked.v1";
 
 /// Checks all topics and returns them; problems are added to the list.
-pub(super) fn topics(
-    raw: &RawCatalogue,
-    schemas: &[SchemaFacts],
-    problems: &mut Vec<Problem>,
-) -> Vec<TopicSpec> {
+pub(super) fn topics(raw: &RawCatalogue, schemas: &[SchemaFacts], problems: &mut Vec<Problem>) -> Vec<TopicSpec> {
     order(raw, problems);
     parking(raw, problems);
     one_topic_per_schema(raw, problems);
-    raw.topics
-        .iter()
-        .map(|topic| one_topic(topic, schemas, problems))
-        .collect()
+    raw.topics.iter().map(|topic| one_topic(topic, schemas, problems)).collect()
 }
 
 fn one_topic(topic: &RawTopic, schemas: &[SchemaFacts], problems: &mut Vec<Problem>) -> TopicSpec {
@@ -48,18 +40,11 @@ fn one_topic(topic: &RawTopic, schemas: &[SchemaFacts], problems: &mut Vec<Probl
         criticality: topic.criticality,
         phi: topic.phi.value,
         compatibility: topic.compatibility.as_ref().map(|level| level.value),
-        producers: topic
-            .producers
-            .iter()
-            .map(|room| room.value.clone())
-            .collect(),
+        producers: topic.producers.iter().map(|room| room.value.clone()).collect(),
         consumers: topic
             .consumers
             .iter()
-            .map(|consumer| Consumer {
-                room: consumer.value.room.clone(),
-                purpose: consumer.value.purpose.clone(),
-            })
+            .map(|consumer| Consumer { room: consumer.value.room.clone(), purpose: consumer.value.purpose.clone() })
             .collect(),
         sla: topic.sla,
         on_reject: topic.on_reject,
@@ -75,26 +60,18 @@ fn order(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
         if *before == after.value {
             problems.push(problem(at, CODE_ORDER, format!("{before} stands twice")));
         } else if *before > after.value {
-            let reason = format!(
-                "{} must stand before {before}: topics are sorted by name",
-                after.value
-            );
+            let reason = format!("{} must stand before {before}: topics are sorted by name", after.value);
             problems.push(problem(at, CODE_ORDER, reason));
         }
     }
 }
 
 fn parking(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
-    let Some(parked) = raw
-        .topics
-        .iter()
-        .find(|topic| topic.name.value == PARKING_TOPIC)
-    else {
+    let Some(parked) = raw.topics.iter().find(|topic| topic.name.value == PARKING_TOPIC) else {
         return;
     };
     let widest = raw.topics.iter().max_by_key(|topic| topic.partitions.value);
-    if let Some(widest) = widest.filter(|widest| widest.partitions.value > parked.partitions.value)
-    {
+    if let Some(widest) = widest.filter(|widest| widest.partitions.value > parked.partitions.value) {
         let reason = format!(
             "{PARKING_TOPIC} needs at least the {} partitions of {}: parking keeps the partition number",
             widest.partitions.value, widest.name.value
@@ -105,14 +82,11 @@ fn parking(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
 
 fn one_topic_per_schema(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
     for (index, topic) in raw.topics.iter().enumerate() {
-        let twin = raw.topics[..index].iter().find(|other| {
-            other.schema.value == topic.schema.value && other.name.value != topic.name.value
-        });
+        let twin = raw.topics[..index]
+            .iter()
+            .find(|other| other.schema.value == topic.schema.value && other.name.value != topic.name.value);
         if let Some(twin) = twin.filter(|_| topic.schema.value != "raw") {
-            let reason = format!(
-                "{} is already the schema of {}",
-                topic.schema.value, twin.name.value
-            );
+            let reason = format!("{} is already the schema of {}", topic.schema.value, twin.name.value);
             problems.push(problem(&topic.schema.referenced, CODE_SCHEMA, reason));
         }
     }
@@ -122,24 +96,18 @@ fn name(name: &Spanned<String>, problems: &mut Vec<Problem>) {
     let parts: Vec<&str> = name.value.split('.').collect();
     let is_word = |word: &str| {
         word.starts_with(|first: char| first.is_ascii_lowercase())
-            && word.chars().all(|letter| {
-                letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-'
-            })
+            && word.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit() || letter == '-')
             && !word.ends_with('-')
             && !word.contains("--")
     };
     let is_version = |word: &str| {
-        word.strip_prefix('v').is_some_and(|major| {
-            !major.starts_with('0') && major.parse::<u16>().is_ok_and(|major| major > 0)
-        })
+        word.strip_prefix('v')
+            .is_some_and(|major| !major.starts_with('0') && major.parse::<u16>().is_ok_and(|major| major > 0))
     };
     let is_good = matches!(parts.as_slice(), [domain, entity, version]
         if is_word(domain) && is_word(entity) && is_version(version));
     if !is_good || name.value.len() > NAME_LENGTH_MAX {
-        let reason = format!(
-            "{} is not <domain>.<entity>[-<fact>].v<major> in lower case",
-            name.value
-        );
+        let reason = format!("{} is not <domain>.<entity>[-<fact>].v<major> in lower case", name.value);
         problems.push(problem(&name.referenced, CODE_NAME, reason));
     }
 }
@@ -147,11 +115,7 @@ fn name(name: &Spanned<String>, problems: &mut Vec<Problem>) {
 fn people(topic: &RawTopic, problems: &mut Vec<Problem>) {
     let mut need = |text: &Spanned<String>, what: &str| {
         if text.value.trim().is_empty() {
-            problems.push(problem(
-                &text.referenced,
-                CODE_PEOPLE,
-                format!("{what} is empty"),
-            ));
+            problems.push(problem(&text.referenced, CODE_PEOPLE, format!("{what} is empty")));
         }
     };
     need(&topic.description, "description");
@@ -172,10 +136,7 @@ fn people(topic: &RawTopic, problems: &mut Vec<Problem>) {
             let reason = format!("{room} does not say what it reads {} for", topic.name.value);
             problems.push(problem(at, CODE_PEOPLE, reason));
         }
-        if topic.consumers[..index]
-            .iter()
-            .any(|other| other.value.room == *room)
-        {
+        if topic.consumers[..index].iter().any(|other| other.value.room == *room) {
             problems.push(problem(at, CODE_PEOPLE, format!("{room} stands twice")));
         }
     }
@@ -183,16 +144,9 @@ fn people(topic: &RawTopic, problems: &mut Vec<Problem>) {
 
 fn storage(topic: &RawTopic, problems: &mut Vec<Problem>) -> Storage {
     if topic.partitions.value == 0 {
-        problems.push(problem(
-            &topic.partitions.referenced,
-            CODE_STORAGE,
-            "a topic needs at least 1 partition",
-        ));
+        problems.push(problem(&topic.partitions.referenced, CODE_STORAGE, "a topic needs at least 1 partition"));
     }
-    let is_compacted = topic
-        .compaction
-        .as_ref()
-        .is_some_and(|compaction| compaction.value);
+    let is_compacted = topic.compaction.as_ref().is_some_and(|compaction| compaction.value);
     match (&topic.retention, is_compacted) {
         (None, true) => Storage::Compacted,
         (Some(retention), true) => {
@@ -201,10 +155,7 @@ fn storage(topic: &RawTopic, problems: &mut Vec<Problem>) -> Storage {
             Storage::Compacted
         }
         (Some(retention), false) => retention_of(&retention.value).unwrap_or_else(|| {
-            let reason = format!(
-                "{} is not a retention: write days (90d), hours (12h) or forever",
-                retention.value
-            );
+            let reason = format!("{} is not a retention: write days (90d), hours (12h) or forever", retention.value);
             problems.push(problem(&retention.referenced, CODE_STORAGE, reason));
             Storage::Forever
         }),
@@ -238,50 +189,27 @@ fn raw_bytes(topic: &RawTopic, problems: &mut Vec<Problem>) {
         ));
     }
     if let Some(level) = &topic.compatibility {
-        problems.push(problem(
-            &level.referenced,
-            CODE_SCHEMA,
-            "raw bytes have no schema, so no compatibility",
-        ));
+        problems.push(problem(&level.referenced, CODE_SCHEMA, "raw bytes have no schema, so no compatibility"));
     }
     if topic.phi.value != Phi::Direct {
-        problems.push(problem(
-            &topic.phi.referenced,
-            CODE_PHI,
-            "raw bytes may hold anything: phi must be direct",
-        ));
+        problems.push(problem(&topic.phi.referenced, CODE_PHI, "raw bytes may hold anything: phi must be direct"));
     }
 }
 
-fn contract(
-    topic: &RawTopic,
-    schemas: &[SchemaFacts],
-    storage: Storage,
-    problems: &mut Vec<Problem>,
-) {
+fn contract(topic: &RawTopic, schemas: &[SchemaFacts], storage: Storage, problems: &mut Vec<Problem>) {
     let at = &topic.schema.referenced;
-    let Some(schema) = schemas
-        .iter()
-        .find(|schema| schema.file == topic.schema.value)
-    else {
+    let Some(schema) = schemas.iter().find(|schema| schema.file == topic.schema.value) else {
         let reason = format!("{} is no file under schemas/avro", topic.schema.value);
         problems.push(problem(at, CODE_SCHEMA, reason));
         return;
     };
     let domain = topic.name.value.split('.').next().unwrap_or_default();
     if !schema.file.starts_with(&format!("{domain}/")) {
-        let reason = format!(
-            "{} belongs to another domain than {}",
-            schema.file, topic.name.value
-        );
+        let reason = format!("{} belongs to another domain than {}", schema.file, topic.name.value);
         problems.push(problem(at, CODE_SCHEMA, reason));
     }
     match &topic.compatibility {
-        None => problems.push(problem(
-            at,
-            CODE_SCHEMA,
-            format!("{} needs a compatibility", topic.name.value),
-        )),
+        None => problems.push(problem(at, CODE_SCHEMA, format!("{} needs a compatibility", topic.name.value))),
         Some(level) if domain == "master" && level.value != Compatibility::FullTransitive => {
             problems.push(problem(
                 &level.referenced,
@@ -292,19 +220,11 @@ fn contract(
         Some(_) => {}
     }
     if domain == "master" && storage != Storage::Compacted {
-        problems.push(problem(
-            &topic.name.referenced,
-            CODE_STORAGE,
-            "master data is compacted: it is a table",
-        ));
+        problems.push(problem(&topic.name.referenced, CODE_STORAGE, "master data is compacted: it is a table"));
     }
     key(topic, schema, problems);
     if topic.phi.value < schema.phi {
-        let reason = format!(
-            "{} has {} fields: phi must say so",
-            schema.file,
-            schema.phi.as_str()
-        );
+        let reason = format!("{} has {} fields: phi must say so", schema.file, schema.phi.as_str());
         problems.push(problem(&topic.phi.referenced, CODE_PHI, reason));
     }
 }
@@ -318,16 +238,10 @@ fn key(topic: &RawTopic, schema: &SchemaFacts, problems: &mut Vec<Problem>) {
         let reason = match schema.field(&path.value) {
             None => format!("{} has no field {}", schema.file, path.value),
             Some(field) if !field.is_required_text => {
-                format!(
-                    "{} is not a text that is always there, so it cannot be a key",
-                    path.value
-                )
+                format!("{} is not a text that is always there, so it cannot be a key", path.value)
             }
             Some(field) if field.phi == Phi::Direct => {
-                format!(
-                    "{} identifies a patient directly and must not be a key",
-                    path.value
-                )
+                format!("{} identifies a patient directly and must not be a key", path.value)
             }
             Some(_) => continue,
         };

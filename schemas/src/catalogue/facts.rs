@@ -32,9 +32,7 @@ impl SchemaFacts {
     /// The facts of every contract built into this version.
     #[must_use]
     pub fn built_in() -> Vec<Self> {
-        let topics = crate::topics::ALL
-            .iter()
-            .filter(|topic| !topic.schema.is_empty());
+        let topics = crate::topics::ALL.iter().filter(|topic| !topic.schema.is_empty());
         topics
             .filter_map(|topic| {
                 let schema = serde_json::from_str(topic.schema).ok()?;
@@ -46,20 +44,10 @@ impl SchemaFacts {
     /// The facts of a self-contained schema.
     #[must_use]
     pub fn of(file: &str, schema: &Value) -> Self {
-        let namespace = schema
-            .get("namespace")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let name = schema
-            .get("name")
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let mut facts = Self {
-            file: file.to_owned(),
-            record: format!("{namespace}.{name}"),
-            fields: Vec::new(),
-            phi: Phi::None,
-        };
+        let namespace = schema.get("namespace").and_then(Value::as_str).unwrap_or_default();
+        let name = schema.get("name").and_then(Value::as_str).unwrap_or_default();
+        let mut facts =
+            Self { file: file.to_owned(), record: format!("{namespace}.{name}"), fields: Vec::new(), phi: Phi::None };
         facts.collect(schema, "", None);
         facts
     }
@@ -72,39 +60,21 @@ impl SchemaFacts {
 
     /// A field of a record in a record counts with the class its outermost field declares, except that direct stays direct.
     fn collect(&mut self, record: &Value, prefix: &str, outer: Option<Phi>) {
-        let fields = record
-            .get("fields")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let fields = record.get("fields").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         for field in fields {
-            let name = field
-                .get("name")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            let path = if prefix.is_empty() {
-                name.to_owned()
-            } else {
-                format!("{prefix}.{name}")
-            };
+            let name = field.get("name").and_then(Value::as_str).unwrap_or_default();
+            let path = if prefix.is_empty() { name.to_owned() } else { format!("{prefix}.{name}") };
             let own = match field.get("phi").and_then(Value::as_str) {
                 Some("none") => Phi::None,
                 Some("indirect") => Phi::Indirect,
                 // A field that does not say counts as the worst.
                 _ => Phi::Direct,
             };
-            let phi = if own == Phi::Direct {
-                own
-            } else {
-                outer.unwrap_or(own)
-            };
+            let phi = if own == Phi::Direct { own } else { outer.unwrap_or(own) };
             self.phi = self.phi.max(phi);
             let ty = field.get("type").unwrap_or(&Value::Null);
             let is_required_text = is_text(ty) && field.get("default").is_none();
-            self.fields.push(FieldFacts {
-                path: path.clone(),
-                is_required_text,
-                phi,
-            });
+            self.fields.push(FieldFacts { path: path.clone(), is_required_text, phi });
             if let Some(inner) = record_in(ty) {
                 self.collect(inner, &path, Some(phi));
             }

@@ -53,9 +53,7 @@ fn json(text: &str) -> Result<Value, Incompatible> {
 
 /// A partial match counts as none: some record could not be read.
 fn can_read(writer: &Value, reader: &Value) -> Result<Result<(), String>, Incompatible> {
-    let parse = |schema: &Value| {
-        Schema::parse(schema).map_err(|error| Incompatible::Schema(error.to_string()))
-    };
+    let parse = |schema: &Value| Schema::parse(schema).map_err(|error| Incompatible::Schema(error.to_string()));
     let reader = with_defaulted_symbols(reader, writer);
     let outcome = SchemaCompatibility::can_read(&parse(writer)?, &parse(&reader)?);
     Ok(match outcome {
@@ -80,9 +78,7 @@ fn symbols(schema: &Value, found: &mut BTreeMap<String, Vec<Value>>) {
     match schema {
         Value::Array(items) => items.iter().for_each(|item| symbols(item, found)),
         Value::Object(object) => {
-            if let (Some(Value::String(name)), Some(Value::Array(list))) =
-                (object.get("name"), object.get("symbols"))
-            {
+            if let (Some(Value::String(name)), Some(Value::Array(list))) = (object.get("name"), object.get("symbols")) {
                 found.insert(name.clone(), list.clone());
             }
             object.values().for_each(|child| symbols(child, found));
@@ -95,10 +91,7 @@ fn add_symbols(schema: &mut Value, written: &BTreeMap<String, Vec<Value>>) {
     match schema {
         Value::Array(items) => items.iter_mut().for_each(|item| add_symbols(item, written)),
         Value::Object(object) => {
-            let name = object
-                .get("name")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
+            let name = object.get("name").and_then(Value::as_str).map(str::to_owned);
             if object.contains_key("default")
                 && let Some(more) = name.and_then(|name| written.get(&name))
                 && let Some(Value::Array(list)) = object.get_mut("symbols")
@@ -109,9 +102,7 @@ fn add_symbols(schema: &mut Value, written: &BTreeMap<String, Vec<Value>>) {
                     }
                 }
             }
-            object
-                .values_mut()
-                .for_each(|child| add_symbols(child, written));
+            object.values_mut().for_each(|child| add_symbols(child, written));
         }
         _ => {}
     }

@@ -17,10 +17,8 @@ use crate::{Bytes, Date, Timestamp};
 pub fn to_json(writer: &WriterSchema, mut body: &[u8]) -> Result<Json, CodecError> {
     let decode = |error: apache_avro::Error| CodecError::Decode(error.to_string());
     let schema = writer.generic()?;
-    let value = GenericDatumReader::builder(schema)
-        .build()
-        .and_then(|reader| reader.read_value(&mut body))
-        .map_err(decode)?;
+    let value =
+        GenericDatumReader::builder(schema).build().and_then(|reader| reader.read_value(&mut body)).map_err(decode)?;
     if !body.is_empty() {
         return Err(CodecError::Trailing(body.len()));
     }
@@ -36,10 +34,7 @@ fn json(value: Value, schema: &Schema, names: &NamesRef<'_>) -> Result<Json, Cod
     Ok(match (value, schema) {
         (Value::Union(index, inner), Schema::Union(union)) => {
             let index = usize::try_from(index).unwrap_or(usize::MAX);
-            let variant = union
-                .variants()
-                .get(index)
-                .ok_or_else(|| unexpected(schema))?;
+            let variant = union.variants().get(index).ok_or_else(|| unexpected(schema))?;
             json(*inner, variant, names)?
         }
         (Value::Record(values), Schema::Record(record)) => {
@@ -50,10 +45,7 @@ fn json(value: Value, schema: &Schema, names: &NamesRef<'_>) -> Result<Json, Cod
             Json::Object(object)
         }
         (Value::Array(items), Schema::Array(array)) => {
-            let items: Result<Vec<_>, _> = items
-                .into_iter()
-                .map(|item| json(item, &array.items, names))
-                .collect();
+            let items: Result<Vec<_>, _> = items.into_iter().map(|item| json(item, &array.items, names)).collect();
             Json::Array(items?)
         }
         (Value::Map(entries), Schema::Map(map)) => {
@@ -64,8 +56,7 @@ fn json(value: Value, schema: &Schema, names: &NamesRef<'_>) -> Result<Json, Cod
             Json::Object(object)
         }
         (Value::Decimal(decimal), Schema::Decimal(shape)) => {
-            let bytes = Vec::<u8>::try_from(decimal)
-                .map_err(|error| CodecError::Decode(error.to_string()))?;
+            let bytes = Vec::<u8>::try_from(decimal).map_err(|error| CodecError::Decode(error.to_string()))?;
             Json::from(decimal_text(&bytes, shape.scale)?)
         }
         (value, schema) => scalar(value).ok_or_else(|| unexpected(schema))?,
@@ -96,10 +87,7 @@ fn scalar(value: Value) -> Option<Json> {
 }
 
 fn unexpected(schema: &Schema) -> CodecError {
-    CodecError::Decode(format!(
-        "no JSON form for a value of {:?}",
-        apache_avro::schema::SchemaKind::from(schema)
-    ))
+    CodecError::Decode(format!("no JSON form for a value of {:?}", apache_avro::schema::SchemaKind::from(schema)))
 }
 
 /// Two's complement, big-endian, as a decimal.

@@ -39,3 +39,31 @@ pub const ALL: &[&TopicInfo] = &[
 pub fn find(name: &str) -> Option<&'static TopicInfo> {
     ALL.iter().copied().find(|topic| topic.name == name)
 }
+
+/// Calls a generic function once for every record type, in the order of topic names.
+///
+/// `for_each_event!(check, 1)` is `check::<Encounter>(1); check::<SupplyUsage>(1); ...`.
+#[macro_export]
+macro_rules! for_each_event {
+    ($function:ident $(, $argument:expr)* $(,)?) => {{
+        $function::<$crate::Encounter>($($argument),*);
+        $function::<$crate::SupplyUsage>($($argument),*);
+        $function::<$crate::ErpPosting>($($argument),*);
+        $function::<$crate::MasterCostCenter>($($argument),*);
+        $function::<$crate::MasterEmployee>($($argument),*);
+        $function::<$crate::MasterItem>($($argument),*);
+        $function::<$crate::MasterLocation>($($argument),*);
+        $function::<$crate::MasterSupplier>($($argument),*);
+        $function::<$crate::Audit>($($argument),*);
+        $function::<$crate::Cursor>($($argument),*);
+        $function::<$crate::Effect>($($argument),*);
+        $function::<$crate::Exception>($($argument),*);
+        $function::<$crate::Parked>($($argument),*);
+        $function::<$crate::Receipt>($($argument),*);
+        $function::<$crate::SupplierNotice>($($argument),*);
+        $function::<$crate::GoodsReceipt>($($argument),*);
+        $function::<$crate::PurchaseOrder>($($argument),*);
+        $function::<$crate::EnrichedUsage>($($argument),*);
+        $function::<$crate::ValidatedUsage>($($argument),*);
+    }};
+}

@@ -103,12 +103,8 @@ impl<'de> Deserialize<'de> for Exact {
 
             fn visit_map<A: serde::de::MapAccess<'de>>(self, map: A) -> Result<Exact, A::Error> {
                 // A JSON number arrives as a map, because JSON numbers keep their text in this workspace.
-                let number = serde_json::Number::deserialize(
-                    serde::de::value::MapAccessDeserializer::new(map),
-                )?;
-                Decimal::from_str(&number.to_string())
-                    .map(Exact)
-                    .map_err(A::Error::custom)
+                let number = serde_json::Number::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+                Decimal::from_str(&number.to_string()).map(Exact).map_err(A::Error::custom)
             }
         }
 
@@ -131,9 +127,7 @@ fn serialize_exact<S: Serializer>(
         )));
     }
     if exact.mantissa().unsigned_abs() >= 10_u128.pow(precision) {
-        return Err(S::Error::custom(format_args!(
-            "a decimal has more than {precision} digits"
-        )));
+        return Err(S::Error::custom(format_args!("a decimal has more than {precision} digits")));
     }
     serializer.collect_str(&exact)
 }

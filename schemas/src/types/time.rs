@@ -81,9 +81,7 @@ impl FromStr for Timestamp {
 
     /// Reads RFC 3339 with an offset.
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        text.parse::<jiff::Timestamp>()
-            .map(Self::from)
-            .map_err(|error| InvalidTime(error.to_string()))
+        text.parse::<jiff::Timestamp>().map(Self::from).map_err(|error| InvalidTime(error.to_string()))
     }
 }
 
@@ -119,18 +117,13 @@ impl Date {
     /// As a calendar date; `None` outside the years -9999 to 9999.
     #[must_use]
     pub fn to_civil(self) -> Option<civil::Date> {
-        civil::date(1970, 1, 1)
-            .checked_add(jiff::Span::new().try_days(self.0).ok()?)
-            .ok()
+        civil::date(1970, 1, 1).checked_add(jiff::Span::new().try_days(self.0).ok()?).ok()
     }
 }
 
 impl From<civil::Date> for Date {
     fn from(date: civil::Date) -> Self {
-        let days = civil::date(1970, 1, 1)
-            .duration_until(date)
-            .as_hours()
-            .div_euclid(24);
+        let days = civil::date(1970, 1, 1).duration_until(date).as_hours().div_euclid(24);
         Self(i32::try_from(days).unwrap_or_default())
     }
 }
@@ -155,9 +148,7 @@ impl FromStr for Date {
 
     /// Reads `YYYY-MM-DD`.
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
-        text.parse::<civil::Date>()
-            .map(Self::from)
-            .map_err(|error| InvalidTime(error.to_string()))
+        text.parse::<civil::Date>().map(Self::from).map_err(|error| InvalidTime(error.to_string()))
     }
 }
 
@@ -219,11 +210,8 @@ fn number_or_text<'de, T: Time, D: Deserializer<'de>>(deserializer: D) -> Result
 
         fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<T, A::Error> {
             // A JSON number arrives as a map, because JSON numbers keep their text in this workspace.
-            let number =
-                serde_json::Number::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
-            let number = number
-                .as_i64()
-                .ok_or_else(|| A::Error::custom("not a whole number"))?;
+            let number = serde_json::Number::deserialize(serde::de::value::MapAccessDeserializer::new(map))?;
+            let number = number.as_i64().ok_or_else(|| A::Error::custom("not a whole number"))?;
             self.visit_i64(number)
         }
     }

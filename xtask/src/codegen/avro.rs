@@ -30,15 +30,9 @@ pub struct Named {
 #[derive(Debug, Clone)]
 pub enum Shape {
     /// A record, with the record it extends.
-    Record {
-        fields: Vec<Field>,
-        extends: Option<String>,
-    },
+    Record { fields: Vec<Field>, extends: Option<String> },
     /// An enum and its default symbol.
-    Enum {
-        symbols: Vec<String>,
-        default: String,
-    },
+    Enum { symbols: Vec<String>, default: String },
 }
 
 /// A field of a record.
@@ -80,20 +74,12 @@ pub type Types = BTreeMap<String, Named>;
 pub fn read(folder: &Path) -> Result<Types, Error> {
     let mut types = Types::new();
     for path in super::files(folder, "avsc")? {
-        let file = path
-            .strip_prefix(folder)
-            .unwrap_or(&path)
-            .to_string_lossy()
-            .replace('\\', "/");
+        let file = path.strip_prefix(folder).unwrap_or(&path).to_string_lossy().replace('\\', "/");
         let text = super::read(&path)?;
-        let json: Value =
-            serde_json::from_str(&text).map_err(|error| Error::new(&file, error.to_string()))?;
+        let json: Value = serde_json::from_str(&text).map_err(|error| Error::new(&file, error.to_string()))?;
         let named = named(&file, json)?;
         if let Some(other) = types.insert(named.fullname.clone(), named) {
-            return Err(Error::new(
-                &file,
-                format!("{} is also in {}", other.fullname, other.file),
-            ));
+            return Err(Error::new(&file, format!("{} is also in {}", other.fullname, other.file)));
         }
     }
     Ok(types)
@@ -112,10 +98,7 @@ fn inline(types: &Types, value: &Value, seen: &mut BTreeSet<String>) -> Result<V
             _ => Ok(value.clone()),
         },
         Value::Array(variants) => {
-            let inlined: Result<Vec<_>, _> = variants
-                .iter()
-                .map(|variant| inline(types, variant, seen))
-                .collect();
+            let inlined: Result<Vec<_>, _> = variants.iter().map(|variant| inline(types, variant, seen)).collect();
             Ok(Value::Array(inlined?))
         }
         Value::Object(object) => {
@@ -133,11 +116,7 @@ fn inline(types: &Types, value: &Value, seen: &mut BTreeSet<String>) -> Result<V
     }
 }
 
-fn inline_definition(
-    types: &Types,
-    named: &Named,
-    seen: &mut BTreeSet<String>,
-) -> Result<Value, Error> {
+fn inline_definition(types: &Types, named: &Named, seen: &mut BTreeSet<String>) -> Result<Value, Error> {
     let mut definition = named.json.clone();
     if let Some(fields) = definition.get_mut("fields").and_then(Value::as_array_mut) {
         for field in fields {
@@ -154,65 +133,33 @@ fn named(file: &str, json: Value) -> Result<Named, Error> {
     let name = text(file, &json, "name")?;
     let namespace = text(file, &json, "namespace")?;
     if namespace != format!("org.wardline.{domain}") {
-        return Err(Error::new(
-            file,
-            format!("namespace {namespace} does not fit the folder"),
-        ));
+        return Err(Error::new(file, format!("namespace {namespace} does not fit the folder")));
     }
     let shape = match text(file, &json, "type")?.as_str() {
         "record" => {
-            let fields = json
-                .get("fields")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
+            let fields = json.get("fields").and_then(Value::as_array).cloned().unwrap_or_default();
             let fields: Result<Vec<_>, _> = fields.iter().map(|one| field(file, one)).collect();
-            let extends = json
-                .get("extends")
-                .and_then(Value::as_str)
-                .map(str::to_owned);
-            Shape::Record {
-                fields: fields?,
-                extends,
-            }
+            let extends = json.get("extends").and_then(Value::as_str).map(str::to_owned);
+            Shape::Record { fields: fields?, extends }
         }
         "enum" => enumeration(file, &json)?,
         other => {
-            return Err(Error::new(
-                file,
-                format!("a file holds a record or an enum, not {other}"),
-            ));
+            return Err(Error::new(file, format!("a file holds a record or an enum, not {other}")));
         }
     };
     let doc = text(file, &json, "doc")?;
-    Ok(Named {
-        file: file.to_owned(),
-        domain,
-        fullname: format!("{namespace}.{name}"),
-        name,
-        doc,
-        shape,
-        json,
-    })
+    Ok(Named { file: file.to_owned(), domain, fullname: format!("{namespace}.{name}"), name, doc, shape, json })
 }
 
 fn enumeration(file: &str, json: &Value) -> Result<Shape, Error> {
     let symbols: Vec<String> = json
         .get("symbols")
         .and_then(Value::as_array)
-        .map(|all| {
-            all.iter()
-                .filter_map(Value::as_str)
-                .map(str::to_owned)
-                .collect()
-        })
+        .map(|all| all.iter().filter_map(Value::as_str).map(str::to_owned).collect())
         .unwrap_or_default();
     let default = text(file, json, "default")?;
     if default != "UNKNOWN" || !symbols.contains(&default) {
-        return Err(Error::new(
-            file,
-            "the default of an enum is its symbol UNKNOWN".to_owned(),
-        ));
+        return Err(Error::new(file, "the default of an enum is its symbol UNKNOWN".to_owned()));
     }
     Ok(Shape::Enum { symbols, default })
 }
@@ -221,14 +168,9 @@ fn field(file: &str, json: &Value) -> Result<Field, Error> {
     let name = text(file, json, "name")?;
     let phi = text(file, json, "phi")?;
     if !["none", "indirect", "direct"].contains(&phi.as_str()) {
-        return Err(Error::new(
-            file,
-            format!("{name}: phi is none, indirect or direct, not {phi}"),
-        ));
+        return Err(Error::new(file, format!("{name}: phi is none, indirect or direct, not {phi}")));
     }
-    let ty = json
-        .get("type")
-        .ok_or_else(|| Error::new(file, format!("{name} has no type")))?;
+    let ty = json.get("type").ok_or_else(|| Error::new(file, format!("{name} has no type")))?;
     Ok(Field {
         doc: text(file, json, "doc")?,
         phi,
@@ -252,9 +194,7 @@ fn type_of(file: &str, json: &Value) -> Result<Type, Error> {
             _ => return Err(unsupported()),
         }),
         Value::Array(variants) => match variants.as_slice() {
-            [Value::String(null), inner] if null == "null" => {
-                Ok(Type::Optional(Box::new(type_of(file, inner)?)))
-            }
+            [Value::String(null), inner] if null == "null" => Ok(Type::Optional(Box::new(type_of(file, inner)?))),
             _ => Err(unsupported()),
         },
         Value::Object(object) => {
@@ -262,16 +202,8 @@ fn type_of(file: &str, json: &Value) -> Result<Type, Error> {
                 Some(inner) => type_of(file, inner).map(Box::new),
                 None => Err(unsupported()),
             };
-            let number = |key: &str| {
-                object
-                    .get(key)
-                    .and_then(Value::as_u64)
-                    .ok_or_else(unsupported)
-            };
-            let base = object
-                .get("type")
-                .and_then(Value::as_str)
-                .ok_or_else(unsupported)?;
+            let number = |key: &str| object.get(key).and_then(Value::as_u64).ok_or_else(unsupported);
+            let base = object.get("type").and_then(Value::as_str).ok_or_else(unsupported)?;
             match (base, object.get("logicalType").and_then(Value::as_str)) {
                 ("array", None) => Ok(Type::Array(child("items")?)),
                 ("map", None) => Ok(Type::Map(child("values")?)),
@@ -279,9 +211,7 @@ fn type_of(file: &str, json: &Value) -> Result<Type, Error> {
                 ("int", Some("date")) => Ok(Type::Date),
                 ("long", Some("timestamp-micros")) => Ok(Type::Timestamp),
                 ("string", Some("uuid")) => Ok(Type::String),
-                ("bytes", Some("decimal")) => {
-                    Ok(Type::Decimal(number("precision")?, number("scale")?))
-                }
+                ("bytes", Some("decimal")) => Ok(Type::Decimal(number("precision")?, number("scale")?)),
                 _ => Err(unsupported()),
             }
         }
@@ -293,10 +223,5 @@ fn text(file: &str, json: &Value, key: &str) -> Result<String, Error> {
     json.get(key)
         .and_then(Value::as_str)
         .map(str::to_owned)
-        .ok_or_else(|| {
-            Error::new(
-                file,
-                format!("{key} is missing in {}", json.get("name").unwrap_or(json)),
-            )
-        })
+        .ok_or_else(|| Error::new(file, format!("{key} is missing in {}", json.get("name").unwrap_or(json))))
 }

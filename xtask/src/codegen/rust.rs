@@ -10,20 +10,14 @@ use super::{Error, MARK};
 
 /// Writes the types of every domain: one file per record that a topic may carry, one for the smaller types of a domain.
 /// Returns the module names.
-pub fn emit(
-    types: &Types,
-    generated: &mut BTreeMap<PathBuf, String>,
-) -> Result<Vec<String>, Error> {
+pub fn emit(types: &Types, generated: &mut BTreeMap<PathBuf, String>) -> Result<Vec<String>, Error> {
     let mut files: BTreeMap<String, String> = BTreeMap::new();
     for named in types.values() {
         let code = match &named.shape {
             Shape::Enum { symbols, default } => enumeration(named, symbols, default),
             Shape::Record { fields, extends } => record(types, named, fields, extends.as_deref())?,
         };
-        files
-            .entry(module_of(types, named))
-            .or_default()
-            .push_str(&code);
+        files.entry(module_of(types, named)).or_default().push_str(&code);
     }
     let modules: Vec<String> = files.keys().cloned().collect();
     for (module, code) in files {
@@ -79,20 +73,13 @@ fn prelude() -> String {
 
 fn module_of(types: &Types, named: &Named) -> String {
     let is_used_by_others = types.values().any(|other| match &other.shape {
-        Shape::Record { fields, .. } => fields
-            .iter()
-            .any(|field| mentions(&field.ty, &named.fullname)),
+        Shape::Record { fields, .. } => fields.iter().any(|field| mentions(&field.ty, &named.fullname)),
         Shape::Enum { .. } => false,
     });
     if is_used_by_others || matches!(named.shape, Shape::Enum { .. }) || named.domain == "common" {
         format!("{}_types", named.domain)
     } else {
-        let stem = named
-            .file
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .trim_end_matches(".avsc");
+        let stem = named.file.rsplit('/').next().unwrap_or_default().trim_end_matches(".avsc");
         format!("{}_{}", named.domain, stem.replace('-', "_"))
     }
 }
@@ -107,21 +94,14 @@ fn mentions(ty: &Type, fullname: &str) -> bool {
 
 fn enumeration(named: &Named, symbols: &[String], default: &str) -> String {
     let name = &named.name;
-    let mut code = format!(
-        "\n/// {}\n///\n/// A symbol this version does not know reads as `Unknown`.\n",
-        named.doc
-    );
-    code.push_str(
-        "#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]\n",
-    );
+    let mut code = format!("\n/// {}\n///\n/// A symbol this version does not know reads as `Unknown`.\n", named.doc);
+    code.push_str("#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]\n");
     code.push_str(&format!("pub enum {name} {{\n"));
     for symbol in symbols {
         let variant = pascal(symbol);
         code.push_str(&format!("    /// `{symbol}`.\n"));
         if symbol == default {
-            code.push_str(&format!(
-                "    #[default]\n    #[serde(rename = \"{symbol}\", other)]\n"
-            ));
+            code.push_str(&format!("    #[default]\n    #[serde(rename = \"{symbol}\", other)]\n"));
         } else {
             code.push_str(&format!("    #[serde(rename = \"{symbol}\")]\n"));
         }
@@ -132,32 +112,18 @@ fn enumeration(named: &Named, symbols: &[String], default: &str) -> String {
         "\nimpl {name} {{\n    /// The symbol as it stands in the schema.\n    pub const fn as_str(self) -> &'static str {{\n        match self {{\n"
     ));
     for symbol in symbols {
-        code.push_str(&format!(
-            "            Self::{} => \"{symbol}\",\n",
-            pascal(symbol)
-        ));
+        code.push_str(&format!("            Self::{} => \"{symbol}\",\n", pascal(symbol)));
     }
     code.push_str("        }\n    }\n}\n");
     code
 }
 
-fn record(
-    types: &Types,
-    named: &Named,
-    fields: &[Field],
-    extends: Option<&str>,
-) -> Result<String, Error> {
-    let defaults: Result<Vec<_>, Error> = fields
-        .iter()
-        .map(|field| Default::of(types, named, field))
-        .collect();
+fn record(types: &Types, named: &Named, fields: &[Field], extends: Option<&str>) -> Result<String, Error> {
+    let defaults: Result<Vec<_>, Error> = fields.iter().map(|field| Default::of(types, named, field)).collect();
     let defaults = defaults?;
-    let is_plain = defaults
-        .iter()
-        .all(|default| !matches!(default, Default::Value(_)));
-    let is_direct = |field: &Field| {
-        field.phi == "direct" && !matches!(without_option(&field.ty), Type::Named(_) | Type::Bytes)
-    };
+    let is_plain = defaults.iter().all(|default| !matches!(default, Default::Value(_)));
+    let is_direct =
+        |field: &Field| field.phi == "direct" && !matches!(without_option(&field.ty), Type::Named(_) | Type::Bytes);
     let hides = fields.iter().any(is_direct);
     let mut code = format!("\n/// {}\n", named.doc);
     let mut derives = vec!["Clone", "PartialEq"];
@@ -167,14 +133,8 @@ fn record(
     if is_plain {
         derives.push("Default");
     }
-    code.push_str(&format!(
-        "#[derive({}, Serialize, Deserialize)]\n",
-        derives.join(", ")
-    ));
-    code.push_str(&format!(
-        "#[serde(rename_all = \"camelCase\")]\npub struct {} {{\n",
-        named.name
-    ));
+    code.push_str(&format!("#[derive({}, Serialize, Deserialize)]\n", derives.join(", ")));
+    code.push_str(&format!("#[serde(rename_all = \"camelCase\")]\npub struct {} {{\n", named.name));
     for (field, default) in fields.iter().zip(&defaults) {
         code.push_str(&member(named, field, default));
     }
@@ -192,11 +152,7 @@ fn record(
 }
 
 fn member(named: &Named, field: &Field, default: &Default) -> String {
-    let phi = if field.phi == "none" {
-        String::new()
-    } else {
-        format!(" PHI: {}.", field.phi)
-    };
+    let phi = if field.phi == "none" { String::new() } else { format!(" PHI: {}.", field.phi) };
     let mut code = format!("    /// {}{phi}\n", field.doc);
     match default {
         Default::Required => {}
@@ -210,11 +166,7 @@ fn member(named: &Named, field: &Field, default: &Default) -> String {
     if let Some(codec) = decimal_codec(&field.ty) {
         code.push_str(&format!("    #[serde(with = \"crate::types::{codec}\")]\n"));
     }
-    code.push_str(&format!(
-        "    pub {}: {},\n",
-        identifier(&field.name),
-        rust_type(&field.ty)
-    ));
+    code.push_str(&format!("    pub {}: {},\n", identifier(&field.name), rust_type(&field.ty)));
     code
 }
 
@@ -233,12 +185,7 @@ impl Default {
         let Some(value) = &field.default else {
             return Ok(Self::Required);
         };
-        let refuse = || {
-            Error::new(
-                &named.file,
-                format!("{}: default {value} is not supported", field.name),
-            )
-        };
+        let refuse = || Error::new(&named.file, format!("{}: default {value} is not supported", field.name));
         Ok(match (&field.ty, value) {
             (Type::Optional(_), Value::Null) | (Type::Boolean, Value::Bool(false)) => Self::Type,
             (Type::Boolean, Value::Bool(true)) => Self::Value("true".to_owned()),
@@ -247,31 +194,20 @@ impl Default {
                 Some(other) => Self::Value(other.to_string()),
                 None => return Err(refuse()),
             },
-            (Type::Timestamp | Type::Date, Value::Number(number)) if number.as_i64() == Some(0) => {
-                Self::Type
-            }
+            (Type::Timestamp | Type::Date, Value::Number(number)) if number.as_i64() == Some(0) => Self::Type,
             (Type::String | Type::Bytes, Value::String(text)) if text.is_empty() => Self::Type,
             (Type::String, Value::String(text)) => Self::Value(format!("{text:?}.to_owned()")),
             (Type::Decimal(..), Value::String(text)) if text == "\0" => Self::Type,
             (Type::Array(_), Value::Array(items)) if items.is_empty() => Self::Type,
             (Type::Map(_), Value::Object(items)) if items.is_empty() => Self::Type,
             (Type::Named(name), Value::String(symbol)) => {
-                let Some(Named {
-                    name,
-                    shape: Shape::Enum { symbols, default },
-                    ..
-                }) = types.get(name)
-                else {
+                let Some(Named { name, shape: Shape::Enum { symbols, default }, .. }) = types.get(name) else {
                     return Err(refuse());
                 };
                 if !symbols.contains(symbol) {
                     return Err(refuse());
                 }
-                if symbol == default {
-                    Self::Type
-                } else {
-                    Self::Value(format!("{name}::{}", pascal(symbol)))
-                }
+                if symbol == default { Self::Type } else { Self::Value(format!("{name}::{}", pascal(symbol))) }
             }
             _ => return Err(refuse()),
         })
@@ -280,8 +216,7 @@ impl Default {
 
 fn default_impl(named: &Named, fields: &[Field], defaults: &[Default]) -> String {
     let name = &named.name;
-    let mut code =
-        format!("\nimpl Default for {name} {{\n    fn default() -> Self {{\n        Self {{\n");
+    let mut code = format!("\nimpl Default for {name} {{\n    fn default() -> Self {{\n        Self {{\n");
     let mut functions = String::new();
     for (field, default) in fields.iter().zip(defaults) {
         let member = identifier(&field.name);
@@ -289,10 +224,7 @@ fn default_impl(named: &Named, fields: &[Field], defaults: &[Default]) -> String
             Default::Value(value) => {
                 let function = format!("default_{}_{}", snake(name), snake(&field.name));
                 code.push_str(&format!("            {member}: {function}(),\n"));
-                functions.push_str(&format!(
-                    "\nfn {function}() -> {} {{\n    {value}\n}}\n",
-                    rust_type(&field.ty)
-                ));
+                functions.push_str(&format!("\nfn {function}() -> {} {{\n    {value}\n}}\n", rust_type(&field.ty)));
             }
             Default::Required | Default::Type => {
                 code.push_str(&format!("            {member}: Default::default(),\n"));
@@ -311,11 +243,7 @@ fn debug_impl(named: &Named, fields: &[Field], is_direct: impl Fn(&Field) -> boo
     );
     for field in fields {
         let member = identifier(&field.name);
-        let shown = if is_direct(field) {
-            "&Redacted".to_owned()
-        } else {
-            format!("&self.{member}")
-        };
+        let shown = if is_direct(field) { "&Redacted".to_owned() } else { format!("&self.{member}") };
         code.push_str(&format!("            .field(\"{member}\", {shown})\n"));
     }
     code.push_str("            .finish()\n    }\n}\n");
@@ -323,19 +251,8 @@ fn debug_impl(named: &Named, fields: &[Field], is_direct: impl Fn(&Field) -> boo
 }
 
 fn from_base(types: &Types, named: &Named, fields: &[Field], base: &str) -> Result<String, Error> {
-    let Some(Named {
-        name: base_name,
-        shape: Shape::Record {
-            fields: base_fields,
-            ..
-        },
-        ..
-    }) = types.get(base)
-    else {
-        return Err(Error::new(
-            &named.file,
-            format!("extends {base}, which is no record"),
-        ));
+    let Some(Named { name: base_name, shape: Shape::Record { fields: base_fields, .. }, .. }) = types.get(base) else {
+        return Err(Error::new(&named.file, format!("extends {base}, which is no record")));
     };
     let mut code = format!(
         "\n/// Keeps every field both records have; the others get their defaults.\nimpl From<{base_name}> for {} {{\n    fn from(base: {base_name}) -> Self {{\n        Self {{\n",
@@ -388,11 +305,7 @@ fn without_option(ty: &Type) -> &Type {
 /// A field name in Rust; keywords are written raw.
 pub fn identifier(name: &str) -> String {
     let name = snake(name);
-    if ["type", "ref", "final", "use", "match"].contains(&name.as_str()) {
-        format!("r#{name}")
-    } else {
-        name
-    }
+    if ["type", "ref", "final", "use", "match"].contains(&name.as_str()) { format!("r#{name}") } else { name }
 }
 
 /// `DAY_CARE` to `DayCare`.
