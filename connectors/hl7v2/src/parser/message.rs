@@ -1,0 +1,522 @@
+//! A message as segments, fields, repetitions, components and subcomponents, each found when asked for.
+
+use std::borrow::Cow;
+
+use super::charset::{Charset, CharsetError};
+use super::delimiters::Delimiters;
+use super::error::{ParseError, ParseErrorKind};
+use super::escape::{self, Decoded};
+
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// What a parse may assume about its source.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct ParseOptions {
+    /// The set for bytes that are neither ASCII nor UTF-8 when MSH-18 declares none. Without it such a message is refused.
+    pub fallback_charset: Option<Charset>,
+}
+
+/// Something outside the standard that was accepted. It changes nothing about the bytes kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Tolerance {
+    /// A UTF-8 byte order mark before MSH.
+    ByteOrderMark,
+    /// Blank lines or spaces before MSH or between segments.
+    BlankLine,
+    /// Segments end with LF.
+    LineFeed,
+    /// Segments end with CR LF.
+    CarriageReturnLineFeed,
+    /// A line that is no segment was kept as part of the field before it.
+    LineBreakInField,
+    /// NUL, Ctrl-Z or FS at the end.
+    Trailer,
+    /// MSH-2 writes a delimiter twice.
+    RepeatedDelimiter,
+    /// A segment name in lower case.
+    LowerCaseName,
+    /// A segment name that has not three characters.
+    MalformedName,
+    /// Non-ASCII text without MSH-18, read as UTF-8 or as the fallback of the source.
+    UndeclaredCharset,
+    /// MSH-18 names a set that is not known, but the text is plain ASCII.
+    UnknownCharset,
+}
+
+impl Tolerance {
+    /// The stable word under which it is recorded.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::ByteOrderMark => "byte-order-mark",
+            Self::BlankLine => "blank-line",
+            Self::LineFeed => "line-end.lf",
+            Self::CarriageReturnLineFeed => "line-end.crlf",
+            Self::LineBreakInField => "line-break.in-field",
+            Self::Trailer => "trailer",
+            Self::RepeatedDelimiter => "delimiter.repeated",
+            Self::LowerCaseName => "segment-name.lower-case",
+            Self::MalformedName => "segment-name.malformed",
+            Self::UndeclaredCharset => "charset.undeclared",
+            Self::UnknownCharset => "charset.unknown",
+        }
+    }
+}
+
+/// A parsed message. It borrows the bytes; its text is borrowed too unless decoding had to change it.
+#[derive(Debug, Clone)]
+pub struct Message<'a> {
+    raw: &'a [u8],
+    text: Cow<'a, str>,
+    delimiters: Delimiters,
+    charset: Charset,
+    /// Start and end of each segment in the text, without its terminator.
+    segments: Vec<(usize, usize)>,
+    tolerances: Vec<Tolerance>,
+}
+
+impl<'a> Message<'a> {
+    /// Parses one message with default options.
+    pub fn parse(raw: &'a [u8]) -> Result<Self, ParseError> {
+        Self::parse_with(raw, ParseOptions::default())
+    }
+
+    /// Parses one message. Fails only if it does not begin with a usable MSH or is not text of its character set.
+    pub fn parse_with(raw: &'a [u8], options: ParseOptions) -> Result<Self, ParseError> {
+        let mut tolerances = Vec::new();
+        let body = match raw.strip_prefix(BYTE_ORDER_MARK) {
+            Some(body) => {
+                tolerances.push(Tolerance::ByteOrderMark);
+                body
+            }
+            None => raw,
+        };
+        let start = body.iter().position(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n')).unwrap_or(body.len());
+        if start > 0 {
+            tolerances.push(Tolerance::BlankLine);
+        }
+        let offset = raw.len() - body.len() + start;
+        if !body[start..].starts_with(b"MSH") {
+            return Err(ParseError { kind: ParseErrorKind::NoHeader, offset });
+        }
+        let (charset, text) = decode(body, &body[start..], options, &mut tolerances).map_err(|error| ParseError {
+            offset: offset_of(&error).map_or(offset, |at| raw.len() - body.len() + at),
+            kind: error.into(),
+        })?;
+        // Leading blanks are ASCII, so the header starts at the same place in the text.
+        let Some(delimiters) = Delimiters::read(&text[start..]) else {
+            return Err(ParseError { kind: ParseErrorKind::Delimiters, offset });
+        };
+        if !text[start + 4..].starts_with(&delimiters.encoding_characters()) {
+            tolerances.push(Tolerance::RepeatedDelimiter);
+        }
+        let segments = segments(&text, start, delimiters.field, &mut tolerances);
+        tolerances.sort_unstable();
+        tolerances.dedup();
+        Ok(Self { raw, text, delimiters, charset, segments, tolerances })
+    }
+
+    /// The bytes that were parsed.
+    pub fn raw(&self) -> &'a [u8] {
+        self.raw
+    }
+
+    /// The decoded text, without a byte order mark.
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+
+    /// What MSH-1 and MSH-2 declare.
+    pub fn delimiters(&self) -> &Delimiters {
+        &self.delimiters
+    }
+
+    /// The character set in which the message was read.
+    pub fn charset(&self) -> &Charset {
+        &self.charset
+    }
+
+    /// What was accepted although it is outside the standard.
+    pub fn tolerances(&self) -> &[Tolerance] {
+        &self.tolerances
+    }
+
+    /// All segments in order.
+    pub fn segments(&self) -> impl DoubleEndedIterator<Item = Segment<'_>> {
+        self.segments.iter().enumerate().map(|(index, span)| self.at(index, *span))
+    }
+
+    /// The first segment of that name; an empty one if there is none.
+    pub fn segment(&self, name: &str) -> Segment<'_> {
+        self.find(name).unwrap_or(Segment { message: self, text: "", index: self.segments.len() })
+    }
+
+    /// The first segment of that name.
+    pub fn find(&self, name: &str) -> Option<Segment<'_>> {
+        self.segments().find(|segment| segment.is(name))
+    }
+
+    /// MSH, which every message has.
+    pub fn header(&self) -> Segment<'_> {
+        self.segment("MSH")
+    }
+
+    /// Writes the message from its parts. Gives back the bytes that were parsed.
+    pub fn print(&self) -> Vec<u8> {
+        let text = self.rebuild();
+        match self.charset.decode(&self.raw[self.raw.len() - self.body_length()..]) {
+            // Several byte sequences may mean the same text (ISO 2022), so the bytes kept are the ones given back.
+            Ok(decoded) if decoded == text => self.raw.to_vec(),
+            _ => self.charset.encode(&text).into_owned(),
+        }
+    }
+
+    /// Writes the text from segments, fields, repetitions, components and subcomponents.
+    pub fn rebuild(&self) -> String {
+        let mut text = String::with_capacity(self.text.len());
+        let mut end = 0;
+        for (segment, span) in self.segments().zip(&self.segments) {
+            text.push_str(&self.text[end..span.0]);
+            segment.rebuild(&mut text);
+            end = span.1;
+        }
+        text.push_str(&self.text[end..]);
+        text
+    }
+
+    fn body_length(&self) -> usize {
+        self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(self.raw).len()
+    }
+
+    fn at(&self, index: usize, span: (usize, usize)) -> Segment<'_> {
+        Segment { message: self, text: &self.text[span.0..span.1], index }
+    }
+}
+
+/// One segment.
+#[derive(Debug, Clone, Copy)]
+pub struct Segment<'m> {
+    message: &'m Message<'m>,
+    text: &'m str,
+    index: usize,
+}
+
+impl<'m> Segment<'m> {
+    /// The name as written, empty for a segment that is not there.
+    pub fn name(&self) -> &'m str {
+        self.text.split(self.message.delimiters.field).next().unwrap_or_default()
+    }
+
+    /// Whether it has that name, in any case.
+    pub fn is(&self, name: &str) -> bool {
+        self.text.len() >= name.len()
+            && self.text.as_bytes()[..name.len()].eq_ignore_ascii_case(name.as_bytes())
+            && self.text[name.len()..].chars().next().is_none_or(|next| next == self.message.delimiters.field)
+    }
+
+    /// Whether the message has it.
+    pub fn exists(&self) -> bool {
+        !self.text.is_empty()
+    }
+
+    /// Its position among the segments of the message, from 0.
+    pub fn index(&self) -> usize {
+        self.index
+    }
+
+    /// Its position among the segments of the same name, from 1 (the sequence of ERR-2).
+    pub fn sequence(&self) -> usize {
+        self.message.segments().take(self.index).filter(|earlier| earlier.is(self.name())).count() + 1
+    }
+
+    /// The whole segment as written.
+    pub fn text(&self) -> &'m str {
+        self.text
+    }
+
+    /// Field `number`, from 1; MSH-1 is the field separator and MSH-2 the encoding characters. Empty if not there.
+    pub fn field(&self, number: usize) -> Value<'m> {
+        let separator = self.message.delimiters.field;
+        let level = if self.has_delimiters() { number.checked_sub(1) } else { Some(number) };
+        let text = match level {
+            Some(0) if self.has_delimiters() => &self.text[3..3 + separator.len_utf8()],
+            Some(index) if index > 0 => self.text.split(separator).nth(index).unwrap_or_default(),
+            _ => "",
+        };
+        let literal = self.has_delimiters() && number <= 2;
+        Value { message: self.message, text, level: if literal { Level::Literal } else { Level::Field } }
+    }
+
+    /// How many fields are written, empty ones included.
+    pub fn field_count(&self) -> usize {
+        let separators = self.text.matches(self.message.delimiters.field).count();
+        separators + usize::from(self.has_delimiters())
+    }
+
+    fn has_delimiters(&self) -> bool {
+        self.is("MSH") || self.is("FHS") || self.is("BHS")
+    }
+
+    fn rebuild(&self, text: &mut String) {
+        text.push_str(self.name());
+        let first = if self.has_delimiters() { 2 } else { 1 };
+        for number in first..=self.field_count() {
+            text.push(self.message.delimiters.field);
+            self.field(number).rebuild(text);
+        }
+    }
+}
+
+/// Whether a value was sent.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Presence {
+    /// Not sent: what the receiver knows stays as it is.
+    Empty,
+    /// Sent as `""`: what the receiver knows is to be deleted.
+    Null,
+    /// Sent with a value.
+    Given,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Level {
+    /// MSH-1, MSH-2: delimiters, not separated by themselves.
+    Literal,
+    Field,
+    Repetition,
+    Component,
+    Subcomponent,
+}
+
+/// A field, repetition, component or subcomponent.
+#[derive(Debug, Clone, Copy)]
+pub struct Value<'m> {
+    message: &'m Message<'m>,
+    text: &'m str,
+    level: Level,
+}
+
+impl<'m> Value<'m> {
+    /// As written, escapes included.
+    pub fn raw(&self) -> &'m str {
+        self.text
+    }
+
+    /// Empty, null or given. A component of nothing but separators counts as empty.
+    pub fn presence(&self) -> Presence {
+        let delimiters = &self.message.delimiters;
+        let separator = |found: char| {
+            found == delimiters.component || found == delimiters.repetition || Some(found) == delimiters.subcomponent
+        };
+        match self.text {
+            "\"\"" => Presence::Null,
+            text if self.level != Level::Literal && text.chars().all(separator) => Presence::Empty,
+            _ => Presence::Given,
+        }
+    }
+
+    /// Whether nothing was sent.
+    pub fn is_empty(&self) -> bool {
+        self.presence() == Presence::Empty
+    }
+
+    /// Whether `""` was sent.
+    pub fn is_null(&self) -> bool {
+        self.presence() == Presence::Null
+    }
+
+    /// The repetitions of a field; one at least.
+    pub fn repetitions(&self) -> impl Iterator<Item = Value<'m>> + use<'m> {
+        self.parts(Level::Repetition)
+    }
+
+    /// Component `number`, from 1, of the first repetition.
+    pub fn component(&self, number: usize) -> Value<'m> {
+        let repetition = if self.level == Level::Field { self.part(Level::Repetition, 1) } else { *self };
+        repetition.part(Level::Component, number)
+    }
+
+    /// Subcomponent `number`, from 1, of the first component.
+    pub fn subcomponent(&self, number: usize) -> Value<'m> {
+        let component = if matches!(self.level, Level::Field | Level::Repetition) { self.component(1) } else { *self };
+        component.part(Level::Subcomponent, number)
+    }
+
+    /// The decoded text, whatever separators it holds.
+    pub fn decoded(&self) -> Decoded<'m> {
+        if self.level == Level::Literal {
+            return Decoded { text: Cow::Borrowed(self.text), kept_raw: false };
+        }
+        escape::decode(self.text, &self.message.delimiters, &self.message.charset)
+    }
+
+    /// The decoded text of the first subcomponent of the first component of the first repetition, without surrounding blanks;
+    /// none if it is empty or null. This is what a receiver takes that expects a simple value (standard 2.8).
+    pub fn first(&self) -> Option<Cow<'m, str>> {
+        let value = if self.level == Level::Literal { *self } else { self.subcomponent(1) };
+        if value.presence() != Presence::Given {
+            return None;
+        }
+        let trimmed = match value.decoded().text {
+            Cow::Borrowed(text) => Cow::Borrowed(text.trim()),
+            Cow::Owned(text) => Cow::Owned(text.trim().to_owned()),
+        };
+        (!trimmed.is_empty()).then_some(trimmed)
+    }
+
+    fn separator(&self, level: Level) -> Option<char> {
+        let delimiters = &self.message.delimiters;
+        match level {
+            Level::Repetition => Some(delimiters.repetition),
+            Level::Component => Some(delimiters.component),
+            Level::Subcomponent => delimiters.subcomponent,
+            Level::Literal | Level::Field => None,
+        }
+    }
+
+    fn parts(&self, level: Level) -> impl Iterator<Item = Value<'m>> + use<'m> {
+        let (message, text) = (self.message, self.text);
+        let separator = if self.level == Level::Literal { None } else { self.separator(level) };
+        let mut split = separator.map(|separator| text.split(separator));
+        let mut whole = separator.is_none().then_some(text);
+        std::iter::from_fn(move || match &mut split {
+            Some(split) => split.next(),
+            None => whole.take(),
+        })
+        .map(move |text| Value { message, text, level })
+    }
+
+    fn part(&self, level: Level, number: usize) -> Value<'m> {
+        let empty = Value { message: self.message, text: "", level };
+        number.checked_sub(1).and_then(|index| self.parts(level).nth(index)).unwrap_or(empty)
+    }
+
+    fn rebuild(&self, text: &mut String) {
+        let below = match self.level {
+            Level::Field => Level::Repetition,
+            Level::Repetition => Level::Component,
+            Level::Component => Level::Subcomponent,
+            Level::Literal | Level::Subcomponent => return text.push_str(self.text),
+        };
+        for (index, part) in self.parts(below).enumerate() {
+            if index > 0 {
+                text.extend(self.separator(below));
+            }
+            part.rebuild(text);
+        }
+    }
+}
+
+/// Finds out the character set and decodes.
+fn decode<'a>(
+    body: &'a [u8],
+    header: &[u8],
+    options: ParseOptions,
+    tolerances: &mut Vec<Tolerance>,
+) -> Result<(Charset, Cow<'a, str>), CharsetError> {
+    let declared = declared_charset(header);
+    let charset = match Charset::declared(declared.iter().map(String::as_str)) {
+        Some(charset) => charset,
+        None if body.is_ascii() && !body.contains(&0x1b) => {
+            tolerances.push(Tolerance::UnknownCharset);
+            Charset::ASCII
+        }
+        None => return Err(CharsetError::Unknown),
+    };
+    if declared.iter().any(|name| !name.trim().is_empty()) || body.is_ascii() {
+        return charset.decode(body).map(|text| (charset, text));
+    }
+    tolerances.push(Tolerance::UndeclaredCharset);
+    match (Charset::UTF_8.decode(body), options.fallback_charset) {
+        (Ok(text), _) => Ok((Charset::UTF_8, text)),
+        (Err(_), Some(fallback)) => fallback.decode(body).map(|text| (fallback, text)),
+        (Err(error), None) => Err(CharsetError::Undeclared { offset: offset_of(&error).unwrap_or_default() }),
+    }
+}
+
+/// The repetitions of MSH-18. Everything before it and the names themselves are ASCII in practice, so bytes are enough here.
+fn declared_charset(header: &[u8]) -> Vec<String> {
+    let line = header.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+    let Some(separator) = line.get(3) else { return Vec::new() };
+    let repetition = line.get(5).copied().unwrap_or(b'~');
+    let field = line.split(|byte| byte == separator).nth(17).unwrap_or_default();
+    field.split(|byte| *byte == repetition).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+}
+
+fn offset_of(error: &CharsetError) -> Option<usize> {
+    match error {
+        CharsetError::Contradicted { offset, .. } | CharsetError::Undeclared { offset } => Some(*offset),
+        CharsetError::Unknown => None,
+    }
+}
+
+/// Cuts the text into segments at CR, LF and CR LF. Lines that are no segment belong to the field before them.
+fn segments(text: &str, start: usize, separator: char, tolerances: &mut Vec<Tolerance>) -> Vec<(usize, usize)> {
+    let trimmed = text.trim_end_matches(['\0', '\u{1a}', '\u{1c}', '\r', '\n', ' ']).len().max(start);
+    if text[trimmed..].contains(['\0', '\u{1a}', '\u{1c}']) {
+        tolerances.push(Tolerance::Trailer);
+    }
+    let mut found: Vec<(usize, usize)> = Vec::new();
+    let mut from = start;
+    while from < text.len() {
+        let end = text.as_bytes()[from..]
+            .iter()
+            .position(|byte| matches!(byte, b'\r' | b'\n'))
+            .map_or(text.len(), |at| from + at);
+        let line = &text[from..end.min(trimmed.max(from))];
+        match classify(line, separator) {
+            _ if from > trimmed => {}
+            Line::Blank => tolerances.push(Tolerance::BlankLine),
+            Line::Segment(tolerance) => {
+                tolerances.extend(tolerance);
+                found.push((from, from + line.len()));
+            }
+            Line::Continuation => {
+                tolerances.push(Tolerance::LineBreakInField);
+                if let Some(last) = found.last_mut() {
+                    last.1 = from + line.len();
+                }
+            }
+        }
+        let ending = &text.as_bytes()[end..];
+        from = end
+            + match ending {
+                [b'\r', b'\n', ..] => {
+                    tolerances.push(Tolerance::CarriageReturnLineFeed);
+                    2
+                }
+                [b'\n', ..] => {
+                    tolerances.push(Tolerance::LineFeed);
+                    1
+                }
+                _ => 1,
+            };
+        tolerances.dedup();
+    }
+    found
+}
+
+enum Line {
+    Blank,
+    Segment(Option<Tolerance>),
+    Continuation,
+}
+
+fn classify(line: &str, separator: char) -> Line {
+    let name = line.split(separator).next().unwrap_or_default();
+    let alphanumeric = !name.is_empty()
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
+        && name.as_bytes()[0].is_ascii_alphabetic();
+    if line.trim().is_empty() {
+        Line::Blank
+    } else if alphanumeric && name.len() == 3 {
+        Line::Segment(name.bytes().any(|byte| byte.is_ascii_lowercase()).then_some(Tolerance::LowerCaseName))
+    } else if alphanumeric && name.len() <= 5 && name.len() < line.len() {
+        Line::Segment(Some(Tolerance::MalformedName))
+    } else {
+        Line::Continuation
+    }
+}
+
+#[cfg(test)]
+#[path = "message_tests.rs"]
+mod tests;
