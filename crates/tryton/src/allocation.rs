@@ -41,14 +41,7 @@ pub(crate) fn reference(document_key: &str) -> String {
 /// The allocation of a key, when there is one.
 pub(crate) async fn find(rest: &Rest, document_key: &str) -> Result<Option<Document>, ErpError> {
     let domain = json!([["description", "=", reference(document_key)]]);
-    let page = rest
-        .search(Search {
-            model: MODEL,
-            domain,
-            fields: &FIELDS,
-            limit: 1,
-        })
-        .await?;
+    let page = rest.search(Search { model: MODEL, domain, fields: &FIELDS, limit: 1 }).await?;
     Ok(page.records.first().and_then(document))
 }
 
@@ -65,57 +58,27 @@ pub(crate) async fn ensure(
         return Ok((None, true));
     }
     // A shipment that was made a moment ago cannot have an allocation yet.
-    let found = if shipment_is_new {
-        None
-    } else {
-        find(rest, &shipment.reference).await?
-    };
+    let found = if shipment_is_new { None } else { find(rest, &shipment.reference).await? };
     let draft = match found {
         Some(document) if document.state == "posted" => return Ok((Some(document), true)),
         Some(document) => document,
         None => create(rest, target, shipment, &costs).await?,
     };
-    let id = draft
-        .id
-        .parse()
-        .map_err(|_| transient("the allocation has no usable id"))?;
+    let id = draft.id.parse().map_err(|_| transient("the allocation has no usable id"))?;
     let posted = rest.press(MODEL, id, "post", &FIELDS).await?;
     Ok((Some(read_back(&posted)?), false))
 }
 
 /// What each cost centre bears through a shipment and its allocation together.
 pub(crate) async fn borne(rest: &Rest, shipment: &Shipment) -> Result<Vec<Allocation>, ErpError> {
-    let origins: Vec<String> = shipment
-        .moves
-        .iter()
-        .map(|part| format!("stock.move,{}", part.id))
-        .collect();
-    let domain = json!([
-        "OR",
-        ["origin", "in", origins],
-        ["description", "=", reference(&shipment.reference)]
-    ]);
-    let fields = [
-        "analytic_lines.debit",
-        "analytic_lines.credit",
-        "analytic_lines.account.code",
-    ]
-    .map(|field| format!("lines.{field}"));
+    let origins: Vec<String> = shipment.moves.iter().map(|part| format!("stock.move,{}", part.id)).collect();
+    let domain = json!(["OR", ["origin", "in", origins], ["description", "=", reference(&shipment.reference)]]);
+    let fields = ["analytic_lines.debit", "analytic_lines.credit", "analytic_lines.account.code"]
+        .map(|field| format!("lines.{field}"));
     let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-    let page = rest
-        .search(Search {
-            model: MODEL,
-            domain,
-            fields: &fields,
-            limit: MOVES_MAX,
-        })
-        .await?;
+    let page = rest.search(Search { model: MODEL, domain, fields: &fields, limit: MOVES_MAX }).await?;
     let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
-    for line in page
-        .records
-        .iter()
-        .flat_map(|entry| json::list(entry, "lines"))
-    {
+    for line in page.records.iter().flat_map(|entry| json::list(entry, "lines")) {
         for part in json::list(line, "analytic_lines") {
             let amount = |side| json::decimal(part, side).unwrap_or_default();
             let code = json::text(part, "account.code").unwrap_or_default();
@@ -123,42 +86,25 @@ pub(crate) async fn borne(rest: &Rest, shipment: &Shipment) -> Result<Vec<Alloca
         }
     }
     let borne = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
-    Ok(borne
-        .map(|(cost_centre, amount)| Allocation {
-            cost_centre,
-            amount,
-        })
-        .collect())
+    Ok(borne.map(|(cost_centre, amount)| Allocation { cost_centre, amount }).collect())
 }
 
 fn costs(target: &Target, shipment: &Shipment) -> Result<Costs, ErpError> {
     let mut costs = Costs::new();
     for part in shipment.done_moves() {
         // Tryton rounds each stock move by itself, half to even, and so must its counterpart.
-        let cost = part.cost().round_dp_with_strategy(
-            target.currency_digits,
-            RoundingStrategy::MidpointNearestEven,
-        );
+        let cost = part.cost().round_dp_with_strategy(target.currency_digits, RoundingStrategy::MidpointNearestEven);
         if cost.is_zero() {
             continue;
         }
-        let nowhere = || {
-            refused(
-                "the stock moved, but an item has no account for consumption in its category"
-                    .to_owned(),
-            )
-        };
+        let nowhere =
+            || refused("the stock moved, but an item has no account for consumption in its category".to_owned());
         *costs.entry(part.account.ok_or_else(nowhere)?).or_default() += cost;
     }
     Ok(costs)
 }
 
-async fn create(
-    rest: &Rest,
-    target: &Target,
-    shipment: &Shipment,
-    costs: &Costs,
-) -> Result<Document, ErpError> {
+async fn create(rest: &Rest, target: &Target, shipment: &Shipment, costs: &Costs) -> Result<Document, ErpError> {
     let opposite = match shipment.direction {
         Direction::Consume => Direction::Return,
         Direction::Return => Direction::Consume,
@@ -205,8 +151,6 @@ fn document(record: &Value) -> Option<Document> {
 }
 
 fn read_back(record: &Value) -> Result<Document, ErpError> {
-    let unreadable = || ErpError::InDoubt {
-        reason: "the answer holds no account move".to_owned(),
-    };
+    let unreadable = || ErpError::InDoubt { reason: "the answer holds no account move".to_owned() };
     document(record).ok_or_else(unreadable)
 }

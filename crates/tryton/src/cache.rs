@@ -19,14 +19,8 @@ struct Halves<K, V> {
 
 impl<K: Eq + Hash, V: Clone> Cache<K, V> {
     pub(crate) fn new(entries_max: usize) -> Self {
-        let halves = Halves {
-            young: HashMap::new(),
-            old: HashMap::new(),
-        };
-        Self {
-            halves: Mutex::new(halves),
-            half_max: (entries_max / 2).max(1),
-        }
+        let halves = Halves { young: HashMap::new(), old: HashMap::new() };
+        Self { halves: Mutex::new(halves), half_max: (entries_max / 2).max(1) }
     }
 
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&self, key: &Q) -> Option<V>
@@ -62,9 +56,7 @@ impl<K: Eq + Hash, V: Clone> Cache<K, V> {
 
     fn lock(&self) -> std::sync::MutexGuard<'_, Halves<K, V>> {
         // A panic while the lock was held leaves at worst a name missing, so the poison is of no interest.
-        self.halves
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner)
+        self.halves.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 

@@ -89,9 +89,6 @@ impl TrytonConfig {
     /// The unit symbol of Tryton for a code of an event.
     #[must_use]
     pub(crate) fn unit_symbol<'a>(&'a self, code: &'a str) -> &'a str {
-        self.unit_codes
-            .iter()
-            .find(|(_, known)| *known == code)
-            .map_or(code, |(symbol, _)| symbol)
+        self.unit_codes.iter().find(|(_, known)| *known == code).map_or(code, |(symbol, _)| symbol)
     }
 }

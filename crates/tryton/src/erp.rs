@@ -1,8 +1,8 @@
 //! The contract, put together from the parts.
 
 use connector::erp::{
-    Allocation, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery,
-    Posted, Posting, Refusal, RefusalCode, Stream,
+    Allocation, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery, Posted, Posting,
+    Refusal, RefusalCode, Stream,
 };
 use serde_json::{Value, json};
 
@@ -27,29 +27,16 @@ impl Tryton {
     /// [`ErpError::Refused`] when the HTTP client cannot be made from the configuration.
     pub fn new(config: TrytonConfig) -> Result<Self, ErpError> {
         let rest = Rest::new(&config)?;
-        Ok(Self {
-            names: Names::new(&config),
-            rest,
-            config,
-        })
+        Ok(Self { names: Names::new(&config), rest, config })
     }
 
     async fn do_post(&self, posting: &Posting) -> Result<Posted, ErpError> {
         posting.check(self.config.lines_max)?;
         let target = self.target(posting.cost_centre.as_deref()).await?;
-        let resolved = self
-            .names
-            .resolve(&self.rest, &self.config, posting)
-            .await?;
+        let resolved = self.names.resolve(&self.rest, &self.config, posting).await?;
         let found = shipment::find(&self.rest, &posting.document_key).await?;
-        if found
-            .as_ref()
-            .is_some_and(|found| !found.is_of(posting, &resolved))
-        {
-            let reason = format!(
-                "the key {} names a document with other lines",
-                posting.document_key
-            );
+        if found.as_ref().is_some_and(|found| !found.is_of(posting, &resolved)) {
+            let reason = format!("the key {} names a document with other lines", posting.document_key);
             return Err(Refusal::new(RefusalCode::KeyReused, reason, None).into());
         }
         let is_new = found.is_none();
@@ -64,30 +51,19 @@ impl Tryton {
         }
     }
 
-    async fn do_resume(
-        &self,
-        document_key: &str,
-        cost_centre: Option<&str>,
-    ) -> Result<Lookup, ErpError> {
+    async fn do_resume(&self, document_key: &str, cost_centre: Option<&str>) -> Result<Lookup, ErpError> {
         let Some(found) = shipment::find(&self.rest, document_key).await? else {
             return Ok(Lookup::Absent);
         };
         let target = self.target(cost_centre).await?;
         let was_done = found.is_done();
         match shipment::drive(&self.rest, found).await {
-            Ok(Driven::Done(shipment)) => Ok(Lookup::Done(
-                self.allocate(target, shipment, false, was_done).await?,
-            )),
+            Ok(Driven::Done(shipment)) => Ok(Lookup::Done(self.allocate(target, shipment, false, was_done).await?)),
             // Both have removed the shipment; posting it again tells the reason to somebody who has the posting.
             Ok(Driven::Short(_)) => Ok(Lookup::Absent),
             Err(ErpError::Refused(refusal)) => {
-                tracing::info!(
-                    document_key,
-                    reason = refusal.reason,
-                    "a half-done document was taken back"
-                );
-                self.after_refusal(document_key, ErpError::Refused(refusal))
-                    .await
+                tracing::info!(document_key, reason = refusal.reason, "a half-done document was taken back");
+                self.after_refusal(document_key, ErpError::Refused(refusal)).await
             }
             Err(error) => Err(error),
         }
@@ -105,11 +81,7 @@ impl Tryton {
         let Some(shipment) = shipment::find(&self.rest, document_key).await? else {
             return Ok(Lookup::Absent);
         };
-        let allocation = if self.config.allocate {
-            allocation::find(&self.rest, document_key).await?
-        } else {
-            None
-        };
+        let allocation = if self.config.allocate { allocation::find(&self.rest, document_key).await? } else { None };
         Ok(shipment.lookup(allocation, self.config.allocate))
     }
 
@@ -142,10 +114,7 @@ impl Tryton {
     async fn movements(&self, query: &MovementQuery) -> Result<Vec<Movement>, ErpError> {
         let (wanted, prefix) = match query {
             // The wildcards of LIKE may be part of a key; whatever is found too much is left out below.
-            MovementQuery::Prefix(prefix) => (
-                json!(["reference", "like", format!("{prefix}%")]),
-                prefix.as_str(),
-            ),
+            MovementQuery::Prefix(prefix) => (json!(["reference", "like", format!("{prefix}%")]), prefix.as_str()),
             MovementQuery::Keys(keys) => (json!(["reference", "in", keys]), ""),
         };
         let mut movements = Vec::new();
@@ -153,12 +122,7 @@ impl Tryton {
         loop {
             let domain = json!([wanted, ["state", "=", "done"], ["id", ">", after]]);
             let limit = self.config.page_records;
-            let search = Search {
-                model: shipment::MODEL,
-                domain,
-                fields: &shipment::FIELDS,
-                limit,
-            };
+            let search = Search { model: shipment::MODEL, domain, fields: &shipment::FIELDS, limit };
             let records: Vec<Value> = self.rest.search(search).await?.records;
             for shipment in records.iter().filter_map(Shipment::read) {
                 after = after.max(shipment.id);
@@ -167,10 +131,7 @@ impl Tryton {
                 }
             }
             if movements.len() > self.config.movements_max {
-                return Err(refused(format!(
-                    "more than {} movements; ask for fewer keys",
-                    self.config.movements_max
-                )));
+                return Err(refused(format!("more than {} movements; ask for fewer keys", self.config.movements_max)));
             }
             if records.len() < limit {
                 return Ok(movements);
@@ -202,11 +163,7 @@ impl Erp for Tryton {
         Box::pin(self.do_find(document_key))
     }
 
-    fn resume<'a>(
-        &'a self,
-        document_key: &'a str,
-        cost_centre: Option<&'a str>,
-    ) -> ErpFuture<'a, Lookup> {
+    fn resume<'a>(&'a self, document_key: &'a str, cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup> {
         Box::pin(self.do_resume(document_key, cost_centre))
     }
 
@@ -218,11 +175,7 @@ impl Erp for Tryton {
         Box::pin(self.borne(document_key))
     }
 
-    fn changes<'a>(
-        &'a self,
-        stream: Stream,
-        cursor: Option<&'a Cursor>,
-    ) -> ErpFuture<'a, ChangePage> {
+    fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {
         Box::pin(feed::page(&self.rest, &self.config, stream, cursor))
     }
 }

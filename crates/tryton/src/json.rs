@@ -25,16 +25,11 @@ pub fn decimal(record: &Value, path: &str) -> Option<Decimal> {
     match at(record, path) {
         Value::Number(number) => {
             let text = number.to_string();
-            Decimal::from_str(&text)
-                .or_else(|_| Decimal::from_scientific(&text))
-                .ok()
-                .map(|value| value.normalize())
+            Decimal::from_str(&text).or_else(|_| Decimal::from_scientific(&text)).ok().map(|value| value.normalize())
         }
         typed => {
             let text = typed["decimal"].as_str()?;
-            Decimal::from_str(text)
-                .or_else(|_| Decimal::from_scientific(text))
-                .ok()
+            Decimal::from_str(text).or_else(|_| Decimal::from_scientific(text)).ok()
         }
     }
 }
@@ -43,21 +38,14 @@ pub fn decimal(record: &Value, path: &str) -> Option<Decimal> {
 #[must_use]
 pub fn boolean(record: &Value, path: &str) -> Option<bool> {
     let value = at(record, path);
-    value
-        .as_bool()
-        .or_else(|| value.as_i64().map(|number| number != 0))
+    value.as_bool().or_else(|| value.as_i64().map(|number| number != 0))
 }
 
 /// A date.
 #[must_use]
 pub fn date(record: &Value, path: &str) -> Option<Date> {
     let value = at(record, path);
-    Date::new(
-        part(value, "year")?,
-        part(value, "month")?,
-        part(value, "day")?,
-    )
-    .ok()
+    Date::new(part(value, "year")?, part(value, "month")?, part(value, "day")?).ok()
 }
 
 /// A date and time, which Tryton gives in UTC.
@@ -116,17 +104,13 @@ pub(crate) fn typed_timestamp(timestamp: Timestamp) -> Value {
 }
 
 fn part<T: TryFrom<i64>>(value: &Value, name: &str) -> Option<T> {
-    value[name]
-        .as_i64()
-        .and_then(|number| T::try_from(number).ok())
+    value[name].as_i64().and_then(|number| T::try_from(number).ok())
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
-    use super::{
-        boolean, date, decimal, number, text, timestamp, typed_date, typed_decimal, typed_timestamp,
-    };
+    use super::{boolean, date, decimal, number, text, timestamp, typed_date, typed_decimal, typed_timestamp};
     use jiff::Timestamp;
     use rust_decimal::Decimal;
     use serde_json::{Value, json};
@@ -152,8 +136,7 @@ mod tests {
     #[test]
     fn times_are_utc_and_come_back_as_they_went() {
         let moment: Timestamp = "2026-02-03T04:05:06.789012Z".parse().unwrap();
-        let record =
-            json!({"t": typed_timestamp(moment), "d": typed_date(jiff::civil::date(2026, 2, 3))});
+        let record = json!({"t": typed_timestamp(moment), "d": typed_date(jiff::civil::date(2026, 2, 3))});
         assert_eq!(timestamp(&record, "t"), Some(moment));
         assert_eq!(date(&record, "d"), Some(jiff::civil::date(2026, 2, 3)));
         assert_eq!(timestamp(&record, "d"), None);

@@ -16,12 +16,7 @@ use crate::rest::{Rest, Search, refused};
 const UNITS_MAX: usize = 2_000;
 /// Days for which an open period is remembered.
 const PERIOD_DAYS_MAX: usize = 800;
-const ITEM_FIELDS: [&str; 4] = [
-    "code",
-    "default_uom",
-    "default_uom.category",
-    "template.lot_required",
-];
+const ITEM_FIELDS: [&str; 4] = ["code", "default_uom", "default_uom.category", "template.lot_required"];
 
 /// What a posting needs to know, all in Tryton's ids.
 pub(crate) struct Resolved {
@@ -105,13 +100,7 @@ impl Names {
         let mut items = Vec::new();
         for line in &posting.lines {
             let item = self.items.get(&line.item);
-            let unknown = || {
-                no(
-                    RefusalCode::UnknownItem,
-                    format!("no item {}", line.item),
-                    line,
-                )
-            };
+            let unknown = || no(RefusalCode::UnknownItem, format!("no item {}", line.item), line);
             items.push(item.ok_or_else(unknown)?);
         }
         self.fetch_lots(rest, &posting.lines, &items).await?;
@@ -122,12 +111,7 @@ impl Names {
             lines.push(ResolvedLine { item, unit, lot });
         }
         let effective_date = self.bookable(rest, config, posting).await?;
-        Ok(Resolved {
-            from,
-            to,
-            lines,
-            effective_date,
-        })
+        Ok(Resolved { from, to, lines, effective_date })
     }
 
     pub(crate) async fn cost_centre(&self, rest: &Rest, code: &str) -> Result<i64, ErpError> {
@@ -137,13 +121,7 @@ impl Names {
         let domain = json!([["code", "=", code], ["type", "=", "normal"]]);
         let record = first(rest, "analytic_account.account", domain, &["code"]).await?;
         let id = record.as_ref().and_then(|record| json::id(record, "id"));
-        let unknown = || {
-            Refusal::new(
-                RefusalCode::UnknownCostCentre,
-                format!("no cost centre {code}"),
-                None,
-            )
-        };
+        let unknown = || Refusal::new(RefusalCode::UnknownCostCentre, format!("no cost centre {code}"), None);
         let id = id.ok_or_else(unknown)?;
         self.cost_centres.insert(code.to_owned(), id);
         Ok(id)
@@ -153,19 +131,9 @@ impl Names {
         if let Some(id) = self.journals.get(code) {
             return Ok(id);
         }
-        let record = first(
-            rest,
-            "account.journal",
-            json!([["code", "=", code]]),
-            &["code"],
-        )
-        .await?;
+        let record = first(rest, "account.journal", json!([["code", "=", code]]), &["code"]).await?;
         let id = record.as_ref().and_then(|record| json::id(record, "id"));
-        let id = id.ok_or_else(|| {
-            refused(format!(
-                "the ERP has no journal {code}; set the configured journal"
-            ))
-        })?;
+        let id = id.ok_or_else(|| refused(format!("the ERP has no journal {code}; set the configured journal")))?;
         self.journals.insert(code.to_owned(), id);
         Ok(id)
     }
@@ -174,26 +142,11 @@ impl Names {
         if let Some(location) = self.locations.get(code) {
             return Ok(location);
         }
-        let record = first(
-            rest,
-            "stock.location",
-            json!([["code", "=", code]]),
-            &["code", "type"],
-        )
-        .await?;
+        let record = first(rest, "stock.location", json!([["code", "=", code]]), &["code", "type"]).await?;
         let location = record.as_ref().and_then(|record| {
-            Some(Location {
-                id: json::id(record, "id")?,
-                kind: json::text(record, "type")?.to_owned(),
-            })
+            Some(Location { id: json::id(record, "id")?, kind: json::text(record, "type")?.to_owned() })
         });
-        let unknown = || {
-            Refusal::new(
-                RefusalCode::UnknownLocation,
-                format!("no location {code}"),
-                None,
-            )
-        };
+        let unknown = || Refusal::new(RefusalCode::UnknownLocation, format!("no location {code}"), None);
         let location = location.ok_or_else(unknown)?;
         self.locations.insert(code.to_owned(), location.clone());
         Ok(location)
@@ -201,11 +154,7 @@ impl Names {
 
     async fn fetch_items(&self, rest: &Rest, lines: &[Line]) -> Result<(), ErpError> {
         let unknown = |code: &&str| self.items.get(*code).is_none();
-        let codes: BTreeSet<&str> = lines
-            .iter()
-            .map(|line| line.item.as_str())
-            .filter(unknown)
-            .collect();
+        let codes: BTreeSet<&str> = lines.iter().map(|line| line.item.as_str()).filter(unknown).collect();
         if codes.is_empty() {
             return Ok(());
         }
@@ -223,12 +172,7 @@ impl Names {
         Ok(())
     }
 
-    async fn fetch_lots(
-        &self,
-        rest: &Rest,
-        lines: &[Line],
-        items: &[Arc<Item>],
-    ) -> Result<(), ErpError> {
+    async fn fetch_lots(&self, rest: &Rest, lines: &[Line], items: &[Arc<Item>]) -> Result<(), ErpError> {
         let mut numbers = BTreeSet::new();
         let mut products = BTreeSet::new();
         for (line, item) in lines.iter().zip(items) {
@@ -249,11 +193,7 @@ impl Names {
             limit: numbers.len() * products.len(),
         };
         for record in rest.search(search).await?.records {
-            let fields = (
-                json::id(&record, "product"),
-                json::text(&record, "number"),
-                json::id(&record, "id"),
-            );
+            let fields = (json::id(&record, "product"), json::text(&record, "number"), json::id(&record, "id"));
             if let (Some(product), Some(number), Some(id)) = fields {
                 self.lots.insert((product, number.to_owned()), id);
             }
@@ -261,45 +201,23 @@ impl Names {
         Ok(())
     }
 
-    fn lot(
-        &self,
-        line: &Line,
-        item: &Item,
-        places: [&Location; 2],
-    ) -> Result<Option<i64>, ErpError> {
+    fn lot(&self, line: &Line, item: &Item, places: [&Location; 2]) -> Result<Option<i64>, ErpError> {
         match line.tracking() {
             Some(number) => {
                 let id = self.lots.get(&(item.id, number.to_owned()));
-                let unknown = || {
-                    no(
-                        RefusalCode::UnknownLot,
-                        format!("item {} has no lot {number}", line.item),
-                        line,
-                    )
-                };
+                let unknown = || no(RefusalCode::UnknownLot, format!("item {} has no lot {number}", line.item), line);
                 Ok(Some(id.ok_or_else(unknown)?))
             }
-            None if places
-                .iter()
-                .any(|place| item.lot_required.contains(&place.kind)) =>
-            {
-                Err(no(
-                    RefusalCode::MissingLot,
-                    format!("item {} moves only with a lot or serial number", line.item),
-                    line,
-                ))
-            }
+            None if places.iter().any(|place| item.lot_required.contains(&place.kind)) => Err(no(
+                RefusalCode::MissingLot,
+                format!("item {} moves only with a lot or serial number", line.item),
+                line,
+            )),
             None => Ok(None),
         }
     }
 
-    async fn unit(
-        &self,
-        rest: &Rest,
-        config: &TrytonConfig,
-        line: &Line,
-        item: &Item,
-    ) -> Result<i64, ErpError> {
+    async fn unit(&self, rest: &Rest, config: &TrytonConfig, line: &Line, item: &Item) -> Result<i64, ErpError> {
         let units = self.units(rest).await?;
         let symbol = config.unit_symbol(&line.uom);
         let named = |unit: &&Unit| unit.symbol == symbol || unit.name == line.uom;
@@ -321,25 +239,14 @@ impl Names {
             fields: &["symbol", "name", "category"],
             limit: UNITS_MAX,
         };
-        let units = rest
-            .search(search)
-            .await?
-            .records
-            .iter()
-            .filter_map(unit)
-            .collect();
+        let units = rest.search(search).await?.records.iter().filter_map(unit).collect();
         let units = Arc::new(units);
         self.units.insert((), Arc::clone(&units));
         Ok(units)
     }
 
     /// The asked day when it is in an open period. A late usage of a closed period is booked today, as accountants do it.
-    async fn bookable(
-        &self,
-        rest: &Rest,
-        config: &TrytonConfig,
-        posting: &Posting,
-    ) -> Result<Option<Date>, ErpError> {
+    async fn bookable(&self, rest: &Rest, config: &TrytonConfig, posting: &Posting) -> Result<Option<Date>, ErpError> {
         let Some(day) = posting.effective_date else {
             return Ok(None);
         };
@@ -353,10 +260,7 @@ impl Names {
             ["type", "=", "standard"],
             ["state", "=", "open"],
         ]);
-        if first(rest, "account.period", domain, &["state"])
-            .await?
-            .is_none()
-        {
+        if first(rest, "account.period", domain, &["state"]).await?.is_none() {
             tracing::info!(%day, "no open period; the ERP books it on its today");
             return Ok(None);
         }
@@ -370,27 +274,13 @@ fn no(code: RefusalCode, reason: String, line: &Line) -> ErpError {
     Refusal::new(code, reason, [line.line_key.clone()]).into()
 }
 
-async fn first(
-    rest: &Rest,
-    model: &str,
-    domain: Value,
-    fields: &[&str],
-) -> Result<Option<Value>, ErpError> {
-    let page = rest
-        .search(Search {
-            model,
-            domain,
-            fields,
-            limit: 1,
-        })
-        .await?;
+async fn first(rest: &Rest, model: &str, domain: Value, fields: &[&str]) -> Result<Option<Value>, ErpError> {
+    let page = rest.search(Search { model, domain, fields, limit: 1 }).await?;
     Ok(page.records.into_iter().next())
 }
 
 fn item(record: &Value) -> Option<Item> {
-    let required = json::list(record, "template.lot_required")
-        .iter()
-        .filter_map(Value::as_str);
+    let required = json::list(record, "template.lot_required").iter().filter_map(Value::as_str);
     Some(Item {
         id: json::id(record, "id")?,
         unit: json::id(record, "default_uom")?,

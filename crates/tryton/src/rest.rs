@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
+use connector::effect::current_traceparent;
 use connector::erp::{ErpError, Refusal, RefusalCode};
 use connector::http::body::read_bounded;
 use connector::http::classify::{Class, Safety, answered_at, classify, classify_failure};
@@ -50,15 +51,10 @@ impl Rest {
             .redirect(redirect::Policy::none())
             .http1_only()
             .build();
-        let client =
-            client.map_err(|error| refused(format!("the HTTP client cannot be made: {error}")))?;
+        let client = client.map_err(|error| refused(format!("the HTTP client cannot be made: {error}")))?;
         Ok(Self {
             client,
-            base: format!(
-                "{}/{}/rest/model",
-                config.url.trim_end_matches('/'),
-                config.database
-            ),
+            base: format!("{}/{}/rest/model", config.url.trim_end_matches('/'), config.database),
             bearer: format!("bearer {}", config.key.expose()),
             context: encode(&json!({"company": config.company})),
             slots: Semaphore::new(config.requests_max.max(1)),
@@ -75,48 +71,26 @@ impl Rest {
             .append_pair("s", &search.limit.to_string());
         let (body, answered_at) = self.call(Safety::Read, Method::GET, url, None).await?;
         match body {
-            Value::Array(records) => Ok(Page {
-                records,
-                answered_at,
-            }),
+            Value::Array(records) => Ok(Page { records, answered_at }),
             _ => Err(transient("the answer to a search is not a list")),
         }
     }
 
     /// Creates a record and returns the asked fields of it.
-    pub(crate) async fn create(
-        &self,
-        model: &str,
-        record: &Value,
-        fields: &[&str],
-    ) -> Result<Value, ErpError> {
+    pub(crate) async fn create(&self, model: &str, record: &Value, fields: &[&str]) -> Result<Value, ErpError> {
         let url = self.url(model, fields)?;
-        Ok(self
-            .call(Safety::Effect, Method::POST, url, Some(record))
-            .await?
-            .0)
+        Ok(self.call(Safety::Effect, Method::POST, url, Some(record)).await?.0)
     }
 
     /// Presses a button of a record and returns the asked fields of it afterwards.
-    pub(crate) async fn press(
-        &self,
-        model: &str,
-        id: i64,
-        button: &str,
-        fields: &[&str],
-    ) -> Result<Value, ErpError> {
+    pub(crate) async fn press(&self, model: &str, id: i64, button: &str, fields: &[&str]) -> Result<Value, ErpError> {
         let url = self.url(&format!("{model}/{id}/{button}"), fields)?;
-        Ok(self
-            .call(Safety::Effect, Method::POST, url, Some(&json!({})))
-            .await?
-            .0)
+        Ok(self.call(Safety::Effect, Method::POST, url, Some(&json!({}))).await?.0)
     }
 
     pub(crate) async fn delete(&self, model: &str, id: i64) -> Result<(), ErpError> {
         let url = self.url(&format!("{model}/{id}"), &[])?;
-        self.call(Safety::Effect, Method::DELETE, url, None)
-            .await
-            .map(drop)
+        self.call(Safety::Effect, Method::DELETE, url, None).await.map(drop)
     }
 
     async fn call(
@@ -126,11 +100,7 @@ impl Rest {
         url: Url,
         body: Option<&Value>,
     ) -> Result<(Value, Option<Timestamp>), ErpError> {
-        let _slot = self
-            .slots
-            .acquire()
-            .await
-            .map_err(|_| transient("the client is closed"))?;
+        let _slot = self.slots.acquire().await.map_err(|_| transient("the client is closed"))?;
         tracing::debug!(%method, path = url.path(), "call the ERP");
         let mut request = self
             .client
@@ -138,21 +108,17 @@ impl Rest {
             .header("authorization", &self.bearer)
             .header("x-tryton-context", &self.context)
             .header("content-type", "application/json");
+        if let Some(traceparent) = current_traceparent() {
+            request = request.header("traceparent", traceparent);
+        }
         if let Some(body) = body {
             request = request.body(body.to_string());
         }
-        let answer = request
-            .send()
-            .await
-            .map_err(|error| failed(safety, &error))?;
+        let answer = request.send().await.map_err(|error| failed(safety, &error))?;
         self.read(safety, answer).await
     }
 
-    async fn read(
-        &self,
-        safety: Safety,
-        answer: Response,
-    ) -> Result<(Value, Option<Timestamp>), ErpError> {
+    async fn read(&self, safety: Safety, answer: Response) -> Result<(Value, Option<Timestamp>), ErpError> {
         let status = answer.status();
         let answered_at = answered_at(answer.headers());
         let now = answered_at.unwrap_or(Timestamp::UNIX_EPOCH);
@@ -161,51 +127,38 @@ impl Rest {
         match class {
             Class::Done => {
                 let body = body.map_err(|error| unknown(safety, error.to_string()))?;
-                let value = if body.is_empty() {
-                    Ok(Value::Null)
-                } else {
-                    serde_json::from_slice(&body)
-                };
-                let value = value
-                    .map_err(|error| unknown(safety, format!("the answer is not JSON: {error}")))?;
+                let value = if body.is_empty() { Ok(Value::Null) } else { serde_json::from_slice(&body) };
+                let value = value.map_err(|error| unknown(safety, format!("the answer is not JSON: {error}")))?;
                 Ok((value, answered_at))
             }
-            Class::Transient(retry_after) => Err(ErpError::Transient {
-                reason: format!("status {status}"),
-                retry_after,
-            }),
+            Class::Transient(retry_after) => {
+                Err(ErpError::Transient { reason: format!("status {status}"), retry_after })
+            }
             Class::InDoubt => Err(unknown(safety, format!("status {status}"))),
             // A key that is wrong or withdrawn is the fault of no posting: hold everything until somebody mends it.
-            Class::Refused
-                if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) =>
-            {
+            Class::Refused if matches!(status, StatusCode::UNAUTHORIZED | StatusCode::FORBIDDEN) => {
                 Err(transient("the ERP does not accept the key"))
             }
             // A failed read has no message of its own, and its question came from us, not from an event.
-            Class::Refused if safety == Safety::Read => Err(transient(&format!(
-                "a read was refused with status {status}"
-            ))),
+            Class::Refused if safety == Safety::Read => {
+                Err(transient(&format!("a read was refused with status {status}")))
+            }
             Class::Refused => Err(refused(message(&body.unwrap_or_default(), status))),
         }
     }
 
     fn url(&self, path: &str, fields: &[&str]) -> Result<Url, ErpError> {
         let url = Url::parse(&format!("{}/{path}", self.base));
-        let mut url =
-            url.map_err(|error| refused(format!("the address of the ERP is wrong: {error}")))?;
+        let mut url = url.map_err(|error| refused(format!("the address of the ERP is wrong: {error}")))?;
         if !fields.is_empty() {
-            url.query_pairs_mut()
-                .extend_pairs(fields.iter().map(|field| ("f", field)));
+            url.query_pairs_mut().extend_pairs(fields.iter().map(|field| ("f", field)));
         }
         Ok(url)
     }
 }
 
 pub(crate) fn transient(reason: &str) -> ErpError {
-    ErpError::Transient {
-        reason: reason.to_owned(),
-        retry_after: None,
-    }
+    ErpError::Transient { reason: reason.to_owned(), retry_after: None }
 }
 
 pub(crate) fn refused(reason: String) -> ErpError {
@@ -213,11 +166,7 @@ pub(crate) fn refused(reason: String) -> ErpError {
 }
 
 fn failed(safety: Safety, error: &reqwest::Error) -> ErpError {
-    let reason = if error.is_timeout() {
-        "timeout"
-    } else {
-        "the connection failed"
-    };
+    let reason = if error.is_timeout() { "timeout" } else { "the connection failed" };
     match classify_failure(safety, error) {
         Class::InDoubt => unknown(safety, reason.to_owned()),
         _ => transient(reason),
@@ -226,10 +175,7 @@ fn failed(safety: Safety, error: &reqwest::Error) -> ErpError {
 
 fn unknown(safety: Safety, reason: String) -> ErpError {
     match safety {
-        Safety::Read => ErpError::Transient {
-            reason,
-            retry_after: None,
-        },
+        Safety::Read => ErpError::Transient { reason, retry_after: None },
         Safety::Effect => ErpError::InDoubt { reason },
     }
 }
@@ -238,17 +184,8 @@ fn unknown(safety: Safety, reason: String) -> ErpError {
 fn message(body: &[u8], status: StatusCode) -> String {
     let parsed: Value = serde_json::from_slice(body).unwrap_or_default();
     let words = ["message", "description"].map(|name| parsed[name].as_str().unwrap_or_default());
-    let words: String = words
-        .join(" ")
-        .trim()
-        .chars()
-        .take(REASON_CHARS_MAX)
-        .collect();
-    if words.is_empty() {
-        format!("status {status}")
-    } else {
-        words
-    }
+    let words: String = words.join(" ").trim().chars().take(REASON_CHARS_MAX).collect();
+    if words.is_empty() { format!("status {status}") } else { words }
 }
 
 fn encode(value: &Value) -> String {

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use connector::erp::{
-    Direction, Document, ErpError, Line, Lookup, Movement, Posted, PostedLine, Posting, Refusal,
-    RefusalCode,
+    Direction, Document, ErpError, Line, Lookup, Movement, Posted, PostedLine, Posting, Refusal, RefusalCode,
 };
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -67,18 +66,8 @@ type Sums<'a> = BTreeMap<(&'a str, Option<&'a str>, Option<i64>), Decimal>;
 
 /// The shipment of a key that is not cancelled. Tryton does not forbid two; then the one that is done counts.
 pub(crate) async fn find(rest: &Rest, document_key: &str) -> Result<Option<Shipment>, ErpError> {
-    let domain = json!([
-        ["reference", "=", document_key],
-        ["state", "!=", "cancelled"]
-    ]);
-    let page = rest
-        .search(Search {
-            model: MODEL,
-            domain,
-            fields: &FIELDS,
-            limit: 2,
-        })
-        .await?;
+    let domain = json!([["reference", "=", document_key], ["state", "!=", "cancelled"]]);
+    let page = rest.search(Search { model: MODEL, domain, fields: &FIELDS, limit: 2 }).await?;
     let mut found: Vec<Shipment> = page.records.iter().filter_map(Shipment::read).collect();
     if found.len() > 1 {
         tracing::error!(document_key, "two shipments have one reference; reconcile");
@@ -88,11 +77,7 @@ pub(crate) async fn find(rest: &Rest, document_key: &str) -> Result<Option<Shipm
 }
 
 /// Creates the shipment of a posting in state `draft`.
-pub(crate) async fn create(
-    rest: &Rest,
-    posting: &Posting,
-    resolved: &Resolved,
-) -> Result<Shipment, ErpError> {
+pub(crate) async fn create(rest: &Rest, posting: &Posting, resolved: &Resolved) -> Result<Shipment, ErpError> {
     let day = resolved.effective_date.map(json::typed_date);
     let moves: Vec<Value> = posting
         .lines
@@ -145,24 +130,16 @@ pub(crate) async fn drive(rest: &Rest, mut shipment: Shipment) -> Result<Driven,
             return Ok(Driven::Short(shipment));
         }
     }
-    Err(refused(format!(
-        "the shipment {} is in state {}",
-        shipment.id, shipment.state
-    )))
+    Err(refused(format!("the shipment {} is in state {}", shipment.id, shipment.state)))
 }
 
 /// Takes back a shipment that cannot be done: cancelled first, then deleted, so that its key is free again.
 async fn remove(rest: &Rest, shipment: &Shipment) -> Result<(), ErpError> {
-    rest.press(MODEL, shipment.id, "cancel", &STATE_ONLY)
-        .await?;
+    rest.press(MODEL, shipment.id, "cancel", &STATE_ONLY).await?;
     match rest.delete(MODEL, shipment.id).await {
         // Cancelled is enough: a cancelled shipment has moved nothing and does not count as found.
         Err(ErpError::Refused(refusal)) => {
-            tracing::warn!(
-                id = shipment.id,
-                reason = refusal.reason,
-                "a cancelled shipment stays in the ERP"
-            );
+            tracing::warn!(id = shipment.id, reason = refusal.reason, "a cancelled shipment stays in the ERP");
             Ok(())
         }
         other => other,
@@ -173,9 +150,7 @@ impl Shipment {
     pub(crate) fn read(record: &Value) -> Option<Self> {
         Some(Self {
             id: json::id(record, "id")?,
-            reference: json::text(record, "reference")
-                .unwrap_or_default()
-                .to_owned(),
+            reference: json::text(record, "reference").unwrap_or_default().to_owned(),
             state: json::text(record, "state")?.to_owned(),
             number: json::text(record, "number").map(str::to_owned),
             effective_date: json::date(record, "effective_date"),
@@ -184,10 +159,7 @@ impl Shipment {
                 Some("lost_found") => Direction::Return,
                 _ => Direction::Consume,
             },
-            moves: json::list(record, "moves")
-                .iter()
-                .filter_map(Move::read)
-                .collect(),
+            moves: json::list(record, "moves").iter().filter_map(Move::read).collect(),
         })
     }
 
@@ -208,22 +180,14 @@ impl Shipment {
     pub(crate) fn is_of(&self, posting: &Posting, resolved: &Resolved) -> bool {
         let mut asked = Sums::new();
         for (line, ids) in posting.lines.iter().zip(&resolved.lines) {
-            *asked
-                .entry((&line.item, line.tracking(), Some(ids.unit)))
-                .or_default() += line.quantity;
+            *asked.entry((&line.item, line.tracking(), Some(ids.unit))).or_default() += line.quantity;
         }
         let mut moving = Sums::new();
         for part in self.moves.iter().filter(|part| part.state != "cancelled") {
-            *moving
-                .entry((&part.item, part.lot.as_deref(), part.unit))
-                .or_default() += part.quantity;
+            *moving.entry((&part.item, part.lot.as_deref(), part.unit)).or_default() += part.quantity;
         }
         let ends = |part: &Move| part.from == posting.from_location() || self.is_done();
-        asked == moving
-            && self
-                .moves
-                .iter()
-                .all(|part| part.to == posting.to_location() && ends(part))
+        asked == moving && self.moves.iter().all(|part| part.to == posting.to_location() && ends(part))
     }
 
     /// The moves that took effect.
@@ -251,47 +215,22 @@ impl Shipment {
             unit_cost: part.unit_cost,
         });
         let documents = std::iter::once(self.document()).chain(allocation).collect();
-        Posted {
-            documents,
-            lines: lines.collect(),
-            effective_date: self.effective_date,
-            already_there,
-        }
+        Posted { documents, lines: lines.collect(), effective_date: self.effective_date, already_there }
     }
 
     pub(crate) fn lookup(&self, allocation: Option<Document>, allocation_expected: bool) -> Lookup {
-        let open = allocation
-            .as_ref()
-            .map_or(allocation_expected, |document| document.state != "posted");
-        if self.is_done() && !open {
-            Lookup::Done(self.posted(allocation, true))
-        } else {
-            Lookup::HalfDone
-        }
+        let open = allocation.as_ref().map_or(allocation_expected, |document| document.state != "posted");
+        if self.is_done() && !open { Lookup::Done(self.posted(allocation, true)) } else { Lookup::HalfDone }
     }
 
     /// What `assign_try` could not get: the moves that it left in draft, each with the quantity that is missing.
     pub(crate) fn shortage(&self, posting: &Posting) -> Refusal {
-        let short: Vec<&Move> = self
-            .moves
-            .iter()
-            .filter(|part| part.state == "draft")
-            .collect();
-        let is_short = |line: &&Line| {
-            short
-                .iter()
-                .any(|part| part.item == line.item && part.lot.as_deref() == line.tracking())
-        };
-        let lines = posting
-            .lines
-            .iter()
-            .filter(is_short)
-            .map(|line| line.line_key.clone());
+        let short: Vec<&Move> = self.moves.iter().filter(|part| part.state == "draft").collect();
+        let is_short =
+            |line: &&Line| short.iter().any(|part| part.item == line.item && part.lot.as_deref() == line.tracking());
+        let lines = posting.lines.iter().filter(is_short).map(|line| line.line_key.clone());
         let missing = short.iter().map(|part| {
-            let lot = part
-                .lot
-                .as_ref()
-                .map_or(String::new(), |lot| format!(" lot {lot}"));
+            let lot = part.lot.as_ref().map_or(String::new(), |lot| format!(" lot {lot}"));
             format!("{} of {}{lot}", part.quantity, part.item)
         });
         let missing = missing.collect::<Vec<_>>().join(", ");
@@ -303,8 +242,7 @@ impl Shipment {
 impl Move {
     /// The cost of the whole move, before rounding.
     pub(crate) fn cost(&self) -> Decimal {
-        self.unit_cost
-            .map_or(Decimal::ZERO, |unit_cost| unit_cost * self.quantity)
+        self.unit_cost.map_or(Decimal::ZERO, |unit_cost| unit_cost * self.quantity)
     }
 
     fn read(record: &Value) -> Option<Self> {
@@ -319,12 +257,8 @@ impl Move {
             lot: json::text(record, "lot.number").map(str::to_owned),
             unit: json::id(record, "unit"),
             quantity,
-            unit_cost: json::decimal(record, "cost_price")
-                .map(|cost| (cost * per_unit).normalize()),
-            account: json::id(
-                record,
-                "product.template.account_category.account_stock_out",
-            ),
+            unit_cost: json::decimal(record, "cost_price").map(|cost| (cost * per_unit).normalize()),
+            account: json::id(record, "product.template.account_category.account_stock_out"),
             state: text("state"),
             from: text("from_location.code"),
             to: text("to_location.code"),
@@ -333,8 +267,6 @@ impl Move {
 }
 
 fn read_back(record: &Value) -> Result<Shipment, ErpError> {
-    let unreadable = || ErpError::InDoubt {
-        reason: "the answer holds no shipment".to_owned(),
-    };
+    let unreadable = || ErpError::InDoubt { reason: "the answer holds no shipment".to_owned() };
     Shipment::read(record).ok_or_else(unreadable)
 }

@@ -1,0 +1,138 @@
+//! What all events of the ERP have in common: identity, revision, time, origin.
+
+use connector::erp::{Change, Stream};
+use jiff::civil::Date as CivilDate;
+use schemas::{Action, Date, Decimal, Event, EventMeta, Precision, Source, SourceFormat, Timestamp, identity};
+use serde_json::Value;
+use sha2::{Digest, Sha256};
+use tryton::{date, decimal, text, timestamp};
+
+use super::MapError;
+use crate::ErpConfig;
+
+/// 2020-01-01T00:00:00Z, from which revisions count, in seconds since 1970.
+const REVISION_EPOCH: i64 = 1_577_836_800;
+/// Decimal places of money and of quantities in the contracts.
+const MONEY_PLACES: u32 = 4;
+const QUANTITY_PLACES: u32 = 6;
+
+/// A record on its way to an event.
+pub(super) struct Envelope<'a> {
+    config: &'a ErpConfig,
+    stream: Stream,
+    change: &'a Change,
+    now: Timestamp,
+    changed_at: Option<jiff::Timestamp>,
+    content_hash: String,
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn new(config: &'a ErpConfig, stream: Stream, change: &'a Change, now: Timestamp) -> Self {
+        let digest = Sha256::digest(change.body.to_string().as_bytes());
+        let content_hash = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+        let changed_at = newest(&change.body).max(change.changed_at);
+        Self { config, stream, change, now, changed_at, content_hash }
+    }
+
+    pub(super) fn key(&self) -> &'a str {
+        &self.change.key
+    }
+
+    pub(super) fn body(&self) -> &'a Value {
+        &self.change.body
+    }
+
+    pub(super) fn text(&self, path: &str) -> Option<String> {
+        text(self.body(), path).map(str::to_owned)
+    }
+
+    /// The technical id of the record.
+    pub(super) fn erp_id(&self) -> Option<String> {
+        self.body()["id"].as_i64().map(|id| id.to_string())
+    }
+
+    pub(super) fn changed_at(&self) -> Option<Timestamp> {
+        self.changed_at.map(|moment| Timestamp::from_micros(moment.as_microsecond()))
+    }
+
+    pub(super) fn missing(&self, field: &'static str) -> MapError {
+        MapError::Missing { stream: self.stream, key: self.key().to_owned(), field }
+    }
+
+    /// A quantity of `record`; above all others a quantity is never rounded.
+    pub(super) fn quantity(&self, record: &Value, field: &'static str) -> Result<Decimal, MapError> {
+        let quantity = decimal(record, field).ok_or_else(|| self.missing(field))?;
+        self.exact(quantity, QUANTITY_PLACES, field)
+    }
+
+    /// An amount of `record`, if there is one.
+    pub(super) fn money(&self, record: &Value, field: &'static str) -> Result<Option<Decimal>, MapError> {
+        decimal(record, field).map(|amount| self.exact(amount, MONEY_PLACES, field)).transpose()
+    }
+
+    fn exact(&self, value: Decimal, places: u32, field: &'static str) -> Result<Decimal, MapError> {
+        let value = value.normalize();
+        if value.scale() <= places {
+            return Ok(value);
+        }
+        // Averaged costs have as many digits as the division gave; prices are said to four places. Quantities are not
+        // rounded, but a float of the ERP may carry the dust of binary arithmetic behind the twelfth digit.
+        let rounded = value.round_dp(places);
+        let dust = Decimal::new(1, 12);
+        if places == MONEY_PLACES || (value - rounded).abs() <= dust {
+            return Ok(rounded);
+        }
+        Err(MapError::Digits { stream: self.stream, key: self.key().to_owned(), field })
+    }
+
+    /// The envelope of an event. `name` is its business key behind the topic, `position` its place in the record.
+    pub(super) fn meta<T: Event>(&self, name: &str, position: i32, action: Action, kind: Option<&str>) -> EventMeta {
+        let event_type = schemas::event_type(T::topic().name, kind);
+        let revision = self.revision();
+        let identity = format!("{}@{revision}:{}", self.key(), self.content_hash);
+        let config = self.config;
+        EventMeta {
+            event_id: identity::event_id(&config.instance, &identity, &position.to_string(), &event_type),
+            business_key: format!("{}/{name}", T::topic().name),
+            revision,
+            action,
+            occurred_at: self.changed_at(),
+            recorded_at: self.changed_at().unwrap_or(self.now),
+            published_at: self.now,
+            occurred_precision: Precision::Micros,
+            facility_id: config.facility.clone(),
+            source: Source {
+                system: config.instance.clone(),
+                facility: config.facility.clone(),
+                format: if self.stream == Stream::Employees { SourceFormat::HrApi } else { SourceFormat::ErpApi },
+                message_type: text(self.body(), "__name__").unwrap_or_default().to_owned(),
+                message_id: format!("{}@{revision}", self.erp_id().unwrap_or_default()),
+                position,
+                content_hash: self.content_hash.clone(),
+            },
+            ..EventMeta::default()
+        }
+    }
+
+    fn revision(&self) -> i32 {
+        let seconds = self.changed_at.map_or(0, |moment| moment.as_second() - REVISION_EPOCH);
+        i32::try_from(seconds.max(0)).unwrap_or(i32::MAX)
+    }
+}
+
+/// A day of a record.
+pub(super) fn day(record: &Value, path: &str) -> Option<Date> {
+    date(record, path).map(|day: CivilDate| Date::from(day))
+}
+
+/// The newest of all stamps in a record and in what belongs to it.
+fn newest(value: &Value) -> Option<jiff::Timestamp> {
+    match value {
+        Value::Object(fields) => {
+            let own = ["write_date", "create_date"].into_iter().filter_map(|stamp| timestamp(value, stamp));
+            own.chain(fields.values().filter_map(newest)).max()
+        }
+        Value::Array(values) => values.iter().filter_map(newest).max(),
+        _ => None,
+    }
+}
