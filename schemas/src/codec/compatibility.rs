@@ -48,7 +48,10 @@ pub fn check_compatibility(level: Compatibility, new: &str, old: &str) -> Result
 }
 
 fn json(text: &str) -> Result<Value, Incompatible> {
-    serde_json::from_str(text).map_err(|error| Incompatible::Schema(error.to_string()))
+    let schema = serde_json::from_str(text).map_err(|error| Incompatible::Schema(error.to_string()))?;
+    let mut types = BTreeMap::new();
+    definitions(&schema, "", &mut types);
+    Ok(expand(&schema, &Scope { types: &types, namespace: "", path: "", ancestors: &BTreeMap::new() }))
 }
 
 /// A partial match counts as none: some record could not be read.
@@ -61,6 +64,103 @@ fn can_read(writer: &Value, reader: &Value) -> Result<Result<(), String>, Incomp
         Ok(Outcome::Partial) => Err("not every value of the writer fits the reader".to_owned()),
         Err(error) => Err(error.to_string()),
     })
+}
+
+/// Where in a schema an expansion stands.
+#[derive(Clone, Copy)]
+struct Scope<'a> {
+    types: &'a BTreeMap<String, Value>,
+    namespace: &'a str,
+    path: &'a str,
+    /// Full names of the records around this place, with the names they got: a record that holds itself stays a reference.
+    ancestors: &'a BTreeMap<String, String>,
+}
+
+/// Writes every named type out wherever it is used, under a name that tells the place.
+///
+/// The library compares a reference with a definition as different types, so two versions that define a shared type at
+/// different places would never match.
+fn expand(schema: &Value, scope: &Scope<'_>) -> Value {
+    match schema {
+        Value::String(name) => {
+            let full = qualified(name, scope.namespace);
+            match (scope.ancestors.get(&full), scope.types.get(&full)) {
+                (Some(ancestor), _) => Value::from(ancestor.as_str()),
+                (None, Some(definition)) => {
+                    let namespace = full.rsplit_once('.').map_or("", |(namespace, _)| namespace);
+                    expand(definition, &Scope { namespace, ..*scope })
+                }
+                (None, None) => schema.clone(),
+            }
+        }
+        Value::Array(variants) => variants.iter().map(|variant| expand(variant, scope)).collect(),
+        Value::Object(object) => {
+            let mut result = object.clone();
+            let mut ancestors = scope.ancestors.clone();
+            let full = full_name(schema, scope.namespace);
+            let namespace = full.as_ref().and_then(|full| full.rsplit_once('.')).map_or("", |(namespace, _)| namespace);
+            if let Some(full) = &full {
+                let short = full.rsplit('.').next().unwrap_or_default();
+                let unique = format!("{short}{}", scope.path);
+                result.insert("name".to_owned(), Value::from(unique.as_str()));
+                result.remove("namespace");
+                result.remove("aliases");
+                ancestors.insert(full.clone(), unique);
+            }
+            let inner = if full.is_some() { Scope { namespace, ..*scope } } else { *scope };
+            let inner = Scope { ancestors: &ancestors, ..inner };
+            for key in ["type", "items", "values"] {
+                if let Some(child) = object.get(key).filter(|_| full.is_none()) {
+                    result.insert(key.to_owned(), expand(child, &inner));
+                }
+            }
+            if let Some(Value::Array(fields)) = result.get_mut("fields") {
+                for field in fields {
+                    let path = format!("{}__{}", scope.path, field["name"].as_str().unwrap_or_default());
+                    field["type"] = expand(&field["type"], &Scope { path: &path, ..inner });
+                }
+            }
+            Value::Object(result)
+        }
+        other => other.clone(),
+    }
+}
+
+/// Collects the named types by full name.
+fn definitions(schema: &Value, namespace: &str, types: &mut BTreeMap<String, Value>) {
+    match schema {
+        Value::Array(variants) => variants.iter().for_each(|variant| definitions(variant, namespace, types)),
+        Value::Object(object) => {
+            let full = full_name(schema, namespace);
+            let inner = full.as_ref().and_then(|full| full.rsplit_once('.')).map_or(namespace, |(inner, _)| inner);
+            for key in ["type", "items", "values"] {
+                if let Some(child) = object.get(key) {
+                    definitions(child, inner, types);
+                }
+            }
+            for field in object.get("fields").and_then(Value::as_array).into_iter().flatten() {
+                definitions(&field["type"], inner, types);
+            }
+            if let Some(full) = full.clone() {
+                types.insert(full, schema.clone());
+            }
+        }
+        _ => {}
+    }
+}
+
+/// The full name of a record, enum or fixed; `None` for other types.
+fn full_name(schema: &Value, namespace: &str) -> Option<String> {
+    let kind = schema.get("type").and_then(Value::as_str)?;
+    if !["record", "enum", "fixed", "error"].contains(&kind) {
+        return None;
+    }
+    let own = schema.get("namespace").and_then(Value::as_str).unwrap_or(namespace);
+    Some(qualified(schema.get("name").and_then(Value::as_str)?, own))
+}
+
+fn qualified(name: &str, namespace: &str) -> String {
+    if name.contains('.') || namespace.is_empty() { name.to_owned() } else { format!("{namespace}.{name}") }
 }
 
 /// The reader's schema with the writer's symbols added to every enum that has a default.
