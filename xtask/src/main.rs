@@ -17,6 +17,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Run everything that must hold.
+    Test(commands::test::Arguments),
+    /// Check the rules of the repository that no compiler checks.
+    Tidy(commands::tidy::Arguments),
+    /// Check the Helm chart.
+    Chart(commands::chart::Arguments),
+    /// Start a connector or a processor that compiles.
+    NewRoom(commands::new_room::Arguments),
     /// Make the generated Rust code from the contracts and topics.yaml.
     Codegen(commands::codegen::Arguments),
     /// Start and stop the real Kafka, schema registry, ERP and FHIR server.
@@ -25,6 +33,10 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Test(arguments) => commands::test::run(&arguments),
+        Command::Tidy(arguments) => commands::tidy::run(&arguments),
+        Command::Chart(arguments) => commands::chart::run(&arguments),
+        Command::NewRoom(arguments) => commands::new_room::run(&arguments),
         Command::Codegen(arguments) => commands::codegen::run(&arguments),
         Command::Components(arguments) => commands::components::run(&arguments),
     };

@@ -43,7 +43,8 @@ impl ChartTools {
 
     fn in_cache(cache: &Cache, progress: &Progress) -> Result<Self> {
         let content = [HELM, KUBECONFORM, KUBERNETES_VERSION, kubernetes_schemas::REVISION];
-        let wanted = Wanted { name: "chart-tools", title: "Helm and kubeconform", version: "3.22.0", content: &content };
+        let wanted =
+            Wanted { name: "chart-tools", title: "Helm and kubeconform", version: "3.22.0", content: &content };
         let dir = cache.part(&wanted, progress, |build| {
             let go = match go_of_machine() {
                 Some(go) => go,

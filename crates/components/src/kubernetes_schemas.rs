@@ -43,7 +43,8 @@ fn inlined<'a>(schema: &'a Value, definitions: &'a Map<String, Value>, path: &mu
     match schema {
         Value::Array(entries) => entries.iter().map(|entry| inlined(entry, definitions, path)).collect(),
         Value::Object(fields) => {
-            if let Some(name) = fields.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix(REFERENCE)) {
+            if let Some(name) = fields.get("$ref").and_then(Value::as_str).and_then(|text| text.strip_prefix(REFERENCE))
+            {
                 // A type within itself (schemas of custom resources): anything goes below.
                 return match definitions.get(name) {
                     Some(definition) if !path.contains(&name) => {
@@ -148,6 +149,10 @@ mod tests {
 
     #[test]
     fn what_describes_nothing_is_refused() {
-        assert!(from_swagger(b"{}").is_err() && from_swagger(b"{\"definitions\":{}}").is_err() && from_swagger(b"x").is_err());
+        assert!(
+            from_swagger(b"{}").is_err()
+                && from_swagger(b"{\"definitions\":{}}").is_err()
+                && from_swagger(b"x").is_err()
+        );
     }
 }

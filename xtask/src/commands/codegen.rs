@@ -16,26 +16,13 @@ pub struct Arguments {
 
 /// Writes or checks the generated code.
 pub fn run(arguments: &Arguments) -> anyhow::Result<()> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR"))
-        .parent()
-        .context("the workspace folder")?;
-    let touched = if arguments.check {
-        codegen::drift(root)?
-    } else {
-        codegen::write(root)?
-    };
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().context("the workspace folder")?;
+    let touched = if arguments.check { codegen::drift(root)? } else { codegen::write(root)? };
     for path in &touched {
-        writeln!(
-            std::io::stdout(),
-            "schemas/src/generated/{}",
-            path.display()
-        )?;
+        writeln!(std::io::stdout(), "schemas/src/generated/{}", path.display())?;
     }
     if arguments.check && !touched.is_empty() {
-        bail!(
-            "{} generated files are out of date: run `cargo xtask codegen`",
-            touched.len()
-        );
+        bail!("{} generated files are out of date: run `cargo xtask codegen`", touched.len());
     }
     Ok(())
 }

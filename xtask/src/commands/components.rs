@@ -3,17 +3,19 @@
 use anyhow::{Context, Result, bail};
 use clap::{Args, Subcommand};
 use components::{
-    ERP_KEY, FhirVersion, Hapi, HapiOptions, Installation, Kafka, KafkaOptions, Part, Progress, Registry, RegistryOptions,
-    Server, Tryton, TrytonOptions,
+    ERP_KEY, FhirVersion, Hapi, HapiOptions, Installation, Kafka, KafkaOptions, Part, Progress, Registry,
+    RegistryOptions, Server, Tryton, TrytonOptions,
 };
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-/// Real Kafka, schema registry, ERP and FHIR server on this machine.
-///
-/// They listen on 127.0.0.1 only, keep their data in `.wardline/components` of the workspace, and are fetched on first use
-/// into a cache of yours ($WARDLINE_CACHE, else ~/.cache/wardline/components). Wanted: JDK 17, Maven, Python 3.11.
+const AFTER_HELP: &str = "They listen on 127.0.0.1 only, keep their data in .wardline/components of the workspace, and \
+    are fetched on first use into $WARDLINE_CACHE, else ~/.cache/wardline/components (0.6 GB). Needed: a JDK (17 or newer), \
+    Maven, Python (3.11 or newer).";
+
+/// Start and stop the real Kafka, schema registry, ERP and FHIR server.
 #[derive(Args)]
+#[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     #[command(subcommand)]
     action: Action,
@@ -79,7 +81,9 @@ fn start(part: Part, installation: &Installation) -> Result<(), components::Erro
     let (dir, port) = (dir(part), Some(port(part)));
     match part {
         Part::Kafka => Kafka::start(installation, KafkaOptions { port, ..KafkaOptions::in_dir(dir) })?.detach(),
-        Part::Registry => Registry::start(installation, RegistryOptions { port, ..RegistryOptions::in_dir(dir) })?.detach(),
+        Part::Registry => {
+            Registry::start(installation, RegistryOptions { port, ..RegistryOptions::in_dir(dir) })?.detach()
+        }
         Part::Erp => Tryton::start(installation, TrytonOptions { port, ..TrytonOptions::in_dir(dir) })?.detach(),
         Part::Fhir => {
             let options = HapiOptions { port, version: FhirVersion::R4, ..HapiOptions::in_dir(dir) };
@@ -137,7 +141,8 @@ fn env(parts: &[Part], json: bool) -> Result<()> {
         }
     }
     if json {
-        let object: serde_json::Map<_, _> = values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
+        let object: serde_json::Map<_, _> =
+            values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
         return print(&serde_json::Value::Object(object).to_string());
     }
     let lines: Vec<String> = values.iter().map(|(name, value)| format!("export {name}='{value}'")).collect();

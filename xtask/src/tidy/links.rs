@@ -51,7 +51,7 @@ fn prose(text: &str) -> impl Iterator<Item = (usize, &str)> {
 
 /// Headings in the form that links use: lower case, spaces as hyphens, punctuation left out.
 fn headings(text: &str) -> impl Iterator<Item = String> {
-    prose(text).filter_map(|(_, line)| line.starts_with('#').then(|| slug(line.trim_start_matches('#').trim())))
+    prose(text).filter(|(_, line)| line.starts_with('#')).map(|(_, line)| slug(line.trim_start_matches('#').trim()))
 }
 
 fn slug(heading: &str) -> String {

@@ -1,0 +1,215 @@
+//! `cargo xtask test`: everything that must hold, in one command.
+
+use std::io::{BufRead, BufReader, Write};
+use std::path::Path;
+use std::process::{Command, Stdio};
+
+use anyhow::{Context, Result, anyhow, bail};
+use clap::ValueEnum;
+
+/// Run everything that must hold: format, lints, rules of the repository, documentation, unit tests, the chart, and the
+/// tests over real Kafka, registry, ERP and FHIR server. What is missing is fetched into a cache of yours.
+///
+/// Stops at the first step that fails and says what to do. The last line sums up the tests.
+#[derive(clap::Args)]
+pub struct Arguments {
+    /// Only these steps, separated by commas.
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Step>,
+    /// Say what the steps are, and run none.
+    #[arg(long)]
+    list: bool,
+}
+
+/// A part of the whole, in the order in which they run: what is quick to say no comes first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Step {
+    Fmt,
+    Tidy,
+    Clippy,
+    Docs,
+    Unit,
+    Chart,
+    E2e,
+}
+
+impl Step {
+    /// What it checks.
+    fn purpose(self) -> &'static str {
+        match self {
+            Self::Fmt => "the code is formatted",
+            Self::Tidy => "layering, sizes, links, error pages, licences and the other rules of the repository",
+            Self::Clippy => "no warning of the compiler or of clippy, in any target",
+            Self::Docs => "the documentation of every crate builds without a warning",
+            Self::Unit => "tests of every crate and room, without a broker",
+            Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
+            Self::E2e => "the whole path, over real Kafka, schema registry, ERP and FHIR server",
+        }
+    }
+
+    /// What to do when it fails.
+    fn next(self) -> &'static str {
+        match self {
+            Self::Fmt => "run `cargo fmt --all`",
+            Self::Tidy => "mend what is listed above; `cargo xtask tidy` runs these rules alone",
+            Self::Clippy => "mend the first warning above",
+            Self::Docs => "mend the first warning above",
+            Self::Unit => "run the failed test alone: `cargo test -p PACKAGE NAME`",
+            Self::Chart => "mend what is said above; `cargo xtask chart` checks the chart alone",
+            Self::E2e => "run the failed test alone: `cargo test -p wardline-tests --test FILE NAME`",
+        }
+    }
+
+    fn run(self, root: &Path, tally: &mut Tally) -> Result<()> {
+        const STRICT: [&str; 3] = ["--locked", "--workspace", "--all-targets"];
+        match self {
+            Self::Fmt => cargo(root, &["fmt", "--all", "--", "--check"], &[]),
+            Self::Tidy => super::tidy::run(&super::tidy::Arguments {}),
+            Self::Clippy => cargo(root, &[&["clippy"], &STRICT[..], &["--", "--deny", "warnings"]].concat(), &[]),
+            Self::Docs => {
+                cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "--deny warnings")])
+            }
+            Self::Unit => tests(root, &["--workspace", "--exclude", "wardline-tests"], tally),
+            Self::Chart => super::chart::run(&super::chart::Arguments {}),
+            Self::E2e => tests(root, &["--package", "wardline-tests"], tally),
+        }
+    }
+}
+
+/// What the test harnesses counted.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Tally {
+    /// Adds what a line of output says, when it is the last line of a harness.
+    fn add(&mut self, line: &str) {
+        let Some(counts) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
+        for count in counts.1.split("; ") {
+            let Some((number, what)) = count.split_once(' ') else { continue };
+            let Ok(number) = number.parse::<u64>() else { continue };
+            match what {
+                "passed" => self.passed += number,
+                "failed" => self.failed += number,
+                "ignored" => self.ignored += number,
+                _ => {}
+            }
+        }
+    }
+}
+
+/// Runs the steps.
+pub fn run(arguments: &Arguments) -> Result<()> {
+    let steps: Vec<Step> = Step::value_variants()
+        .iter()
+        .copied()
+        .filter(|step| arguments.only.is_empty() || arguments.only.contains(step))
+        .collect();
+    if arguments.list {
+        for step in steps {
+            writeln!(std::io::stdout(), "{:7} {}", name(step), step.purpose())?;
+        }
+        return Ok(());
+    }
+    let root = super::root()?;
+    needs_corpus()?;
+    let mut tally = Tally::default();
+    let mut times = Vec::new();
+    for (number, step) in (1..).zip(&steps) {
+        say(&format!("\n[{number}/{}] {}: {}", steps.len(), name(*step), step.purpose()))?;
+        let start = super::now();
+        let outcome = step.run(&root, &mut tally);
+        let seconds = start.elapsed().as_secs();
+        times.push(format!("{:7} {:>3} min {:>2} s", name(*step), seconds / 60, seconds % 60));
+        if let Err(error) = outcome {
+            say(&format!("\n{}\n{error:#}", times.join("\n")))?;
+            writeln!(std::io::stdout(), "{} passed, {} failed", tally.passed, tally.failed.max(1))?;
+            bail!("the step {} failed: {}", name(*step), step.next());
+        }
+    }
+    say(&format!("\n{}", times.join("\n")))?;
+    writeln!(std::io::stdout(), "{} passed, {} failed", tally.passed, tally.failed)?;
+    Ok(())
+}
+
+/// On a build machine no test may be skipped because its input is not there.
+fn needs_corpus() -> Result<()> {
+    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
+    if set("CI") && !set("WARDLINE_CORPUS") {
+        bail!(
+            "CI is set and WARDLINE_CORPUS is not: name the folder with the corpus of messages, so that no test is skipped"
+        );
+    }
+    Ok(())
+}
+
+/// Runs tests, shows their output and counts them. A test that is ignored is a failure: nothing is skipped.
+fn tests(root: &Path, selection: &[&str], tally: &mut Tally) -> Result<()> {
+    let ignored_before = tally.ignored;
+    let mut cargo = command(root);
+    let mut child = cargo
+        .args(["test", "--locked", "--no-fail-fast"])
+        .args(selection)
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("start cargo test")?;
+    let output = child.stdout.take().ok_or_else(|| anyhow!("cargo test has no output"))?;
+    for line in BufReader::new(output).lines() {
+        let line = line.context("read the output of cargo test")?;
+        tally.add(&line);
+        writeln!(std::io::stdout(), "{line}")?;
+    }
+    let status = child.wait().context("wait for cargo test")?;
+    if !status.success() {
+        bail!("cargo test ended with {status}");
+    }
+    if tally.ignored > ignored_before {
+        bail!("{} tests are ignored: nothing is skipped", tally.ignored - ignored_before);
+    }
+    Ok(())
+}
+
+fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
+    let mut cargo = command(root);
+    let status = cargo.args(arguments).envs(environment.iter().copied()).status().context("start cargo")?;
+    if !status.success() {
+        bail!("cargo {} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+fn command(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
+}
+
+fn name(step: Step) -> String {
+    step.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+}
+
+fn say(text: &str) -> Result<()> {
+    writeln!(std::io::stderr(), "{text}").context("write to stderr")
+}
+
+#[cfg(test)]
+mod tests_of_counting {
+    use super::Tally;
+
+    #[test]
+    fn only_the_last_line_of_a_harness_counts() {
+        let mut tally = Tally::default();
+        for line in [
+            "running 3 tests",
+            "test result: ok. 26 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
+            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
+            "my own test result: ok. 100 passed; 0 failed",
+        ] {
+            tally.add(line);
+        }
+        assert_eq!(tally, Tally { passed: 28, failed: 3, ignored: 1 });
+    }
+}
