@@ -1,15 +1,24 @@
 //! What an event inherits from the event it was made of.
 
-use schemas::{Date, Event, EventMeta, Timestamp, event_type, identity};
+use schemas::{Date, Event, EventMeta, Source, SourceFormat, Timestamp, event_type, identity};
 
-/// The envelope of the one event of type `T` that `room` makes from the event of `meta`.
+/// The envelope of the one event of type `T` that `room` makes from `input`; no envelope gives an empty one.
 ///
-/// The id depends on the input's id and the room alone, so a replay gives the same one. Business key, revision, action,
-/// times and source stay: it is the same fact, known better.
+/// The id depends on the input's id and the room alone, so a replay gives the same one. Business key, revision, action
+/// and times stay: it is the same fact, known better. The source becomes the room and the event it read.
 #[must_use]
-pub fn derived<T: Event>(meta: EventMeta, room: &str) -> EventMeta {
+pub fn derived<T: Event>(input: &impl Event, room: &str) -> EventMeta {
+    let Some(meta) = input.meta() else { return EventMeta::default() };
+    let source = Source {
+        system: room.to_owned(),
+        format: SourceFormat::Wardline,
+        message_type: input.event_type(),
+        message_id: meta.event_id.clone(),
+        position: 0,
+        ..meta.source.clone()
+    };
     let event_id = identity::event_id(room, &meta.event_id, "0", &event_type(T::topic().name, None));
-    EventMeta { event_id, ..meta }
+    EventMeta { event_id, source, ..meta.clone() }
 }
 
 /// The calendar day of the fact where it happened: with the offset that was sent, else in UTC. What has a validity (a lot,
@@ -24,16 +33,17 @@ pub fn day_of(meta: &EventMeta) -> Date {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::{EnrichedUsage, ValidatedUsage};
+    use schemas::{EnrichedUsage, SupplyUsage, ValidatedUsage};
 
     #[test]
     fn derived_ids_repeat_and_differ_by_room_and_type() {
         let meta = EventMeta { event_id: "e1".to_owned(), revision: 2, ..EventMeta::default() };
-        let once = derived::<ValidatedUsage>(meta.clone(), "validate");
-        assert_eq!(once, derived::<ValidatedUsage>(meta.clone(), "validate"));
-        assert_eq!(once.revision, 2);
-        assert_ne!(once.event_id, derived::<ValidatedUsage>(meta.clone(), "other").event_id);
-        assert_ne!(once.event_id, derived::<EnrichedUsage>(meta, "validate").event_id);
+        let usage = SupplyUsage { meta, ..SupplyUsage::default() };
+        let once = derived::<ValidatedUsage>(&usage, "validate");
+        assert_eq!(once, derived::<ValidatedUsage>(&usage, "validate"));
+        assert_eq!((once.revision, once.source.message_id.as_str()), (2, "e1"));
+        assert_ne!(once.event_id, derived::<ValidatedUsage>(&usage, "other").event_id);
+        assert_ne!(once.event_id, derived::<EnrichedUsage>(&usage, "validate").event_id);
     }
 
     #[test]

@@ -115,10 +115,8 @@ pub(crate) fn udi(
     }
     let others = tables.items.find(BY_GTIN, &label);
     if let Some(other) = others.first() {
-        let message = format!(
-            "the label ({label}) is that of item {}, the record says item {}",
-            other.item_id, item.item_id
-        );
+        let message =
+            format!("the label ({label}) is that of item {}, the record says item {}", other.item_id, item.item_id);
         let reason = about(item, UDI_OF_OTHER, "udi.other-item", message)
             .at("udi.di")
             .at("itemRef")

@@ -73,9 +73,9 @@ fn default_unit_aliases() -> BTreeMap<String, String> {
         ("CT", &["CARTON", "XCT"]),
         ("PR", &["PAIR"]),
     ];
-    let pairs = groups.into_iter().flat_map(|(common, others)| {
-        others.iter().map(move |other| ((*other).to_owned(), common.to_owned()))
-    });
+    let pairs = groups
+        .into_iter()
+        .flat_map(|(common, others)| others.iter().map(move |other| ((*other).to_owned(), common.to_owned())));
     pairs.collect()
 }
 

@@ -109,9 +109,10 @@ fn ambiguous(found: &[Arc<MasterItem>], code: &str) -> Reason {
     let reason = Reason::new(ITEM_AMBIGUOUS, "item.ambiguous", message)
         .at("itemRef")
         .fix(format!("remove the code {code} from all of these items but one, in the ERP"));
-    found.iter().take(5).fold(reason, |reason, item| {
-        reason.until(Subject::new(topics::MASTER_ITEM_V1.name(), item.item_id.as_str()))
-    })
+    found
+        .iter()
+        .take(5)
+        .fold(reason, |reason, item| reason.until(Subject::new(topics::MASTER_ITEM_V1.name(), item.item_id.as_str())))
 }
 
 fn unnamed() -> Reason {

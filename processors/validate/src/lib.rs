@@ -117,10 +117,8 @@ pub fn room() -> runtime::Room {
 }
 
 fn start(usage: SupplyUsage) -> ValidatedUsage {
-    let mut validated = ValidatedUsage::from(usage);
-    validated.meta = derived::<ValidatedUsage>(validated.meta, NAME);
-    validated.item_match = ItemMatch::None;
-    validated
+    let meta = derived::<ValidatedUsage>(&usage, NAME);
+    ValidatedUsage { meta, item_match: ItemMatch::None, ..ValidatedUsage::from(usage) }
 }
 
 fn name_item(validated: &mut ValidatedUsage, recognised: &Recognised) {

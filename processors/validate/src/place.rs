@@ -1,9 +1,7 @@
 //! Which place of the master is meant.
 
 use crate::ValidateConfig;
-use crate::findings::{
-    Findings, LOCATION_AMBIGUOUS, LOCATION_INACTIVE, LOCATION_UNKNOWN, LOCATION_UNNAMED, Refusal,
-};
+use crate::findings::{Findings, LOCATION_AMBIGUOUS, LOCATION_INACTIVE, LOCATION_UNKNOWN, LOCATION_UNNAMED, Refusal};
 use crate::tables::{BY_PL, ValidateTables};
 use processor::{Reason, Subject, day_of};
 use schemas::{Date, Location, MasterLocation, SupplyUsage, topics};
@@ -133,7 +131,10 @@ mod tests {
         let part = |text: &str| Some(text.to_owned());
         let location =
             Location { unit: part("4N"), room: part("401"), bed: part("A"), facility: part("GH"), code: part("x") };
-        assert_eq!(location_names(&location), ["4N^401^A^GH", "4N^401^A", "4N^401^^GH", "4N^401", "4N^^^GH", "4N", "x"]);
+        assert_eq!(
+            location_names(&location),
+            ["4N^401^A^GH", "4N^401^A", "4N^401^^GH", "4N^401", "4N^^^GH", "4N", "x"]
+        );
         assert_eq!(location_names(&Location { code: part("OR1"), ..Location::default() }), ["OR1"]);
         assert!(location_names(&Location { facility: part("GH"), ..Location::default() }).is_empty());
     }

@@ -58,16 +58,14 @@ fn by_likeness(codes: &[SentCode<'_>], tables: &ValidateTables, close: &mut Clos
 
 fn with_indicator(gtin: &str, indicator: u8) -> String {
     let body: String = std::iter::once(char::from(b'0' + indicator)).chain(gtin.chars().skip(1).take(12)).collect();
-    let weighted = body.bytes().zip([3_u32, 1].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight);
+    let weighted =
+        body.bytes().zip([3_u32, 1].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight);
     let check = (10 - weighted.sum::<u32>() % 10) % 10;
     format!("{body}{check}")
 }
 
 fn words_of(text: &str) -> BTreeSet<String> {
-    text.split(|letter: char| !letter.is_alphanumeric())
-        .filter(|word| word.len() >= 3)
-        .map(str::to_lowercase)
-        .collect()
+    text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() >= 3).map(str::to_lowercase).collect()
 }
 
 /// Whether one inserted, missing or changed character, or two swapped neighbours, make one text the other.

@@ -115,7 +115,8 @@ mod tests {
             quantity: Decimal::from(quantity),
             ..Pack::default()
         };
-        let packs = vec![pack("PK10", 10), pack("BX100", 100), pack("CS1000", 1_000), pack("CS2000", 2_000), pack("DZ", 0)];
+        let packs =
+            vec![pack("PK10", 10), pack("BX100", 100), pack("CS1000", 1_000), pack("CS2000", 2_000), pack("DZ", 0)];
         let item = MasterItem { base_uom: "u".to_owned(), packs, ..MasterItem::default() };
         assert_eq!(factor(&item, sent, &ValidateConfig::default()), expected.map(Decimal::from), "{sent}");
     }

@@ -1,0 +1,5 @@
+//! What tests are made of: driving a processor without a broker.
+
+pub mod drive;
+
+pub use drive::{drive, drive_examples};
