@@ -208,7 +208,7 @@ pub fn parse_against(text: &str, schemas: &[SchemaFacts]) -> Result<Catalogue, V
         vec![Problem {
             line: location.map_or(0, |location| location.line()),
             column: location.map_or(0, |location| location.column()),
-            reason: first_line(&error.without_snippet().to_string()),
+            reason: reason(&error.without_snippet().to_string()),
             code: CODE_SYNTAX,
         }]
     })?;
@@ -222,8 +222,11 @@ pub fn parse_against(text: &str, schemas: &[SchemaFacts]) -> Result<Catalogue, V
     }
 }
 
-fn first_line(text: &str) -> String {
-    text.lines().next().unwrap_or_default().to_owned()
+/// What the parser says, without the place that stands in the problem already, in words for people.
+fn reason(said: &str) -> String {
+    let said = said.lines().next().unwrap_or_default();
+    let said = said.rsplit_once(" at line ").map_or(said, |(before, _)| before);
+    said.replace("invalid u16", "not a whole number from 1 to 65535").replace("invalid u64", "not a whole number")
 }
 
 #[derive(Debug, Deserialize)]
