@@ -15,6 +15,8 @@ const REVISION_EPOCH: i64 = 1_577_836_800;
 /// Decimal places of money and of quantities in the contracts.
 const MONEY_PLACES: u32 = 4;
 const QUANTITY_PLACES: u32 = 6;
+/// Digits of both.
+const CONTRACT_DIGITS: u32 = 18;
 
 /// A record on its way to an event.
 pub(super) struct Envelope<'a> {
@@ -28,9 +30,15 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     pub(super) fn new(config: &'a ErpConfig, stream: Stream, change: &'a Change, now: Timestamp) -> Self {
-        let digest = Sha256::digest(change.body.to_string().as_bytes());
+        let mut canonical = String::new();
+        write_sorted(&change.body, &mut canonical);
+        let digest = Sha256::digest(canonical.as_bytes());
         let content_hash = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-        let changed_at = newest(&change.body).max(change.changed_at);
+        // A supplier shows once for each of its items; only its own changes count, so that all show the same.
+        let changed_at = match stream {
+            Stream::Suppliers => newest(&change.body["party"]),
+            _ => newest(&change.body).max(change.changed_at),
+        };
         Self { config, stream, change, now, changed_at, content_hash }
     }
 
@@ -71,16 +79,13 @@ impl<'a> Envelope<'a> {
     }
 
     fn exact(&self, value: Decimal, places: u32, field: &'static str) -> Result<Decimal, MapError> {
-        let value = value.normalize();
-        if value.scale() <= places {
-            return Ok(value);
-        }
+        let rounded = value.round_dp(places);
         // Averaged costs have as many digits as the division gave; prices are said to four places. Quantities are not
         // rounded, but a float of the ERP may carry the dust of binary arithmetic behind the twelfth digit.
-        let rounded = value.round_dp(places);
-        let dust = Decimal::new(1, 12);
-        if places == MONEY_PLACES || (value - rounded).abs() <= dust {
-            return Ok(rounded);
+        let close = places == MONEY_PLACES || (value - rounded).abs() <= Decimal::new(1, 12);
+        let fits = rounded.abs() < Decimal::from(10_u64.pow(CONTRACT_DIGITS - places));
+        if close && fits {
+            return Ok(rounded.normalize());
         }
         Err(MapError::Digits { stream: self.stream, key: self.key().to_owned(), field })
     }
@@ -89,7 +94,8 @@ impl<'a> Envelope<'a> {
     pub(super) fn meta<T: Event>(&self, name: &str, position: i32, action: Action, kind: Option<&str>) -> EventMeta {
         let event_type = schemas::event_type(T::topic().name, kind);
         let revision = self.revision();
-        let identity = format!("{}@{revision}:{}", self.key(), self.content_hash);
+        let changed_at = self.changed_at().unwrap_or_default().micros();
+        let identity = format!("{}@{changed_at}", self.key());
         let config = self.config;
         EventMeta {
             event_id: identity::event_id(&config.instance, &identity, &position.to_string(), &event_type),
@@ -123,6 +129,29 @@ impl<'a> Envelope<'a> {
 /// A day of a record.
 pub(super) fn day(record: &Value, path: &str) -> Option<Date> {
     date(record, path).map(|day: CivilDate| Date::from(day))
+}
+
+/// The text of a record with its fields in order: the ERP gives them in a different one each time.
+fn write_sorted(value: &Value, text: &mut String) {
+    match value {
+        Value::Object(fields) => {
+            let mut fields: Vec<_> = fields.iter().collect();
+            fields.sort_by_key(|(name, _)| *name);
+            for (name, value) in fields {
+                text.push_str(name);
+                text.push(':');
+                write_sorted(value, text);
+                text.push(';');
+            }
+        }
+        Value::Array(values) => {
+            for value in values {
+                write_sorted(value, text);
+                text.push(',');
+            }
+        }
+        plain => text.push_str(&plain.to_string()),
+    }
 }
 
 /// The newest of all stamps in a record and in what belongs to it.
