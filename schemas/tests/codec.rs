@@ -1,5 +1,7 @@
 //! Framing, exact decimals, evolution by hand, and what is refused.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use std::str::FromStr;
 
 use wardline_schemas::catalogue::Compatibility;
@@ -183,11 +185,9 @@ fn compatibility_follows_the_level() {
     let added = with_field(serde_json::json!({"name": "extra", "type": ["null", "string"], "default": null}));
     let required = with_field(serde_json::json!({"name": "extra", "type": "string"}));
     let symbol = old.replace("\"ADMITTED\"", "\"ADMITTED\",\"VISITED\"");
-    let retyped = old.replacen("{\"name\":\"encounterRef\"", "{\"name\":\"encounterRef\"", 1).replace(
-        "\"doc\":\"HMAC pseudonym of the visit: PV1-19, else PID-18, else PV1-50; FHIR identifier VN, else id.\",\"name\":\"encounterRef\",\"phi\":\"indirect\",\"type\":\"string\"",
-        "\"name\":\"encounterRef\",\"type\":\"long\"",
-    );
-    assert_ne!(retyped, old);
+    let mut retyped = value.clone();
+    retyped["fields"][1]["type"] = serde_json::json!("long");
+    let retyped = retyped.to_string();
     for level in [BackwardTransitive, FullTransitive] {
         assert_eq!(check_compatibility(level, old, old), Ok(()));
         assert_eq!(check_compatibility(level, &added, old), Ok(()));

@@ -1,5 +1,7 @@
 //! The committed code is what the contracts say.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 #[path = "../../xtask/src/codegen/mod.rs"]
 #[allow(dead_code, reason = "the test only compares")]
 mod codegen;

@@ -1,5 +1,7 @@
 //! The example events: complete, readable, and the same after every way there and back.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use std::cell::RefCell;
 use std::collections::BTreeSet;
 

@@ -1,5 +1,7 @@
 //! CloudEvents headers: complete, and without a direct identifier (PHI-1).
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use std::collections::BTreeMap;
 
 use expect_test::expect;

@@ -150,14 +150,13 @@ fn take_apart(schema: &Value, types: &mut BTreeMap<String, Value>) -> Value {
                     result[key] = take_apart(inner, types);
                 }
             }
-            for field in result["fields"].as_array_mut().into_iter().flatten() {
+            let fields = result.get_mut("fields").and_then(Value::as_array_mut);
+            for field in fields.into_iter().flatten() {
                 field["type"] = take_apart(&field["type"], types);
             }
             let (Some(name), Some(namespace)) = (object.get("name"), object.get("namespace")) else {
-                result.as_object_mut().unwrap().retain(|_, member| !member.is_null());
                 return result;
             };
-            result.as_object_mut().unwrap().retain(|key, _| key != "fields" || object.contains_key("fields"));
             let full = format!("{}.{}", namespace.as_str().unwrap(), name.as_str().unwrap());
             types.insert(full.clone(), result);
             json!(full)
