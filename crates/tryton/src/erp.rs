@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 use crate::TrytonConfig;
 use crate::allocation::{self, Target};
 use crate::feed;
+use crate::locks::KeyLocks;
 use crate::names::Names;
 use crate::rest::{Rest, Search, refused};
 use crate::shipment::{self, Driven, Shipment};
@@ -18,6 +19,7 @@ pub struct Tryton {
     config: TrytonConfig,
     rest: Rest,
     names: Names,
+    locks: KeyLocks,
 }
 
 impl Tryton {
@@ -27,11 +29,12 @@ impl Tryton {
     /// [`ErpError::Refused`] when the HTTP client cannot be made from the configuration.
     pub fn new(config: TrytonConfig) -> Result<Self, ErpError> {
         let rest = Rest::new(&config)?;
-        Ok(Self { names: Names::new(&config), rest, config })
+        Ok(Self { names: Names::new(&config), locks: KeyLocks::default(), rest, config })
     }
 
     async fn do_post(&self, posting: &Posting) -> Result<Posted, ErpError> {
         posting.check(self.config.lines_max)?;
+        let _alone = self.locks.lock(&posting.document_key).await;
         let target = self.target(posting.cost_centre.as_deref()).await?;
         let resolved = self.names.resolve(&self.rest, &self.config, posting).await?;
         let found = shipment::find(&self.rest, &posting.document_key).await?;
@@ -45,19 +48,18 @@ impl Tryton {
             Some(found) => found,
             None => shipment::create(&self.rest, posting, &resolved).await?,
         };
-        match shipment::drive(&self.rest, shipment).await? {
+        match shipment::drive(&self.rest, shipment).await.map_err(begun)? {
             Driven::Short(shipment) => Err(shipment.shortage(posting).into()),
             Driven::Done(shipment) => self.allocate(target, shipment, is_new, was_done).await,
         }
     }
 
     async fn do_resume(&self, document_key: &str, cost_centre: Option<&str>) -> Result<Lookup, ErpError> {
-        let Some(found) = shipment::find(&self.rest, document_key).await? else {
-            return Ok(Lookup::Absent);
-        };
-        let target = self.target(cost_centre).await?;
+        let _alone = self.locks.lock(document_key).await;
+        let Some(found) = shipment::find(&self.rest, document_key).await? else { return Ok(Lookup::Absent) };
+        let target = self.target(cost_centre).await.map_err(moved)?;
         let was_done = found.is_done();
-        match shipment::drive(&self.rest, found).await {
+        match shipment::drive(&self.rest, found).await.map_err(begun) {
             Ok(Driven::Done(shipment)) => Ok(Lookup::Done(self.allocate(target, shipment, false, was_done).await?)),
             // Both have removed the shipment; posting it again tells the reason to somebody who has the posting.
             Ok(Driven::Short(_)) => Ok(Lookup::Absent),
@@ -73,7 +75,7 @@ impl Tryton {
     async fn after_refusal(&self, document_key: &str, error: ErpError) -> Result<Lookup, ErpError> {
         match shipment::find(&self.rest, document_key).await? {
             None => Ok(Lookup::Absent),
-            Some(_) => Err(error),
+            Some(_) => Err(moved(error)),
         }
     }
 
@@ -105,7 +107,7 @@ impl Tryton {
         was_done: bool,
     ) -> Result<Posted, ErpError> {
         let (document, was_allocated) = match target {
-            Some(target) => allocation::ensure(&self.rest, &target, &shipment, is_new).await?,
+            Some(target) => allocation::ensure(&self.rest, &target, &shipment, is_new).await.map_err(moved)?,
             None => (None, true),
         };
         Ok(shipment.posted(document, was_done && was_allocated))
@@ -144,6 +146,24 @@ impl Tryton {
             Some(shipment) => allocation::borne(&self.rest, &shipment).await,
             None => Ok(Vec::new()),
         }
+    }
+}
+
+/// A transient error when the shipment is there already does not mean that nothing happened.
+fn begun(error: ErpError) -> ErpError {
+    match error {
+        ErpError::Transient { reason, .. } => {
+            ErpError::InDoubt { reason: format!("the document is half done: {reason}") }
+        }
+        other => other,
+    }
+}
+
+/// The stock has moved and only the allocation is open: whatever the reason, it must be resumed, not posted anew.
+fn moved(error: ErpError) -> ErpError {
+    match error {
+        ErpError::Refused(refusal) => ErpError::InDoubt { reason: format!("the document is half done: {refusal}") },
+        other => begun(other),
     }
 }
 

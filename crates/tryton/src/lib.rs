@@ -16,6 +16,7 @@ mod config;
 mod erp;
 mod feed;
 mod json;
+mod locks;
 mod names;
 mod rest;
 mod shipment;

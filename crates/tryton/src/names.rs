@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use connector::erp::{ErpError, Line, Posting, Refusal, RefusalCode};
 use jiff::civil::Date;
+use jiff::tz::TimeZone;
 use serde_json::{Value, json};
 
 use crate::TrytonConfig;
@@ -260,8 +261,12 @@ impl Names {
             ["type", "=", "standard"],
             ["state", "=", "open"],
         ]);
-        if first(rest, "account.period", domain, &["state"]).await?.is_none() {
-            tracing::info!(%day, "no open period; the ERP books it on its today");
+        let search = Search { model: "account.period", domain, fields: &["state"], limit: 1 };
+        let page = rest.search(search).await?;
+        // The day is that of the place of use, and the ERP may still have the day before.
+        let is_future = page.answered_at.is_some_and(|now| TimeZone::UTC.to_datetime(now).date() < day);
+        if page.records.is_empty() || is_future {
+            tracing::info!(%day, is_future, "no open period or not yet; the ERP books it on its today");
             return Ok(None);
         }
         self.open_days.insert(day, ());

@@ -9,7 +9,7 @@ use thiserror::Error;
 /// The reaction decides the variant.
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 pub enum ErpError {
-    /// Nothing happened; try again later.
+    /// Nothing has moved; try again later.
     #[error("WL-3001: the ERP cannot answer now: {reason}")]
     Transient {
         /// What went wrong, without data of the posting.
@@ -17,7 +17,7 @@ pub enum ErpError {
         /// How long the ERP asked to wait, bounded.
         retry_after: Option<Duration>,
     },
-    /// The effect may or may not be there; look the key up before anything else.
+    /// The effect may be there, in whole or in part; resume or look the key up before anything else.
     #[error("WL-3002: the outcome is unknown: {reason}")]
     InDoubt {
         /// What went wrong, without data of the posting.
@@ -71,11 +71,7 @@ pub struct Refusal {
 
 impl Refusal {
     /// A refusal with the fix that its code suggests.
-    pub fn new(
-        code: RefusalCode,
-        reason: impl Into<String>,
-        lines: impl IntoIterator<Item = String>,
-    ) -> Self {
+    pub fn new(code: RefusalCode, reason: impl Into<String>, lines: impl IntoIterator<Item = String>) -> Self {
         Self {
             code,
             reason: reason.into(),
@@ -141,21 +137,15 @@ impl RefusalCode {
             Self::InsufficientStock => {
                 "book the missing receipt or transfer into the location, or count its stock; then retry"
             }
-            Self::MissingLot => {
-                "correct the event with the lot or serial number from the package; then retry"
-            }
+            Self::MissingLot => "correct the event with the lot or serial number from the package; then retry",
             Self::UnknownItem => "create the item in the ERP or correct the item code; then retry",
             Self::UnknownLot => "receive the lot in the ERP or correct the lot number; then retry",
-            Self::UnknownLocation => {
-                "create the location in the ERP or correct the mapping of locations; then retry"
-            }
+            Self::UnknownLocation => "create the location in the ERP or correct the mapping of locations; then retry",
             Self::UnknownCostCentre => {
                 "create the cost centre in the ERP or correct the mapping of departments; then retry"
             }
             Self::InvalidPosting => "correct the event; then retry",
-            Self::KeyReused => {
-                "compare the document in the ERP with the event and settle the difference by hand"
-            }
+            Self::KeyReused => "compare the document in the ERP with the event and settle the difference by hand",
             Self::RefusedByErp => "read the ERP's reason, remove its cause in the ERP, then retry",
         }
     }
@@ -174,16 +164,9 @@ mod tests {
 
     #[test]
     fn the_code_is_what_is_written() {
-        let error = ErpError::from(Refusal::new(
-            RefusalCode::MissingLot,
-            "no lot",
-            ["l1".to_owned()],
-        ));
+        let error = ErpError::from(Refusal::new(RefusalCode::MissingLot, "no lot", ["l1".to_owned()]));
         assert_eq!(error.code(), "WL-3004");
         assert_eq!(error.to_string(), "WL-3004: no lot");
-        assert_eq!(
-            serde_json::to_string(&RefusalCode::MissingLot).unwrap(),
-            "\"WL-3004\""
-        );
+        assert_eq!(serde_json::to_string(&RefusalCode::MissingLot).unwrap(), "\"WL-3004\"");
     }
 }

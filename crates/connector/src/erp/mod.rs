@@ -33,9 +33,8 @@ pub type ErpFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ErpError>> + S
 pub trait Erp: Send + Sync {
     /// Moves the stock of every line and allocates its cost, all under [`Posting::document_key`].
     ///
-    /// Safe to repeat: it looks the key up first, returns what is already there, and finishes what is half done. When it
-    /// is refused, no stock has moved and nothing is left behind, unless the reason says that only the allocation is open;
-    /// then posting again finishes it. One key must have one caller at a time.
+    /// Safe to repeat: it looks the key up first, returns what is already there, and finishes what is half done.
+    /// When it is refused or transient, no stock has moved; when only a part was done it is in doubt.
     fn post<'a>(&'a self, posting: &'a Posting) -> ErpFuture<'a, Posted>;
 
     /// Looks a key up without changing anything. [`Lookup::HalfDone`] means: post it again.
@@ -44,11 +43,7 @@ pub trait Erp: Send + Sync {
     /// Settles an unknown outcome without the posting at hand: finishes what is half done, or takes it back when it cannot
     /// be finished. Never answers [`Lookup::HalfDone`]; after [`Lookup::Absent`] the posting has not taken effect and will
     /// not unless it is posted again. `cost_centre` is that of the posting.
-    fn resume<'a>(
-        &'a self,
-        document_key: &'a str,
-        cost_centre: Option<&'a str>,
-    ) -> ErpFuture<'a, Lookup>;
+    fn resume<'a>(&'a self, document_key: &'a str, cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup>;
 
     /// The stock that documents of Wardline have moved, for reconciliation.
     fn stock_movements<'a>(&'a self, query: &'a MovementQuery) -> ErpFuture<'a, Vec<Movement>>;
@@ -59,9 +54,5 @@ pub trait Erp: Send + Sync {
     /// One page of what changed in `stream` since `cursor`; the start of time when `None`.
     ///
     /// A change is seen at least once; overlaps repeat records, so compare contents. Deletions are not seen.
-    fn changes<'a>(
-        &'a self,
-        stream: Stream,
-        cursor: Option<&'a Cursor>,
-    ) -> ErpFuture<'a, ChangePage>;
+    fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage>;
 }

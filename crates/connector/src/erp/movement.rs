@@ -45,23 +45,14 @@ pub type Net = BTreeMap<(String, Option<String>, String), Decimal>;
 
 /// Adds movements up by item, lot and location. A location counts when `is_stock` says so, which leaves out the places of
 /// use on the other side of each movement.
-pub fn net<'a>(
-    movements: impl IntoIterator<Item = &'a Movement>,
-    is_stock: impl Fn(&str) -> bool,
-) -> Net {
+pub fn net<'a>(movements: impl IntoIterator<Item = &'a Movement>, is_stock: impl Fn(&str) -> bool) -> Net {
     let mut net = Net::new();
     for movement in movements {
-        for (location, quantity) in [
-            (&movement.from_location, movement.quantity),
-            (&movement.to_location, -movement.quantity),
-        ] {
+        for (location, quantity) in
+            [(&movement.from_location, movement.quantity), (&movement.to_location, -movement.quantity)]
+        {
             if is_stock(location) {
-                *net.entry((
-                    movement.item.clone(),
-                    movement.lot.clone(),
-                    location.clone(),
-                ))
-                .or_default() += quantity;
+                *net.entry((movement.item.clone(), movement.lot.clone(), location.clone())).or_default() += quantity;
             }
         }
     }
@@ -94,10 +85,7 @@ mod tests {
             movement("USE-ICU", "ICU", 1),
         ];
         let net = net(&movements, |location| !location.starts_with("USE-"));
-        let expected = [(
-            ("GLOVE-M".to_owned(), None, "OR1".to_owned()),
-            Decimal::from(3),
-        )];
+        let expected = [(("GLOVE-M".to_owned(), None, "OR1".to_owned()), Decimal::from(3))];
         assert_eq!(net, expected.into());
     }
 }

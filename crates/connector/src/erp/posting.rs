@@ -139,28 +139,18 @@ impl Posting {
     /// that is not above zero, or a line key that occurs twice.
     pub fn check(&self, lines_max: usize) -> Result<(), Refusal> {
         let invalid = |reason: String, line: Option<&Line>| {
-            Err(Refusal::new(
-                RefusalCode::InvalidPosting,
-                reason,
-                line.map(|line| line.line_key.clone()),
-            ))
+            Err(Refusal::new(RefusalCode::InvalidPosting, reason, line.map(|line| line.line_key.clone())))
         };
         if self.document_key.trim().is_empty() {
             return invalid("the document key is empty".to_owned(), None);
         }
         if self.lines.is_empty() || self.lines.len() > lines_max {
-            return invalid(
-                format!("{} lines; 1 to {lines_max} are allowed", self.lines.len()),
-                None,
-            );
+            return invalid(format!("{} lines; 1 to {lines_max} are allowed", self.lines.len()), None);
         }
         let mut keys = HashSet::new();
         for line in &self.lines {
             if line.quantity <= Decimal::ZERO {
-                return invalid(
-                    format!("quantity {} is not above zero", line.quantity),
-                    Some(line),
-                );
+                return invalid(format!("quantity {} is not above zero", line.quantity), Some(line));
             }
             if !keys.insert(&line.line_key) {
                 return invalid("the line key occurs twice".to_owned(), Some(line));
@@ -209,28 +199,19 @@ mod tests {
     #[test]
     fn refuses_what_cannot_be_right() {
         assert!(posting(&[1, 2]).check(2).is_ok());
-        assert_eq!(
-            posting(&[]).check(2).unwrap_err().code,
-            RefusalCode::InvalidPosting
-        );
+        assert_eq!(posting(&[]).check(2).unwrap_err().code, RefusalCode::InvalidPosting);
         assert!(posting(&[1, 2, 3]).check(2).is_err());
         assert_eq!(posting(&[1, 0]).check(2).unwrap_err().lines, ["l1"]);
         let mut twice = posting(&[1, 1]);
         twice.lines[1].line_key = "l0".to_owned();
         assert_eq!(twice.check(2).unwrap_err().lines, ["l0"]);
-        let nameless = Posting {
-            document_key: " ".to_owned(),
-            ..posting(&[1])
-        };
+        let nameless = Posting { document_key: " ".to_owned(), ..posting(&[1]) };
         assert!(nameless.check(2).is_err());
     }
 
     #[test]
     fn a_return_goes_from_the_place_of_use_to_stock() {
         let posting = posting(&[1]);
-        assert_eq!(
-            (posting.from_location(), posting.to_location()),
-            ("USE-OR1", "OR1")
-        );
+        assert_eq!((posting.from_location(), posting.to_location()), ("USE-OR1", "OR1"));
     }
 }

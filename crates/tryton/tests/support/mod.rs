@@ -24,10 +24,7 @@ pub fn address() -> SocketAddr {
         let installation = Installation::ensure(&[Part::Erp], &Progress::stderr()).unwrap();
         let dir = tempfile::tempdir().unwrap();
         let options = TrytonOptions::in_dir(dir.path());
-        (
-            components::Tryton::start(&installation, options).unwrap(),
-            dir,
-        )
+        (components::Tryton::start(&installation, options).unwrap(), dir)
     });
     SocketAddr::from(([127, 0, 0, 1], server.port()))
 }
@@ -84,38 +81,20 @@ pub struct Clerk(pub SocketAddr);
 impl Clerk {
     pub async fn call(&self, method: Method, path: &str, body: Value) -> Result<Value, String> {
         let url = format!("http://{}/{ERP_DATABASE}/rest/model/{path}", self.0);
-        let request = reqwest::Client::new()
-            .request(method, url)
-            .bearer_auth(ERP_KEY)
-            .json(&body);
+        let request = reqwest::Client::new().request(method, url).bearer_auth(ERP_KEY).json(&body);
         // {"company": 1}
-        let answer = request
-            .header("x-tryton-context", "eyJjb21wYW55IjogMX0=")
-            .send()
-            .await;
+        let answer = request.header("x-tryton-context", "eyJjb21wYW55IjogMX0=").send().await;
         let answer = answer.map_err(|error| error.to_string())?;
         let status = answer.status();
         let text = answer.text().await.map_err(|error| error.to_string())?;
-        if status.is_success() {
-            serde_json::from_str(&text).map_err(|error| error.to_string())
-        } else {
-            Err(text)
-        }
+        if status.is_success() { serde_json::from_str(&text).map_err(|error| error.to_string()) } else { Err(text) }
     }
 
     async fn template(&self, code: &str) -> Result<i64, String> {
         let domain = json!([["code", "=", code]]).to_string();
         let domain = base64::Engine::encode(&base64::engine::general_purpose::URL_SAFE, domain);
-        let found = self
-            .call(
-                Method::GET,
-                &format!("product.template?d={domain}&f=code"),
-                json!({}),
-            )
-            .await?;
-        found[0]["id"]
-            .as_i64()
-            .ok_or_else(|| format!("no template {code}"))
+        let found = self.call(Method::GET, &format!("product.template?d={domain}&f=code"), json!({})).await?;
+        found[0]["id"].as_i64().ok_or_else(|| format!("no template {code}"))
     }
 }
 
@@ -125,18 +104,14 @@ impl BackOffice for Clerk {
             let template = json!({
                 "code": code, "name": "Bone cement", "type": "goods", "default_uom": 1, "products": [["create", [{}]]],
             });
-            self.call(Method::POST, "product.template", template)
-                .await
-                .map(drop)
+            self.call(Method::POST, "product.template", template).await.map(drop)
         })
     }
 
     fn change_item<'a>(&'a self, code: &'a str) -> Work<'a> {
         Box::pin(async move {
             let path = format!("product.template/{}", self.template(code).await?);
-            self.call(Method::PUT, &path, json!({"name": "Bone cement, 40 g"}))
-                .await
-                .map(drop)
+            self.call(Method::PUT, &path, json!({"name": "Bone cement, 40 g"})).await.map(drop)
         })
     }
 }

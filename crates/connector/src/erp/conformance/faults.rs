@@ -30,18 +30,12 @@ pub async fn one_document_whatever_is_cut(
     fixture: &Fixture,
 ) -> Result<(), Failure> {
     let check = Check("one-document-whatever-is-cut");
-    let arms: [(&str, Arm); 2] = [
-        ("answer", |faults, call| faults.lose_answer(call)),
-        ("request", |faults, call| faults.lose_request(call)),
-    ];
+    let arms: [(&str, Arm); 2] =
+        [("answer", |faults, call| faults.lose_answer(call)), ("request", |faults, call| faults.lose_request(call))];
     for (what, arm) in arms {
         let mut struck = true;
         for call in 0..CALLS_MAX {
-            let posting = fixture.posting(
-                &format!("cut-{what}-{call}"),
-                Direction::Consume,
-                vec![fixture.plain(1)],
-            );
+            let posting = fixture.posting(&format!("cut-{what}-{call}"), Direction::Consume, vec![fixture.plain(1)]);
             arm(faults, call);
             let broken = erp.post(&posting).await;
             struck = faults.heal();
@@ -52,9 +46,7 @@ pub async fn one_document_whatever_is_cut(
             }
             posts_once_after(&check, erp, fixture, &posting, broken.map(drop)).await?;
         }
-        check.holds(!struck, || {
-            format!("more than {CALLS_MAX} calls for one posting")
-        })?;
+        check.holds(!struck, || format!("more than {CALLS_MAX} calls for one posting"))?;
     }
     Ok(())
 }
@@ -78,24 +70,17 @@ async fn posts_once_after(
         Lookup::HalfDone => false,
         Lookup::Done(_) => found != Lookup::Absent,
     };
-    check.holds(settled, || {
-        format!("{key}: found {found:?}, resumed to {between:?}")
-    })?;
+    check.holds(settled, || format!("{key}: found {found:?}, resumed to {between:?}"))?;
     let posted = check.ok(erp.post(posting).await)?;
     if let Lookup::Done(found) = between {
-        check.holds(
-            posted.already_there && found.documents == posted.documents,
-            || format!("{key}: found {found:?}, posted {posted:?}"),
-        )?;
+        check.holds(posted.already_there && found.documents == posted.documents, || {
+            format!("{key}: found {found:?}, posted {posted:?}")
+        })?;
     }
     check.moved(erp, posting, fixture, 1).await?;
     let borne = check.borne(erp, posting, fixture).await?;
     let expected = super::cost(&posted);
-    check.holds(borne == expected, || {
-        format!("{key}: the cost centre bears {borne} instead of {expected}")
-    })?;
+    check.holds(borne == expected, || format!("{key}: the cost centre bears {borne} instead of {expected}"))?;
     let after = check.ok(erp.find(key).await)?;
-    check.holds(matches!(after, Lookup::Done(_)), || {
-        format!("{key}: in the end {after:?}")
-    })
+    check.holds(matches!(after, Lookup::Done(_)), || format!("{key}: in the end {after:?}"))
 }

@@ -40,33 +40,18 @@ pub async fn every_stream_can_be_read(erp: &dyn Erp) -> Result<(), Failure> {
 ///
 /// # Errors
 /// A [`Failure`] when it does not.
-pub async fn sees_a_new_and_a_changed_item(
-    erp: &dyn Erp,
-    office: &dyn BackOffice,
-    code: &str,
-) -> Result<(), Failure> {
+pub async fn sees_a_new_and_a_changed_item(erp: &dyn Erp, office: &dyn BackOffice, code: &str) -> Result<(), Failure> {
     let check = Check("sees-a-new-and-a-changed-item");
     let (_, cursor) = drain(&check, erp, Stream::Items, None).await?;
-    office
-        .create_item(code)
-        .await
-        .or_else(|error| check.fails(error))?;
+    office.create_item(code).await.or_else(|error| check.fails(error))?;
     let (changes, cursor) = drain(&check, erp, Stream::Items, Some(cursor)).await?;
     let created = changes.into_iter().rfind(|change| change.key == code);
-    check.holds(created.is_some(), || {
-        "the new item is not in the feed".to_owned()
-    })?;
-    office
-        .change_item(code)
-        .await
-        .or_else(|error| check.fails(error))?;
+    check.holds(created.is_some(), || "the new item is not in the feed".to_owned())?;
+    office.change_item(code).await.or_else(|error| check.fails(error))?;
     let (changes, _) = drain(&check, erp, Stream::Items, Some(cursor)).await?;
     let changed = changes.into_iter().rfind(|change| change.key == code);
-    let differs =
-        changed.as_ref().map(|change| &change.body) != created.as_ref().map(|change| &change.body);
-    check.holds(changed.is_some() && differs, || {
-        "the change of the item is not in the feed".to_owned()
-    })
+    let differs = changed.as_ref().map(|change| &change.body) != created.as_ref().map(|change| &change.body);
+    check.holds(changed.is_some() && differs, || "the change of the item is not in the feed".to_owned())
 }
 
 async fn drain(
