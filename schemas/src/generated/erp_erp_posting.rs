@@ -38,6 +38,10 @@ pub struct ErpPosting {
     #[serde(default)]
     #[serde(with = "crate::types::decimal18_6")]
     pub quantity: Decimal,
+    /// Quantity that is posted in all for the business key after this posting, signed, in uom.
+    #[serde(default)]
+    #[serde(with = "crate::types::decimal18_6")]
+    pub total_quantity: Decimal,
     /// Unit of measure.
     #[serde(default)]
     pub uom: Option<String>,
