@@ -71,11 +71,7 @@ mod tests {
     fn no_rendering_shows_the_text() {
         let secret: Secret = serde_json::from_str("\"hunter2\"").unwrap();
         assert_eq!(secret.expose(), "hunter2");
-        for shown in [
-            format!("{secret}"),
-            format!("{secret:?}"),
-            serde_json::to_string(&secret).unwrap(),
-        ] {
+        for shown in [format!("{secret}"), format!("{secret:?}"), serde_json::to_string(&secret).unwrap()] {
             assert!(!shown.contains("hunter2"), "{shown}");
         }
     }

@@ -80,11 +80,7 @@ impl FaultProxy {
                 });
             }
         });
-        Ok(Self {
-            address,
-            plan,
-            listener,
-        })
+        Ok(Self { address, plan, listener })
     }
 
     /// Where it listens.
@@ -95,21 +91,12 @@ impl FaultProxy {
 
     /// Breaks the call of this number, counted from now.
     pub fn arm(&self, fault: Fault, call: usize) {
-        *lock(&self.plan) = Plan {
-            armed: Some(Armed {
-                fault,
-                call: Some(call),
-            }),
-            ..Plan::default()
-        };
+        *lock(&self.plan) = Plan { armed: Some(Armed { fault, call: Some(call) }), ..Plan::default() };
     }
 
     /// Breaks every call from now on.
     pub fn arm_all(&self, fault: Fault) {
-        *lock(&self.plan) = Plan {
-            armed: Some(Armed { fault, call: None }),
-            ..Plan::default()
-        };
+        *lock(&self.plan) = Plan { armed: Some(Armed { fault, call: None }), ..Plan::default() };
     }
 
     /// Lets everything pass again; whether the fault had struck.
@@ -135,9 +122,7 @@ impl Plan {
     fn strike(&mut self) -> Option<Fault> {
         let call = self.calls;
         self.calls += 1;
-        let armed = self
-            .armed
-            .filter(|armed| armed.call.is_none_or(|wanted| wanted == call))?;
+        let armed = self.armed.filter(|armed| armed.call.is_none_or(|wanted| wanted == call))?;
         self.struck = true;
         Some(armed.fault)
     }
@@ -151,16 +136,9 @@ async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) ->
     let fault = if is_read { None } else { lock(plan).strike() };
     match fault {
         Some(Fault::LoseRequest) => return Ok(()),
-        Some(Fault::Answer {
-            status,
-            retry_after_s,
-        }) => {
-            let wait = retry_after_s.map_or(String::new(), |seconds| {
-                format!("retry-after: {seconds}\r\n")
-            });
-            let head = format!(
-                "HTTP/1.1 {status} Fault\r\n{wait}content-length: 0\r\nconnection: close\r\n\r\n"
-            );
+        Some(Fault::Answer { status, retry_after_s }) => {
+            let wait = retry_after_s.map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
+            let head = format!("HTTP/1.1 {status} Fault\r\n{wait}content-length: 0\r\nconnection: close\r\n\r\n");
             return client.write_all(head.as_bytes()).await;
         }
         Some(Fault::LoseAnswer | Fault::DelayAnswer(_)) | None => {}
@@ -190,18 +168,14 @@ async fn read_request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
         }
     };
     let head = String::from_utf8_lossy(&bytes[..head_end]).into_owned();
-    let length = header(&head, "content-length")
-        .and_then(|value| value.parse().ok())
-        .unwrap_or(0);
+    let length = header(&head, "content-length").and_then(|value| value.parse().ok()).unwrap_or(0);
     let mut body = bytes.split_off(head_end + 4);
     while body.len() < length {
         if client.read_buf(&mut body).await? == 0 {
             return Ok(None);
         }
     }
-    let kept = head
-        .split("\r\n")
-        .filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
+    let kept = head.split("\r\n").filter(|line| !line.to_ascii_lowercase().starts_with("connection:"));
     let mut request = kept.collect::<Vec<_>>().join("\r\n").into_bytes();
     request.extend_from_slice(b"\r\nconnection: close\r\n\r\n");
     request.extend_from_slice(&body);
@@ -210,10 +184,7 @@ async fn read_request(client: &mut TcpStream) -> io::Result<Option<Vec<u8>>> {
 
 fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     let lines = head.split("\r\n").filter_map(|line| line.split_once(':'));
-    lines
-        .filter(|(key, _)| key.eq_ignore_ascii_case(name))
-        .map(|(_, value)| value.trim())
-        .next()
+    lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }
 
 fn lock(plan: &Mutex<Plan>) -> std::sync::MutexGuard<'_, Plan> {

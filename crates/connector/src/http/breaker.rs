@@ -24,11 +24,7 @@ pub struct BreakerConfig {
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self {
-            failures_to_open: 5,
-            open_ms: 1_000,
-            open_ms_max: 60_000,
-        }
+        Self { failures_to_open: 5, open_ms: 1_000, open_ms_max: 60_000 }
     }
 }
 
@@ -68,10 +64,7 @@ impl Breaker {
     /// A closed breaker.
     #[must_use]
     pub const fn new(config: BreakerConfig) -> Self {
-        Self {
-            config,
-            state: State::Closed { failures: 0 },
-        }
+        Self { config, state: State::Closed { failures: 0 } }
     }
 
     /// Whether a call may be made at `now`. While open, the first caller after the wait becomes the probe.
@@ -79,10 +72,7 @@ impl Breaker {
         match self.state {
             State::Closed { .. } => Permit::Go,
             State::Open { until, wait } | State::HalfOpen { until, wait } if now >= until => {
-                self.state = State::HalfOpen {
-                    until: now + wait,
-                    wait,
-                };
+                self.state = State::HalfOpen { until: now + wait, wait };
                 Permit::Go
             }
             State::Open { until, .. } | State::HalfOpen { until, .. } => Permit::Wait(until - now),
@@ -95,13 +85,9 @@ impl Breaker {
         self.state = match (self.state, works) {
             (_, true) => State::Closed { failures: 0 },
             (State::Closed { failures }, false) if failures + 1 < self.config.failures_to_open => {
-                State::Closed {
-                    failures: failures + 1,
-                }
+                State::Closed { failures: failures + 1 }
             }
-            (State::Closed { .. }, false) => {
-                self.open(now, Duration::from_millis(self.config.open_ms))
-            }
+            (State::Closed { .. }, false) => self.open(now, Duration::from_millis(self.config.open_ms)),
             (State::HalfOpen { wait, .. }, false) => self.open(now, wait.saturating_mul(2)),
             // A call that was already under way when the breaker opened: nothing new is learnt.
             (open @ State::Open { .. }, false) => open,
@@ -116,10 +102,7 @@ impl Breaker {
 
     fn open(&self, now: Duration, wait: Duration) -> State {
         let wait = wait.min(Duration::from_millis(self.config.open_ms_max));
-        State::Open {
-            until: now + wait,
-            wait,
-        }
+        State::Open { until: now + wait, wait }
     }
 }
 
@@ -133,11 +116,7 @@ mod tests {
     }
 
     fn breaker() -> Breaker {
-        Breaker::new(BreakerConfig {
-            failures_to_open: 2,
-            open_ms: 100,
-            open_ms_max: 150,
-        })
+        Breaker::new(BreakerConfig { failures_to_open: 2, open_ms: 100, open_ms_max: 150 })
     }
 
     #[test]

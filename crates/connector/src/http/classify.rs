@@ -43,13 +43,7 @@ pub fn classify(
     now: Timestamp,
     wait_limit: Duration,
 ) -> Class {
-    let wait = || {
-        headers
-            .get(RETRY_AFTER)?
-            .to_str()
-            .ok()
-            .and_then(|value| retry_after(value, now, wait_limit))
-    };
+    let wait = || headers.get(RETRY_AFTER)?.to_str().ok().and_then(|value| retry_after(value, now, wait_limit));
     match status.as_u16() {
         200..=299 => Class::Done,
         408 | 423 | 425 | 429 | 500 | 503 => Class::Transient(wait()),

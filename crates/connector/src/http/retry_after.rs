@@ -15,19 +15,12 @@ pub fn retry_after(value: &str, now: Timestamp, limit: Duration) -> Option<Durat
         return Some(value.parse().map_or(limit, Duration::from_secs).min(limit));
     }
     let wait = http_date(value)?.duration_since(now);
-    Some(
-        Duration::try_from(wait)
-            .unwrap_or(Duration::ZERO)
-            .min(limit),
-    )
+    Some(Duration::try_from(wait).unwrap_or(Duration::ZERO).min(limit))
 }
 
 /// An HTTP date in its preferred form (RFC 9110, 5.6.7).
 pub(super) fn http_date(value: &str) -> Option<Timestamp> {
-    DateTimeParser::new()
-        .relaxed_weekday(true)
-        .parse_timestamp(value.trim())
-        .ok()
+    DateTimeParser::new().relaxed_weekday(true).parse_timestamp(value.trim()).ok()
 }
 
 #[cfg(test)]
@@ -42,11 +35,7 @@ mod tests {
     fn check(value: &str, expected: Option<u64>) {
         // Sun, 06 Nov 1994 08:49:37 GMT
         let now = Timestamp::constant(784_111_777, 0);
-        assert_eq!(
-            retry_after(value, now, LIMIT),
-            expected.map(Duration::from_secs),
-            "{value}"
-        );
+        assert_eq!(retry_after(value, now, LIMIT), expected.map(Duration::from_secs), "{value}");
     }
 
     #[test]
