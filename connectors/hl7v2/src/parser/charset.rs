@@ -66,12 +66,13 @@ impl Charset {
     pub fn declared<'a>(repetitions: impl IntoIterator<Item = &'a str>) -> Option<Self> {
         let mut names = repetitions.into_iter().map(str::trim);
         let first = Self::named(names.next().unwrap_or_default())?;
-        for name in names.filter(|name| !name.is_empty()) {
-            // Further sets are reached by escape sequences, whatever they are.
-            Self::named(name)?;
-            return Some(Self(Kind::Iso2022));
+        let mut further = names.filter(|name| !name.is_empty()).peekable();
+        // Further sets are reached by escape sequences, whatever they are.
+        let switched = further.peek().is_some();
+        if further.any(|name| Self::named(name).is_none()) {
+            return None;
         }
-        Some(first)
+        Some(if switched { Self(Kind::Iso2022) } else { first })
     }
 
     /// A set by its name in table 0211, or by one of the names that senders use instead.

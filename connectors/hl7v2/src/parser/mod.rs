@@ -12,7 +12,7 @@ mod escape;
 mod message;
 mod timestamp;
 
-pub use batch::{Piece, PieceKind, split};
+pub use batch::{Piece, PieceKind, split, split_plain};
 pub use charset::{Charset, CharsetError};
 pub use delimiters::Delimiters;
 pub use error::{ParseError, ParseErrorKind};
