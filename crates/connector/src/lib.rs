@@ -6,5 +6,6 @@ pub mod effect;
 pub mod erp;
 pub mod http;
 pub mod secret;
+pub mod sink;
 
 pub use secret::Secret;

@@ -27,6 +27,7 @@ pub mod record;
 pub mod registry;
 mod room;
 pub mod shutdown;
+mod sink;
 mod tables;
 pub mod telemetry;
 mod transactional;

@@ -9,8 +9,10 @@ use crate::metrics::RoomMetrics;
 use crate::parking_store::ParkingError;
 use crate::publisher::PublishError;
 use crate::shutdown::Shutdown;
+use crate::sink;
 use crate::transactional;
 use connector::effect::{Effect, EffectClient};
+use connector::sink::BatchSink;
 use processor::{Input, Processor, Wiring};
 use schemas::{Event, TopicInfo, topics};
 use serde::Serialize;
@@ -143,6 +145,21 @@ impl Room {
         Self { info, start: Box::new(start) }
     }
 
+    /// A room that writes batches of events to files outside Kafka.
+    pub fn sink<S: BatchSink>(
+        info: RoomInfo,
+        make: impl Fn(&Config) -> Result<S, RoomError> + Send + Sync + 'static,
+    ) -> Self {
+        let name = info.name;
+        let start = move |context: RoomContext| -> Running {
+            match make(&context.config) {
+                Ok(made) => Box::pin(sink::run(name, Arc::new(made), context)),
+                Err(error) => Box::pin(std::future::ready(Err(error))),
+            }
+        };
+        Self { info, start: Box::new(start) }
+    }
+
     /// The room as data.
     pub fn info(&self) -> &RoomInfo {
         &self.info
@@ -160,6 +177,18 @@ impl RoomInfo {
             reads: info.reads,
             looks_up: info.looks_up,
             writes: info.writes,
+        }
+    }
+
+    /// Describes a sink from its types. Its files are no topic.
+    pub fn of_sink<S: BatchSink>(name: &'static str, purpose: &'static str) -> Self {
+        Self {
+            name,
+            purpose,
+            kind: RoomKind::Sink,
+            reads: S::Input::topics().iter().map(|topic| topic.name).collect(),
+            looks_up: Vec::new(),
+            writes: Vec::new(),
         }
     }
 
