@@ -60,6 +60,7 @@ pub struct ParkingLot {
     by_subject: HashMap<Subject, BTreeSet<Lane>>,
     by_due: BTreeMap<Tick, BTreeSet<Lane>>,
     tickets: HashMap<u64, Lane>,
+    by_origin: HashMap<(Arc<str>, i32, i64), Lane>,
     entries: usize,
     next_ticket: u64,
 }
@@ -118,8 +119,8 @@ impl ParkingLot {
             self.link(lane);
         }
         if let Some(parked) = self.lanes.get_mut(lane) {
-            let known = parked.entries.iter().any(|present| present.origin_offset == entry.origin_offset);
-            if !known {
+            let origin = (Arc::clone(&lane.topic), lane.partition, entry.origin_offset);
+            if self.by_origin.insert(origin, lane.clone()).is_none() {
                 parked.entries.push_back(entry);
                 self.entries += 1;
             }
@@ -146,6 +147,7 @@ impl ParkingLot {
         let parked = self.lanes.get_mut(lane)?;
         let entry = parked.entries.pop_front()?;
         self.entries -= 1;
+        self.by_origin.remove(&(Arc::clone(&lane.topic), lane.partition, entry.origin_offset));
         if parked.entries.is_empty() {
             self.unlink(lane);
             self.lanes.remove(lane);
@@ -165,16 +167,13 @@ impl ParkingLot {
 
     /// Removes one event wherever it stands in its lane: another session has released it.
     pub fn remove_entry(&mut self, topic: &str, partition: i32, origin_offset: i64) {
-        let holder = self.lanes.iter().find(|(lane, parked)| {
-            &*lane.topic == topic
-                && lane.partition == partition
-                && parked.entries.iter().any(|entry| entry.origin_offset == origin_offset)
-        });
-        let Some(lane) = holder.map(|(lane, _)| lane.clone()) else { return };
+        let origin = (Arc::from(topic), partition, origin_offset);
+        let Some(lane) = self.by_origin.get(&origin).cloned() else { return };
         if self.head(&lane).is_some_and(|head| head.origin_offset == origin_offset) {
             self.release(&lane);
         } else if let Some(parked) = self.lanes.get_mut(&lane) {
             parked.entries.retain(|entry| entry.origin_offset != origin_offset);
+            self.by_origin.remove(&origin);
             self.entries -= 1;
         }
     }
@@ -241,6 +240,7 @@ impl ParkingLot {
                 self.entries -= parked.entries.len();
             }
         }
+        self.by_origin.retain(|_, lane| self.lanes.contains_key(lane));
         self.tickets.retain(|_, lane| self.lanes.contains_key(lane));
     }
 

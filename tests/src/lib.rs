@@ -1,0 +1,14 @@
+//! What the end-to-end tests share: real components, processes to kill, toy rooms with scripted behaviour.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    missing_docs,
+    reason = "this crate only serves tests"
+)]
+
+pub mod events;
+pub mod processes;
+pub mod stack;
+pub mod toys;

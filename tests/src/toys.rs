@@ -1,0 +1,196 @@
+//! Toy rooms whose behaviour the item code scripts, and an outside world that is a file.
+
+use crate::events::item_code;
+use connector::effect::{Action, BoxFuture, CallError, Effect, EffectClient, Plan};
+use processor::{Binder, Code, Processor, Reason, Subject, Table, Tables, Verdict, Wiring, derived};
+use runtime::{Room, RoomInfo};
+use schemas::{Document, ErpPosting, MasterItem, SupplyUsage, ValidatedUsage, topics};
+use std::collections::HashMap;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+/// Name of the toy processor.
+pub const VALIDATE: &str = "toy-validate";
+/// Name of the toy effect room.
+pub const POST: &str = "toy-post";
+/// Code of every toy reason.
+pub const CODE: Code = Code::new("WL-4001");
+
+/// `DROP` is dropped, `REJECT` rejected, `ITEM-x` waits for the master record, the rest is emitted.
+pub struct ToyValidate;
+
+pub struct ToyTables {
+    items: Table<MasterItem>,
+}
+
+impl Tables for ToyTables {
+    fn bind(binder: &mut Binder) -> Self {
+        Self { items: binder.table(topics::MASTER_ITEM_V1, &[]) }
+    }
+}
+
+impl Processor for ToyValidate {
+    type Input = SupplyUsage;
+    type Output = ValidatedUsage;
+    type Tables = ToyTables;
+
+    fn process(&self, usage: SupplyUsage, tables: &ToyTables) -> Verdict<ValidatedUsage> {
+        let code = item_code(&usage).to_owned();
+        match code.as_str() {
+            "DROP" => return Verdict::Drop(Reason::new(CODE, "toy.dropped", "scripted")),
+            "REJECT" => return Verdict::Reject(Reason::new(CODE, "toy.rejected", "scripted").fix("none")),
+            _ => {}
+        }
+        if code.starts_with("ITEM") && tables.items.get(&code).is_none() {
+            let subject = Subject::new(topics::MASTER_ITEM_V1.name(), &code);
+            return Verdict::Wait(Reason::new(CODE, "toy.item-unknown", "scripted").until(subject));
+        }
+        Verdict::emit(ValidatedUsage {
+            meta: derived::<ValidatedUsage>(&usage, VALIDATE),
+            encounter_ref: usage.encounter_ref,
+            quantity: usage.quantity,
+            item_id: Some(code),
+            ..ValidatedUsage::default()
+        })
+    }
+}
+
+/// The toy processor as a room.
+pub fn validate() -> Room {
+    let wiring = || Wiring::new(VALIDATE, "toy", ToyValidate, topics::SUPPLY_USAGE_VALIDATED_V1);
+    Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
+}
+
+/// Posts each usage into a file. `SLOW` takes 50 ms, `TIMEOUT` does it and does not say so, `REFUSE` is refused.
+pub struct ToyPost;
+
+impl Effect for ToyPost {
+    type Input = SupplyUsage;
+    type Output = ErpPosting;
+    type Tables = ();
+    type Request = String;
+    type Response = String;
+
+    fn prior_key(&self, usage: &SupplyUsage) -> Option<String> {
+        (usage.meta.revision > 0).then(|| usage.meta.business_key.clone())
+    }
+
+    fn plan(&self, usage: &SupplyUsage, prior: Option<&ErpPosting>, _tables: &()) -> Plan<String, ErpPosting> {
+        let effect_key = format!("{}/{}", usage.meta.business_key, usage.meta.revision);
+        let before = prior.map(|posting| posting.quantity).unwrap_or_default();
+        let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
+        let batch_key = (item_code(usage) == "BATCH").then(|| "batch".to_owned());
+        Plan::Act(Action { effect_key, target: "file".to_owned(), batch_key, request })
+    }
+
+    fn settle(&self, usage: &SupplyUsage, _request: &String, response: &String) -> Verdict<ErpPosting> {
+        Verdict::emit(ErpPosting {
+            meta: derived::<ErpPosting>(usage, POST),
+            effect_key: format!("{}/{}", usage.meta.business_key, usage.meta.revision),
+            encounter_ref: usage.encounter_ref.clone(),
+            quantity: usage.quantity,
+            erp: response.clone(),
+            ..ErpPosting::default()
+        })
+    }
+
+    fn output_key(&self, output: &ErpPosting) -> String {
+        output.meta.business_key.clone()
+    }
+}
+
+/// The outside world: a file with one line per effect, `document key, effect key, item, quantity`.
+pub struct FileWorld {
+    path: PathBuf,
+    calls: Mutex<HashMap<String, u32>>,
+    batch_max: usize,
+}
+
+impl FileWorld {
+    pub fn new(path: &Path, batch_max: usize) -> Self {
+        Self { path: path.to_owned(), calls: Mutex::default(), batch_max }
+    }
+
+    /// What happened outside, in order: document key and request.
+    pub fn ledger(path: &Path) -> Vec<(String, String)> {
+        let text = std::fs::read_to_string(path).unwrap_or_default();
+        text.lines()
+            .filter_map(|line| line.split_once('\t'))
+            .map(|(document, request)| (document.to_owned(), request.to_owned()))
+            .collect()
+    }
+
+    fn append(&self, document_key: &str, requests: &[String]) {
+        let lines: String = requests.iter().map(|request| format!("{document_key}\t{request}\n")).collect();
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+        file.write_all(lines.as_bytes()).unwrap();
+        file.sync_all().unwrap();
+    }
+
+    fn calls_before(&self, document_key: &str) -> u32 {
+        let mut calls = self.calls.lock().unwrap();
+        let count = calls.entry(document_key.to_owned()).or_default();
+        *count += 1;
+        *count - 1
+    }
+}
+
+impl EffectClient<String, String> for FileWorld {
+    fn call<'a>(
+        &'a self,
+        document_key: &'a str,
+        requests: &'a [String],
+    ) -> BoxFuture<'a, Result<Vec<String>, CallError>> {
+        Box::pin(async move {
+            let before = self.calls_before(document_key);
+            let code = |request: &String| request.split(' ').nth(1).unwrap_or_default().to_owned();
+            if let Some(position) = requests.iter().position(|request| code(request) == "REFUSE") {
+                let reason = Box::new(Reason::new(CODE, "toy.refused", "scripted"));
+                return Err(CallError::Refused { reason, request: Some(position) });
+            }
+            if requests.iter().any(|request| code(request) == "FLAKY") && before < 2 {
+                return Err(CallError::Transient { retry_after: None, reason: "scripted 500".to_owned() });
+            }
+            if requests.iter().any(|request| code(request) == "SLOW") {
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            self.append(document_key, requests);
+            if requests.iter().any(|request| code(request) == "TIMEOUT") && before == 0 {
+                return Err(CallError::InDoubt { reason: "scripted time-out".to_owned() });
+            }
+            Ok(requests.iter().map(|_| document_key.to_owned()).collect())
+        })
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        document_key: &'a str,
+        requests: &'a [String],
+    ) -> BoxFuture<'a, Result<Option<Vec<String>>, CallError>> {
+        Box::pin(async move {
+            let ledger = Self::ledger(&self.path);
+            let found = requests
+                .iter()
+                .all(|request| ledger.iter().any(|(document, line)| document == document_key && line == request));
+            Ok(found.then(|| requests.iter().map(|_| document_key.to_owned()).collect()))
+        })
+    }
+
+    fn batch_max(&self) -> usize {
+        self.batch_max
+    }
+
+    fn documents(&self, answer: &String) -> Vec<Document> {
+        vec![Document { kind: "line".to_owned(), id: answer.clone(), ..Document::default() }]
+    }
+}
+
+/// The toy effect room over a file.
+pub fn post(ledger: &Path) -> Room {
+    let ledger = ledger.to_owned();
+    Room::effect(RoomInfo::of_effect::<ToyPost>(POST, "toy"), move |_| {
+        Ok((ToyPost, Arc::new(FileWorld::new(&ledger, 10)) as Arc<dyn EffectClient<String, String>>))
+    })
+}

@@ -1,0 +1,106 @@
+//! The lane loop over real Kafka and an outside world that is a file: once, in order, also when killed or in doubt.
+
+use processor::laws::{check_effects, check_once, check_order};
+use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
+use std::time::{Duration, Instant};
+use wardline_tests::events::usage;
+use wardline_tests::processes::RoomProcess;
+use wardline_tests::stack::Stack;
+use wardline_tests::toys::{self, FileWorld};
+
+fn effect_key(request: &str) -> &str {
+    request.split(' ').next().unwrap_or_default()
+}
+
+/// FX-1: a time-out after the effect, refusals, errors and batches: each effect once; others are not held up.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_in_doubt_refused_flaky_and_batched_effects_happen_once() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    let mut sent = vec![
+        usage("enc-doubt", 1, "TIMEOUT"),
+        usage("enc-doubt", 2, "plain"),
+        usage("enc-flaky", 1, "FLAKY"),
+        usage("enc-flaky", 2, "plain"),
+        usage("enc-refused", 1, "REFUSE"),
+        usage("enc-refused", 2, "plain"),
+    ];
+    sent.extend((0..30).map(|number| usage(&format!("enc-batch-{number}"), 1, "BATCH")));
+    let mut correction = usage("enc-doubt", 1, "plain");
+    correction.meta.revision = 1;
+    correction.meta.event_id = "enc-doubt-1-corrected".to_owned();
+    correction.quantity = 5.into();
+    sent.push(correction);
+    stack.publish(&sent).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+
+    let postings = stack.until::<ErpPosting>("35 postings", |postings| postings.len() >= 35).await;
+    assert!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())).is_empty());
+    let happened = FileWorld::ledger(&ledger);
+    let keys: Vec<&str> = happened.iter().map(|(_, request)| effect_key(request)).collect();
+    let expected = postings.iter().map(|posting| posting.effect_key.as_str());
+    assert_eq!(check_effects(expected, keys.iter().copied()), []);
+    let corrected = happened.iter().find(|(_, request)| request.starts_with("enc-doubt/1/1 ")).unwrap();
+    assert!(corrected.1.ends_with(" 4.000000"), "a correction posts the difference: {}", corrected.1);
+    let documents: std::collections::HashSet<&str> =
+        happened.iter().filter(|(_, line)| line.contains("BATCH")).map(|(document, _)| document.as_str()).collect();
+    assert!(documents.len() < 30, "lines share documents: {}", documents.len());
+
+    let exceptions = stack.until::<Exception>("the refusal", |exceptions| !exceptions.is_empty()).await;
+    assert_eq!(exceptions[0].origin_event_id.as_deref(), Some("enc-refused-1"));
+    assert!(postings.iter().all(|posting| posting.encounter_ref != "enc-refused"), "the key waits behind the refusal");
+
+    // A replay of the same events repeats nothing.
+    stack.publish(&sent[..4]).await;
+    let audits = stack.until::<Audit>("suppressed repetitions", |audits| audits.len() >= 4).await;
+    assert!(audits.iter().all(|audit| audit.kind == AuditKind::Suppressed));
+    assert_eq!(FileWorld::ledger(&ledger).len(), happened.len(), "RPL-1");
+    running.stop().await;
+    let effects = stack.events::<Effect>().await;
+    assert!(effects.iter().any(|effect| effect.state == EffectState::Refused && effect.code.is_some()));
+}
+
+/// FX-1, ORD-1 under kill -9 while calls are in flight.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
+    let stack = Stack::start().await;
+    let config = stack.dir.path().join("wardline.yaml");
+    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
+    let (ledger, log) = (stack.dir.path().join("ledger"), stack.dir.path().join("toy.log"));
+    let arguments = [toys::POST, config.to_str().unwrap(), ledger.to_str().unwrap()];
+    let start = || RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log);
+
+    let sent: Vec<SupplyUsage> =
+        (0..1_500).map(|number| usage(&format!("enc-{}", number % 50), number, "SLOW")).collect();
+    stack.publish(&sent).await;
+    let mut process = start();
+    for round in 1..=5 {
+        // Killed in the middle of the load, by progress rather than by time.
+        let wished = round * 200;
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while FileWorld::ledger(&ledger).len() < wished {
+            assert!(Instant::now() < deadline, "no progress in round {round}");
+            tokio::task::yield_now().await;
+        }
+        process.kill();
+        process = start();
+    }
+    let postings = stack.until::<ErpPosting>("all postings", |postings| postings.len() >= sent.len()).await;
+    process.kill();
+
+    let happened = FileWorld::ledger(&ledger);
+    let keys: Vec<&str> = happened.iter().map(|(_, request)| effect_key(request)).collect();
+    let expected: Vec<String> =
+        sent.iter().map(|usage| format!("{}/{}", usage.meta.business_key, usage.meta.revision)).collect();
+    assert_eq!(check_effects(expected.iter().map(String::as_str), keys.iter().copied()), []);
+    let lane = |key: &'_ str| key.split('/').next().unwrap_or_default().to_owned();
+    let inputs: Vec<(String, String)> = expected.iter().map(|key| (lane(key), key.clone())).collect();
+    let effects: Vec<(String, String)> = keys.iter().map(|key| (lane(key), (*key).to_owned())).collect();
+    let violations = check_order(
+        inputs.iter().map(|(key, id)| (key.as_str(), id.as_str())),
+        effects.iter().map(|(key, id)| (key.as_str(), id.as_str())),
+    );
+    assert_eq!(violations, []);
+    assert_eq!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())), []);
+    assert_eq!(postings.len(), sent.len(), "each effect has its event");
+}

@@ -1,0 +1,176 @@
+//! The transactional loop over real Kafka: verdicts, parking, dead letters, crashes.
+
+use processor::laws::{check_once, check_order};
+use runtime::outgoing::Outgoing;
+use schemas::{Audit, Event, Exception, ExceptionKind, ExceptionState, SupplyUsage, ValidatedUsage, topics};
+use std::borrow::Cow;
+use std::collections::HashMap;
+use std::time::Duration;
+use wardline_tests::events::{item, usage};
+use wardline_tests::processes::RoomProcess;
+use wardline_tests::stack::Stack;
+use wardline_tests::toys;
+
+fn ids(events: &[ValidatedUsage], encounter: &str) -> Vec<String> {
+    events
+        .iter()
+        .filter(|event| event.encounter_ref == encounter)
+        .map(|event| event.quantity.normalize().to_string())
+        .collect()
+}
+
+fn has(events: &[ValidatedUsage], encounter: &str, quantities: &[&str]) -> bool {
+    ids(events, encounter) == quantities
+}
+
+/// LOSS-1, ORD-1, KEY-1, RAW-1: each verdict has its visible outcome, a waiting key holds only itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn every_verdict_is_visible_and_a_waiting_key_holds_only_itself() {
+    let stack = Stack::with(|limits| limits.wait_budget_ms.patient_adjacent = 1_000).await;
+    stack
+        .publish(&[
+            usage("enc-wait", 1, "plain"),
+            usage("enc-wait", 2, "ITEM-7"),
+            usage("enc-wait", 3, "plain"),
+            usage("enc-drop", 1, "DROP"),
+            usage("enc-drop", 2, "plain"),
+            usage("enc-free", 1, "plain"),
+            usage("enc-reject", 1, "REJECT"),
+            usage("enc-reject", 2, "plain"),
+        ])
+        .await;
+    let running = stack.run(vec![toys::validate()]).await;
+
+    let events = stack
+        .until::<ValidatedUsage>("events of the free keys", |events| {
+            has(events, "enc-free", &["1"]) && has(events, "enc-drop", &["2"]) && has(events, "enc-wait", &["1"])
+        })
+        .await;
+    assert!(ids(&events, "enc-reject").is_empty(), "what follows a rejected event waits behind it");
+
+    let audits = stack.until::<Audit>("audit of the drop", |audits| !audits.is_empty()).await;
+    assert_eq!((audits[0].code.as_str(), audits[0].event_id.as_deref()), ("toy.dropped", Some("enc-drop-1")));
+
+    let exceptions = stack
+        .until::<Exception>("exceptions of the rejected and of the waiting event", |exceptions| exceptions.len() >= 2)
+        .await;
+    let rejected = exceptions.iter().find(|e| e.origin_event_id.as_deref() == Some("enc-reject-1")).unwrap();
+    let raw = rejected.raw_value.clone().unwrap();
+    let origin = stack.records(SupplyUsage::topic().name).await;
+    let original = origin.iter().find(|record| record.header("ce_id") == Some("enc-reject-1")).unwrap();
+    assert_eq!(Some(raw.as_ref() as &[u8]), original.value.as_deref(), "RAW-1: the original bytes");
+    assert_eq!(rejected.origin_offset, Some(original.place.offset));
+
+    stack.publish(&[item("ITEM-7")]).await;
+    stack.until::<ValidatedUsage>("the waiting key in order", |events| has(events, "enc-wait", &["1", "2", "3"])).await;
+    let resolved = stack
+        .until::<Exception>("the exception resolved by itself", |exceptions| {
+            exceptions.iter().any(|e| e.kind == ExceptionKind::Resolved)
+        })
+        .await;
+    assert!(resolved.iter().any(|e| e.origin_event_id.as_deref() == Some("enc-wait-2")
+        && e.state == ExceptionState::Resolved
+        && e.code == toys::CODE.as_str()));
+
+    let decision = Exception {
+        kind: ExceptionKind::Discarded,
+        state: ExceptionState::Discarded,
+        actor: Some("operator".to_owned()),
+        ..rejected.clone()
+    };
+    stack.publish(&[decision]).await;
+    stack
+        .until::<ValidatedUsage>("the follower of the discarded event", |events| has(events, "enc-reject", &["2"]))
+        .await;
+    running.stop().await;
+
+    let mut lot: HashMap<Vec<u8>, bool> = HashMap::new();
+    for record in stack.records(topics::OPS_PARKED_V1.name()).await {
+        lot.insert(record.key.unwrap(), record.value.is_some());
+    }
+    assert!(!lot.is_empty() && lot.values().all(|parked| !parked), "nothing stays parked");
+}
+
+/// RAW-1: undecodable records go to the dead letters with bytes, place and code; others are not touched.
+#[tokio::test(flavor = "multi_thread")]
+async fn bad_bytes_and_unknown_schemas_become_dead_letters() {
+    let stack = Stack::start().await;
+    let topic = SupplyUsage::topic().name;
+    let raw = |value: &[u8]| Outgoing {
+        topic: Cow::Borrowed(topic),
+        partition: Some(0),
+        key: Some(b"enc-bad".to_vec()),
+        value: Some(value.to_vec()),
+        headers: vec![(Cow::Borrowed("x-kept"), Some(b"yes".to_vec()))],
+        ticket: None,
+    };
+    let values: [&[u8]; 3] = [b"not framed", &[0, 0, 1, 226, 64, 1, 2, 3], &[0]];
+    stack.publish_raw(&values.map(raw)).await;
+    stack.publish(&[usage("enc-good", 1, "plain")]).await;
+    let running = stack.run(vec![toys::validate()]).await;
+    stack.until::<ValidatedUsage>("the good event", |events| has(events, "enc-good", &["1"])).await;
+
+    let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
+    let letters = loop {
+        let letters = stack.records(topics::OPS_DEAD_LETTER_V1.name()).await;
+        if letters.len() == values.len() {
+            break letters;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "{} dead letters", letters.len());
+    };
+    for (value, code) in values.iter().zip(["WL-6001", "WL-6002", "WL-6001"]) {
+        let letter = letters.iter().find(|letter| letter.value.as_deref() == Some(value)).unwrap();
+        assert_eq!(letter.header("wl_code"), Some(code));
+        assert_eq!(letter.header("wl_topic"), Some(topic));
+        assert_eq!(letter.header("x-kept"), Some("yes"));
+    }
+    running.stop().await;
+}
+
+/// EOS-1, ORD-1, LOSS-1 under kill -9 of the processor, over and over, while events flow.
+#[tokio::test(flavor = "multi_thread")]
+async fn eos_1_killed_again_and_again_nothing_is_lost_doubled_or_reordered() {
+    let stack = Stack::with(|limits| limits.batch_records_max = 50).await;
+    let config = stack.dir.path().join("wardline.yaml");
+    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
+    let log = stack.dir.path().join("toy.log");
+    let arguments = [toys::VALIDATE, config.to_str().unwrap(), "-"];
+    let start = || RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log);
+
+    let mut sent: Vec<SupplyUsage> = Vec::new();
+    let mut process = start();
+    for round in 0..6 {
+        let batch: Vec<SupplyUsage> = (0..400)
+            .map(|number| {
+                // One key in ten waits for its item for a while, so parking and redriving are killed as well.
+                let key = number % 20;
+                let code = if key % 10 == 3 && number < 40 { format!("ITEM-{round}") } else { "plain".to_owned() };
+                usage(&format!("enc-{key}"), round * 1_000 + number, &code)
+            })
+            .collect();
+        stack.publish(&batch).await;
+        sent.extend(batch);
+        let wished = sent.len() / 3;
+        stack.until::<ValidatedUsage>("progress", |events| events.len() >= wished.min(400 * round)).await;
+        process.kill();
+        stack.publish(&[item(&format!("ITEM-{round}"))]).await;
+        process = start();
+    }
+    let events = stack.until::<ValidatedUsage>("all events", |events| events.len() >= sent.len()).await;
+    process.kill();
+
+    let pairs = |usage: &SupplyUsage| (usage.encounter_ref.clone(), usage.quantity.normalize().to_string());
+    let inputs: Vec<_> = sent.iter().map(pairs).collect();
+    let outputs: Vec<_> =
+        events.iter().map(|event| (event.encounter_ref.clone(), event.quantity.normalize().to_string())).collect();
+    let text = |all: &'_ [(String, String)]| -> Vec<(String, String)> { all.to_vec() };
+    let (inputs, outputs) = (text(&inputs), text(&outputs));
+    let violations = check_order(
+        inputs.iter().map(|(key, id)| (key.as_str(), id.as_str())),
+        outputs.iter().map(|(key, id)| (key.as_str(), id.as_str())),
+    );
+    assert!(violations.is_empty(), "{violations:?}");
+    let doubled = check_once(events.iter().map(|event| event.meta.event_id.as_str()));
+    assert!(doubled.is_empty(), "{doubled:?}");
+    assert_eq!(events.len(), sent.len(), "LOSS-1");
+}
