@@ -64,7 +64,7 @@ impl Step {
         const STRICT: [&str; 3] = ["--locked", "--workspace", "--all-targets"];
         match self {
             Self::Fmt => cargo(root, &["fmt", "--all", "--", "--check"], &[]),
-            Self::Tidy => super::tidy::run(&super::tidy::Arguments {}),
+            Self::Tidy => super::tidy::run(&super::tidy::Arguments::default()),
             Self::Clippy => cargo(root, &[&["clippy"], &STRICT[..], &["--", "--deny", "warnings"]].concat(), &[]),
             Self::Docs => {
                 cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "--deny warnings")])

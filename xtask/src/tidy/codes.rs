@@ -7,8 +7,27 @@ use super::{Finding, Tree};
 /// Folder of the pages.
 const FOLDER: &str = "docs/errors/";
 
-/// The list of all pages.
-const INDEX: &str = "docs/errors/README.md";
+/// The list of all pages, made from their first lines.
+pub const INDEX: &str = "docs/errors/README.md";
+
+/// Start of the list: how codes are numbered.
+const INDEX_START: &str = "# Error codes
+
+Every code that Wardline says has a page here: what happened, what Wardline did with it, what to do. This list is made from
+the pages by `cargo xtask tidy --fix`.
+
+| codes | about |
+| --- | --- |
+| 10xx | HL7 v2 |
+| 15xx | device identifiers |
+| 20xx | FHIR |
+| 30xx | the ERP |
+| 40xx | validating and enriching |
+| 50xx | effects: posting, notices, analytics |
+| 60xx | the runtime: decoding, registry, Kafka, parking |
+| 70xx | configuration, topics, the command line, components |
+
+";
 
 /// What every page says, in this order.
 const SECTIONS: [&str; 3] = ["## What happened", "## What Wardline did", "## What to do"];
@@ -25,22 +44,34 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             findings.push(Finding::new(path, *line, format!("{code} has no page: write {}", page(code))));
         }
     }
-    let index = tree.text(INDEX).unwrap_or_default();
-    for (path, text) in tree.ending(".md") {
-        let Some(code) =
-            path.strip_prefix(FOLDER).and_then(|name| name.strip_suffix(".md")).filter(|name| *name != "README")
-        else {
-            continue;
-        };
+    if tree.text(INDEX) != Some(index(tree).as_str()) {
+        findings.push(Finding::new(INDEX, 0, "is not the list of all pages: run `cargo xtask tidy --fix`"));
+    }
+    for (path, code, text) in pages(tree) {
         if !used.contains_key(code) {
             findings.push(Finding::new(path, 0, "no source says this code: remove the page, or use the code"));
-        }
-        if !index.contains(&format!("[{code}]({code}.md)")) {
-            findings.push(Finding::new(INDEX, 0, format!("does not list {code}")));
         }
         check_page(path, code, text, &mut findings);
     }
     findings
+}
+
+/// The text of the list of all pages.
+#[must_use]
+pub fn index(tree: &Tree) -> String {
+    let lines = pages(tree).map(|(_, code, text)| {
+        let title = text.lines().next().and_then(|line| line.split_once(": ")).map_or("", |(_, title)| title);
+        format!("- [{code}]({code}.md): {}\n", title.trim())
+    });
+    INDEX_START.to_owned() + &lines.collect::<String>()
+}
+
+/// Path, code and text of every page.
+fn pages(tree: &Tree) -> impl Iterator<Item = (&str, &str, &str)> {
+    tree.ending(".md").filter_map(|(path, text)| {
+        let code = path.strip_prefix(FOLDER)?.strip_suffix(".md").filter(|name| *name != "README")?;
+        Some((path, code, text))
+    })
 }
 
 fn page(code: &str) -> String {
@@ -108,23 +139,23 @@ mod tests {
     fn a_code_with_a_listed_page_is_fine() {
         let source =
             ("processors/validate/src/lib.rs", "Code::new(\"WL-4001\")\n/// `WL-nnnn`\n#[cfg(test)]\n\"WL-9999\"");
-        let found = messages(&[source, ("docs/errors/WL-4001.md", PAGE), (INDEX, "- [WL-4001](WL-4001.md)\n")]);
-        assert_eq!(found, Vec::<String>::new());
+        let page = ("docs/errors/WL-4001.md", PAGE);
+        let list = index(&Tree::of(&[page]));
+        assert!(list.ends_with("\n- [WL-4001](WL-4001.md): item unknown\n"));
+        assert_eq!(messages(&[source, page, (INDEX, &list)]), Vec::<String>::new());
     }
 
     #[test]
-    fn a_code_without_page_and_a_page_without_code_are_found() {
+    fn a_code_without_page_and_a_page_without_code_or_place_in_the_list_are_found() {
         let found = messages(&[("a/src/lib.rs", "\"WL-4002\""), ("docs/errors/WL-4001.md", PAGE), (INDEX, "")]);
         assert_eq!(found.len(), 3, "{found:?}");
     }
 
     #[test]
     fn a_page_without_its_parts_is_found() {
-        let found = messages(&[
-            ("a/src/lib.rs", "\"WL-4001\""),
-            ("docs/errors/WL-4001.md", "# Item unknown\n## What to do\n"),
-            (INDEX, "[WL-4001](WL-4001.md)"),
-        ]);
+        let page = ("docs/errors/WL-4001.md", "# Item unknown\n## What to do\n");
+        let list = index(&Tree::of(&[page]));
+        let found = messages(&[("a/src/lib.rs", "\"WL-4001\""), page, (INDEX, &list)]);
         assert_eq!(found.len(), 2, "{found:?}");
     }
 }

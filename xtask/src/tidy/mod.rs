@@ -3,7 +3,7 @@
 //! Each rule is a function from the texts of the repository to findings, so each is tested on a bad sample.
 
 mod chart;
-mod codes;
+pub mod codes;
 mod deny;
 mod furniture;
 mod layers;

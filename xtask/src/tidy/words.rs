@@ -48,7 +48,8 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
 
 fn check_words(path: &str, text: &str, findings: &mut Vec<Finding>) {
     let is_rust = path.ends_with(".rs");
-    let is_test = is_rust && (path.starts_with("tests/") || path.contains("/tests/") || path.ends_with("/tests.rs"));
+    // Helpers that wait for a condition, with a bound, are in the libraries of `testkit` and `tests`.
+    let is_test = is_rust && (path.contains("/tests/") || path.ends_with("/tests.rs"));
     for (number, line) in (1..).zip(text.lines()) {
         for word in UNFINISHED {
             if has_word(line, word) {
@@ -109,6 +110,7 @@ mod tests {
     fn a_sleep_is_found_in_tests_alone() {
         assert_eq!(found("a/tests/b.rs", "std::thread::sleep(d);\n"), 1);
         assert_eq!(found("tests/tests/b.rs", "tokio::time::sleep(d).await;\n"), 1);
+        assert_eq!(found("tests/src/b.rs", "tokio::time::sleep(d).await;\n"), 0);
         assert_eq!(found("a/src/b.rs", "tokio::time::sleep(d).await;\n"), 0);
     }
 
