@@ -1,0 +1,129 @@
+//! Who and where: pseudonyms of visits and patients, and places.
+
+use super::{Found, Reading};
+use crate::json::Json;
+use crate::node::{Node, Reference};
+use crate::outcome::{code, warning};
+use schemas::{Location, Warning};
+
+/// The visit that a resource belongs to.
+pub(super) struct Visit {
+    /// Pseudonym.
+    pub(super) encounter_ref: String,
+    /// Where the patient is, when the Encounter says so.
+    pub(super) location: Option<Location>,
+}
+
+impl Reading<'_> {
+    /// The visit that this resource refers to; `None` when it names none.
+    pub(super) fn visit(&self, element: &str, warnings: &mut Vec<Warning>) -> Option<Visit> {
+        let reference = self.root.child_reference(element)?;
+        self.visit_of(&reference, &format!("{}.{element}", self.root.path), warnings)
+    }
+
+    /// The visit behind a reference.
+    pub(super) fn visit_of(&self, reference: &Reference, path: &str, warnings: &mut Vec<Warning>) -> Option<Visit> {
+        let pseudonyms = &self.profile.pseudonyms;
+        let target = match reference.type_and_id() {
+            Some(target) if reference.is_of_type("Encounter") => target,
+            // An EpisodeOfCare is no visit.
+            Some(_) => return None,
+            None if reference.target.is_some() => reference.target.clone()?,
+            None => {
+                let number = reference.identifier.as_deref()?;
+                return Some(Visit {
+                    encounter_ref: pseudonyms.encounter(&self.profile.facility, number),
+                    location: None,
+                });
+            }
+        };
+        if let Found::Here(encounter) = self.shelf.find(&target) {
+            let node = Node::root(&encounter);
+            return Some(Visit { encounter_ref: self.encounter_ref(&node, &target), location: last_location(&node) });
+        }
+        warnings.push(warning(
+            code::INCOMPLETE,
+            path,
+            "the Encounter was not at hand, so its id stands for the visit number",
+        ));
+        Some(Visit { encounter_ref: pseudonyms.encounter(&self.profile.system, &target), location: None })
+    }
+
+    /// The pseudonym of an Encounter: of its visit number, else of its id.
+    pub(super) fn encounter_ref(&self, encounter: &Node<'_>, name: &str) -> String {
+        match number(encounter, "VN", &self.profile.visit_number_systems) {
+            Some(number) => self.profile.pseudonyms.encounter(&self.profile.facility, number),
+            None => self.profile.pseudonyms.encounter(&self.profile.system, name),
+        }
+    }
+
+    /// The pseudonym of the patient that this resource is about; `None` when it is about something else.
+    pub(super) fn patient(&self, element: &str) -> Option<String> {
+        let reference = self.root.child_reference(element)?;
+        let pseudonyms = &self.profile.pseudonyms;
+        let target = match reference.type_and_id() {
+            Some(target) if reference.is_of_type("Patient") => target,
+            Some(_) => return None,
+            None if reference.target.is_some() => reference.target.clone()?,
+            None => return Some(pseudonyms.patient(&self.profile.facility, reference.identifier.as_deref()?)),
+        };
+        let patient = if let Found::Here(patient) = self.shelf.find(&target) { Some(patient) } else { None };
+        let known = patient.as_deref().map(Node::root);
+        let number = known.as_ref().and_then(|patient| number(patient, "MR", &self.profile.patient_number_systems));
+        Some(match number {
+            Some(number) => pseudonyms.patient(&self.profile.facility, number),
+            None => pseudonyms.patient(&self.profile.system, &target),
+        })
+    }
+
+    /// The place that a reference names.
+    pub(super) fn place(&self, element: &str) -> Option<Location> {
+        place(&self.root.child_reference(element)?)
+    }
+
+    /// Who did it, as a staff identifier: the first performer.
+    pub(super) fn performer(&self) -> Option<String> {
+        self.root.items("performer").iter().find_map(|performer| staff(&performer.child_reference("actor")?))
+    }
+}
+
+/// A staff identifier: a name that only a person reads is personal data and no identifier.
+pub(super) fn staff(reference: &Reference) -> Option<String> {
+    Reference { display: None, ..reference.clone() }.name()
+}
+
+/// The place that a reference names: its identifier, else its id, else its text.
+pub(super) fn place(reference: &Reference) -> Option<Location> {
+    Some(Location { code: Some(reference.name()?), ..Location::default() })
+}
+
+/// The places of an Encounter, the one that counts last: the last active one, else the last that was not only planned.
+pub(super) fn locations(encounter: &Node<'_>) -> Vec<Location> {
+    let mut found: Vec<(bool, Location)> = encounter
+        .items("location")
+        .iter()
+        .filter(|entry| !matches!(entry.text("status"), Some("planned" | "reserved")))
+        .filter_map(|entry| Some((entry.text("status") == Some("active"), place(&entry.child_reference("location")?)?)))
+        .collect();
+    // Stable: an active place counts more than what follows it.
+    found.sort_by_key(|(active, _)| *active);
+    found.into_iter().map(|(_, location)| location).collect()
+}
+
+fn last_location(encounter: &Node<'_>) -> Option<Location> {
+    locations(encounter).pop()
+}
+
+/// The value of the identifier with this type (HL7 table 0203) or one of these systems.
+fn number<'a>(resource: &Node<'a>, kind: &str, systems: &[String]) -> Option<&'a str> {
+    let is_of_kind = |identifier: &Json| {
+        let codings = identifier.get("type").and_then(|concept| concept.get("coding"));
+        codings.is_some_and(|codings| codings.items().iter().any(|coding| coding.text("code") == Some(kind)))
+    };
+    let is_of_system =
+        |identifier: &Json| identifier.text("system").is_some_and(|system| systems.iter().any(|known| known == system));
+    let identifiers = resource.items("identifier");
+    let in_use = || identifiers.iter().filter(|identifier| identifier.text("use") != Some("old"));
+    let by_kind = in_use().find(|identifier| is_of_kind(identifier.json));
+    by_kind.or_else(|| in_use().find(|identifier| is_of_system(identifier.json)))?.text("value")
+}
