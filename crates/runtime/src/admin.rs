@@ -177,7 +177,7 @@ impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::CreateTopic { topic, partitions, replication, configs } => {
-                write!(formatter, "create topic {topic}: {partitions} partitions, {replication} copies")?;
+                write!(formatter, "create topic {topic}: {partitions} partitions, replication {replication}")?;
                 configs.iter().try_for_each(|(name, value)| write!(formatter, ", {name}={value}"))
             }
             Self::AddPartitions { topic, from, to } => {

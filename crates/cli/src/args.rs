@@ -1,0 +1,358 @@
+//! What can be typed.
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use std::path::PathBuf;
+
+/// Event streaming for hospitals: from the bedside to the ERP.
+#[derive(Debug, Parser)]
+#[command(name = "wardline", version, propagate_version = true, arg_required_else_help = true)]
+pub struct Arguments {
+    /// Where things are.
+    #[command(flatten)]
+    pub globals: Globals,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Where things are. A flag or variable here wins over the configuration file.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Globals {
+    /// Configuration file (YAML).
+    #[arg(long, env = "WARDLINE_CONFIG", global = true, value_name = "FILE", help_heading = "Where things are")]
+    pub config: Option<PathBuf>,
+    /// Kafka, comma-separated host:port.
+    #[arg(long, env = "WARDLINE_KAFKA", global = true, value_name = "HOST:PORT", help_heading = "Where things are")]
+    pub kafka: Option<String>,
+    /// Schema registry, base URL of its Confluent-compatible API.
+    #[arg(long, env = "WARDLINE_REGISTRY", global = true, value_name = "URL", help_heading = "Where things are")]
+    pub registry: Option<String>,
+    /// ERP (Tryton) base URL.
+    #[arg(long, env = "WARDLINE_ERP", global = true, value_name = "URL", help_heading = "Where things are")]
+    pub erp: Option<String>,
+    /// Key of the ERP's user application. Prefer the variable: flags are visible to other users.
+    #[arg(
+        long,
+        env = "WARDLINE_ERP_KEY",
+        hide_env_values = true,
+        global = true,
+        value_name = "KEY",
+        help_heading = "Where things are"
+    )]
+    pub erp_key: Option<String>,
+    /// FHIR server base URL.
+    #[arg(long, env = "WARDLINE_FHIR", global = true, value_name = "URL", help_heading = "Where things are")]
+    pub fhir: Option<String>,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run all connectors and processors in this process.
+    Up(Up),
+    /// Run one connector or processor: what a container runs.
+    Run(RunOne),
+    /// Compare topics.yaml with the cluster and the registry, or bring them to it.
+    Topics(Topics),
+    /// Show what Wardline makes of an input, with no broker at all.
+    Parse(Parse),
+    /// Send messages as a real sender does and print the acknowledgements.
+    Send(Send),
+    /// Show rooms, lag, parked keys and open exceptions.
+    Status(Status),
+    /// Follow one event from the source message to the ERP document and the supplier's answer.
+    Trace(Trace),
+    /// Look at work items for people, and decide them.
+    Exceptions(Exceptions),
+    /// Play a hospital day through the named components and report that nothing was lost.
+    Demo(Demo),
+    /// Process records again, in order beside the live flow; effects that already happened are suppressed.
+    Replay(Replay),
+}
+
+/// Options of `up`.
+#[derive(Debug, Args)]
+pub struct Up {
+    /// Leave these rooms out.
+    #[arg(long, value_name = "ROOM", value_delimiter = ',')]
+    pub without: Vec<String>,
+}
+
+/// Options of `run`.
+#[derive(Debug, Args)]
+pub struct RunOne {
+    /// Name of the room; `wardline run help` lists them.
+    pub room: String,
+}
+
+/// Options of `topics`.
+#[derive(Debug, Args)]
+pub struct Topics {
+    /// What to do with the catalogue.
+    #[command(subcommand)]
+    pub action: TopicsAction,
+}
+
+/// What to do with the catalogue of topics.
+#[derive(Debug, Subcommand)]
+pub enum TopicsAction {
+    /// Check the file alone: syntax, names, schemas, keys, PHI classes. The gate in a pull request.
+    Check(TopicsCheck),
+    /// Show what `apply` would change.
+    Plan(TopicsPlan),
+    /// Create topics, set their configuration, register schemas. Running it twice changes nothing.
+    Apply(TopicsPlan),
+}
+
+/// Options of `topics check`.
+#[derive(Debug, Args)]
+pub struct TopicsCheck {
+    /// The file; the one built into this version when left out.
+    pub file: Option<PathBuf>,
+    /// One JSON line per problem.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `topics plan` and `topics apply`.
+#[derive(Debug, Args)]
+pub struct TopicsPlan {
+    /// The file; the one built into this version when left out.
+    pub file: Option<PathBuf>,
+    /// Copies of each partition of new topics.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
+    pub replication: u8,
+    /// One JSON line per change.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Kind of an input.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum InputKind {
+    /// HL7 v2 messages: one, several, a batch, or an MLLP capture.
+    Hl7v2,
+    /// FHIR resources or bundles, JSON.
+    Fhir,
+    /// UDI strings, one per line.
+    Udi,
+}
+
+/// Options of `parse`.
+#[derive(Debug, Args)]
+pub struct Parse {
+    /// What the input is.
+    pub kind: InputKind,
+    /// Files; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// One JSON line per message, resource or UDI.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What can be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SendKind {
+    /// HL7 v2 over MLLP.
+    Hl7v2,
+    /// FHIR resources with PUT (or POST when they have no id) to the FHIR server.
+    Fhir,
+}
+
+/// Options of `send`.
+#[derive(Debug, Args)]
+pub struct Send {
+    /// What the files are.
+    pub kind: SendKind,
+    /// Files; `-` is standard input.
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// MLLP listener for hl7v2; the FHIR server is --fhir.
+    #[arg(long, default_value = "127.0.0.1:2575", value_name = "HOST:PORT")]
+    pub to: String,
+    /// Longest wait for one answer, milliseconds.
+    #[arg(long, default_value_t = 30_000)]
+    pub timeout_ms: u64,
+    /// One JSON line per answer.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `status`.
+#[derive(Debug, Args)]
+pub struct Status {
+    /// Health endpoint of a running `wardline up`.
+    #[arg(long, default_value = "http://127.0.0.1:9464", value_name = "URL")]
+    pub health: String,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `trace`.
+#[derive(Debug, Args)]
+pub struct Trace {
+    /// Event id, message control id, exception id, Kafka key or trace id.
+    pub id: String,
+    /// Also show directly identifying data. Whoever uses it should have a reason.
+    #[arg(long)]
+    pub with_phi: bool,
+    /// One JSON line per step.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `exceptions`.
+#[derive(Debug, Args)]
+pub struct Exceptions {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: ExceptionsAction,
+}
+
+/// What to do with exceptions.
+#[derive(Debug, Subcommand)]
+pub enum ExceptionsAction {
+    /// List them, newest last.
+    Ls(ExceptionsLs),
+    /// Show one with its place, its suggested fix and the size of the bytes it keeps.
+    Show(ExceptionsShow),
+    /// Ask the room to process the event again, after the cause was removed.
+    Retry(Decide),
+    /// Give the event up: later events of the key go on without it.
+    Discard(Decide),
+    /// Mark as settled outside Wardline.
+    Resolve(Decide),
+}
+
+/// Options of `exceptions ls`.
+#[derive(Debug, Args)]
+pub struct ExceptionsLs {
+    /// Also those that are resolved or discarded.
+    #[arg(long)]
+    pub all: bool,
+    /// Only this code.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Only this room.
+    #[arg(long)]
+    pub room: Option<String>,
+    /// One JSON line per exception, without the original bytes.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `exceptions show`.
+#[derive(Debug, Args)]
+pub struct ExceptionsShow {
+    /// Exception id, or the start of one that is unique.
+    pub id: String,
+    /// Write the original value bytes to stdout and nothing else. They may identify a patient.
+    #[arg(long)]
+    pub raw: bool,
+    /// JSON.
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+}
+
+/// Options of `exceptions retry`, `discard` and `resolve`.
+#[derive(Debug, Args)]
+pub struct Decide {
+    /// Exception ids, or starts of ids that are unique.
+    #[arg(required_unless_present = "code", value_name = "ID")]
+    pub ids: Vec<String>,
+    /// All open ones with this code.
+    #[arg(long, conflicts_with = "ids")]
+    pub code: Option<String>,
+    /// Why; goes on record.
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Who decides; goes on record.
+    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
+    pub actor: String,
+    /// One JSON line per decision.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `replay`.
+#[derive(Debug, Args)]
+pub struct Replay {
+    /// The room that is to process the records again.
+    pub room: String,
+    /// Topic, when the room reads several.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Partition; all when left out. Needed with offsets.
+    #[arg(long)]
+    pub partition: Option<i32>,
+    /// First offset.
+    #[arg(long, requires = "partition", conflicts_with = "from_time")]
+    pub from_offset: Option<i64>,
+    /// Last offset, included.
+    #[arg(long, requires = "partition", conflicts_with = "until_time")]
+    pub to_offset: Option<i64>,
+    /// From this time on, RFC 3339, for example 2026-03-01T08:00:00Z.
+    #[arg(long, value_name = "TIME")]
+    pub from_time: Option<String>,
+    /// Before this time, RFC 3339.
+    #[arg(long, value_name = "TIME")]
+    pub until_time: Option<String>,
+    /// Only records with this key.
+    #[arg(long)]
+    pub key: Option<String>,
+    /// Most records per second, so that the live flow is not disturbed.
+    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Count records and keys, and change nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Why; goes on record.
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// Who asks; goes on record.
+    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
+    pub actor: String,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `demo`.
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// The day, YYYY-MM-DD; yesterday when left out. The same day has the same messages.
+    #[arg(long)]
+    pub day: Option<String>,
+    /// Stays told over HL7 v2.
+    #[arg(long, default_value_t = 24)]
+    pub stays: usize,
+    /// Stays told through the FHIR server.
+    #[arg(long, default_value_t = 4)]
+    pub fhir_stays: usize,
+    /// MLLP connections that send at the same time.
+    #[arg(long, default_value_t = 4)]
+    pub connections: usize,
+    /// Address for the MLLP listener.
+    #[arg(long, default_value = "127.0.0.1:2575", value_name = "HOST:PORT")]
+    pub mllp: String,
+    /// Directory for the Parquet files.
+    #[arg(long, default_value = "target/wardline-demo", value_name = "DIR")]
+    pub data: PathBuf,
+    /// Rooms that run elsewhere.
+    #[arg(long, value_name = "ROOM", value_delimiter = ',')]
+    pub without: Vec<String>,
+    /// Longest wait until all is processed, seconds.
+    #[arg(long, default_value_t = 900)]
+    pub wait_s: u64,
+    /// Filter of the log lines on stderr.
+    #[arg(long, default_value = "warn")]
+    pub log: String,
+    /// Also write the report to this file, as JSON.
+    #[arg(long, value_name = "FILE")]
+    pub report: Option<PathBuf>,
+    /// Print the report as one JSON line.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,67 @@
+//! The configuration of a command, and the async runtime for those that need one.
+
+use crate::Failure;
+use crate::args::Globals;
+use runtime::Config;
+use serde_json::{Map, Value};
+use std::future::Future;
+
+/// Reads the configuration file and lays the flags over it.
+pub fn config(globals: &Globals) -> Result<Config, Failure> {
+    let mut config = match &globals.config {
+        Some(path) => Config::load(path)
+            .map_err(|error| Failure::usage(error, "correct the file named with --config; docs/errors explains the code"))?,
+        None => Config::default(),
+    };
+    if let Some(bootstrap) = &globals.kafka {
+        config.kafka.bootstrap.clone_from(bootstrap);
+    }
+    if let Some(url) = &globals.registry {
+        config.registry.url = url.trim_end_matches('/').to_owned();
+    }
+    for room in ["erp", "erp-post"] {
+        set(&mut config, room, &["tryton", "url"], globals.erp.clone().map(Value::String));
+        set(&mut config, room, &["tryton", "key"], globals.erp_key.clone().map(Value::String));
+    }
+    set(&mut config, "fhir", &["url"], globals.fhir.clone().map(Value::String));
+    Ok(config)
+}
+
+/// Runs a future to its end on a runtime of its own.
+pub fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(|error| Failure::new(format!("cannot start threads: {error}"), "raise the limit of threads of this user"))?;
+    Ok(runtime.block_on(future))
+}
+
+/// Sets one key of a room's block, whatever else the block holds.
+pub fn set(config: &mut Config, room: &str, path: &[&str], value: Option<Value>) {
+    let Some(value) = value else { return };
+    let mut place = config.rooms.entry(room.to_owned()).or_insert_with(|| Value::Object(Map::new()));
+    for key in path {
+        if !place.is_object() {
+            *place = Value::Object(Map::new());
+        }
+        let Value::Object(block) = place else { return };
+        place = block.entry((*key).to_owned()).or_insert(Value::Null);
+    }
+    *place = value;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_changes_its_key_and_leaves_the_others() {
+        let mut config = Config::default();
+        config.rooms.insert("erp".to_owned(), serde_json::json!({"tryton": {"database": "x"}, "poll_ms": 5}));
+        set(&mut config, "erp", &["tryton", "url"], Some(Value::String("http://erp".to_owned())));
+        assert_eq!(
+            config.rooms.get("erp"),
+            Some(&serde_json::json!({"tryton": {"database": "x", "url": "http://erp"}, "poll_ms": 5}))
+        );
+    }
+}

@@ -1,0 +1,195 @@
+//! `wardline exceptions ls|show|retry|discard|resolve`.
+//!
+//! An exception is a chain of records under its id, each with the whole item; what a person decides is one more record.
+
+use crate::args::{Decide, Exceptions, ExceptionsAction, ExceptionsLs, ExceptionsShow, Globals};
+use crate::output::{self, Output};
+use crate::{Failure, context, decode};
+use runtime::Config;
+use runtime::codec::Codec;
+use runtime::outgoing::Lineage;
+use runtime::publisher::Publisher;
+use runtime::{clock, reader};
+use schemas::{Exception, ExceptionKind, ExceptionState, Timestamp, topics};
+use serde_json::{Value, json};
+use std::sync::Arc;
+
+/// Most exceptions held in memory.
+const EXCEPTIONS_MAX: usize = 1_000_000;
+
+/// Executes `wardline exceptions`.
+pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure> {
+    let config = context::config(globals)?;
+    context::block_on(async {
+        match &exceptions.action {
+            ExceptionsAction::Ls(options) => list(&config, options).await,
+            ExceptionsAction::Show(options) => show(&config, options).await,
+            ExceptionsAction::Retry(options) => decide(&config, options, Decision::Retry).await,
+            ExceptionsAction::Discard(options) => decide(&config, options, Decision::Discard).await,
+            ExceptionsAction::Resolve(options) => decide(&config, options, Decision::Resolve).await,
+        }
+    })?
+}
+
+/// The newest state of every exception, oldest first.
+pub async fn load(config: &Config, codec: &Codec) -> Result<Vec<Exception>, Failure> {
+    let kafka = config.kafka.clone();
+    let topic = topics::OPS_EXCEPTION_V1.name();
+    let records = tokio::task::spawn_blocking(move || reader::latest_by_key(&kafka, topic, EXCEPTIONS_MAX))
+        .await
+        .map_err(Failure::kafka)?
+        .map_err(Failure::kafka)?;
+    let mut exceptions = Vec::with_capacity(records.len());
+    for record in records.values() {
+        exceptions.extend(decode::typed::<Exception>(codec, record).await.map_err(Failure::registry)?);
+    }
+    exceptions.sort_by(|one, other| (one.raised_at.0, &one.exception_id).cmp(&(other.raised_at.0, &other.exception_id)));
+    Ok(exceptions)
+}
+
+/// Whether somebody still has to do something about it.
+pub fn is_open(exception: &Exception) -> bool {
+    !matches!(exception.state, ExceptionState::Resolved | ExceptionState::Discarded)
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Decision {
+    Retry,
+    Discard,
+    Resolve,
+}
+
+impl Decision {
+    fn outcome(self) -> (ExceptionKind, ExceptionState, &'static str) {
+        match self {
+            Self::Retry => (ExceptionKind::RetryRequested, ExceptionState::Retrying, "retry requested"),
+            Self::Discard => (ExceptionKind::Discarded, ExceptionState::Discarded, "discarded"),
+            Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved, "resolved"),
+        }
+    }
+}
+
+async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
+    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let wanted = |exception: &Exception| {
+        (options.all || is_open(exception))
+            && options.code.as_ref().is_none_or(|code| *code == exception.code)
+            && options.room.as_ref().is_none_or(|room| *room == exception.room)
+    };
+    let found: Vec<Exception> = load(config, &codec).await?.into_iter().filter(wanted).collect();
+    let mut output = Output::stdout();
+    if options.json {
+        for exception in &found {
+            output.json(&summary(exception)?)?;
+        }
+        return output.finish();
+    }
+    let rows: Vec<Vec<String>> = found
+        .iter()
+        .map(|exception| {
+            vec![
+                exception.exception_id.chars().take(8).collect(),
+                output::time_text(exception.raised_at.0 / 1_000).chars().take(19).collect(),
+                exception.state.as_str().to_owned(),
+                exception.room.clone(),
+                exception.code.clone(),
+                exception.message.clone(),
+            ]
+        })
+        .collect();
+    output.table(&["ID", "RAISED", "STATE", "ROOM", "CODE", "MESSAGE"], &rows)?;
+    output.finish()?;
+    if !found.is_empty() {
+        output::note("`wardline exceptions show ID` tells more; `retry ID` processes the event again");
+    }
+    Ok(())
+}
+
+async fn show(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
+    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let all = load(config, &codec).await?;
+    let exception = pick(&all, &options.id)?;
+    let mut output = Output::stdout();
+    if options.raw {
+        output.bytes(exception.raw_value.as_ref().map_or(&[][..], AsRef::as_ref))?;
+        return output.finish();
+    }
+    let summary = summary(exception)?;
+    if options.json {
+        output.json(&summary)?;
+    } else if let Value::Object(fields) = &summary {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null() && **value != json!([])) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            output.line(format!("{name:<16} {text}"))?;
+        }
+    }
+    output.finish()
+}
+
+async fn decide(config: &Config, options: &Decide, decision: Decision) -> Result<(), Failure> {
+    let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
+    let all = load(config, &codec).await?;
+    let chosen: Vec<&Exception> = match &options.code {
+        Some(code) => all.iter().filter(|exception| is_open(exception) && exception.code == *code).collect(),
+        None => options.ids.iter().map(|id| pick(&all, id)).collect::<Result<_, _>>()?,
+    };
+    let publisher = Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await.map_err(Failure::registry)?;
+    let (kind, state, verb) = decision.outcome();
+    let mut records = Vec::with_capacity(chosen.len());
+    for exception in &chosen {
+        let decided = Exception {
+            kind,
+            state,
+            actor: Some(options.actor.clone()),
+            comment: options.comment.clone(),
+            at: Timestamp(clock::now_micros()),
+            ..(*exception).clone()
+        };
+        records.push(publisher.event(&decided, &Lineage::default()).map_err(Failure::registry)?);
+    }
+    publisher.publish(&records).await.map_err(Failure::kafka)?;
+    let mut output = Output::stdout();
+    for exception in &chosen {
+        if options.json {
+            output.json(&json!({"exceptionId": exception.exception_id, "state": state.as_str()}))?;
+        } else {
+            output.line(format!("{} {verb}", exception.exception_id))?;
+        }
+    }
+    output.finish()
+}
+
+/// The one exception whose id starts so.
+fn pick<'a>(all: &'a [Exception], start: &str) -> Result<&'a Exception, Failure> {
+    let mut matching = all.iter().filter(|exception| exception.exception_id.starts_with(start));
+    match (matching.next(), matching.next()) {
+        (Some(one), None) => Ok(one),
+        (Some(_), Some(_)) => Err(Failure::usage(
+            format!("WL-7023: several exceptions have an id that starts with {start}"),
+            "give more characters of the id",
+        )),
+        (None, _) => Err(Failure::usage(
+            format!("WL-7023: no exception has an id that starts with {start}"),
+            "list them with `wardline exceptions ls --all`",
+        )),
+    }
+}
+
+/// All but the original bytes, which are told by their size.
+fn summary(exception: &Exception) -> Result<Value, Failure> {
+    let size = |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| bytes.as_ref().len());
+    let sizes = (size(exception.raw_value.as_ref()), exception.raw_headers.len());
+    let lean = Exception { raw_value: None, raw_headers: Vec::new(), ..exception.clone() };
+    let mut value = serde_json::to_value(&lean).map_err(|error| Failure::new(error, "report this as a defect"))?;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("rawValue".to_owned(), sizes.0.map_or(Value::Null, |size| json!(format!("{size} bytes"))));
+        fields.insert("rawHeaders".to_owned(), json!(sizes.1));
+        for name in ["raisedAt", "at"] {
+            let micros = fields.get(name).and_then(Value::as_i64);
+            if let Some(micros) = micros {
+                fields.insert(name.to_owned(), json!(output::time_text(micros / 1_000)));
+            }
+        }
+    }
+    Ok(value)
+}

@@ -1,0 +1,5 @@
+//! The command people type.
+
+fn main() -> std::process::ExitCode {
+    cli::main()
+}

@@ -1,0 +1,162 @@
+//! `wardline send`: a real sender.
+
+use crate::args::{Globals, Send, SendKind};
+use crate::output::Output;
+use crate::{Failure, context};
+use hl7v2::mllp::{AckCode, ClientError, ClientOptions, MAX_FRAME_BYTES, MllpClient};
+use hl7v2::parser::{PieceKind, split};
+use reqwest::{Client, Method};
+use runtime::clock;
+use serde::Serialize;
+use serde_json::Value;
+use std::io::Read as _;
+use std::path::Path;
+use std::time::Duration;
+
+/// What became of one message or resource.
+#[derive(Debug, Serialize)]
+struct Answer {
+    file: String,
+    index: usize,
+    id: Option<String>,
+    answer: String,
+    accepted: bool,
+    text: String,
+    milliseconds: u64,
+}
+
+/// Executes `wardline send`.
+pub fn execute(globals: &Globals, options: &Send) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    let answers = context::block_on(async {
+        match options.kind {
+            SendKind::Hl7v2 => hl7v2(options, &mut output).await,
+            SendKind::Fhir => fhir(globals, options, &mut output).await,
+        }
+    })?;
+    let refused = answers?;
+    output.finish()?;
+    if refused > 0 {
+        return Err(Failure::new(
+            format!("WL-7028: {refused} not accepted"),
+            "`wardline parse` shows what is wrong with a message; after AR or a broken connection send it again",
+        ));
+    }
+    Ok(())
+}
+
+/// The bytes of a file; `-` is standard input.
+pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
+    let read = if path == Path::new("-") {
+        let mut bytes = Vec::new();
+        std::io::stdin().lock().read_to_end(&mut bytes).map(|_| bytes)
+    } else {
+        std::fs::read(path)
+    };
+    read.map_err(|error| {
+        Failure::usage(format!("WL-7022: cannot read {}: {error}", path.display()), "name a file that exists, or - for stdin")
+    })
+}
+
+async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
+    let broken = |error: ClientError| {
+        Failure::new(
+            format!("{}: {error}", options.to),
+            "check that the listener runs (`wardline run hl7v2`) and that --to names it, then send again",
+        )
+    };
+    let timeout = Duration::from_millis(options.timeout_ms);
+    let mut client =
+        MllpClient::connect(&options.to, ClientOptions { timeout, ..ClientOptions::default() }).await.map_err(broken)?;
+    let mut refused = 0;
+    for path in &options.files {
+        let bytes = read(path)?;
+        let pieces = split(&bytes, MAX_FRAME_BYTES);
+        // What is no message is sent as well: the listener has to say what it makes of it.
+        for (index, piece) in pieces.iter().filter(|piece| piece.kind != PieceKind::Empty).enumerate() {
+            let started = clock::tick();
+            let ack = client.send(&piece.bytes).await.map_err(broken)?;
+            let accepted = matches!(ack.code, None | Some(AckCode::Aa | AckCode::Ca));
+            refused += usize::from(!accepted);
+            let answer = Answer {
+                file: path.display().to_string(),
+                index,
+                id: Some(ack.control_id).filter(|id| !id.is_empty()),
+                answer: ack.code.map_or("none", AckCode::name).to_owned(),
+                accepted,
+                text: ack.error.unwrap_or_default(),
+                milliseconds: milliseconds_since(started),
+            };
+            print(&answer, options.json, output)?;
+        }
+    }
+    Ok(refused)
+}
+
+async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<usize, Failure> {
+    let base = globals.fhir.as_deref().ok_or_else(|| {
+        Failure::usage("WL-7027: no FHIR server is named", "name it with --fhir or the variable WARDLINE_FHIR")
+    })?;
+    let client = Client::builder()
+        .no_proxy()
+        .timeout(Duration::from_millis(options.timeout_ms))
+        .build()
+        .map_err(|error| Failure::new(error, "report this as a defect"))?;
+    let mut refused = 0;
+    for path in &options.files {
+        let bytes = read(path)?;
+        let resource: Value = serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::usage(format!("WL-7028: {} is not JSON: {error}", path.display()), "send FHIR resources as JSON")
+        })?;
+        let started = clock::tick();
+        let (id, status, text) = put(&client, base, &resource, bytes).await?;
+        let accepted = (200..300).contains(&status);
+        refused += usize::from(!accepted);
+        let answer = Answer {
+            file: path.display().to_string(),
+            index: 0,
+            id: Some(id),
+            answer: status.to_string(),
+            accepted,
+            text,
+            milliseconds: milliseconds_since(started),
+        };
+        print(&answer, options.json, output)?;
+    }
+    Ok(refused)
+}
+
+/// PUT when the resource has an id, POST otherwise; transactions and batches go to the base. Gives id, status and what
+/// the server says when it refuses.
+pub async fn put(client: &Client, base: &str, resource: &Value, bytes: Vec<u8>) -> Result<(String, u16, String), Failure> {
+    let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
+    let (kind, id) = (text("resourceType"), text("id"));
+    let base = base.trim_end_matches('/');
+    let bundle = kind == "Bundle" && matches!(text("type"), "transaction" | "batch");
+    let (method, url) = match (bundle, id.is_empty()) {
+        (true, _) => (Method::POST, base.to_owned()),
+        (false, true) => (Method::POST, format!("{base}/{kind}")),
+        (false, false) => (Method::PUT, format!("{base}/{kind}/{id}")),
+    };
+    let request = client.request(method, &url).header("content-type", "application/fhir+json").body(bytes);
+    let unreachable = |error: reqwest::Error| {
+        Failure::new(format!("WL-7027: {url}: {error}"), "check that the FHIR server runs and that --fhir names it")
+    };
+    let answer = request.send().await.map_err(unreachable)?;
+    let status = answer.status().as_u16();
+    let body: Value = answer.json().await.unwrap_or_default();
+    let said = if status < 300 { None } else { body.pointer("/issue/0/diagnostics").and_then(Value::as_str) };
+    Ok((format!("{kind}/{id}"), status, said.unwrap_or_default().to_owned()))
+}
+
+fn print(answer: &Answer, json: bool, output: &mut Output) -> Result<(), Failure> {
+    if json {
+        return output.json(answer);
+    }
+    let id = answer.id.as_deref().unwrap_or("-");
+    output.line(format!("{}#{} {id}: {} {}", answer.file, answer.index, answer.answer, answer.text).trim_end())
+}
+
+fn milliseconds_since(started: clock::Tick) -> u64 {
+    u64::try_from(clock::tick().since(started).as_millis()).unwrap_or(u64::MAX)
+}

@@ -1,0 +1,132 @@
+//! `wardline status`: rooms, lag, parked keys, open exceptions.
+
+use crate::args::{Globals, Status};
+use crate::output::Output;
+use crate::{Failure, context, exceptions, rooms};
+use runtime::codec::Codec;
+use runtime::reader::{self, PartitionLag, ReadError};
+use runtime::{Config, RoomInfo};
+use schemas::topics;
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Where everything stands.
+#[derive(Debug, Serialize)]
+pub struct Report {
+    rooms: Vec<RoomReport>,
+    parked: BTreeMap<String, usize>,
+    exceptions: BTreeMap<String, usize>,
+}
+
+#[derive(Debug, Serialize)]
+struct RoomReport {
+    room: &'static str,
+    state: String,
+    lag_records: Option<i64>,
+    partitions: Vec<PartitionLag>,
+}
+
+/// Executes `wardline status`.
+pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
+    let config = context::config(globals)?;
+    let report = context::block_on(report(&config, &options.health))??;
+    let mut output = Output::stdout();
+    if options.json {
+        output.json(&report)?;
+        return output.finish();
+    }
+    let rows: Vec<Vec<String>> = report.rooms.iter().map(RoomReport::row).collect();
+    output.table(&["ROOM", "STATE", "LAG", "PARKED"], &add_parked(rows, &report.parked))?;
+    output.line("")?;
+    if report.exceptions.is_empty() {
+        output.line("no open exceptions")?;
+    }
+    for (code, count) in &report.exceptions {
+        output.line(format!("{count} open exceptions with code {code}"))?;
+    }
+    output.finish()
+}
+
+/// How many records each room that reads has not finished; `None` when its topics are missing.
+pub fn lag(config: &Config, room: &RoomInfo) -> Result<Vec<PartitionLag>, ReadError> {
+    if room.reads.is_empty() { Ok(Vec::new()) } else { reader::group_lag(&config.kafka, room.name, &room.reads) }
+}
+
+/// Keys of the records that lie in the parking lot now.
+pub fn parked_keys(config: &Config) -> Result<HashSet<String>, ReadError> {
+    let mut parked = HashSet::new();
+    reader::read_range(&config.kafka, &reader::Range::all(topics::OPS_PARKED_V1.name()), |record| {
+        let key = record.key_text().into_owned();
+        if record.value.is_some() {
+            parked.insert(key);
+        } else {
+            parked.remove(&key);
+        }
+        ControlFlow::Continue(())
+    })?;
+    Ok(parked)
+}
+
+impl RoomReport {
+    fn row(&self) -> Vec<String> {
+        let lag = self.lag_records.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
+        vec![self.room.to_owned(), self.state.clone(), lag]
+    }
+}
+
+fn add_parked(mut rows: Vec<Vec<String>>, parked: &BTreeMap<String, usize>) -> Vec<Vec<String>> {
+    for row in &mut rows {
+        let count = row.first().and_then(|room| parked.get(room)).copied().unwrap_or_default();
+        row.push(count.to_string());
+    }
+    rows
+}
+
+async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
+    let states = states(health).await;
+    let blocking = config.clone();
+    let (lags, parked) = tokio::task::spawn_blocking(move || {
+        let mut lags = Vec::new();
+        for room in rooms::all() {
+            let info = room.info().clone();
+            let partitions = lag(&blocking, &info)?;
+            lags.push((info, partitions));
+        }
+        Ok::<_, ReadError>((lags, parked_keys(&blocking)?))
+    })
+    .await
+    .map_err(Failure::kafka)?
+    .map_err(Failure::kafka)?;
+    let mut by_room = BTreeMap::new();
+    for key in parked {
+        *by_room.entry(key.split('|').next().unwrap_or_default().to_owned()).or_default() += 1;
+    }
+    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let mut by_code = BTreeMap::new();
+    for exception in exceptions::load(config, &codec).await?.into_iter().filter(exceptions::is_open) {
+        *by_code.entry(exception.code).or_default() += 1;
+    }
+    let rooms = lags.into_iter().map(|(info, partitions)| RoomReport {
+        room: info.name,
+        state: states.get(info.name).cloned().unwrap_or_else(|| "not running here".to_owned()),
+        lag_records: (!info.reads.is_empty()).then(|| partitions.iter().map(|partition| partition.lag).sum()),
+        partitions,
+    });
+    Ok(Report { rooms: rooms.collect(), parked: by_room, exceptions: by_code })
+}
+
+/// State of each room of a process; empty when no process answers there.
+async fn states(health: &str) -> BTreeMap<String, String> {
+    let url = format!("{}/ready", health.trim_end_matches('/'));
+    let Ok(client) = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build() else {
+        return BTreeMap::new();
+    };
+    let Ok(answer) = client.get(url).send().await else { return BTreeMap::new() };
+    let body: Value = answer.json().await.unwrap_or_default();
+    let rooms = body.get("rooms").and_then(Value::as_object).cloned().unwrap_or_default();
+    let state = |room: &Value| room.get("state").and_then(Value::as_str).unwrap_or("unknown").to_owned();
+    rooms.iter().map(|(name, room)| (name.clone(), state(room))).collect()
+}
