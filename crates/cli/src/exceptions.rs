@@ -165,11 +165,11 @@ fn pick<'a>(all: &'a [Exception], start: &str) -> Result<&'a Exception, Failure>
     match (matching.next(), matching.next()) {
         (Some(one), None) => Ok(one),
         (Some(_), Some(_)) => Err(Failure::usage(
-            format!("WL-7023: several exceptions have an id that starts with {start}"),
+            format!("WL-7063: several exceptions have an id that starts with {start}"),
             "give more characters of the id",
         )),
         (None, _) => Err(Failure::usage(
-            format!("WL-7023: no exception has an id that starts with {start}"),
+            format!("WL-7063: no exception has an id that starts with {start}"),
             "list them with `wardline exceptions ls --all`",
         )),
     }

@@ -66,7 +66,7 @@ pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
 fn topic_of(info: &RoomInfo, options: &Replay) -> Result<&'static str, Failure> {
     if !matches!(info.kind, RoomKind::Processor | RoomKind::Effect) {
         return Err(Failure::usage(
-            format!("WL-7025: {} does not take replayed records", info.name),
+            format!("WL-7065: {} does not take replayed records", info.name),
             "replay into a processor or an effect room; a source is replayed by sending its messages again",
         ));
     }
@@ -77,7 +77,7 @@ fn topic_of(info: &RoomInfo, options: &Replay) -> Result<&'static str, Failure> 
     }
     .ok_or_else(|| {
         Failure::usage(
-            format!("WL-7025: {} reads {}", info.name, info.reads.join(", ")),
+            format!("WL-7065: {} reads {}", info.name, info.reads.join(", ")),
             "name one of these topics with --topic",
         )
     })
@@ -192,7 +192,7 @@ fn range(topic: &str, options: &Replay) -> Result<Range, Failure> {
         (None, Some(time)) => From::TimeMs(milliseconds(time)?),
         (None, None) => {
             return Err(Failure::usage(
-                "WL-7026: the start of the range is missing",
+                "WL-7066: the start of the range is missing",
                 "give --from-time, or --partition with --from-offset",
             ));
         }
@@ -207,6 +207,6 @@ fn range(topic: &str, options: &Replay) -> Result<Range, Failure> {
 
 fn milliseconds(text: &str) -> Result<i64, Failure> {
     text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|error| {
-        Failure::usage(format!("WL-7026: {text} is not a time: {error}"), "write it like 2026-03-01T08:00:00Z")
+        Failure::usage(format!("WL-7066: {text} is not a time: {error}"), "write it like 2026-03-01T08:00:00Z")
     })
 }

@@ -28,7 +28,7 @@ pub fn one(globals: &Globals, one: &RunOne) -> Result<(), Failure> {
 
 /// A room that does not exist.
 pub fn unknown_room(name: &str) -> Failure {
-    Failure::usage(format!("WL-7020: there is no room {name}"), format!("choose one of {}", rooms::names().join(", ")))
+    Failure::usage(format!("WL-7060: there is no room {name}"), format!("choose one of {}", rooms::names().join(", ")))
 }
 
 /// What to do about a room that stopped.
@@ -60,7 +60,7 @@ fn run(globals: &Globals, rooms: Vec<Room>, service: &'static str) -> Result<(),
         let health = Health::new();
         let _server = health.serve(&config.http.listen).await.map_err(|error| {
             Failure::new(
-                format!("WL-7021: cannot listen on {}: {error}", config.http.listen),
+                format!("WL-7061: cannot listen on {}: {error}", config.http.listen),
                 "set http.listen to a free address, or stop the process that has it",
             )
         })?;

@@ -38,7 +38,7 @@ pub fn execute(globals: &Globals, options: &Send) -> Result<(), Failure> {
     output.finish()?;
     if refused > 0 {
         return Err(Failure::new(
-            format!("WL-7028: {refused} not accepted"),
+            format!("WL-7068: {refused} not accepted"),
             "`wardline parse` shows what is wrong with a message; after AR or a broken connection send it again",
         ));
     }
@@ -54,7 +54,7 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         std::fs::read(path)
     };
     read.map_err(|error| {
-        Failure::usage(format!("WL-7022: cannot read {}: {error}", path.display()), "name a file that exists, or - for stdin")
+        Failure::usage(format!("WL-7062: cannot read {}: {error}", path.display()), "name a file that exists, or - for stdin")
     })
 }
 
@@ -95,7 +95,7 @@ async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
 
 async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<usize, Failure> {
     let base = globals.fhir.as_deref().ok_or_else(|| {
-        Failure::usage("WL-7027: no FHIR server is named", "name it with --fhir or the variable WARDLINE_FHIR")
+        Failure::usage("WL-7067: no FHIR server is named", "name it with --fhir or the variable WARDLINE_FHIR")
     })?;
     let client = Client::builder()
         .no_proxy()
@@ -106,7 +106,7 @@ async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<
     for path in &options.files {
         let bytes = read(path)?;
         let resource: Value = serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::usage(format!("WL-7028: {} is not JSON: {error}", path.display()), "send FHIR resources as JSON")
+            Failure::usage(format!("WL-7068: {} is not JSON: {error}", path.display()), "send FHIR resources as JSON")
         })?;
         let started = clock::tick();
         let (id, status, text) = put(&client, base, &resource, bytes).await?;
@@ -140,7 +140,7 @@ pub async fn put(client: &Client, base: &str, resource: &Value, bytes: Vec<u8>) 
     };
     let request = client.request(method, &url).header("content-type", "application/fhir+json").body(bytes);
     let unreachable = |error: reqwest::Error| {
-        Failure::new(format!("WL-7027: {url}: {error}"), "check that the FHIR server runs and that --fhir names it")
+        Failure::new(format!("WL-7067: {url}: {error}"), "check that the FHIR server runs and that --fhir names it")
     };
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status().as_u16();

@@ -112,6 +112,6 @@ fn read(file: Option<&Path>) -> Result<(String, String), Failure> {
     let Some(path) = file else { return Ok(("topics.yaml".to_owned(), BUILT_IN.to_owned())) };
     let name = path.display().to_string();
     let text = std::fs::read_to_string(path)
-        .map_err(|error| Failure::usage(format!("WL-7022: cannot read {name}: {error}"), "name a file that exists"))?;
+        .map_err(|error| Failure::usage(format!("WL-7062: cannot read {name}: {error}"), "name a file that exists"))?;
     Ok((name, text))
 }

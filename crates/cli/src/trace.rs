@@ -36,7 +36,7 @@ pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
     let steps = context::block_on(follow(&config, options))??;
     if steps.is_empty() {
         return Err(Failure::new(
-            format!("WL-7024: nothing on the topics has the id {}", options.id),
+            format!("WL-7064: nothing on the topics has the id {}", options.id),
             "give an event id, a message control id, an exception id or a Kafka key; retention may have removed it",
         ));
     }

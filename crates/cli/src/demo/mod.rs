@@ -51,7 +51,7 @@ pub fn execute(globals: &Globals, options: &Demo) -> Result<(), Failure> {
     if let Some(path) = &options.report {
         let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::new(error, "report this as a defect"))?;
         std::fs::write(path, text + "\n").map_err(|error| {
-            Failure::new(format!("WL-7022: cannot write {}: {error}", path.display()), "name a file that can be written")
+            Failure::new(format!("WL-7062: cannot write {}: {error}", path.display()), "name a file that can be written")
         })?;
     }
     let mut output = Output::stdout();
@@ -65,7 +65,7 @@ pub fn execute(globals: &Globals, options: &Demo) -> Result<(), Failure> {
         return Ok(());
     }
     Err(Failure::new(
-        "WL-7030: the day did not come out as it must",
+        "WL-7070: the day did not come out as it must",
         "read the findings above; `wardline trace ID` and `wardline exceptions ls` tell more",
     ))
 }
@@ -86,7 +86,7 @@ async fn run_day(globals: &Globals, options: &Demo) -> Result<Report, Failure> {
     let day = day(options)?;
     let supplier = Supplier::start()
         .await
-        .map_err(|error| Failure::new(format!("WL-7021: cannot listen for notices: {error}"), "free a port on 127.0.0.1"))?;
+        .map_err(|error| Failure::new(format!("WL-7061: cannot listen for notices: {error}"), "free a port on 127.0.0.1"))?;
     let mut config = context::config(globals)?;
     prepare(&mut config, options, &supplier);
     let config = Arc::new(config);
@@ -158,7 +158,7 @@ fn day(options: &Demo) -> Result<Day, Failure> {
     let hospital = Hospital::load().map_err(|error| Failure::new(error, "report this as a defect"))?;
     let date = match &options.day {
         Some(text) => text.parse::<Date>().map_err(|error| {
-            Failure::usage(format!("WL-7026: {text} is not a day: {error}"), "write it like 2026-03-01")
+            Failure::usage(format!("WL-7066: {text} is not a day: {error}"), "write it like 2026-03-01")
         })?,
         // Yesterday: it is over, so no event of it lies in the future.
         None => schemas::Timestamp(clock::now_micros()).date().to_civil().unwrap_or_default().yesterday().unwrap_or_default(),
@@ -203,8 +203,8 @@ async fn ready(health: &Health) -> Result<(), Failure> {
     let next = "see the log lines above; `--log info` shows more";
     match tokio::time::timeout(START_TIMEOUT, health.wait_ready()).await {
         Ok(Ok(())) => Ok(()),
-        Ok(Err(reason)) => Err(Failure::new(format!("WL-7029: a room cannot start: {reason}"), next)),
-        Err(_) => Err(Failure::new(format!("WL-7029: not all rooms are ready: {}", health.to_json()), next)),
+        Ok(Err(reason)) => Err(Failure::new(format!("WL-7069: a room cannot start: {reason}"), next)),
+        Err(_) => Err(Failure::new(format!("WL-7069: not all rooms are ready: {}", health.to_json()), next)),
     }
 }
 
@@ -231,7 +231,7 @@ async fn master_data(config: &Config, items: usize) -> Result<(), Failure> {
     }
     progress.finish_and_clear();
     Err(Failure::new(
-        format!("WL-7029: {last} of {items} items came from the ERP in {} s", START_TIMEOUT.as_secs()),
+        format!("WL-7069: {last} of {items} items came from the ERP in {} s", START_TIMEOUT.as_secs()),
         "check --erp and --erp-key, and the log of the erp room",
     ))
 }
@@ -333,7 +333,7 @@ fn hex(bytes: &[u8]) -> String {
 
 fn missing(flag: &str) -> Failure {
     Failure::usage(
-        format!("WL-7029: {flag} is not given"),
+        format!("WL-7069: {flag} is not given"),
         "run `cargo xtask demo`, which starts all components and names them, or name running ones with --kafka, --registry, \
          --erp, --erp-key and --fhir",
     )

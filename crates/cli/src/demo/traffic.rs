@@ -58,7 +58,7 @@ pub async fn fhir(base: &str, resources: &[Value]) -> Result<Sent, Failure> {
         let bytes = resource.to_string().into_bytes();
         let (id, status, text) = send::put(&client, base, resource, bytes).await?;
         if status >= 300 {
-            let what = format!("WL-7028: the FHIR server refuses {id} with {status}: {text}");
+            let what = format!("WL-7068: the FHIR server refuses {id} with {status}: {text}");
             return Err(Failure::new(what, format!("check the log of the FHIR server; {} came before", fhir::name(resource))));
         }
         sent.count += 1;
@@ -101,7 +101,7 @@ async fn send_one(
             }
         }
     }
-    let what = format!("WL-7027: {address} did not take {} after {ATTEMPTS_MAX} attempts: {last}", message.control_id);
+    let what = format!("WL-7067: {address} did not take {} after {ATTEMPTS_MAX} attempts: {last}", message.control_id);
     Err(Failure::new(what, "see the log of the hl7v2 room"))
 }
 
