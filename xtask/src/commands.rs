@@ -8,9 +8,10 @@ pub mod test;
 pub mod tidy;
 
 use std::path::{Path, PathBuf};
+use std::process::Command;
 use std::time::Instant;
 
-use anyhow::Context;
+use anyhow::{Context, bail};
 
 /// The top of the repository.
 fn root() -> anyhow::Result<PathBuf> {
@@ -22,4 +23,21 @@ fn root() -> anyhow::Result<PathBuf> {
 #[allow(clippy::disallowed_methods, reason = "developer tasks do not take part in the flow, and are not simulated")]
 fn now() -> Instant {
     Instant::now()
+}
+
+/// Runs cargo in the workspace; an exit code other than 0 is an error.
+fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyhow::Result<()> {
+    let mut cargo = cargo_command(root);
+    let status = cargo.args(arguments).envs(environment.iter().copied()).status().context("start cargo")?;
+    if !status.success() {
+        bail!("cargo {} ended with {status}", arguments.join(" "));
+    }
+    Ok(())
+}
+
+/// The cargo that runs this task.
+fn cargo_command(root: &Path) -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    cargo.current_dir(root);
+    cargo
 }

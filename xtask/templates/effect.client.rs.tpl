@@ -91,7 +91,7 @@ impl EffectClient<Notice, Accepted> for Client {
     ) -> BoxFuture<'a, Result<Option<Vec<Accepted>>, CallError>> {
         Box::pin(async move {
             // A list, so that a key the service has never seen is an empty answer and not an error.
-            let request = self.http.get(&self.url).query(&[("idempotency_key", document_key)]);
+            let request = self.http.get(format!("{}?idempotency_key={document_key}", self.url));
             let found = self.send(request, Safety::Read).await?.json::<Vec<serde_json::Value>>().await;
             let found = found.map_err(|_unreadable| CallError::Transient {
                 retry_after: None,

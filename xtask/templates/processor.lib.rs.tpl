@@ -27,8 +27,8 @@ impl Processor for @Type@ {
 
     fn process(&self, event: @Input@, _tables: &()) -> Verdict<@Output@> {
         let mut meta = derived::<@Output@>(&event, NAME);
-        if let Some(facility) = &self.config.facility {
-            meta.facility_id.clone_from(facility);
+        if meta.facility_id.is_empty() {
+            meta.facility_id.clone_from(&self.config.facility);
         }
         Verdict::emit(@Output@ { meta, ..@Output@::default() })
     }

@@ -1,6 +1,8 @@
 //! What `@room@` makes of events, without a broker.
 
-use testkit::{drive, drive_examples};
+use processor::{Processor, Verdict};
+use schemas::@Input@;
+use testkit::drive_examples;
 use wardline_@snake@::{@Type@Config, wiring};
 
 #[test]
@@ -10,8 +12,8 @@ fn every_example_has_an_outcome() {
 }
 
 #[test]
-fn the_facility_of_the_configuration_wins() {
-    let config = @Type@Config { facility: Some("NORTH".to_owned()) };
-    let told = drive(wiring(config), "@short_reads@ key-1 {}");
-    assert!(told.starts_with("emit "), "{told}");
+fn an_event_without_facility_gets_the_configured_one() {
+    let wiring = wiring(@Type@Config { facility: "NORTH".to_owned() });
+    let verdict = wiring.processor().process(@Input@::default(), &());
+    assert!(matches!(verdict, Verdict::Emit(outputs) if outputs[0].meta.facility_id == "NORTH"));
 }

@@ -87,8 +87,8 @@ impl Kind {
     fn config(self) -> (&'static str, &'static str) {
         match self {
             Self::Processor => (
-                "    /// Facility that the output names; none keeps that of the input. Default none.\n    pub facility: Option<String>,",
-                "facility: None",
+                "    /// Facility of events that name none. Default `MAIN`.\n    pub facility: String,",
+                "facility: \"MAIN\".to_owned()",
             ),
             Self::Effect => (
                 "    /// Address of the service.\n    pub url: String,\n    /// Longest wait for one answer, milliseconds. Default 10000.\n    pub timeout_ms: u64,",
@@ -143,6 +143,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         let edited = edit.apply(&text, &fill).with_context(|| format!("make {name} known in {}", path.display()))?;
         fs::write(&path, edited).with_context(|| format!("write {}", path.display()))?;
     }
+    // How lines break depends on the length of the names.
+    super::cargo(&root, &["fmt", "--package", &format!("wardline-{name}")], &[])?;
     let mut out = std::io::stdout();
     writeln!(out, "{}/{name} is there. Next:", kind.family())?;
     writeln!(out, "  cargo test -p wardline-{name}")?;
@@ -208,7 +210,6 @@ impl Filling {
             ("@snake@", room.replace('-', "_")),
             ("@Type@", camel(room)),
             ("@reads@", reads.name.to_owned()),
-            ("@short_reads@", reads.name.rsplit_once('.').map_or(reads.name, |(short, _)| short).to_owned()),
             ("@writes@", writes.name.to_owned()),
             ("@WRITES@", writes.name.replace(['.', '-'], "_").to_uppercase()),
             ("@Input@", input),

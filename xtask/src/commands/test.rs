@@ -2,7 +2,7 @@
 
 use std::io::{BufRead, BufReader, Write};
 use std::path::Path;
-use std::process::{Command, Stdio};
+use std::process::Stdio;
 
 use anyhow::{Context, Result, anyhow, bail};
 use clap::ValueEnum;
@@ -63,12 +63,16 @@ impl Step {
     fn run(self, root: &Path, tally: &mut Tally) -> Result<()> {
         const STRICT: [&str; 3] = ["--locked", "--workspace", "--all-targets"];
         match self {
-            Self::Fmt => cargo(root, &["fmt", "--all", "--", "--check"], &[]),
+            Self::Fmt => super::cargo(root, &["fmt", "--all", "--", "--check"], &[]),
             Self::Tidy => super::tidy::run(&super::tidy::Arguments::default()),
-            Self::Clippy => cargo(root, &[&["clippy"], &STRICT[..], &["--", "--deny", "warnings"]].concat(), &[]),
-            Self::Docs => {
-                cargo(root, &["doc", "--locked", "--workspace", "--no-deps"], &[("RUSTDOCFLAGS", "--deny warnings")])
+            Self::Clippy => {
+                super::cargo(root, &[&["clippy"], &STRICT[..], &["--", "--deny", "warnings"]].concat(), &[])
             }
+            Self::Docs => super::cargo(
+                root,
+                &["doc", "--locked", "--workspace", "--no-deps"],
+                &[("RUSTDOCFLAGS", "--deny warnings")],
+            ),
             Self::Unit => tests(root, &["--workspace", "--exclude", "wardline-tests"], tally),
             Self::Chart => super::chart::run(&super::chart::Arguments {}),
             Self::E2e => tests(root, &["--package", "wardline-tests"], tally),
@@ -149,7 +153,7 @@ fn needs_corpus() -> Result<()> {
 /// Runs tests, shows their output and counts them. A test that is ignored is a failure: nothing is skipped.
 fn tests(root: &Path, selection: &[&str], tally: &mut Tally) -> Result<()> {
     let ignored_before = tally.ignored;
-    let mut cargo = command(root);
+    let mut cargo = super::cargo_command(root);
     let mut child = cargo
         .args(["test", "--locked", "--no-fail-fast"])
         .args(selection)
@@ -170,21 +174,6 @@ fn tests(root: &Path, selection: &[&str], tally: &mut Tally) -> Result<()> {
         bail!("{} tests are ignored: nothing is skipped", tally.ignored - ignored_before);
     }
     Ok(())
-}
-
-fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> Result<()> {
-    let mut cargo = command(root);
-    let status = cargo.args(arguments).envs(environment.iter().copied()).status().context("start cargo")?;
-    if !status.success() {
-        bail!("cargo {} ended with {status}", arguments.join(" "));
-    }
-    Ok(())
-}
-
-fn command(root: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
-    cargo.current_dir(root);
-    cargo
 }
 
 fn name(step: Step) -> String {
