@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Most writer schemas kept compiled.
 const WRITERS_MAX: usize = 10_000;
 
+/// The schema that a value was written with, and its body.
+pub type Opened<'a> = (Arc<WriterSchema>, &'a [u8]);
+
 /// Encodes events and finds the schema that a record was written with. Shared by all loops of a process.
 pub struct Codec {
     settings: SrSettings,
@@ -130,7 +133,7 @@ impl Codec {
     ///
     /// # Errors
     /// See [`WireError`]; [`WireError::blames_record`] tells a bad record from an unreachable registry.
-    pub async fn open<'a>(&self, value: &'a [u8]) -> Result<(Arc<WriterSchema>, &'a [u8]), WireError> {
+    pub async fn open<'a>(&self, value: &'a [u8]) -> Result<Opened<'a>, WireError> {
         let (id, body) = schemas::codec::split_frame(value)?;
         if let Some(writer) = self.cached(id) {
             return Ok((writer, body));
@@ -151,7 +154,7 @@ impl Codec {
     ///
     /// # Errors
     /// When the value is not framed.
-    pub fn open_cached<'a>(&self, value: &'a [u8]) -> Result<Option<(Arc<WriterSchema>, &'a [u8])>, WireError> {
+    pub fn open_cached<'a>(&self, value: &'a [u8]) -> Result<Option<Opened<'a>>, WireError> {
         let (id, body) = schemas::codec::split_frame(value)?;
         Ok(self.cached(id).map(|writer| (writer, body)))
     }

@@ -100,6 +100,11 @@ pub fn init(config: &TelemetryConfig, service_name: &'static str) -> Result<Tele
     Ok(TelemetryGuard { provider })
 }
 
+/// Whether spans leave this process; without, a hot path need not start any.
+pub fn is_exporting() -> bool {
+    TRACER.get().is_some()
+}
+
 /// Starts the span of a record or call below `parent` (W3C `traceparent`).
 ///
 /// Without export it costs next to nothing: the parent is passed on unchanged, and where there is none a fresh root that

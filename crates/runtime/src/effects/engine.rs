@@ -204,7 +204,7 @@ impl<E: Effect> Engine<E> {
     /// Sends what is settled to the committer when it is idle.
     fn commit(&mut self) -> Result<(), RoomError> {
         let Some(group) = self.group.clone() else { return Ok(()) };
-        if self.committing || !(self.settled || !self.pending.is_empty()) {
+        if self.committing || !self.settled && self.pending.is_empty() {
             return Ok(());
         }
         let whole = self.pending.len() <= COMMIT_RECORDS_MAX;

@@ -36,14 +36,16 @@ impl<E: Effect> Engine<E> {
             Err(error) if error.blames_record() => return self.bury(lane, &work.record, &error),
             Err(error) => {
                 tracing::warn!(room = self.parts.desk.room, %error, "cannot decode now");
-                return Ok(self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1))));
+                self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1)));
+                return Ok(());
             }
         };
         let prior = match self.parts.effect.prior_key(&input) {
             None => None,
             Some(key) if self.placing.values().any(|placing| *placing == key) => {
                 // The earlier effect is done, and its record is being committed: a moment more.
-                return Ok(self.lanes.again_at(lane, tick().after(Duration::from_millis(5))));
+                self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
+                return Ok(());
             }
             Some(key) => super::load::prior(self, &key)?,
         };

@@ -155,7 +155,11 @@ impl<P: Processor> Worker<P> {
                 Gathered::Batch(batch) => batch,
             };
             if self.group.is_none() {
-                continue;
+                if batch.is_empty() {
+                    continue;
+                }
+                // Going on would skip these records; starting again reads them from the committed offset.
+                return Err(RoomError::Worker("records without proof of group membership".to_owned()));
             }
             let due = match self.due() {
                 Ok(due) => due,

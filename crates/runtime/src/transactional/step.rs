@@ -10,6 +10,7 @@ use crate::parking::{Entry, Hold, Lane};
 use crate::parking_store::lane;
 use crate::producer::Delivery;
 use crate::record::Record;
+use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
 use rdkafka::Message;
 use rdkafka::message::BorrowedMessage;
@@ -64,7 +65,8 @@ impl<P: Processor> Worker<P> {
         self.shared.metrics.verdict(&verdict);
         match verdict {
             Verdict::Emit(outputs) => {
-                let lineage = Lineage::of_message(message);
+                let mut lineage = Lineage::of_message(message);
+                let _span = self.span(message, &mut lineage);
                 self.emit(&outputs, &lineage, delivery)
             }
             Verdict::Drop(reason) => self.drop_record(&Record::from_message(message), &reason, delivery, now),
@@ -164,6 +166,22 @@ impl<P: Processor> Worker<P> {
         let limits = &self.shared.limits;
         self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), limits));
         Ok(())
+    }
+
+    /// The span of a record, when spans are exported; the outputs continue it.
+    fn span(&self, message: &BorrowedMessage<'_>, lineage: &mut Lineage) -> Option<RecordSpan> {
+        if !telemetry::is_exporting() {
+            return None;
+        }
+        let attributes = [
+            Attribute::Room(self.desk.room),
+            Attribute::Topic(message.topic()),
+            Attribute::Partition(message.partition()),
+            Attribute::Offset(message.offset()),
+        ];
+        let span = telemetry::start_span("process", lineage.traceparent.as_deref(), &attributes);
+        lineage.traceparent = Some(span.traceparent().to_owned());
+        Some(span)
     }
 
     fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
