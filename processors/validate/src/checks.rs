@@ -91,7 +91,7 @@ pub(crate) fn expiry(
         findings.passed("expiry");
         return Ok(());
     }
-    let message = format!("item {} was used on {day}, after its expiry on {expiry}", item.item_id);
+    let message = format!("item {} was used after its expiry on {expiry}", item.item_id);
     let reason = about(item, EXPIRED, "expiry.passed", message)
         .at("expiry")
         .fix("check the label; if the article was expired, report the event and release the usage with a reason");

@@ -31,7 +31,7 @@ pub(crate) fn recognise(
         if valid(&location, day) {
             findings.passed("location");
         } else {
-            findings.judge("location", config.location_inactive, inactive(&location, day))?;
+            findings.judge("location", config.location_inactive, inactive(&location))?;
         }
         return Ok(location);
     }
@@ -101,8 +101,8 @@ fn unnamed() -> Reason {
         .fix("find out where the article was used and correct the record at its source")
 }
 
-fn inactive(location: &MasterLocation, day: Date) -> Reason {
-    let message = format!("location {} is inactive or not valid on {day}", location.location_id);
+fn inactive(location: &MasterLocation) -> Reason {
+    let message = format!("location {} is inactive or not valid on the day of use", location.location_id);
     Reason::new(LOCATION_INACTIVE, "location.inactive", message)
         .at("location")
         .until(subject(&location.location_id))

@@ -178,10 +178,10 @@ fn expiry_is_judged_by_the_day_of_use_where_it_was_used() {
            clinical.supply-usage e5 {expiry: 2026-11-22, quantity: "-1"}"#,
         expect![[r#"
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
-            reject  clinical.supply-usage@1 WL-4012 expiry.passed: item STENT-DES-30 was used on 2026-11-23, after its expiry on 2026-11-22
+            reject  clinical.supply-usage@1 WL-4012 expiry.passed: item STENT-DES-30 was used after its expiry on 2026-11-22
                       until master.item/STENT-DES-30
                       fix: check the label; if the article was expired, report the event and release the usage with a reason
-            reject  clinical.supply-usage@2 WL-4012 expiry.passed: item STENT-DES-30 was used on 2026-11-24, after its expiry on 2026-11-23
+            reject  clinical.supply-usage@2 WL-4012 expiry.passed: item STENT-DES-30 was used after its expiry on 2026-11-23
                       until master.item/STENT-DES-30
                       fix: check the label; if the article was expired, report the event and release the usage with a reason
             emit    supply.usage-validated e4 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
