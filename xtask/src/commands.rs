@@ -3,6 +3,7 @@
 pub mod chart;
 pub mod codegen;
 pub mod components;
+pub mod demo;
 pub mod new_room;
 pub mod test;
 pub mod tidy;

@@ -17,6 +17,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
+    /// Stream a hospital day through Wardline on real parts and show that nothing was lost.
+    Demo(commands::demo::Arguments),
     /// Run everything that must hold.
     Test(commands::test::Arguments),
     /// Check the rules of the repository that no compiler checks.
@@ -33,6 +35,7 @@ enum Command {
 
 fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
+        Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
         Command::Tidy(arguments) => commands::tidy::run(&arguments),
         Command::Chart(arguments) => commands::chart::run(&arguments),

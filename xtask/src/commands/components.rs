@@ -53,7 +53,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
 }
 
-fn up(parts: &[Part]) -> Result<()> {
+/// Starts what does not run yet, and leaves it running.
+pub fn up(parts: &[Part]) -> Result<()> {
     let progress = Progress::stderr();
     let missing: Vec<Part> = parts.iter().copied().filter(|part| Server::find_in(&dir(*part)).is_none()).collect();
     let installation = Installation::ensure(&missing, &progress)?;
@@ -93,7 +94,8 @@ fn start(part: Part, installation: &Installation) -> Result<(), components::Erro
     Ok(())
 }
 
-fn down(parts: &[Part], json: bool) -> Result<()> {
+/// Stops what runs; data is kept.
+pub fn down(parts: &[Part], json: bool) -> Result<()> {
     let mut stopped = Vec::new();
     for part in parts {
         if Server::stop_in(&dir(*part))? {
@@ -130,7 +132,8 @@ fn status(parts: &[Part], json: bool) -> Result<()> {
     if json { print(&serde_json::Value::Array(objects).to_string()) } else { print(&lines.join("\n")) }
 }
 
-fn env(parts: &[Part], json: bool) -> Result<()> {
+/// The addresses as environment variables.
+pub fn environment(parts: &[Part]) -> Vec<(&'static str, String)> {
     let mut values = Vec::new();
     for part in parts {
         match part {
@@ -140,6 +143,11 @@ fn env(parts: &[Part], json: bool) -> Result<()> {
             Part::Fhir => values.push(("WARDLINE_FHIR", url(*part))),
         }
     }
+    values
+}
+
+fn env(parts: &[Part], json: bool) -> Result<()> {
+    let values = environment(parts);
     if json {
         let object: serde_json::Map<_, _> =
             values.into_iter().map(|(name, value)| (name.to_owned(), value.into())).collect();
