@@ -37,7 +37,10 @@ fn check(stream: Stream, key: &str, expected: Expect) {
 
 #[test]
 fn an_implant() {
-    check(Stream::Items, "71-100234", expect![[r#"
+    check(
+        Stream::Items,
+        "71-100234",
+        expect![[r#"
         itemId: "71-100234"
         erpId: "1"
         description: "Hip stem 12/14 taper, size 9"
@@ -54,12 +57,16 @@ fn an_implant() {
         lotTracked: true
         expires: true
         implant: true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_article_that_is_bought_in_boxes() {
-    check(Stream::Items, "71-100777", expect![[r#"
+    check(
+        Stream::Items,
+        "71-100777",
+        expect![[r#"
         itemId: "71-100777"
         erpId: "31"
         description: "Exam glove nitrile M"
@@ -73,12 +80,16 @@ fn an_article_that_is_bought_in_boxes() {
         supplierId: "V-310"
         supplierItem: "GCM100"
         price: {"amount":"0.0745","currency":"EUR"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_article_that_is_no_longer_used() {
-    check(Stream::Items, "71-200001", expect![[r#"
+    check(
+        Stream::Items,
+        "71-200001",
+        expect![[r#"
         itemId: "71-200001"
         erpId: "49"
         description: "Reusable trocar, 5 mm"
@@ -89,24 +100,32 @@ fn an_article_that_is_no_longer_used() {
         mfrCatalogue: "TR-5"
         gtins: ["09520100000478"]
         price: {"amount":"95.0000","currency":"EUR"}
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_supplier() {
-    check(Stream::Suppliers, "V-300", expect![[r#"
+    check(
+        Stream::Suppliers,
+        "V-300",
+        expect![[r#"
         supplierId: "V-300"
         erpId: "8"
         name: "Acme Ortho Distribution"
         status: "ACTIVE"
         currency: "EUR"
         terms: "Direct"
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_department_a_store_and_a_warehouse() {
-    check(Stream::Locations, "OR1", expect![[r#"
+    check(
+        Stream::Locations,
+        "OR1",
+        expect![[r#"
         locationId: "OR1"
         plCode: "OR1"
         name: "Operating room 1"
@@ -115,8 +134,12 @@ fn a_department_a_store_and_a_warehouse() {
         stockLocationId: "OR1"
         costCentreId: "CC-OR"
         active: true
-    "#]]);
-    check(Stream::Locations, "STO", expect![[r#"
+    "#]],
+    );
+    check(
+        Stream::Locations,
+        "STO",
+        expect![[r#"
         locationId: "STO"
         plCode: "STO"
         name: "Storage Zone"
@@ -124,41 +147,57 @@ fn a_department_a_store_and_a_warehouse() {
         parent: "WH"
         stockLocationId: "STO"
         active: true
-    "#]]);
-    check(Stream::Locations, "WH", expect![[r#"
+    "#]],
+    );
+    check(
+        Stream::Locations,
+        "WH",
+        expect![[r#"
         locationId: "WH"
         plCode: "WH"
         name: "Hospital warehouse"
         locationType: "WAREHOUSE"
         active: true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_cost_centre_with_the_departments_it_pays_for() {
-    check(Stream::CostCentres, "CC-OR", expect![[r#"
+    check(
+        Stream::CostCentres,
+        "CC-OR",
+        expect![[r#"
         costCentreId: "CC-OR"
         erpId: "2"
         name: "Operating theatres"
         parent: "CC"
         departments: ["780","OR1","OR2"]
         active: true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_employee() {
-    check(Stream::Employees, "E001", expect![[r#"
+    check(
+        Stream::Employees,
+        "E001",
+        expect![[r#"
         employeeId: "E001"
         displayName: "Ada Nurse"
         status: "ACTIVE"
         activeFrom: 20089
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn an_approved_order() {
-    check(Stream::PurchaseOrders, "3", expect![[r#"
+    check(
+        Stream::PurchaseOrders,
+        "3",
+        expect![[r#"
         poNumber: "3"
         kind: "APPROVED"
         orderRevision: 0
@@ -169,12 +208,16 @@ fn an_approved_order() {
         terms: "Direct"
         shipTo: "WH"
         lines: [{"line":1,"itemId":"71-400101","vendorItem":"MED-SUA20","gtin":null,"quantity":"30.000000","uom":"PK10","unitPrice":"23.5000","needBy":20783,"costCentreId":null,"account":null},{"line":2,"itemId":"71-400202","vendorItem":"MED-IC18","gtin":null,"quantity":"50.000000","uom":"PK10","unitPrice":"7.1000","needBy":20783,"costCentreId":null,"account":null}]
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
 fn a_receipt_is_one_event_for_each_line() {
-    check(Stream::Receipts, "1", expect![[r#"
+    check(
+        Stream::Receipts,
+        "1",
+        expect![[r#"
         receiptId: "1/471"
         poNumber: "4"
         poLine: 1
@@ -197,7 +240,8 @@ fn a_receipt_is_one_event_for_each_line() {
         receivedAt: 1795478400000000
         condition: "UNKNOWN"
         finalDelivery: true
-    "#]]);
+    "#]],
+    );
 }
 
 #[test]
@@ -226,7 +270,8 @@ fn the_envelope() {
           },
           "nulledFields": [],
           "warnings": []
-        }"#]].assert_eq(&serde_json::to_string_pretty(&event["meta"]).unwrap());
+        }"#]]
+    .assert_eq(&serde_json::to_string_pretty(&event["meta"]).unwrap());
 }
 
 #[test]

@@ -14,6 +14,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use connector::erp::conformance::faults::Faults;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -108,6 +109,20 @@ impl FaultProxy {
     #[must_use]
     pub fn calls(&self) -> usize {
         lock(&self.plan).calls
+    }
+}
+
+impl Faults for FaultProxy {
+    fn lose_answer(&self, call: usize) {
+        self.arm(Fault::LoseAnswer, call);
+    }
+
+    fn lose_request(&self, call: usize) {
+        self.arm(Fault::LoseRequest, call);
+    }
+
+    fn heal(&self) -> bool {
+        Self::heal(self)
     }
 }
 

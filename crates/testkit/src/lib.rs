@@ -1,6 +1,9 @@
-//! What tests are made of: driving a processor without a broker.
+//! What tests are made of: driving a processor without a broker, a proxy that breaks calls, a supplier that takes notices.
 
+mod corpus;
 pub mod drive;
+pub mod fault_proxy;
 pub mod supplier;
 
+pub use corpus::corpus;
 pub use drive::{drive, drive_examples};

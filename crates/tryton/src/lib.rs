@@ -20,6 +20,7 @@ mod locks;
 mod names;
 mod rest;
 mod shipment;
+mod sources;
 
 pub use config::TrytonConfig;
 pub use erp::Tryton;

@@ -6,8 +6,8 @@ use connector::erp::conformance::{self, faults, feed};
 use connector::erp::{Direction, Erp, ErpError, Line, Lookup, MovementQuery, RefusalCode, Stream};
 use rust_decimal::Decimal;
 use std::time::Duration;
-use support::fault_proxy::{Fault, FaultProxy};
-use support::{Clerk, Cut, address, client, config, fixture};
+use support::{Clerk, address, client, config, fixture};
+use testkit::fault_proxy::{Fault, FaultProxy};
 use wardline_tryton::{Tryton, TrytonConfig};
 
 #[tokio::test]
@@ -19,7 +19,7 @@ async fn passes_the_conformance_suite() {
 async fn fx_1_one_document_whatever_call_is_cut() {
     let proxy = FaultProxy::start(address()).await.unwrap();
     let erp = client(proxy.address());
-    faults::one_document_whatever_is_cut(&erp, &Cut(proxy), &fixture("cut")).await.unwrap();
+    faults::one_document_whatever_is_cut(&erp, &proxy, &fixture("cut")).await.unwrap();
 }
 
 #[tokio::test]

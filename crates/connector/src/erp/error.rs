@@ -130,6 +130,22 @@ impl RefusalCode {
         }
     }
 
+    /// Short machine-readable name.
+    #[must_use]
+    pub const fn rule(self) -> &'static str {
+        match self {
+            Self::InsufficientStock => "erp.stock.insufficient",
+            Self::MissingLot => "erp.lot.missing",
+            Self::UnknownItem => "erp.item.unknown",
+            Self::UnknownLot => "erp.lot.unknown",
+            Self::UnknownLocation => "erp.location.unknown",
+            Self::UnknownCostCentre => "erp.cost-centre.unknown",
+            Self::InvalidPosting => "erp.posting.invalid",
+            Self::KeyReused => "erp.key.reused",
+            Self::RefusedByErp => "erp.refused",
+        }
+    }
+
     /// What to do about it, in one sentence.
     #[must_use]
     pub const fn suggested_fix(self) -> &'static str {

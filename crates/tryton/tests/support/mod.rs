@@ -1,17 +1,12 @@
 //! What the tests against a real Tryton have in common: the server with its hospital, a client of it, a colleague who
 //! works in it by hand.
 
-#[path = "../../../testkit/src/fault_proxy.rs"]
-pub mod fault_proxy;
-
 use std::net::SocketAddr;
 use std::sync::OnceLock;
 
 use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
 use connector::erp::conformance::Fixture;
-use connector::erp::conformance::faults::Faults;
 use connector::erp::conformance::feed::{BackOffice, Work};
-use fault_proxy::{Fault, FaultProxy};
 use reqwest::Method;
 use serde_json::{Value, json};
 use wardline_tryton::{Tryton, TrytonConfig};
@@ -56,22 +51,6 @@ pub fn fixture(test: &str) -> Fixture {
         uom: "EA".to_owned(),
         cost_centre: "CC-ICU".to_owned(),
         effective_date: None,
-    }
-}
-
-pub struct Cut(pub FaultProxy);
-
-impl Faults for Cut {
-    fn lose_answer(&self, call: usize) {
-        self.0.arm(Fault::LoseAnswer, call);
-    }
-
-    fn lose_request(&self, call: usize) {
-        self.0.arm(Fault::LoseRequest, call);
-    }
-
-    fn heal(&self) -> bool {
-        self.0.heal()
     }
 }
 

@@ -1,0 +1,100 @@
+//! Posts each usage to the ERP: stock moves from the department to the place of use, its cost to the cost centre.
+//!
+//! ```text
+//! usage {item, lot, OR1, 2}                         -> ERP: OR1 -> USE-OR1, 2      posting {POSTED, 2, total 2}
+//! usage {revision 1, 3}      prior {total 2}        -> ERP: OR1 -> USE-OR1, 1      posting {CORRECTED, 1, total 3}
+//! usage {revision 2, retract} prior {total 3}       -> ERP: USE-OR1 -> OR1, 3      posting {RETRACTED, -3, total 0}
+//! usage {consigned}                                 -> nothing                     posting {NONE_NEEDED}
+//! ```
+//! Kafka cannot make a call outside exactly once. It happens once here (FX-1) because the runtime records the effect before
+//! the call, the document key goes to the ERP as the document's reference, and an unknown outcome is looked up there and
+//! finished before anything is tried again.
+
+mod client;
+mod config;
+mod plan;
+mod request;
+
+pub use client::ErpClient;
+pub use config::ErpPostConfig;
+pub use request::{Held, Move, Request, Response};
+
+use connector::effect::{Effect, EffectClient, Plan};
+use processor::Verdict;
+use runtime::{Room, RoomError, RoomInfo};
+use rust_decimal::Decimal;
+use schemas::{EnrichedUsage, ErpPosting};
+use std::sync::Arc;
+use tryton::Tryton;
+
+/// Name of the room.
+pub const NAME: &str = "erp-post";
+
+/// Decimal places of an amount in the contract.
+const AMOUNT_PLACES: u32 = 4;
+
+/// The two pure functions around the call.
+pub struct ErpPost {
+    config: ErpPostConfig,
+}
+
+impl ErpPost {
+    /// With its configuration.
+    #[must_use]
+    pub fn new(config: ErpPostConfig) -> Self {
+        Self { config }
+    }
+}
+
+impl Effect for ErpPost {
+    type Input = EnrichedUsage;
+    type Output = ErpPosting;
+    type Tables = ();
+    type Request = Request;
+    type Response = Response;
+
+    /// A first statement has no prior; everything later is about the difference to what is posted.
+    fn prior_key(&self, usage: &EnrichedUsage) -> Option<String> {
+        let is_first = usage.meta.revision == 0 && usage.meta.action == schemas::Action::Create;
+        (!is_first).then(|| usage.meta.business_key.clone())
+    }
+
+    fn plan(
+        &self,
+        usage: &EnrichedUsage,
+        prior: Option<&ErpPosting>,
+        _tables: &Self::Tables,
+    ) -> Plan<Request, ErpPosting> {
+        plan::plan(&self.config, usage, prior)
+    }
+
+    fn settle(&self, usage: &EnrichedUsage, request: &Request, response: &Response) -> Verdict<ErpPosting> {
+        let costs = request.moves.iter().zip(&response.unit_costs);
+        let amounts: Option<Vec<Decimal>> = costs.map(|(part, cost)| cost.map(|cost| cost * part.signed())).collect();
+        Verdict::emit(ErpPosting {
+            amount: amounts.map(|amounts| amounts.iter().sum::<Decimal>().round_dp(AMOUNT_PLACES)),
+            documents: response.documents.clone(),
+            attempts: 1,
+            ..plan::output(&self.config, usage, request)
+        })
+    }
+
+    fn output_key(&self, output: &ErpPosting) -> String {
+        output.business_key.clone()
+    }
+}
+
+/// The room, for a process.
+#[must_use]
+pub fn room() -> Room {
+    let info = RoomInfo::of_effect::<ErpPost>(NAME, "Posts each usage to the ERP: stock movement and cost allocation.");
+    Room::effect(info, |config| {
+        let config: ErpPostConfig = config.room(NAME)?;
+        let tryton = &config.tryton;
+        let (lines_max, calls_max) = (tryton.lines_max, tryton.requests_max);
+        let erp = Tryton::new(tryton.clone()).map_err(|error| RoomError::Room(error.to_string()))?;
+        let client: Arc<dyn EffectClient<Request, Response>> =
+            Arc::new(ErpClient::new(Arc::new(erp), lines_max, calls_max));
+        Ok((ErpPost::new(config), client))
+    })
+}

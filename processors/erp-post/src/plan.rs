@@ -1,0 +1,145 @@
+//! From a usage and what is posted already to what is to be posted now.
+//!
+//! The event says what should be held in the ERP; the prior output says what is. The difference is posted: nothing, one
+//! movement, or two when the article or the place has changed.
+
+use crate::request::{Held, Move, Request};
+use crate::{ErpPostConfig, NAME};
+use connector::effect::{Action as Act, Plan};
+use connector::erp::Direction;
+use processor::{Code, Reason, Verdict, day_of, derived};
+use rust_decimal::Decimal;
+use schemas::{Action, Date, EnrichedUsage, ErpPosting, PostingKind, UsageKind};
+
+/// The usage lacks what the ERP must know.
+pub(crate) const INCOMPLETE: Code = Code::new("WL-5001");
+/// A later revision is posted already.
+pub(crate) const OVERTAKEN: Code = Code::new("WL-5002");
+
+/// Decides what to do about a usage.
+pub(crate) fn plan(
+    config: &ErpPostConfig,
+    usage: &EnrichedUsage,
+    prior: Option<&ErpPosting>,
+) -> Plan<Request, ErpPosting> {
+    if let Some(prior) = prior.filter(|prior| prior.revision >= usage.meta.revision) {
+        return Plan::Decided(Verdict::Drop(overtaken(prior)));
+    }
+    let posted = prior.map_or(Decimal::ZERO, |prior| prior.total_quantity);
+    let wanted = match wanted(usage) {
+        Ok(wanted) => wanted,
+        Err(reason) => return Plan::Decided(Verdict::Reject(*reason)),
+    };
+    let before = prior.map(Held::of_posting).unwrap_or_default();
+    let (held, total) = wanted.unwrap_or((before.clone(), Decimal::ZERO));
+    let day = day_of(&usage.meta);
+    let moves = moves(config, (&before, posted), (&held, total), day);
+    let kind = match (is_taken_back(usage), prior) {
+        _ if moves.is_empty() => PostingKind::NoneNeeded,
+        (true, _) => PostingKind::Retracted,
+        (false, Some(_)) => PostingKind::Corrected,
+        (false, None) => PostingKind::Posted,
+    };
+    let request = Request { kind, moves, held, total };
+    if request.moves.is_empty() {
+        return Plan::Decided(Verdict::emit(output(config, usage, &request)));
+    }
+    let alone = request.moves.len() > 1 || !config.batch;
+    Plan::Act(Act {
+        effect_key: effect_key(usage),
+        target: config.instance.clone(),
+        batch_key: request.moves.first().filter(|_| !alone).map(Move::batch_key),
+        request,
+    })
+}
+
+/// The event about a posting, without documents and cost.
+pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Request) -> ErpPosting {
+    let mut meta = derived::<ErpPosting>(usage, NAME);
+    meta.business_key = format!("posting/{}", usage.meta.business_key);
+    let text = |text: &String| Some(text.clone()).filter(|text| !text.is_empty());
+    let held = &request.held;
+    ErpPosting {
+        meta,
+        effect_key: effect_key(usage),
+        encounter_ref: usage.encounter_ref.clone(),
+        business_key: usage.meta.business_key.clone(),
+        revision: usage.meta.revision,
+        kind: request.kind,
+        item_id: text(&held.item).or_else(|| usage.item_id.clone()),
+        lot: held.lot.clone(),
+        serial: held.serial.clone(),
+        from_location: text(&held.stock_location),
+        quantity: request.moves.iter().map(Move::signed).sum(),
+        total_quantity: request.total,
+        uom: text(&held.uom),
+        cost_centre_id: held.cost_centre.clone(),
+        currency: usage.currency.clone(),
+        erp: config.instance.clone(),
+        ..ErpPosting::default()
+    }
+}
+
+impl Held {
+    fn of_posting(posting: &ErpPosting) -> Self {
+        Self {
+            item: posting.item_id.clone().unwrap_or_default(),
+            lot: posting.lot.clone(),
+            serial: posting.serial.clone(),
+            stock_location: posting.from_location.clone().unwrap_or_default(),
+            cost_centre: posting.cost_centre_id.clone(),
+            uom: posting.uom.clone().unwrap_or_default(),
+        }
+    }
+}
+
+fn effect_key(usage: &EnrichedUsage) -> String {
+    format!("{}/{}/erp", usage.meta.business_key, usage.meta.revision)
+}
+
+fn is_taken_back(usage: &EnrichedUsage) -> bool {
+    matches!(usage.meta.action, Action::Cancel | Action::Retract)
+}
+
+/// What should be held in the ERP, and how much; `None` for nothing: what was taken back, what belongs to the supplier (its
+/// stock is not ours to move), and what came out of the patient.
+fn wanted(usage: &EnrichedUsage) -> Result<Option<(Held, Decimal)>, Box<Reason>> {
+    if is_taken_back(usage) || usage.consigned || usage.usage == UsageKind::Explanted {
+        return Ok(None);
+    }
+    let needed = |value: &Option<String>, path: &'static str| value.clone().ok_or_else(|| Box::new(incomplete(path)));
+    let held = Held {
+        item: needed(&usage.item_id, "itemId")?,
+        lot: usage.lot.clone(),
+        serial: usage.serial.clone(),
+        stock_location: needed(&usage.stock_location_id, "stockLocationId")?,
+        cost_centre: usage.cost_centre_id.clone(),
+        uom: needed(&usage.base_uom, "baseUom")?,
+    };
+    let quantity = usage.base_quantity.ok_or_else(|| Box::new(incomplete("baseQuantity")))?;
+    Ok(Some((held, quantity)))
+}
+
+fn moves(config: &ErpPostConfig, before: (&Held, Decimal), after: (&Held, Decimal), day: Date) -> Vec<Move> {
+    let step = |held: &Held, quantity: Decimal| {
+        let direction = if quantity > Decimal::ZERO { Direction::Consume } else { Direction::Return };
+        let use_location = config.use_location(&held.stock_location);
+        Move { held: held.clone(), direction, use_location, day, quantity: quantity.abs().normalize() }
+    };
+    let ((old, posted), (new, total)) = (before, after);
+    let steps =
+        if old == new || posted.is_zero() { vec![(new, total - posted)] } else { vec![(new, total), (old, -posted)] };
+    let steps = steps.into_iter().filter(|(_, quantity)| !quantity.is_zero());
+    steps.map(|(held, quantity)| step(held, quantity)).collect()
+}
+
+fn incomplete(path: &'static str) -> Reason {
+    Reason::new(INCOMPLETE, "usage.incomplete", format!("the usage has no {path}, so the ERP cannot be told"))
+        .at(path)
+        .fix("complete the master data that the enrichment needs, then retry")
+}
+
+fn overtaken(prior: &ErpPosting) -> Reason {
+    let message = format!("revision {} is posted already", prior.revision);
+    Reason::new(OVERTAKEN, "posting.overtaken", message).at("meta.revision")
+}

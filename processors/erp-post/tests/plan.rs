@@ -1,0 +1,207 @@
+//! What is posted for a usage, given what is posted already: no broker, no ERP.
+
+use connector::effect::{Effect, Plan};
+use processor::Verdict;
+use rust_decimal::Decimal;
+use schemas::{Action, EnrichedUsage, ErpPosting, EventMeta, Timestamp, UsageKind};
+use wardline_erp_post::{ErpPost, ErpPostConfig, Response};
+
+fn usage(revision: i32, quantity: i64) -> EnrichedUsage {
+    let text = |text: &str| Some(text.to_owned());
+    EnrichedUsage {
+        meta: EventMeta {
+            event_id: format!("e{revision}"),
+            business_key: "usage/enc_1/TX-1".to_owned(),
+            revision,
+            action: if revision == 0 { Action::Create } else { Action::Update },
+            // 2026-03-01T23:30:00Z, the next day at the place of use.
+            occurred_at: Some(Timestamp(1_772_407_800_000_000)),
+            occurred_offset_minutes: Some(60),
+            ..EventMeta::default()
+        },
+        encounter_ref: "enc_1".to_owned(),
+        item_id: text("HIP-9"),
+        lot: text("L1"),
+        base_quantity: Some(Decimal::from(quantity)),
+        base_uom: text("EA"),
+        stock_location_id: text("OR1"),
+        cost_centre_id: text("CC-OR"),
+        currency: text("EUR"),
+        ..EnrichedUsage::default()
+    }
+}
+
+/// Plans and settles one usage after another, as the runtime does, and writes down what happens.
+#[track_caller]
+fn check(usages: Vec<EnrichedUsage>, expected: &str) {
+    let effect = ErpPost::new(ErpPostConfig::default());
+    let mut prior: Option<ErpPosting> = None;
+    let mut story = String::new();
+    for usage in usages {
+        let prior_of = effect.prior_key(&usage).and(prior.as_ref());
+        let outputs = match effect.plan(&usage, prior_of, &()) {
+            Plan::Act(action) => {
+                for part in &action.request.moves {
+                    let held = &part.held;
+                    let lot = held.lot.as_deref().unwrap_or("-");
+                    let (way, from, to) = (part.direction, &held.stock_location, &part.use_location);
+                    story += &format!(
+                        "  {way:?} {} of {} lot {lot}, {from} with {to}, {}\n",
+                        part.quantity, held.item, part.day
+                    );
+                }
+                let unit_costs = vec![Some(Decimal::from(100)); action.request.moves.len()];
+                effect.settle(&usage, &action.request, &Response { unit_costs, ..Response::default() })
+            }
+            Plan::Decided(verdict) => verdict,
+        };
+        match outputs {
+            Verdict::Emit(postings) => {
+                for posting in postings {
+                    story += &format!(
+                        "{} {} amount {} total {}\n",
+                        posting.kind.as_str(),
+                        posting.quantity,
+                        posting.amount.unwrap_or_default(),
+                        posting.total_quantity
+                    );
+                    prior = Some(posting);
+                }
+            }
+            Verdict::Drop(reason) => story += &format!("dropped {}\n", reason.code),
+            Verdict::Reject(reason) => story += &format!("rejected {} at {:?}\n", reason.code, reason.field_paths),
+            Verdict::Wait(reason) => story += &format!("waits {}\n", reason.code),
+        }
+    }
+    let expected: Vec<&str> = expected.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    let story: Vec<&str> = story.lines().map(str::trim).collect();
+    assert_eq!(story, expected);
+}
+
+fn taken_back(revision: i32) -> EnrichedUsage {
+    let mut usage = usage(revision, 0);
+    usage.meta.action = Action::Retract;
+    // A retraction often says no more than what it takes back.
+    EnrichedUsage {
+        item_id: None,
+        stock_location_id: None,
+        base_quantity: None,
+        cost_centre_id: None,
+        lot: None,
+        ..usage
+    }
+}
+
+#[test]
+fn corrections_post_the_difference_and_a_retraction_the_opposite_of_all() {
+    check(
+        vec![usage(0, 2), usage(1, 5), usage(2, 1), taken_back(3)],
+        "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED 2 amount 200 total 2
+         Consume 3 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED 3 amount 300 total 5
+         Return 4 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED -4 amount -400 total 1
+         Return 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         RETRACTED -1 amount -100 total 0",
+    );
+}
+
+#[test]
+fn another_article_goes_out_before_the_wrong_one_comes_back() {
+    let mut other = usage(1, 1);
+    other.item_id = Some("HIP-10".to_owned());
+    let mut elsewhere = other.clone();
+    elsewhere.meta.revision = 2;
+    elsewhere.stock_location_id = Some("OR2".to_owned());
+    check(
+        vec![usage(0, 2), other, elsewhere],
+        "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED 2 amount 200 total 2
+         Consume 1 of HIP-10 lot L1, OR1 with USE-OR1, 2026-03-02
+         Return 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED -1 amount -100 total 1
+         Consume 1 of HIP-10 lot L1, OR2 with USE-OR2, 2026-03-02
+         Return 1 of HIP-10 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED 0 amount 0 total 1",
+    );
+}
+
+#[test]
+fn a_correction_that_changes_nothing_in_the_erp_posts_nothing() {
+    check(
+        vec![usage(0, 2), usage(1, 2), usage(2, 3)],
+        "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED 2 amount 200 total 2
+         NONE_NEEDED 0 amount 0 total 2
+         Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED 1 amount 100 total 3",
+    );
+}
+
+#[test]
+fn what_belongs_to_the_supplier_or_comes_out_of_the_patient_moves_no_stock_of_ours() {
+    let consigned = EnrichedUsage { consigned: true, ..usage(0, 1) };
+    let explanted = EnrichedUsage { usage: UsageKind::Explanted, ..usage(0, 1) };
+    let explanted_after_all = EnrichedUsage { usage: UsageKind::Explanted, ..usage(1, 1) };
+    check(vec![consigned], "NONE_NEEDED 0 amount 0 total 0");
+    check(vec![explanted], "NONE_NEEDED 0 amount 0 total 0");
+    check(
+        vec![usage(0, 1), explanted_after_all],
+        "Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED 1 amount 100 total 1
+         Return 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED -1 amount -100 total 0",
+    );
+}
+
+#[test]
+fn a_credit_without_a_charge_returns_stock_and_nothing_is_returned_twice() {
+    check(
+        vec![usage(0, -2), taken_back(1), taken_back(2)],
+        "Return 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED -2 amount -200 total -2
+         Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         RETRACTED 2 amount 200 total 0
+         NONE_NEEDED 0 amount 0 total 0",
+    );
+    check(vec![taken_back(1)], "NONE_NEEDED 0 amount 0 total 0");
+}
+
+#[test]
+fn what_is_overtaken_or_incomplete_posts_nothing() {
+    check(
+        vec![usage(0, 1), usage(2, 2), usage(1, 9), usage(2, 2)],
+        "Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED 1 amount 100 total 1
+         Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED 1 amount 100 total 2
+         dropped WL-5002
+         dropped WL-5002",
+    );
+    check(vec![EnrichedUsage { stock_location_id: None, ..usage(0, 1) }], r#"rejected WL-5001 at ["stockLocationId"]"#);
+    check(vec![EnrichedUsage { base_quantity: None, ..usage(0, 1) }], r#"rejected WL-5001 at ["baseQuantity"]"#);
+}
+
+#[test]
+fn lines_share_a_document_only_when_all_that_the_document_says_is_the_same() {
+    let effect = ErpPost::new(ErpPostConfig::default());
+    let key = |usage: &EnrichedUsage| match effect.plan(usage, None, &()) {
+        Plan::Act(action) => action.batch_key,
+        Plan::Decided(_) => None,
+    };
+    let first = usage(0, 1);
+    assert!(key(&first).is_some());
+    let same = EnrichedUsage { item_id: Some("HIP-10".to_owned()), lot: None, ..first.clone() };
+    assert_eq!(key(&first), key(&same));
+    let mut next_day = first.clone();
+    next_day.meta.occurred_offset_minutes = None;
+    for other in [
+        EnrichedUsage { stock_location_id: Some("OR2".to_owned()), ..first.clone() },
+        EnrichedUsage { cost_centre_id: Some("CC-ICU".to_owned()), ..first.clone() },
+        EnrichedUsage { base_quantity: Some(Decimal::NEGATIVE_ONE), ..first.clone() },
+        next_day,
+    ] {
+        assert_ne!(key(&first), key(&other));
+    }
+}

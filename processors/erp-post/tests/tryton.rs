@@ -1,0 +1,125 @@
+//! The client of the room against a real Tryton: batches, corrections, lost answers.
+
+use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
+use connector::effect::{CallError, EffectClient};
+use connector::erp::{Direction, Erp, MovementQuery, net};
+use rust_decimal::Decimal;
+use schemas::{Date, PostingKind};
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use testkit::fault_proxy::{Fault, FaultProxy};
+use tryton::{Tryton, TrytonConfig};
+use wardline_erp_post::{ErpClient, ErpPostConfig, Held, Move, Request};
+
+/// The server that all tests share; it ends with the process.
+static SERVER: OnceLock<(components::Tryton, tempfile::TempDir)> = OnceLock::new();
+
+fn address() -> SocketAddr {
+    let (server, _) = SERVER.get_or_init(|| {
+        let installation = Installation::ensure(&[Part::Erp], &Progress::stderr()).unwrap();
+        let dir = tempfile::tempdir().unwrap();
+        (components::Tryton::start(&installation, TrytonOptions::in_dir(dir.path())).unwrap(), dir)
+    });
+    SocketAddr::from(([127, 0, 0, 1], server.port()))
+}
+
+fn erp(address: SocketAddr) -> Arc<Tryton> {
+    let url = format!("http://{address}");
+    let config =
+        TrytonConfig { url, database: ERP_DATABASE.to_owned(), key: ERP_KEY.into(), ..TrytonConfig::default() };
+    Arc::new(Tryton::new(config).unwrap())
+}
+
+fn part(item: &str, lot: Option<&str>, direction: Direction, quantity: i64) -> Move {
+    let held = Held {
+        item: item.to_owned(),
+        lot: lot.map(str::to_owned),
+        stock_location: "OR2".to_owned(),
+        cost_centre: Some("CC-OR".to_owned()),
+        uom: "EA".to_owned(),
+        serial: None,
+    };
+    let use_location = ErpPostConfig::default().use_location("OR2");
+    // Long ago, so that the ERP takes its today.
+    Move { held, direction, use_location, day: Date(10_000), quantity: Decimal::from(quantity) }
+}
+
+fn request(moves: Vec<Move>) -> Request {
+    Request { kind: PostingKind::Posted, moves, held: Held::default(), total: Decimal::ZERO }
+}
+
+const SUTURE: &str = "71-400101";
+const STEM: &str = "71-100234";
+
+/// What left the department under these keys: item and quantity.
+async fn moved(erp: &dyn Erp, keys: &[&str]) -> Vec<(String, Decimal)> {
+    let keys = keys.iter().map(|key| (*key).to_owned()).collect();
+    let movements = erp.stock_movements(&MovementQuery::Keys(keys)).await.unwrap();
+    net(&movements, |place| place == "OR2").into_iter().map(|((item, ..), quantity)| (item, quantity)).collect()
+}
+
+#[tokio::test]
+async fn a_batch_is_one_document_and_answers_each_request() {
+    let erp = erp(address());
+    let client = ErpClient::new(erp.clone(), 50, 4);
+    let stem = request(vec![part(STEM, Some("LOT71A"), Direction::Consume, 1)]);
+    let requests = [
+        request(vec![part(SUTURE, None, Direction::Consume, 2)]),
+        stem,
+        request(vec![part(SUTURE, None, Direction::Consume, 3)]),
+    ];
+    let answers = client.call("wl-batch", &requests).await.unwrap();
+    let costs: Vec<_> = answers.iter().map(|answer| answer.unit_costs[0].unwrap().to_string()).collect();
+    assert_eq!(costs, ["2.35", "1840", "2.35"]);
+    assert!(answers.iter().all(|answer| answer.documents == answers[0].documents && answer.documents.len() == 2));
+    // Any part of the batch can be looked up.
+    let found = client.look_up("wl-batch", &requests[1..2]).await.unwrap().unwrap();
+    assert_eq!(found, answers[1..2]);
+    assert_eq!(
+        moved(erp.as_ref(), &["wl-batch"]).await,
+        [(STEM.to_owned(), Decimal::ONE), (SUTURE.to_owned(), Decimal::from(5))]
+    );
+}
+
+#[tokio::test]
+async fn the_request_at_fault_is_named_and_nothing_moves() {
+    let erp = erp(address());
+    let client = ErpClient::new(erp.clone(), 50, 4);
+    let too_much = request(vec![part(STEM, Some("LOT71B"), Direction::Consume, 999_999)]);
+    let requests = [request(vec![part(SUTURE, None, Direction::Consume, 1)]), too_much];
+    let CallError::Refused { reason, request } = client.call("wl-short", &requests).await.unwrap_err() else {
+        panic!()
+    };
+    assert_eq!((reason.code.as_str(), request), ("WL-3003", Some(1)));
+    assert!(reason.message.contains("LOT71B") && reason.suggested_fix.is_some(), "{reason:?}");
+    assert_eq!(client.look_up("wl-short", &requests).await.unwrap(), None);
+    assert_eq!(moved(erp.as_ref(), &["wl-short"]).await, []);
+}
+
+#[tokio::test]
+async fn fx_1_a_correction_of_two_documents_survives_a_cut_at_any_call() {
+    let proxy = FaultProxy::start(address()).await.unwrap();
+    let erp = erp(proxy.address());
+    let client = ErpClient::new(erp.clone(), 50, 4);
+    let out = part(SUTURE, None, Direction::Consume, 4);
+    let back = part("71-400102", None, Direction::Return, 1);
+    let requests = [request(vec![out, back])];
+    for call in 0..32 {
+        let key = format!("wl-two-{call}");
+        proxy.arm(Fault::LoseAnswer, call);
+        let first = client.call(&key, &requests).await;
+        if !proxy.heal() {
+            assert!(call > 6 && first.is_ok(), "{call} calls");
+            return;
+        }
+        assert!(matches!(first, Err(CallError::InDoubt { .. })), "{call}: {first:?}");
+        let answers = match client.look_up(&key, &requests).await.unwrap() {
+            Some(answers) => answers,
+            None => client.call(&key, &requests).await.unwrap(),
+        };
+        assert_eq!((answers[0].documents.len(), answers[0].unit_costs.len()), (4, 2), "{call}");
+        let expected = [(SUTURE.to_owned(), Decimal::from(4)), ("71-400102".to_owned(), Decimal::NEGATIVE_ONE)];
+        assert_eq!(moved(erp.as_ref(), &[&key, &format!("{key}-1")]).await, expected, "{call}");
+    }
+    panic!("a correction never came through");
+}
