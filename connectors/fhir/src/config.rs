@@ -3,7 +3,7 @@
 use crate::mapping::Profile;
 use crate::seen::REMEMBERED_DEFAULT;
 use crate::version::Version;
-use connector::Secret;
+use ::connector::Secret;
 use schemas::identity::{KeyTooShort, Pseudonymizer};
 use serde::{Deserialize, Serialize};
 
@@ -47,8 +47,11 @@ pub struct FhirConfig {
     pub retry_delay_ms: u64,
     /// Longest wait after a failed request, milliseconds; also the most that a `Retry-After` is believed.
     pub retry_delay_max_ms: u64,
-    /// Most resources (devices, encounters, patients) that are kept in memory.
+    /// Most resources (devices, encounters, patients, procedures) that are kept in memory; at least ten per resource of a
+    /// page.
     pub cache_entries_max: usize,
+    /// How long a resource that is not polled itself (a patient) is believed, milliseconds.
+    pub cache_age_max_ms: u64,
     /// Most versions of the overlap that are remembered per resource type.
     pub overlap_versions_max: usize,
     /// Most usages and most stays that are remembered, so that they can be recognised, corrected and retracted.
@@ -77,6 +80,7 @@ impl Default for FhirConfig {
             retry_delay_ms: 500,
             retry_delay_max_ms: 30_000,
             cache_entries_max: 10_000,
+            cache_age_max_ms: 300_000,
             overlap_versions_max: 5_000,
             remembered_max: REMEMBERED_DEFAULT,
         }
@@ -108,6 +112,9 @@ impl FhirConfig {
             ("overlap_versions_max", self.overlap_versions_max),
             ("remembered_max", self.remembered_max),
         ];
+        if self.cache_entries_max < 10 * self.page_size as usize {
+            return Err("cache_entries_max must be at least ten times page_size".to_owned());
+        }
         match positive.into_iter().find(|(_, value)| *value == 0) {
             Some((key, _)) => Err(format!("{key} must be at least 1")),
             None => Ok(()),
@@ -120,6 +127,7 @@ impl FhirConfig {
     /// When the key of the pseudonyms is too short.
     pub fn profile(&self, pseudonym_key: &Secret) -> Result<Profile, KeyTooShort> {
         Ok(Profile {
+            base_url: self.base_url.clone(),
             system: self.system.clone(),
             facility: self.facility.clone(),
             pseudonyms: Pseudonymizer::new(pseudonym_key.expose().as_bytes())?,

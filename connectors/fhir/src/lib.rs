@@ -6,9 +6,10 @@
 //! Three layers, of which only the last does I/O:
 //! - [`mapping`]: what a resource states (pure, no state);
 //! - [`seen`]: what of that is new (pure, explicit state);
-//! - the connector: HTTP, cursors and one Kafka transaction per page.
+//! - [`connector`]: HTTP, cursors and one Kafka transaction per page.
 
 pub mod config;
+pub mod connector;
 mod gate;
 pub mod json;
 pub mod mapping;
@@ -20,8 +21,12 @@ pub mod time;
 pub mod version;
 
 pub use config::FhirConfig;
+pub use connector::room;
 pub use mapping::{EmptyShelf, Found, Profile, Shelf};
 pub use outcome::{ClinicalEvent, Dropped, Outcome, Refusal};
 pub use parse::{Context, Parsed, map, parse, parse_to_json};
 pub use seen::Seen;
 pub use version::Version;
+
+/// Name of the room.
+pub const NAME: &str = "fhir";

@@ -193,6 +193,11 @@ impl Reference {
         self.type_and_id().is_some_and(|target| target.split('/').next() == Some(resource_type))
     }
 
+    /// Whether it may point to a resource of this type: it says so, or says nothing (`urn:uuid:...`).
+    pub fn may_be(&self, resource_type: &str) -> bool {
+        self.type_and_id().is_none() || self.is_of_type(resource_type)
+    }
+
     /// How a person or a master record names the target: its identifier, else its id, else its display text.
     pub fn name(&self) -> Option<String> {
         let id = || self.type_and_id().and_then(|target| target.split('/').nth(1).map(str::to_owned));

@@ -11,6 +11,7 @@ use wardline_fhir::{self as fhir, Context, EmptyShelf, Outcome, Profile, Seen};
 
 fn profile() -> Profile {
     Profile {
+        base_url: String::new(),
         system: "test".to_owned(),
         facility: "GENERAL".to_owned(),
         pseudonyms: Pseudonymizer::new(b"0123456789abcdef").unwrap(),

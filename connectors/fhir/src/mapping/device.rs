@@ -59,10 +59,8 @@ impl Reading<'_> {
             };
             return self.referred(&node, Some(format!("{}#{id}", self.resource)));
         }
-        let target = match reference.type_and_id() {
-            Some(target) if reference.is_of_type("Device") => target,
-            Some(_) => return Ok(Referred::OtherType),
-            None => target.to_owned(),
+        let Some(target) = self.target(reference).filter(|_| reference.may_be("Device")) else {
+            return Ok(Referred::OtherType);
         };
         match self.shelf.find(&target) {
             Found::Here(device) => self.referred(&Node::root(&device), Some(target)),

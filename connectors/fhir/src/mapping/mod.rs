@@ -12,7 +12,7 @@ mod usage;
 
 use crate::gate;
 use crate::json::Json;
-use crate::node::Node;
+use crate::node::{Node, Reference};
 use crate::outcome::{Dropped, Refusal, code};
 use crate::time::Moment;
 use crate::version::Version;
@@ -25,6 +25,8 @@ pub use device::DeviceFacts;
 /// Whose resources these are; the same for all resources of a source.
 #[derive(Debug, Clone)]
 pub struct Profile {
+    /// Base address of the FHIR server: an absolute reference below it is one of its own resources.
+    pub base_url: String,
     /// Name of the FHIR server, as it stands in `meta.source.system`.
     pub system: String,
     /// Facility the resources belong to; also who assigns its visit and patient numbers.
@@ -203,6 +205,15 @@ struct Reading<'a> {
 }
 
 impl Reading<'_> {
+    /// What to ask the shelf for: `Type/id` for a resource of this server, else the address as it is. A resource of another
+    /// server is never taken for one of this server that has the same id.
+    fn target(&self, reference: &Reference) -> Option<String> {
+        let target = reference.target.as_deref()?;
+        let base = self.profile.base_url.trim_end_matches('/');
+        let own = !target.contains("://") || (!base.is_empty() && target.starts_with(base));
+        if own { reference.type_and_id().or_else(|| Some(target.to_owned())) } else { Some(target.to_owned()) }
+    }
+
     /// The name of an element that has another name in R5.
     fn by_version(&self, r4: &'static str, r5: &'static str) -> &'static str {
         match self.version {

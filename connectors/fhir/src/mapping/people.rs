@@ -24,11 +24,10 @@ impl Reading<'_> {
     /// The visit behind a reference.
     pub(super) fn visit_of(&self, reference: &Reference, path: &str, warnings: &mut Vec<Warning>) -> Option<Visit> {
         let pseudonyms = &self.profile.pseudonyms;
-        let target = match reference.type_and_id() {
-            Some(target) if reference.is_of_type("Encounter") => target,
+        let target = match self.target(reference) {
+            Some(target) if reference.may_be("Encounter") => target,
             // An EpisodeOfCare is no visit.
             Some(_) => return None,
-            None if reference.target.is_some() => reference.target.clone()?,
             None => {
                 let number = reference.identifier.as_deref()?;
                 return Some(Visit {
@@ -61,10 +60,9 @@ impl Reading<'_> {
     pub(super) fn patient(&self, element: &str) -> Option<String> {
         let reference = self.root.child_reference(element)?;
         let pseudonyms = &self.profile.pseudonyms;
-        let target = match reference.type_and_id() {
-            Some(target) if reference.is_of_type("Patient") => target,
+        let target = match self.target(&reference) {
+            Some(target) if reference.may_be("Patient") => target,
             Some(_) => return None,
-            None if reference.target.is_some() => reference.target.clone()?,
             None => return Some(pseudonyms.patient(&self.profile.facility, reference.identifier.as_deref()?)),
         };
         let patient = if let Found::Here(patient) = self.shelf.find(&target) { Some(patient) } else { None };

@@ -166,7 +166,8 @@ impl Reading<'_> {
         let sources = ["derivedFrom", self.by_version("reasonReference", "reason")];
         let procedures = sources.iter().flat_map(|element| self.root.items(element)).filter_map(|node| {
             let node = node.child("reference").filter(|inner| inner.json.as_text().is_none()).unwrap_or(node);
-            node.reference().filter(|reference| reference.is_of_type("Procedure"))?.type_and_id()
+            let reference = node.reference().filter(|reference| reference.is_of_type("Procedure"))?;
+            self.target(&reference)
         });
         let procedure = procedures.into_iter().next();
         if let Some(visit) = self.visit("context", warnings) {
@@ -184,7 +185,8 @@ impl Reading<'_> {
     fn charged_for(&self, resource_type: &str) -> Option<String> {
         self.root.items("service").into_iter().find_map(|node| {
             let node = node.child("reference").filter(|inner| inner.json.as_text().is_none()).unwrap_or(node);
-            node.reference().filter(|reference| reference.is_of_type(resource_type))?.type_and_id()
+            let reference = node.reference().filter(|reference| reference.is_of_type(resource_type))?;
+            self.target(&reference)
         })
     }
 

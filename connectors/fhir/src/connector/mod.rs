@@ -1,0 +1,88 @@
+//! The connector: polls the server and puts what it learns on Kafka.
+//!
+//! One page is one transaction: events, receipts, what changed in the state, and the position behind the page. A crash at
+//! any point repeats nothing and loses nothing. A server that does not answer stops nothing but the polling.
+
+mod http;
+mod memory;
+mod page;
+mod poll;
+mod position;
+mod records;
+mod shelf;
+
+use crate::NAME;
+use crate::config::FhirConfig;
+use poll::Poll;
+use runtime::publisher::TransactionalPublisher;
+use runtime::{ConfigError, Room, RoomContext, RoomError, RoomInfo, RoomKind};
+use schemas::{TopicInfo, topics};
+use std::time::Duration;
+
+pub use http::{Answer, FhirServer, ServerError};
+
+/// Prefix of the streams of resource types.
+const POLL: &str = "poll/";
+/// Stream of the deletions.
+const DELETIONS: &str = "deletions";
+
+/// The room, for a process.
+pub fn room() -> Room {
+    let info = RoomInfo {
+        name: NAME,
+        purpose: "Polls a FHIR server: stays and the articles used in them.",
+        kind: RoomKind::Source,
+        reads: Vec::new(),
+        looks_up: Vec::new(),
+        writes: written().iter().map(|topic| topic.name).chain([topics::OPS_DEAD_LETTER_V1.name()]).collect(),
+    };
+    Room::source(info, run)
+}
+
+/// The topics with a contract that the room writes.
+fn written() -> Vec<&'static TopicInfo> {
+    vec![
+        topics::CLINICAL_ENCOUNTER_V1.info(),
+        topics::CLINICAL_SUPPLY_USAGE_V1.info(),
+        topics::OPS_CURSOR_V1.info(),
+        topics::OPS_EXCEPTION_V1.info(),
+        topics::OPS_RECEIPT_V1.info(),
+    ]
+}
+
+/// Runs until the stop is asked for.
+async fn run(context: RoomContext) -> Result<(), RoomError> {
+    let config: FhirConfig = context.config.room(NAME)?;
+    let refused = |reason: String| RoomError::Config(ConfigError::Room { room: NAME.to_owned(), reason });
+    config.validate().map_err(refused)?;
+    let key = &context.config.identity.pseudonym_key;
+    let profile = config.profile(key).map_err(|error| refused(error.to_string()))?;
+    let server = FhirServer::new(&config).map_err(|error| refused(error.to_string()))?;
+    // Fences an older instance first, so that what is read back is complete.
+    let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
+    let memory = memory::recall(&context, &config).await?;
+    let interval = Duration::from_millis(config.poll_interval_ms);
+    let mut poll = Poll::new(config, context, profile, server, publisher, memory);
+    poll.context.health.ready();
+    let shutdown = poll.context.shutdown.clone();
+    let mut failures = 0;
+    while !shutdown.requested() {
+        let wait = match poll.round().await? {
+            Ok(()) => {
+                failures = 0;
+                interval
+            }
+            Err(error) => {
+                failures += 1;
+                let wait = poll.back_off(failures).max(error.retry_after().unwrap_or_default());
+                tracing::warn!(%error, failures, ?wait, "the FHIR server cannot be followed, trying again");
+                wait
+            }
+        };
+        tokio::select! {
+            () = tokio::time::sleep(wait) => {}
+            () = shutdown.wait() => {}
+        }
+    }
+    Ok(())
+}
