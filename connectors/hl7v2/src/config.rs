@@ -2,6 +2,129 @@
 
 use serde::{Deserialize, Serialize};
 
+use std::path::PathBuf;
+
+/// The block `rooms.hl7v2`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Hl7v2Config {
+    /// Address of the MLLP listener; empty for none, port 0 for a free one. Default `127.0.0.1:2575`.
+    pub listen: String,
+    /// TLS of the listener; plain TCP without it.
+    pub tls: Option<TlsConfig>,
+    /// A directory whose files are read and published.
+    pub directory: Option<DirectoryConfig>,
+    /// How messages become events.
+    pub mapping: MappingConfig,
+    /// Bounds of the listener.
+    pub limits: LimitsConfig,
+    /// How resends are recognised.
+    pub receipts: ReceiptsConfig,
+}
+
+/// Files of the TLS listener, PEM.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TlsConfig {
+    /// Certificate of the listener with its chain.
+    pub certificate_file: PathBuf,
+    /// Private key of the certificate.
+    pub key_file: PathBuf,
+    /// Authorities that sign senders. With it a sender must show a certificate (mutual TLS).
+    #[serde(default)]
+    pub client_ca_file: Option<PathBuf>,
+}
+
+/// A directory as a source. Files end in `done/` below it, or in `failed/` if something in them needs a person.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DirectoryConfig {
+    /// The directory. Names that begin with a dot or end in `.tmp` or `.part` are left alone.
+    pub path: PathBuf,
+    /// How often to look, milliseconds. A file is read when it has not changed between two looks.
+    #[serde(default = "poll_ms")]
+    pub poll_ms: u64,
+    /// Larger files are moved to `failed/` unread, bytes.
+    #[serde(default = "max_file_bytes")]
+    pub max_file_bytes: u64,
+}
+
+/// Bounds of the listener.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LimitsConfig {
+    /// Most connections at a time; more wait.
+    pub connections_max: usize,
+    /// Most messages of one connection that are not answered yet; the connection is not read beyond it.
+    pub in_flight_max: usize,
+    /// Most bytes of messages that are not answered yet, all connections together.
+    pub in_flight_bytes_max: usize,
+    /// Largest frame, bytes.
+    pub frame_bytes_max: usize,
+    /// Longest silence inside a frame, milliseconds. Then the frame counts as cut and the connection is closed.
+    pub frame_idle_ms: u64,
+    /// Longest silence between frames, milliseconds. Then the connection is closed.
+    pub connection_idle_ms: u64,
+    /// How long to wait for the CR behind FS before a frame counts as complete without it, milliseconds.
+    pub final_cr_ms: u64,
+    /// Longest time for a TLS handshake, milliseconds.
+    pub handshake_ms: u64,
+}
+
+/// How resends are recognised. A resend of the same bytes under the same control id gets the earlier answer and no event.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct ReceiptsConfig {
+    /// How far back receipts are read at start, hours.
+    pub window_hours: u64,
+    /// Most messages remembered; the oldest are forgotten first.
+    pub messages_max: usize,
+    /// How often receipts of other instances are read, milliseconds; 0 for a single instance, which knows its own.
+    pub share_ms: u64,
+}
+
+impl Default for Hl7v2Config {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:2575".to_owned(),
+            tls: None,
+            directory: None,
+            mapping: MappingConfig::default(),
+            limits: LimitsConfig::default(),
+            receipts: ReceiptsConfig::default(),
+        }
+    }
+}
+
+impl Default for LimitsConfig {
+    fn default() -> Self {
+        Self {
+            connections_max: 512,
+            in_flight_max: 64,
+            in_flight_bytes_max: 256 * 1024 * 1024,
+            frame_bytes_max: crate::mllp::MAX_FRAME_BYTES,
+            frame_idle_ms: 30_000,
+            connection_idle_ms: 24 * 3_600_000,
+            final_cr_ms: 200,
+            handshake_ms: 10_000,
+        }
+    }
+}
+
+impl Default for ReceiptsConfig {
+    fn default() -> Self {
+        Self { window_hours: 24, messages_max: 500_000, share_ms: 0 }
+    }
+}
+
+fn poll_ms() -> u64 {
+    1_000
+}
+
+fn max_file_bytes() -> u64 {
+    256 * 1024 * 1024
+}
+
 /// How messages become events.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]

@@ -196,7 +196,8 @@ mod tests {
             (&line["outcome"], &line["code"], &line["place"]),
             (&json!("exception"), &json!("WL-1012"), &json!("FT1-4"))
         );
-        let span = line["byte_start"].as_u64().unwrap() as usize..line["byte_end"].as_u64().unwrap() as usize;
+        let at = |name: &str| usize::try_from(line[name].as_u64().unwrap()).unwrap();
+        let span = at("byte_start")..at("byte_end");
         assert_eq!(&text[span], "20260230");
         assert_eq!(line["ack"], json!(["AE"]));
     }

@@ -1,0 +1,132 @@
+//! Takes messages in: in order per patient, once per message, answered when confirmed.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use schemas::Timestamp;
+
+use super::batch::{Batch, outcome_kind, receipt_id, source};
+use super::lanes::{Lanes, Turn};
+use super::ledger::Ledger;
+use crate::input::{Part, is_answered};
+use crate::mapping::{Mapper, Outcome};
+use crate::mllp::{AckCode, AckError, Decision, acknowledgements};
+
+/// What waits for the confirmation of Kafka.
+pub type Confirmation = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
+
+/// Where batches go. Kafka in production, memory in tests.
+pub trait Sink: Send + Sync + 'static {
+    /// Queues all records of a batch, in order, and returns what to await. The error is one sentence without patient data.
+    fn start(&self, batch: &Batch) -> Result<Confirmation, String>;
+}
+
+/// What became of a message that was taken in.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Taken {
+    /// The answers that the sender asked for, unframed.
+    pub answers: Vec<(AckCode, Vec<u8>)>,
+    /// Whether it is safe: confirmed now, or known from before.
+    pub confirmed: bool,
+    /// Whether it was a resend of a message that was settled before.
+    pub duplicate: bool,
+    /// Whether a person has to look at it.
+    pub needs_person: bool,
+}
+
+/// The common way of messages from connections and files to Kafka.
+pub struct Intake {
+    /// Reads messages.
+    pub mapper: Mapper,
+    ledger: Arc<Ledger>,
+    lanes: Arc<Lanes>,
+    sink: Arc<dyn Sink>,
+}
+
+impl Intake {
+    /// An intake with its parts.
+    pub fn new(mapper: Mapper, ledger: Arc<Ledger>, sink: Arc<dyn Sink>) -> Self {
+        Self { mapper, ledger, lanes: Arc::new(Lanes::default()), sink }
+    }
+
+    /// Takes a message in. The place in the order of its patient is taken at once, so call this in the order of arrival; the
+    /// future settles the message. `now` is when it was received, `origin` the connection or file.
+    pub fn take(
+        self: &Arc<Self>,
+        part: Part,
+        origin: &str,
+        now: Timestamp,
+    ) -> impl Future<Output = Taken> + Send + 'static {
+        let reading = &part.reading;
+        // A message without a patient waits for nobody but its own resend.
+        let key = if reading.patient_key.is_empty() {
+            format!("#{}#{}", reading.identity.name(), reading.identity.hash)
+        } else {
+            reading.patient_key.clone()
+        };
+        let turn = self.lanes.enter(&key);
+        let intake = Arc::clone(self);
+        let origin = origin.to_owned();
+        async move { intake.settle(part, &origin, now, turn).await }
+    }
+
+    async fn settle(&self, part: Part, origin: &str, now: Timestamp, mut turn: Turn) -> Taken {
+        let needs_person = matches!(part.reading.outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
+        let taken = |answers, confirmed, duplicate| Taken { answers, confirmed, duplicate, needs_person };
+        if !turn.wait().await {
+            turn.leave(false);
+            return taken(unconfirmed(&part, "an earlier message of the patient was not confirmed", now), false, false);
+        }
+        let id = receipt_id(&part);
+        if let Some(known) = self.ledger.find(&id)
+            && known.outcome == outcome_kind(&part.reading.outcome)
+        {
+            turn.leave(true);
+            return taken(answers(&part, known.received_at), true, true);
+        }
+        let reused = self.ledger.is_reused(&format!("{}|{}", source(&part), part.reading.identity.control_id), &id);
+        let ready = answers(&part, now);
+        let batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
+        let confirmed = match self.sink.start(&batch) {
+            Ok(confirmation) => confirmation.await,
+            Err(error) => Err(error),
+        };
+        match confirmed {
+            Ok(()) => {
+                self.ledger.remember(&batch.receipt);
+                turn.leave(true);
+                taken(ready, true, false)
+            }
+            Err(error) => {
+                tracing::error!(origin, %error, "kafka did not confirm a message; the sender has to repeat it");
+                turn.leave(false);
+                taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false)
+            }
+        }
+    }
+}
+
+/// The answers to a message that is settled.
+fn answers(part: &Part, time: Timestamp) -> Vec<(AckCode, Vec<u8>)> {
+    let reading = &part.reading;
+    if !is_answered(reading) {
+        return Vec::new();
+    }
+    acknowledgements(&part.bytes, reading.decision(), &reading.errors(), &reading.identity.hash, &hl7_time(time))
+}
+
+/// The answers to a message that is not safe: AE or CE with 207, so that the sender repeats it.
+fn unconfirmed(part: &Part, message: &str, time: Timestamp) -> Vec<(AckCode, Vec<u8>)> {
+    if !is_answered(&part.reading) {
+        return Vec::new();
+    }
+    let error = AckError { code: 207, place: None, diagnostic: "WL-1030", message: message.to_owned() };
+    acknowledgements(&part.bytes, Decision::Error, &[error], &part.reading.identity.hash, &hl7_time(time))
+}
+
+/// A time as MSH-7 writes it, UTC.
+fn hl7_time(time: Timestamp) -> String {
+    let time = jiff::Timestamp::from_microsecond(time.micros()).unwrap_or_default();
+    time.strftime("%Y%m%d%H%M%S.%3f+0000").to_string()
+}

@@ -1,0 +1,119 @@
+//! The room: how the runtime starts it.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use runtime::config::ConfigError;
+use runtime::{Room, RoomContext, RoomError, RoomInfo, RoomKind, clock};
+use schemas::topics;
+
+use super::directory::Directory;
+use super::intake::Intake;
+use super::kafka::{KafkaSink, load, receipt_topic};
+use super::ledger::Ledger;
+use super::listener::{Listener, SourceError};
+use crate::config::Hl7v2Config;
+use crate::mapping::Mapper;
+
+/// Name of the room.
+pub const NAME: &str = "hl7v2";
+
+/// Receipts are read again from a little before the last time, because clocks of instances differ.
+const SHARE_OVERLAP_MS: i64 = 10_000;
+
+/// The room, for a process.
+#[must_use]
+pub fn room() -> Room {
+    let info = RoomInfo {
+        name: NAME,
+        purpose: "Takes HL7 v2 messages from MLLP connections and files and publishes what happened.",
+        kind: RoomKind::Source,
+        reads: vec![receipt_topic()],
+        looks_up: Vec::new(),
+        writes: vec![
+            topics::CLINICAL_ENCOUNTER_V1.name(),
+            topics::CLINICAL_SUPPLY_USAGE_V1.name(),
+            topics::OPS_RECEIPT_V1.name(),
+            topics::OPS_EXCEPTION_V1.name(),
+            topics::OPS_DEAD_LETTER_V1.name(),
+        ],
+    };
+    Room::source(info, run)
+}
+
+async fn run(context: RoomContext) -> Result<(), RoomError> {
+    let config: Hl7v2Config = context.config.room(NAME)?;
+    let key = context.config.identity.pseudonym_key.expose().as_bytes();
+    let mapper = Mapper::new(config.mapping.clone(), key).map_err(|error| refused(&error))?;
+    let ledger = Arc::new(Ledger::new(config.receipts.messages_max));
+    let sink = KafkaSink::connect(&context).await?;
+    let window_ms = i64::try_from(config.receipts.window_hours.saturating_mul(3_600_000)).unwrap_or(i64::MAX);
+    let count = load(&ledger, &context, now_ms().saturating_sub(window_ms)).await?;
+    tracing::info!(receipts = count, remembered = ledger.len(), "receipts read");
+    let intake = Arc::new(Intake::new(mapper, Arc::clone(&ledger), Arc::new(sink)));
+    let directory = match config.directory.clone() {
+        Some(directory) => {
+            let opened = Directory::open(directory, Arc::clone(&intake), config.limits.frame_bytes_max);
+            Some(opened.map_err(|error| refused(&error))?)
+        }
+        None => None,
+    };
+    let listener = if config.listen.is_empty() {
+        None
+    } else {
+        Some(Listener::bind(&config, intake, context.metrics.clone()).await.map_err(start_error)?)
+    };
+    if let Some(address) = listener.as_ref().and_then(|listener| listener.address().ok()) {
+        tracing::info!(%address, tls = config.tls.is_some(), "listening for MLLP");
+    }
+    context.health.ready();
+    let drain = Duration::from_millis(context.config.limits.drain_ms);
+    let listening = async {
+        match listener {
+            Some(listener) => listener.serve(context.shutdown.clone(), drain).await,
+            None => context.shutdown.wait().await,
+        }
+    };
+    let reading = async {
+        if let Some(directory) = directory {
+            directory.run(context.shutdown.clone()).await;
+        }
+    };
+    tokio::join!(listening, reading, share(&ledger, &context, config.receipts.share_ms));
+    Ok(())
+}
+
+/// Reads the receipts of other instances from time to time, so that a resend that reaches this one is known.
+async fn share(ledger: &Arc<Ledger>, context: &RoomContext, share_ms: u64) {
+    if share_ms == 0 {
+        return;
+    }
+    let mut since = now_ms();
+    while !context.shutdown.requested() {
+        tokio::select! {
+            () = tokio::time::sleep(Duration::from_millis(share_ms)) => {}
+            () = context.shutdown.wait() => return,
+        }
+        let next = now_ms();
+        match load(ledger, context, since - SHARE_OVERLAP_MS).await {
+            Ok(_) => since = next,
+            Err(error) => tracing::warn!(%error, "receipts of other instances cannot be read now"),
+        }
+    }
+}
+
+fn now_ms() -> i64 {
+    clock::now_micros() / 1_000
+}
+
+/// An address may be free again soon; a certificate that cannot be read stays so.
+fn start_error(error: SourceError) -> RoomError {
+    match error {
+        SourceError::Listen { .. } => RoomError::Room(error.to_string()),
+        SourceError::Tls { .. } | SourceError::Directory { .. } => refused(&error),
+    }
+}
+
+fn refused(error: &dyn std::fmt::Display) -> RoomError {
+    RoomError::Config(ConfigError::Room { room: NAME.to_owned(), reason: error.to_string() })
+}
