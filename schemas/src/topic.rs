@@ -104,6 +104,14 @@ impl<T> Topic<T> {
     }
 }
 
+impl<T: Event> Topic<T> {
+    /// The topic that carries `T`, for record types outside this crate.
+    #[must_use]
+    pub fn of_event() -> Self {
+        Self::new(T::topic())
+    }
+}
+
 impl<T> Clone for Topic<T> {
     fn clone(&self) -> Self {
         *self

@@ -173,6 +173,22 @@ pub async fn apply_topics(changes: &[Change], cluster: &Cluster) -> Result<(), A
     Ok(())
 }
 
+/// Creates topics that are not there yet; those that are stay as they are. For benchmarks, which have topics of their own.
+///
+/// # Errors
+/// When the cluster does not answer or refuses a topic.
+pub async fn ensure_topics(kafka: &KafkaConfig, topics: &[&'static TopicInfo]) -> Result<(), AdminError> {
+    let settings = kafka.clone();
+    let present = blocking(move || reader::topics(&settings)).await?;
+    let admin = admin(kafka)?;
+    for topic in topics.iter().filter(|topic| !present.contains_key(topic.name)) {
+        let policy = if topic.compacted { "compact" } else { "delete" };
+        let configs = BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]);
+        create(&admin, topic.name, topic.partitions, 1, &configs).await?;
+    }
+    Ok(())
+}
+
 impl fmt::Display for Change {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

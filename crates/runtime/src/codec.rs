@@ -18,7 +18,8 @@ pub type Opened<'a> = (Arc<WriterSchema>, &'a [u8]);
 
 /// Encodes events and finds the schema that a record was written with. Shared by all loops of a process.
 pub struct Codec {
-    settings: SrSettings,
+    /// None when all schemas were given at the start.
+    settings: Option<SrSettings>,
     ids: RwLock<HashMap<&'static str, u32>>,
     writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
 }
@@ -91,7 +92,22 @@ impl Codec {
             builder.set_basic_authorization(username, config.password.as_ref().map(connector::Secret::expose));
         }
         let settings = builder.build().map_err(|error| WireError::Registry(error.to_string()))?;
-        Ok(Self { settings, ids: RwLock::default(), writers: RwLock::default() })
+        Ok(Self { settings: Some(settings), ids: RwLock::default(), writers: RwLock::default() })
+    }
+
+    /// A codec without a registry that knows these topics under these schema ids and nothing else: for benchmarks and
+    /// tools.
+    ///
+    /// # Errors
+    /// When a schema cannot be compiled.
+    pub fn fixed(topics: &[(&'static TopicInfo, u32)]) -> Result<Self, WireError> {
+        let mut ids = HashMap::new();
+        let mut writers = HashMap::new();
+        for (topic, id) in topics {
+            ids.insert(topic.name, *id);
+            writers.insert(*id, Arc::new(WriterSchema::parse(topic.schema)?));
+        }
+        Ok(Self { settings: None, ids: RwLock::new(ids), writers: RwLock::new(writers) })
     }
 
     /// Learns the schema ids of topics that will be written; registers what the registry lacks.
@@ -103,9 +119,13 @@ impl Codec {
             if topic.schema.is_empty() {
                 continue;
             }
+            let Some(settings) = &self.settings else {
+                self.id_of(topic.name)?;
+                continue;
+            };
             let supplied = SuppliedSchema::new(None, SchemaType::Avro, topic.schema.to_owned());
             let registered =
-                post_schema(&self.settings, topic.subject.to_owned(), supplied).await.map_err(|error| {
+                post_schema(settings, topic.subject.to_owned(), supplied).await.map_err(|error| {
                     if error.retriable {
                         WireError::Registry(error.to_string())
                     } else {
@@ -122,10 +142,9 @@ impl Codec {
     /// # Errors
     /// When the topic was not prepared or a value does not fit the schema.
     pub fn encode<T: Event>(&self, event: &T) -> Result<Vec<u8>, WireError> {
-        let topic = T::topic().name;
-        let id = self.ids.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        let id = self.id_of(T::topic().name)?;
         let mut bytes = Vec::with_capacity(512);
-        schemas::codec::encode(event, id.ok_or(WireError::Unprepared(topic))?, &mut bytes)?;
+        schemas::codec::encode(event, id, &mut bytes)?;
         Ok(bytes)
     }
 
@@ -138,7 +157,8 @@ impl Codec {
         if let Some(writer) = self.cached(id) {
             return Ok((writer, body));
         }
-        let registered = get_schema_by_id(id, &self.settings).await.map_err(|error| by_id_error(id, &error))?;
+        let settings = self.settings.as_ref().ok_or(WireError::UnknownSchema(id))?;
+        let registered = get_schema_by_id(id, settings).await.map_err(|error| by_id_error(id, &error))?;
         let writer = WriterSchema::parse(&registered.schema)
             .map_err(|error| WireError::UnreadableSchema { id, reason: error.to_string() })?;
         let writer = Arc::new(writer);
@@ -157,6 +177,11 @@ impl Codec {
     pub fn open_cached<'a>(&self, value: &'a [u8]) -> Result<Option<Opened<'a>>, WireError> {
         let (id, body) = schemas::codec::split_frame(value)?;
         Ok(self.cached(id).map(|writer| (writer, body)))
+    }
+
+    fn id_of(&self, topic: &'static str) -> Result<u32, WireError> {
+        let known = self.ids.read().unwrap_or_else(PoisonError::into_inner).get(topic).copied();
+        known.ok_or(WireError::Unprepared(topic))
     }
 
     fn cached(&self, id: u32) -> Option<Arc<WriterSchema>> {

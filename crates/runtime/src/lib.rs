@@ -35,5 +35,5 @@ pub mod wake;
 
 pub use config::{Config, ConfigError};
 pub use launch::run_one;
-pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms};
+pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms, run_rooms_with};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};

@@ -12,7 +12,7 @@ use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::catalogue::OnReject;
-use schemas::{Parked, topics};
+use schemas::{Parked, TopicInfo, topics};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -58,6 +58,7 @@ pub struct ParkingStore {
     handle: Handle,
     parked_max: usize,
     partitions: BTreeSet<i32>,
+    inputs: Vec<&'static TopicInfo>,
 }
 
 impl ParkingStore {
@@ -84,7 +85,15 @@ impl ParkingStore {
             handle,
             parked_max,
             partitions: BTreeSet::new(),
+            inputs: Vec::new(),
         })
+    }
+
+    /// Names the topics that the room reads: they decide whether order binds.
+    #[must_use]
+    pub fn reading(mut self, inputs: Vec<&'static TopicInfo>) -> Self {
+        self.inputs = inputs;
+        self
     }
 
     /// Takes over partitions: forgets what the index holds and reads all that is parked there.
@@ -163,6 +172,18 @@ impl ParkingStore {
         Err(ParkingError::Missing(offset))
     }
 
+    /// The lane of an event: its key, or itself alone where its topic does not demand order.
+    pub(crate) fn lane(&self, topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
+        let alone = (!self.is_ordered(topic)).then_some(offset);
+        Lane { topic: Arc::from(topic), partition, key: Arc::from(key), alone }
+    }
+
+    /// Whether a waiting event of the topic holds up the later ones of its key.
+    pub(crate) fn is_ordered(&self, topic: &str) -> bool {
+        let input = self.inputs.iter().find(|input| input.name == topic);
+        input.is_none_or(|input| input.on_reject == OnReject::Park)
+    }
+
     fn decode(&self, value: &[u8]) -> Result<Parked, ParkingError> {
         let (writer, body) = self.handle.block_on(self.codec.open(value))?;
         Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
@@ -183,7 +204,8 @@ impl ParkingStore {
             return Ok(());
         };
         let parked = self.decode(value)?;
-        let lane = lane_of(&parked);
+        let key = parked.key_bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
+        let lane = self.lane(&parked.topic, parked.partition, key, parked.offset);
         let replay = parked.reason_code == REPLAY_CODE;
         let entry = Entry { origin_offset: parked.offset, parked_at: Some(record.place.offset), ticket: None, replay };
         lot.park(&lane, entry, || Hold {
@@ -196,16 +218,4 @@ impl ParkingStore {
         });
         if lot.entry_count() > self.parked_max { Err(ParkingError::Full(self.parked_max)) } else { Ok(()) }
     }
-}
-
-/// The lane of a parked event: its key, or itself alone where its topic does not demand order.
-fn lane_of(parked: &Parked) -> Lane {
-    let key = parked.key_bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
-    lane(&parked.topic, parked.partition, key, parked.offset)
-}
-
-/// The lane of an event.
-pub(crate) fn lane(topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
-    let ordered = schemas::topics::find(topic).is_none_or(|info| info.on_reject == OnReject::Park);
-    Lane { topic: Arc::from(topic), partition, key: Arc::from(key), alone: (!ordered).then_some(offset) }
 }

@@ -180,6 +180,37 @@ pub fn read_range(
     Ok(visited)
 }
 
+/// Visits what is committed to a topic from now on, until `visit` breaks. It is also asked, with `None`, when nothing comes
+/// for a while. `started` is called once the place to start from is known.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn follow(
+    kafka: &KafkaConfig,
+    topic: &str,
+    started: impl FnOnce(),
+    mut visit: impl FnMut(Option<Record>) -> ControlFlow<()>,
+) -> Result<(), ReadError> {
+    let consumer = consumer(kafka, "wardline-reader")?;
+    let mut assignment = TopicPartitionList::new();
+    for (partition, span) in spans_with(&consumer, &Range::all(topic))? {
+        assignment.add_partition_offset(topic, partition, Offset::Offset(span.end))?;
+    }
+    consumer.assign(&assignment)?;
+    started();
+    loop {
+        let record = match consumer.poll(POLL_SLICE) {
+            None | Some(Err(KafkaError::PartitionEOF(_))) => None,
+            Some(Ok(message)) => Some(Record::from_message(&message)),
+            Some(Err(error)) if is_passing(&error) => None,
+            Some(Err(error)) => return Err(error.into()),
+        };
+        if visit(record).is_break() {
+            return Ok(());
+        }
+    }
+}
+
 /// Resolves a range to offsets, per partition, without reading.
 ///
 /// # Errors

@@ -217,6 +217,20 @@ pub async fn run_rooms(
     shutdown: Shutdown,
 ) -> Result<(), RoomError> {
     let codec = Arc::new(Codec::new(&config.registry)?);
+    run_rooms_with(codec, config, rooms, health, shutdown).await
+}
+
+/// As [`run_rooms`], with a codec of the caller: benchmarks run without a registry.
+///
+/// # Errors
+/// The first error that starting again cannot mend.
+pub async fn run_rooms_with(
+    codec: Arc<Codec>,
+    config: Arc<Config>,
+    rooms: Vec<Room>,
+    health: &Health,
+    shutdown: Shutdown,
+) -> Result<(), RoomError> {
     let mut running = tokio::task::JoinSet::new();
     for room in rooms {
         let context = RoomContext {

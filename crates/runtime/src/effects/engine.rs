@@ -9,7 +9,7 @@ use crate::clock::{Tick, now_micros, tick};
 use crate::codec::WireError;
 use crate::outgoing::Outgoing;
 use crate::parking::ParkingLot;
-use crate::parking_store::{ParkingStore, lane};
+use crate::parking_store::ParkingStore;
 use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::Effect;
@@ -132,7 +132,7 @@ impl<E: Effect> Engine<E> {
         self.held += 1;
         let place = record.place.clone();
         self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
-        let lane = lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
+        let lane = self.store.lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
         if self.lot.holds(&lane) {
             let reason =
                 Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");

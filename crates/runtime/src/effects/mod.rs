@@ -146,7 +146,8 @@ fn serve<E: Effect>(
     let writer = uuid::Uuid::new_v4().to_string();
     let desk = Desk::new(room, &config, Arc::clone(&context.codec), &writer);
     let codec = Arc::clone(&context.codec);
-    let store = ParkingStore::new(room, &writer, &config.kafka, codec, handle.clone(), config.limits.parked_max)?;
+    let store = ParkingStore::new(room, &writer, &config.kafka, codec, handle.clone(), config.limits.parked_max)?
+        .reading(E::Input::topics());
     let parts = Parts {
         effect,
         client,

@@ -133,7 +133,8 @@ fn work<P: Processor>(
         Arc::clone(&context.codec),
         handle.clone(),
         config.limits.parked_max,
-    )?;
+    )?
+    .reading(P::Input::topics());
     let topics: Vec<&str> = P::Input::topics().iter().map(|topic| topic.name).collect();
     consumer.subscribe(&topics).map_err(ClientError::from)?;
     let mut worker =

@@ -7,7 +7,6 @@ use crate::decisions::Decision;
 use crate::desk::Statement;
 use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
-use crate::parking_store::lane;
 use crate::producer::Delivery;
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
@@ -48,8 +47,9 @@ impl<P: Processor> Worker<P> {
         delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
-        if !self.lot.is_empty() {
-            let lane = lane_of(message);
+        // Where order does not bind, nobody waits behind another.
+        if !self.lot.is_empty() && self.store.is_ordered(message.topic()) {
+            let lane = self.lane_of(message);
             if self.lot.holds(&lane) {
                 let reason = Reason::new(BEHIND, "behind-parked-key", "an earlier event of the same key is parked");
                 return self.park(&lane, &Record::from_message(message), &reason, None, delivery, now);
@@ -72,13 +72,13 @@ impl<P: Processor> Worker<P> {
             Verdict::Drop(reason) => self.drop_record(&Record::from_message(message), &reason, delivery, now),
             Verdict::Wait(reason) => {
                 let record = Record::from_message(message);
-                self.park(&lane_of(message), &record, &reason, None, delivery, now)
+                self.park(&self.lane_of(message), &record, &reason, None, delivery, now)
             }
             Verdict::Reject(reason) => {
                 let record = Record::from_message(message);
                 let id = self.desk.exception_id(&record.place);
                 self.say(&record, &reason, &Story::raised(), delivery, now)?;
-                self.park(&lane_of(message), &record, &reason, Some(id), delivery, now)
+                self.park(&self.lane_of(message), &record, &reason, Some(id), delivery, now)
             }
         }
     }
@@ -182,6 +182,10 @@ impl<P: Processor> Worker<P> {
         let span = telemetry::start_span("process", lineage.traceparent.as_deref(), &attributes);
         lineage.traceparent = Some(span.traceparent().to_owned());
         Some(span)
+    }
+
+    fn lane_of(&self, message: &BorrowedMessage<'_>) -> Lane {
+        self.store.lane(message.topic(), message.partition(), message.key().unwrap_or_default(), message.offset())
     }
 
     fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
@@ -311,10 +315,6 @@ impl Story {
     fn raised() -> Self {
         Self { kind: ExceptionKind::Raised, state: ExceptionState::Open, code: None, actor: None }
     }
-}
-
-fn lane_of(message: &BorrowedMessage<'_>) -> Lane {
-    lane(message.topic(), message.partition(), message.key().unwrap_or_default(), message.offset())
 }
 
 fn class_of(topic: &str) -> schemas::catalogue::Criticality {
