@@ -12,9 +12,9 @@ use rust_decimal::Decimal;
 use schemas::{Action, Date, EnrichedUsage, ErpPosting, PostingKind, UsageKind};
 
 /// The usage lacks what the ERP must know.
-pub(crate) const INCOMPLETE: Code = Code::new("WL-5001");
+pub(crate) const INCOMPLETE: Code = Code::new("WL-5011");
 /// A later revision is posted already.
-pub(crate) const OVERTAKEN: Code = Code::new("WL-5002");
+pub(crate) const OVERTAKEN: Code = Code::new("WL-5012");
 
 /// Decides what to do about a usage.
 pub(crate) fn plan(

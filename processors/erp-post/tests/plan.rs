@@ -176,11 +176,11 @@ fn what_is_overtaken_or_incomplete_posts_nothing() {
          POSTED 1 amount 100 total 1
          Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
          CORRECTED 1 amount 100 total 2
-         dropped WL-5002
-         dropped WL-5002",
+         dropped WL-5012
+         dropped WL-5012",
     );
-    check(vec![EnrichedUsage { stock_location_id: None, ..usage(0, 1) }], r#"rejected WL-5001 at ["stockLocationId"]"#);
-    check(vec![EnrichedUsage { base_quantity: None, ..usage(0, 1) }], r#"rejected WL-5001 at ["baseQuantity"]"#);
+    check(vec![EnrichedUsage { stock_location_id: None, ..usage(0, 1) }], r#"rejected WL-5011 at ["stockLocationId"]"#);
+    check(vec![EnrichedUsage { base_quantity: None, ..usage(0, 1) }], r#"rejected WL-5011 at ["baseQuantity"]"#);
 }
 
 #[test]
