@@ -34,7 +34,7 @@ pub struct Parsed {
     pub resource: String,
     /// FHIR version it was read as.
     pub version: Version,
-    /// Where its bytes stand in the input.
+    /// Where its bytes stand in the input; of a refused one, the innermost object that is at fault.
     pub bytes: std::ops::Range<usize>,
     /// What became of it.
     pub outcome: Outcome,
@@ -97,11 +97,12 @@ pub fn parse(bytes: &[u8], context: &Context<'_>, seen: &mut Seen) -> Vec<Parsed
     if input.text("resourceType") == Some("Bundle") {
         return parse_bundle(&input, bytes, context, seen);
     }
+    let outcome = map_json(&input, bytes, context, seen);
     vec![Parsed {
         resource: name_of(&input),
         version: version_of(&input, context),
-        bytes: 0..bytes.len(),
-        outcome: map_json(&input, bytes, context, seen),
+        bytes: span(&input, &outcome).unwrap_or(0..bytes.len()),
+        outcome,
     }]
 }
 
@@ -126,24 +127,26 @@ pub fn unreadable(error: &JsonError) -> Refusal {
 }
 
 impl Parsed {
-    /// As one JSON object: `resource`, `fhirVersion`, `outcome`, and what belongs to the outcome.
+    /// As one JSON object: which resource, where it stands in the input, `outcome`, and what belongs to the outcome.
     pub fn to_json(&self) -> Value {
+        let (message_type, id) = self.resource.split_once('/').unwrap_or((&self.resource, ""));
         let mut value = json!({
+            "message_type": message_type,
+            "control_id": id,
             "resource": self.resource,
-            "fhirVersion": self.version,
-            "bytes": {"start": self.bytes.start, "end": self.bytes.end},
+            "fhir_version": self.version,
+            "byte_start": self.bytes.start,
+            "byte_end": self.bytes.end,
             "outcome": self.outcome.name(),
         });
         let more = match &self.outcome {
             Outcome::Events(events) => json!({"events": events.iter().map(event_json).collect::<Vec<_>>()}),
-            Outcome::Dropped(rule) => {
-                json!({"rule": rule.rule, "detail": rule.detail, "toldBy": rule.told_by})
-            }
+            Outcome::Dropped(rule) => json!({"rule": rule.rule, "detail": rule.detail, "told_by": rule.told_by}),
             Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) => json!({
                 "code": refusal.code,
-                "path": refusal.path,
+                "place": refusal.path,
                 "detail": refusal.detail,
-                "suggestedFix": refusal.suggested_fix,
+                "suggested_fix": refusal.suggested_fix,
             }),
         };
         if let (Value::Object(value), Value::Object(more)) = (&mut value, more) {
@@ -153,6 +156,34 @@ impl Parsed {
     }
 }
 
+fn span(resource: &Json, outcome: &Outcome) -> Option<std::ops::Range<usize>> {
+    match outcome {
+        Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) => place(resource, &refusal.path),
+        Outcome::Events(_) | Outcome::Dropped(_) => place(resource, ""),
+    }
+}
+
+/// The bytes of the innermost object on a FHIR path; of the resource when the path leads elsewhere.
+fn place(resource: &Json, path: &str) -> Option<std::ops::Range<usize>> {
+    let Json::Object(object) = resource else { return None };
+    let mut bytes = object.bytes.clone();
+    let mut steps = path.split('.');
+    if steps.next() != resource.text("resourceType") {
+        return Some(bytes);
+    }
+    let mut at = resource;
+    for step in steps {
+        let (name, index) = step.split_once('[').unwrap_or((step, "0]"));
+        let index = index.trim_end_matches(']').parse().unwrap_or(0);
+        let Some(inner) = at.get(name).and_then(|inner| inner.items().get(index)) else { break };
+        if let Json::Object(object) = inner {
+            bytes = object.bytes.clone();
+        }
+        at = inner;
+    }
+    Some(bytes)
+}
+
 fn event_json(event: &ClinicalEvent) -> Value {
     let body = match event {
         ClinicalEvent::Encounter(event) => serde_json::to_value(event),
@@ -160,9 +191,9 @@ fn event_json(event: &ClinicalEvent) -> Value {
     };
     json!({
         "topic": event.topic().name,
-        "type": event.event_type(),
         "key": event.key(),
-        "value": body.unwrap_or(Value::Null),
+        "type": event.event_type(),
+        "event": body.unwrap_or_default(),
     })
 }
 
@@ -177,20 +208,21 @@ fn parse_bundle(bundle: &Json, bytes: &[u8], context: &Context<'_>, seen: &mut S
     let shelf = BundleShelf::of(entries, context.shelf);
     let context = Context { shelf: &shelf, ..context.clone() };
     let parse_entry = |entry: &Json| {
-        let span = |json: &Json| if let Json::Object(object) = json { object.bytes.clone() } else { 0..bytes.len() };
+        let whole = |json: &Json| if let Json::Object(object) = json { object.bytes.clone() } else { 0..bytes.len() };
         let (resource, bytes, outcome) = match entry.get("resource") {
             Some(resource) => {
-                let own = span(resource);
-                (name_of(resource), own.clone(), map_json(resource, &bytes[own], &context, seen))
+                let own = bytes.get(whole(resource)).unwrap_or_default();
+                let outcome = map_json(resource, own, &context, seen);
+                (name_of(resource), span(resource, &outcome).unwrap_or_else(|| whole(resource)), outcome)
             }
             None => match deletion(entry) {
                 Some(deleted) => {
                     let outcome = withdraw(&deleted.name, deleted.version_id.as_deref(), &context, seen);
-                    (deleted.name, span(entry), outcome)
+                    (deleted.name, whole(entry), outcome)
                 }
                 None => {
                     let rule = Dropped::by("bundle.no-resource", "the entry holds no resource and deletes none");
-                    ("unknown".to_owned(), span(entry), Outcome::Dropped(rule))
+                    ("unknown".to_owned(), whole(entry), Outcome::Dropped(rule))
                 }
             },
         };

@@ -1,1 +1,0 @@
-//! fixtures (to be written)

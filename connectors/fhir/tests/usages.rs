@@ -1,0 +1,189 @@
+//! Procedure, device use, supply delivery and charge: what of it becomes a usage, and that one implant is one usage.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
+mod common;
+
+use common::Ward;
+use expect_test::{Expect, expect};
+use std::collections::HashMap;
+use wardline_fhir::Version;
+
+const DEVICE: &str = r#"{"resourceType":"Device","id":"d1","udiCarrier":[{"deviceIdentifier":"00844588003288",
+    "carrierHRF":"(01)00844588003288(17)281130(10)LOT71A(21)SN710001"}],
+    "expirationDate":"2028-11-30","lotNumber":"LOT71A","serialNumber":"SN710001","partNumber":"HS-9"}"#;
+const SCANNED: &str = r#"{"resourceType":"Device","id":"d4",
+    "udiCarrier":[{"carrierAIDC":"XWQyMDEwMDg0NDU4ODAwMzI4ODE3MjgxMTMwMTBMT1Q3MUEdMjFTTjcxMDAwMQ=="}]}"#;
+const ENCOUNTER: &str = r#"{"resourceType":"Encounter","id":"e4","status":"in-progress","class":{"code":"IMP"},
+    "location":[{"location":{"reference":"Location/WARD4"}}]}"#;
+const CHARGE: &str = r#"{"resourceType":"ChargeItem","id":"ci1","meta":{"versionId":"1"},"status":"billable",
+    "code":{"coding":[{"code":"CHG4410"}]},"subject":{"reference":"Patient/p1"},"context":{"reference":"Encounter/e4"},
+    "quantity":{"value":1},"productReference":{"reference":"Device/d1"},"costCenter":{"identifier":{"value":"CC-4100"}}}"#;
+const USE: &str = r#"{"resourceType":"DeviceUseStatement","id":"du1","meta":{"versionId":"1"},"status":"active",
+    "subject":{"reference":"Patient/p1"},"device":{"reference":"Device/d1"}}"#;
+
+fn procedure(version: u32, status: &str, articles: &str) -> String {
+    format!(
+        r#"{{"resourceType":"Procedure","id":"pr1","meta":{{"versionId":"{version}","lastUpdated":"2026-09-14T12:00:00Z"}},
+        "status":"{status}","code":{{"coding":[{{"code":"52734007"}}]}},"subject":{{"reference":"Patient/p1"}},
+        "encounter":{{"reference":"Encounter/e4"}},"performedDateTime":"2026-09-14T10:00:00-05:00",
+        "performer":[{{"actor":{{"reference":"Practitioner/s1"}}}}],"location":{{"reference":"Location/OR1"}},{articles}}}"#
+    )
+}
+
+fn implant(version: u32, status: &str) -> String {
+    procedure(
+        version,
+        status,
+        r#""focalDevice":[{"action":{"coding":[{"code":"implanted"}]},"manipulated":{"reference":"Device/d1"}}]"#,
+    )
+}
+
+fn ward() -> Ward {
+    let mut ward = Ward::asked();
+    for resource in [DEVICE, SCANNED, ENCOUNTER] {
+        ward.store(resource);
+    }
+    ward
+}
+
+/// Tells the resources in order, one ward.
+#[track_caller]
+fn check(resources: &[&str], expected: Expect) {
+    let mut ward = ward();
+    let lines: Vec<String> = resources.iter().map(|resource| ward.tell(resource)).collect();
+    expected.assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn an_implant_seen_in_procedure_device_charge_and_device_use_is_one_usage() {
+    check(&[&implant(1, "completed"), DEVICE, CHARGE, USE], expect![[""]]);
+    check(&[CHARGE, USE, DEVICE, &implant(1, "completed")], expect![[""]]);
+    check(&[USE, &implant(1, "completed"), CHARGE], expect![[""]]);
+}
+
+#[test]
+fn the_same_device_under_two_ids_and_twice_in_one_procedure_is_one_usage() {
+    let articles = r#""focalDevice":[{"manipulated":{"reference":"Device/d1"}}],
+        "usedReference":[{"reference":"Device/d4"},{"reference":"Medication/m1"}],
+        "usedCode":[{"coding":[{"code":"71-100777","display":"Exam glove"}]}]"#;
+    check(&[&procedure(1, "completed", articles)], expect![[""]]);
+}
+
+#[test]
+fn pieces_of_one_lot_are_counted_one_by_one() {
+    let lot = |id: &str| format!(r#"{{"resourceType":"Device","id":"{id}","lotNumber":"L1","partNumber":"SCREW-4"}}"#);
+    let mut ward = ward();
+    ward.store(&lot("s1"));
+    ward.store(&lot("s2"));
+    let articles = r#""usedReference":[{"reference":"Device/s1"},{"reference":"Device/s2"},{"reference":"Device/s1"}]"#;
+    expect![[""]].assert_eq(&ward.tell(&procedure(1, "completed", articles)));
+    expect![[""]].assert_eq(&ward.tell(&procedure(2, "completed", articles)));
+}
+
+#[test]
+fn two_charges_for_gloves_are_two_usages_and_that_of_the_procedure_is_told_once() {
+    let charge = |id: &str, service: &str| {
+        format!(
+            r#"{{"resourceType":"ChargeItem","id":"{id}","status":"billable","code":{{"text":"x"}},"subject":{{"reference":"Patient/p1"}},
+            "context":{{"reference":"Encounter/e4"}},"quantity":{{"value":2.50,"unit":"PK10"}},{service}
+            "productCodeableConcept":{{"coding":[{{"code":"71-100777"}},{{"system":"https://www.gs1.org/gtin","code":"10614141000415"}}]}}}}"#
+        )
+    };
+    let glove = r#""usedCode":[{"coding":[{"code":"71-100777"}]}]"#;
+    let of_procedure = charge("c3", r#""service":[{"reference":"Procedure/pr1"}],"#);
+    check(&[&charge("c1", ""), &charge("c2", ""), &procedure(1, "completed", glove), &of_procedure], expect![[""]]);
+}
+
+#[test]
+fn what_is_entered_in_error_is_retracted_when_nobody_states_it_any_more() {
+    check(&[&implant(1, "completed"), &implant(2, "entered-in-error")], expect![[""]]);
+    check(&[&implant(1, "completed"), CHARGE, &implant(2, "entered-in-error")], expect![[""]]);
+    check(&[&implant(1, "entered-in-error")], expect![[""]]);
+    check(&[&implant(1, "completed"), &implant(2, "entered-in-error"), &implant(3, "completed")], expect![[""]]);
+    let both = procedure(1, "completed", r#""usedReference":[{"reference":"Device/d1"}],"usedCode":[{"text":"swab"}]"#);
+    let one = procedure(2, "completed", r#""usedReference":[{"reference":"Device/d1"}]"#);
+    check(&[&both, &one], expect![[""]]);
+}
+
+#[test]
+fn a_deletion_takes_back_what_the_resource_told() {
+    let mut ward = ward();
+    ward.tell(&implant(1, "completed"));
+    expect![[""]].assert_eq(&ward.delete("Procedure/pr1"));
+    expect![[""]].assert_eq(&ward.delete("Procedure/pr1"));
+}
+
+#[test]
+fn facts_that_come_later_are_a_revision() {
+    let bare = r#"{"resourceType":"Device","id":"d1","partNumber":"HS-9"}"#;
+    let mut ward = ward();
+    ward.store(bare);
+    let lines = [ward.tell(&implant(1, "completed")), ward.tell(DEVICE), ward.tell(DEVICE), ward.tell(CHARGE)];
+    expect![[""]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn a_restart_repeats_nothing_and_forgets_nothing() {
+    let mut stored = HashMap::new();
+    let mut ward = ward();
+    ward.tell(&implant(1, "completed"));
+    ward.restart(&mut stored);
+    assert_eq!(ward.tell(CHARGE), "dropped usage.already-told");
+    ward.restart(&mut stored);
+    assert_eq!(ward.tell(&implant(2, "entered-in-error")), "dropped usage.still-stated");
+    ward.restart(&mut stored);
+    let last = CHARGE.replace("billable", "entered-in-error").replace("\"1\"}", "\"2\"}");
+    assert!(ward.tell(&last).starts_with("usage#1 r1 RETRACT"), "the last word takes it back");
+}
+
+#[test]
+fn supplies_for_a_patient_are_used_and_others_are_moved() {
+    let delivery = |more: &str| {
+        format!(
+            r#"{{"resourceType":"SupplyDelivery","id":"sd1","identifier":[{{"value":"SD-1"}}],"status":"completed",{more}
+            "suppliedItem":{{"quantity":{{"value":12,"unit":"EA","code":"{{each}}"}},"itemCodeableConcept":{{"coding":[{{"code":"71-100777"}}]}}}},
+            "occurrenceDateTime":"2026-09-14","destination":{{"reference":"Location/OR1"}}}}"#
+        )
+    };
+    check(&[&delivery(r#""patient":{"reference":"Patient/p1"},"#)], expect![[""]]);
+    check(&[&delivery("")], expect![[""]]);
+    check(&[&delivery("").replace("completed", "in-progress")], expect![[""]]);
+}
+
+#[test]
+fn r5_says_the_same_with_other_elements() {
+    let mut ward = ward();
+    ward.version = Some(Version::R5);
+    let procedure = r#"{"resourceType":"Procedure","id":"pr1","status":"completed","subject":{"reference":"Patient/p1"},
+        "encounter":{"reference":"Encounter/e4"},"occurrencePeriod":{"start":"2026-09-14T10:00:00Z"},
+        "focalDevice":[{"manipulated":{"reference":"Device/d1"}}],
+        "used":[{"concept":{"coding":[{"code":"71-100777"}]}},{"reference":{"reference":"Device/d4"}}]}"#;
+    let device_use = r#"{"resourceType":"DeviceUsage","id":"du1","status":"active","patient":{"reference":"Patient/p1"},
+        "context":{"reference":"Encounter/e4"},"device":{"reference":{"reference":"Device/d1"}}}"#;
+    let charge = r#"{"resourceType":"ChargeItem","id":"c1","status":"billable","code":{"text":"x"},"subject":{"reference":"Patient/p1"},
+        "encounter":{"reference":"Encounter/e4"},"quantity":{"value":1},"service":[{"reference":{"reference":"Procedure/pr1"}}],
+        "product":[{"reference":{"reference":"Device/d1"}}]}"#;
+    let delivery = r#"{"resourceType":"SupplyDelivery","id":"s1","status":"completed","patient":{"reference":"Patient/p1"},
+        "suppliedItem":[{"quantity":{"value":1},"itemCodeableConcept":{"coding":[{"code":"A"}]}},
+                        {"quantity":{"value":0},"itemCodeableConcept":{"coding":[{"code":"B"}]}}]}"#;
+    let lines = [procedure, device_use, charge, delivery].map(|resource| ward.tell(resource));
+    expect![[""]].assert_eq(&lines.join("\n"));
+}
+
+#[test]
+fn what_uses_nothing_is_dropped_by_a_named_rule() {
+    check(&[&implant(1, "in-progress")], expect![[""]]);
+    check(&[&implant(1, "not-done")], expect![[""]]);
+    let explanted =
+        r#""focalDevice":[{"action":{"coding":[{"code":"explanted"}]},"manipulated":{"reference":"Device/d1"}}]"#;
+    check(&[&procedure(1, "completed", explanted)], expect![[""]]);
+    check(&[DEVICE], expect![[""]]);
+    check(&[&CHARGE.replace("productReference", "_productReference")], expect![[""]]);
+    check(&[&CHARGE.replace("billable", "planned")], expect![[""]]);
+    check(&[r#"{"resourceType":"Patient","id":"p1"}"#], expect![[""]]);
+    let chair = r#"{"resourceType":"Device","id":"d1","type":{"text":"wheelchair"}}"#;
+    let mut ward = ward();
+    ward.store(chair);
+    expect![[""]].assert_eq(&ward.tell(USE));
+}
