@@ -1,0 +1,71 @@
+//! The events that suppliers may be told about.
+
+use processor::Input;
+use schemas::codec::{CodecError, WriterSchema, decode};
+use schemas::{Action, EnrichedUsage, Event, EventMeta, GoodsReceipt, PurchaseOrder, TopicInfo};
+
+/// An event that a supplier may be told about.
+#[derive(Clone, Debug, PartialEq)]
+pub enum FanoutInput {
+    /// An article was used.
+    Usage(Box<EnrichedUsage>),
+    /// An order was approved, changed or cancelled.
+    Order(Box<PurchaseOrder>),
+    /// Goods arrived.
+    Receipt(Box<GoodsReceipt>),
+}
+
+impl FanoutInput {
+    /// The envelope.
+    #[must_use]
+    pub fn meta(&self) -> &EventMeta {
+        match self {
+            Self::Usage(usage) => &usage.meta,
+            Self::Order(order) => &order.meta,
+            Self::Receipt(receipt) => &receipt.meta,
+        }
+    }
+
+    /// The supplier that the event names.
+    pub(crate) fn supplier_id(&self) -> Option<&str> {
+        let named = match self {
+            Self::Usage(usage) => usage.supplier_id.as_deref(),
+            Self::Order(order) => Some(order.supplier_id.as_str()),
+            Self::Receipt(receipt) => Some(receipt.supplier_id.as_str()),
+        };
+        named.filter(|id| !id.is_empty())
+    }
+
+    /// Whether a usage is taken back as a whole.
+    pub(crate) fn takes_back(&self) -> bool {
+        matches!(self, Self::Usage(usage) if matches!(usage.meta.action, Action::Cancel | Action::Retract))
+    }
+
+    /// Whether it corrects something that a supplier may have been told. Orders and receipts say everything anew.
+    pub(crate) fn corrects(&self) -> bool {
+        matches!(self, Self::Usage(usage) if usage.meta.revision > 0) || self.takes_back()
+    }
+}
+
+impl Input for FanoutInput {
+    fn topics() -> Vec<&'static TopicInfo> {
+        vec![EnrichedUsage::topic(), PurchaseOrder::topic(), GoodsReceipt::topic()]
+    }
+
+    fn decode(topic: &str, writer: &WriterSchema, body: &[u8]) -> Result<Self, CodecError> {
+        if topic == EnrichedUsage::topic().name {
+            return Ok(Self::Usage(Box::new(decode(writer, body)?)));
+        }
+        if topic == PurchaseOrder::topic().name {
+            return Ok(Self::Order(Box::new(decode(writer, body)?)));
+        }
+        if topic == GoodsReceipt::topic().name {
+            return Ok(Self::Receipt(Box::new(decode(writer, body)?)));
+        }
+        Err(CodecError::Decode(format!("supplier-fanout tells nobody about {topic}")))
+    }
+
+    fn envelope(&self) -> Option<&EventMeta> {
+        Some(self.meta())
+    }
+}

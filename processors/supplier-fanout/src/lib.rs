@@ -1,0 +1,205 @@
+//! Tells suppliers about the use of their stock, about orders and about receipts, by signed webhooks.
+//!
+//! ```text
+//! enriched usage {consigned, supplierId: V-300, lot: L1, baseQuantity: 1, occurredAt: 09:48:30}  +  profile V-300 {url, secret}
+//!     -> POST url {type: consignment-usage, item, lot: L1, quantity: 1, usedAt: 09:00}  -> supplier notice {DELIVERED}
+//! ```
+//! A notice holds nothing about a patient: no reference, no place of care, the time cut to the hour (PHI-1).
+//!
+//! Kafka cannot make a call outside exactly once. The effect record, the idempotency key in every request and the look-up
+//! before any retry of an unknown outcome make it once here (FX-1), for suppliers that honour the key.
+
+mod client;
+mod config;
+mod input;
+mod notice;
+mod reasons;
+mod signature;
+
+pub use client::{Answer, WebhookClient};
+pub use config::{FanoutConfig, Profile, Wanted};
+pub use input::FanoutInput;
+pub use notice::Notice;
+pub use signature::Signer;
+
+use config::Profiles;
+use connector::effect::{Action, Effect, Plan};
+use processor::{Binder, Reason, Subject, Table, Tables, Verdict, derived};
+use reasons::{NO_NOTICE, SUPPLIER_CHANGED, SUPPLIER_UNKNOWN};
+use runtime::{ConfigError, Room, RoomInfo};
+use schemas::{EventMeta, MasterSupplier, NoticeState, Precision, SupplierNotice, Timestamp, topics};
+use std::sync::Arc;
+
+/// Name of the room.
+pub const NAME: &str = "supplier-fanout";
+
+/// What a plan of this room is.
+type NoticePlan = Plan<Notice, SupplierNotice>;
+
+/// The two pure functions of the room.
+pub struct SupplierFanout {
+    profiles: Profiles,
+}
+
+/// The master data of the room.
+pub struct FanoutTables {
+    /// Suppliers, by supplier id.
+    pub suppliers: Table<MasterSupplier>,
+}
+
+impl Tables for FanoutTables {
+    fn bind(binder: &mut Binder) -> Self {
+        Self { suppliers: binder.table(topics::MASTER_SUPPLIER_V1, &[]) }
+    }
+}
+
+impl SupplierFanout {
+    /// The room's functions for these suppliers.
+    #[must_use]
+    pub fn new(config: &FanoutConfig) -> Self {
+        Self { profiles: Profiles::new(config) }
+    }
+
+    /// The name of the profile of a supplier, or what is to be done without one.
+    fn profile(&self, supplier_id: &str, tables: &FanoutTables) -> Result<String, Box<NoticePlan>> {
+        if self.profiles.get(supplier_id).is_some() {
+            return Ok(supplier_id.to_owned());
+        }
+        let Some(supplier) = tables.suppliers.get(supplier_id) else {
+            let message = format!("supplier {supplier_id} is not in the supplier master");
+            let reason = Reason::new(SUPPLIER_UNKNOWN, "supplier.unknown", message)
+                .at("supplierId")
+                .until(Subject::new(topics::MASTER_SUPPLIER_V1.name(), supplier_id))
+                .fix("restore the supplier in the ERP, or correct the record that names it");
+            return Err(Box::new(Plan::Decided(Verdict::Wait(reason))));
+        };
+        let by_gln = supplier.gln.as_deref().filter(|gln| self.profiles.get(gln).is_some());
+        by_gln.map(str::to_owned).ok_or_else(|| {
+            let message = format!("supplier {supplier_id} has no profile in rooms.supplier-fanout.profiles");
+            none_due("supplier.no-profile", message)
+        })
+    }
+}
+
+impl Effect for SupplierFanout {
+    type Input = FanoutInput;
+    type Output = SupplierNotice;
+    type Tables = FanoutTables;
+    type Request = Notice;
+    type Response = Answer;
+
+    fn prior_key(&self, input: &FanoutInput) -> Option<String> {
+        input.corrects().then(|| notice_key(input))
+    }
+
+    fn plan(&self, input: &FanoutInput, prior: Option<&SupplierNotice>, tables: &FanoutTables) -> NoticePlan {
+        let planned = self.planned(input, prior, tables);
+        planned.unwrap_or_else(|decided| *decided)
+    }
+
+    fn settle(&self, input: &FanoutInput, request: &Notice, response: &Answer) -> Verdict<SupplierNotice> {
+        Verdict::emit(SupplierNotice {
+            meta: envelope(input),
+            notice_id: response.key.clone(),
+            state: NoticeState::Delivered,
+            response_status: Some(i32::from(response.status)),
+            ..request.told.clone()
+        })
+    }
+
+    fn output_key(&self, output: &SupplierNotice) -> String {
+        output.meta.business_key.clone()
+    }
+}
+
+impl SupplierFanout {
+    fn planned(
+        &self,
+        input: &FanoutInput,
+        prior: Option<&SupplierNotice>,
+        tables: &FanoutTables,
+    ) -> Result<NoticePlan, Box<NoticePlan>> {
+        let supplier_id = match (input.supplier_id(), prior) {
+            (Some(now), Some(before)) if before.supplier_id != now => {
+                return Err(Box::new(Plan::Decided(Verdict::Reject(changed(&before.supplier_id, now)))));
+            }
+            (Some(now), _) => now,
+            // What is taken back may name nothing any more: whoever was told is told again.
+            (None, Some(before)) => before.supplier_id.as_str(),
+            (None, None) => return Err(none_due("supplier.none", "no supplier is named".to_owned())),
+        };
+        if input.takes_back() && prior.is_none() {
+            return Err(none_due("notice.nothing-told", "the supplier was never told of it".to_owned()));
+        }
+        let name = self.profile(supplier_id, tables)?;
+        let Some(profile) = self.profiles.get(&name) else {
+            return Err(none_due("supplier.no-profile", format!("supplier {supplier_id} has no profile")));
+        };
+        let told = notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
+        if prior.is_none() && !profile.wants(told.kind) {
+            let message = format!("supplier {supplier_id} does not want notices of this kind");
+            return Err(none_due("notice.not-wanted", message));
+        }
+        let meta = input.meta();
+        Ok(Plan::Act(Action {
+            effect_key: format!("{}@{}>{supplier_id}", meta.business_key, meta.revision),
+            target: format!("supplier/{name}"),
+            batch_key: None,
+            request: Notice { body: notice::body(input, &told, &reference(input)), profile: name, told },
+        }))
+    }
+}
+
+/// The room, for a process.
+#[must_use]
+pub fn room() -> Room {
+    let purpose = "Tells suppliers about the use of their stock, orders and receipts, by signed webhooks.";
+    Room::effect(RoomInfo::of_effect::<SupplierFanout>(NAME, purpose), |config| {
+        let own: FanoutConfig = config.room(NAME)?;
+        let refused = |reason: String| ConfigError::Room { room: NAME.to_owned(), reason };
+        own.validate().map_err(refused)?;
+        let client = WebhookClient::new(&own, runtime::clock::now_micros).map_err(refused)?;
+        Ok((SupplierFanout::new(&own), Arc::new(client) as Arc<_>))
+    })
+}
+
+/// The number under which a supplier knows a fact, the same for all its revisions. The business key holds the pseudonym of
+/// a visit and stays inside; this is a one-way name of it.
+fn reference(input: &FanoutInput) -> String {
+    schemas::identity::event_id(NAME, &input.meta().business_key, "0", "reference")
+}
+
+fn notice_key(input: &FanoutInput) -> String {
+    format!("notice/{}", reference(input))
+}
+
+/// The envelope of a notice: nothing of a patient is in its key or its times.
+fn envelope(input: &FanoutInput) -> EventMeta {
+    let derived = match input {
+        FanoutInput::Usage(usage) => derived::<SupplierNotice>(usage.as_ref(), NAME),
+        FanoutInput::Order(order) => derived::<SupplierNotice>(order.as_ref(), NAME),
+        FanoutInput::Receipt(receipt) => derived::<SupplierNotice>(receipt.as_ref(), NAME),
+    };
+    EventMeta {
+        business_key: notice_key(input),
+        occurred_at: derived.occurred_at.map(Timestamp::hour),
+        recorded_at: derived.recorded_at.hour(),
+        published_at: derived.published_at.hour(),
+        occurred_precision: Precision::Hour,
+        nulled_fields: Vec::new(),
+        warnings: Vec::new(),
+        ..derived
+    }
+}
+
+/// No notice is due, by a named rule.
+fn none_due(rule: &'static str, message: String) -> Box<NoticePlan> {
+    Box::new(Plan::Decided(Verdict::Drop(Reason::new(NO_NOTICE, rule, message))))
+}
+
+fn changed(before: &str, now: &str) -> Reason {
+    let message = format!("supplier {before} was told of a use that, as corrected, concerns supplier {now}");
+    Reason::new(SUPPLIER_CHANGED, "supplier.changed", message).at("supplierId").fix(format!(
+        "tell supplier {before} that its notice is void and {now} about the use; then discard this exception"
+    ))
+}

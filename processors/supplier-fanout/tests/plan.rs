@@ -1,0 +1,166 @@
+//! Who is told what: the two pure functions, without any supplier.
+
+use connector::effect::{Effect, Plan};
+use expect_test::{Expect, expect};
+use processor::laws::check_phi;
+use processor::{Binder, Tables, Verdict};
+use schemas::{EnrichedUsage, Event, GoodsReceipt, MasterSupplier, PurchaseOrder, SupplierNotice};
+use testkit::drive::event;
+use wardline_supplier_fanout::{Answer, FanoutConfig, FanoutInput, FanoutTables, Notice, SupplierFanout};
+
+const PROFILES: &str = r#"{"profiles": {
+    "SUP-MEDSTENT": {"url": "https://medstent.example/n", "secret": "0123456789abcdef", "contract": "CONTRACT-2026-07"},
+    "4012345000009": {"url": "https://genmed.example/n", "secret": "0123456789abcdef", "kinds": ["vmi-usage", "receipt"]}
+}}"#;
+
+fn fanout() -> SupplierFanout {
+    SupplierFanout::new(&serde_json::from_str::<FanoutConfig>(PROFILES).unwrap())
+}
+
+fn tables() -> FanoutTables {
+    let tables = FanoutTables::bind(&mut Binder::new(100));
+    for (id, gln) in [("SUP-GENMED", Some("4012345000009")), ("SUP-OTHER", None)] {
+        let supplier =
+            MasterSupplier { supplier_id: id.to_owned(), gln: gln.map(str::to_owned), ..MasterSupplier::default() };
+        tables.suppliers.put(id, Some(supplier)).unwrap();
+    }
+    tables
+}
+
+fn usage(fields: &str) -> FanoutInput {
+    FanoutInput::Usage(Box::new(event::<EnrichedUsage>(fields).unwrap()))
+}
+
+fn order(fields: &str) -> FanoutInput {
+    FanoutInput::Order(Box::new(event::<PurchaseOrder>(fields).unwrap()))
+}
+
+fn receipt(fields: &str) -> FanoutInput {
+    FanoutInput::Receipt(Box::new(event::<GoodsReceipt>(fields).unwrap()))
+}
+
+fn shown(plan: &Plan<Notice, SupplierNotice>) -> String {
+    match plan {
+        Plan::Act(action) => format!("{} {}", action.target, action.request.body),
+        Plan::Decided(Verdict::Drop(reason) | Verdict::Wait(reason) | Verdict::Reject(reason)) => {
+            format!("{} {} {}", reason.code, reason.rule, reason.message)
+        }
+        Plan::Decided(Verdict::Emit(_)) => "emit".to_owned(),
+    }
+}
+
+fn delivered(input: &FanoutInput) -> SupplierNotice {
+    let Plan::Act(action) = fanout().plan(input, None, &tables()) else { panic!("no notice is due") };
+    let answer = Answer { status: 201, key: "wl-1".to_owned() };
+    match fanout().settle(input, &action.request, &answer) {
+        Verdict::Emit(mut notices) => notices.remove(0),
+        other => panic!("{}", other.name()),
+    }
+}
+
+#[track_caller]
+fn check(inputs: &[FanoutInput], expected: Expect) {
+    let told: Vec<String> = inputs.iter().map(|input| shown(&fanout().plan(input, None, &tables())) + "\n").collect();
+    expected.assert_eq(&told.concat());
+}
+
+#[test]
+fn usages() {
+    check(
+        &[
+            usage("{}"),
+            usage("{consigned: false}"),
+            usage("{consigned: false, supplierId: SUP-GENMED, serial: S1}"),
+            usage("{supplierId: SUP-GENMED}"),
+            usage("{supplierId: SUP-OTHER}"),
+            usage("{supplierId: SUP-NEW}"),
+            usage("{supplierId: ~}"),
+            usage("{usage: EXPLANTED}"),
+            usage("{meta: {action: RETRACT, revision: 1}}"),
+        ],
+        expect![[r#"
+            supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+            WL-5110 usage.not-consigned the stock belonged to the hospital
+            supplier/4012345000009 {"type":"vmi-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-GENMED","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","serial":"S1","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+            WL-5110 notice.not-wanted supplier SUP-GENMED does not want notices of this kind
+            WL-5110 supplier.no-profile supplier SUP-OTHER has no profile in rooms.supplier-fanout.profiles
+            WL-5105 supplier.unknown supplier SUP-NEW is not in the supplier master
+            WL-5110 supplier.none no supplier is named
+            WL-5110 usage.explanted an explanted article takes nothing from the stock
+            WL-5110 notice.nothing-told the supplier was never told of it
+        "#]],
+    );
+}
+
+#[test]
+fn orders_and_receipts() {
+    check(
+        &[
+            order("{}"),
+            order("{kind: CHANGED, orderRevision: 1, lines: []}"),
+            order("{kind: CANCELLED, lines: []}"),
+            order("{supplierId: SUP-GENMED}"),
+            receipt("{}"),
+            receipt("{supplierId: SUP-GENMED}"),
+        ],
+        expect![[r#"
+            supplier/SUP-MEDSTENT {"type":"po-approved","reference":"4b7403b2-c975-5ce6-9ee0-6585ba9dc3e5","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","location":"STORE-CATH","orderRevision":0,"currency":"EUR","total":"4250.0000","terms":"NET30","lines":[{"line":1,"itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","quantity":"5","uom":"EA","unitPrice":"850.0000","needBy":"2026-11-27"}]}
+            supplier/SUP-MEDSTENT {"type":"po-changed","reference":"4b7403b2-c975-5ce6-9ee0-6585ba9dc3e5","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","location":"STORE-CATH","orderRevision":1,"currency":"EUR","total":"4250.0000","terms":"NET30","lines":[]}
+            supplier/SUP-MEDSTENT {"type":"po-cancelled","reference":"4b7403b2-c975-5ce6-9ee0-6585ba9dc3e5","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","location":"STORE-CATH","orderRevision":0,"currency":"EUR","total":"4250.0000","terms":"NET30","lines":[]}
+            WL-5110 notice.not-wanted supplier SUP-GENMED does not want notices of this kind
+            supplier/SUP-MEDSTENT {"type":"receipt","reference":"486b80a2-796b-543e-a2f6-7bf9fe6ed035","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","itemId":"STENT-DES-30","lot":"LOT-STENT-DES-30-B","quantity":"3","uom":"EA","location":"STORE-CATH","receiptId":"MOVE-9001","poLine":1,"expiry":"2029-01-31","receivedAt":"2026-11-26T08:10:00Z","condition":"good","sscc":"095060001343000017","finalDelivery":false}
+            supplier/4012345000009 {"type":"receipt","reference":"486b80a2-796b-543e-a2f6-7bf9fe6ed035","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-GENMED","poNumber":"PO-2026-0411","itemId":"STENT-DES-30","lot":"LOT-STENT-DES-30-B","quantity":"3","uom":"EA","location":"STORE-CATH","receiptId":"MOVE-9001","poLine":1,"expiry":"2029-01-31","receivedAt":"2026-11-26T08:10:00Z","condition":"good","sscc":"095060001343000017","finalDelivery":false}
+        "#]],
+    );
+}
+
+#[test]
+fn a_correction_and_a_retraction_name_the_notice_that_came_before() {
+    let (fanout, tables) = (fanout(), tables());
+    let first = usage("{}");
+    assert_eq!(fanout.prior_key(&first), None);
+    let prior = delivered(&first);
+    let corrected = usage("{baseQuantity: \"2\", meta: {action: UPDATE, revision: 1}}");
+    let retracted = usage("{supplierId: ~, itemId: ~, lot: ~, meta: {action: RETRACT, revision: 2}}");
+    let other = usage("{supplierId: SUP-GENMED, meta: {action: UPDATE, revision: 1}}");
+    assert_eq!(fanout.prior_key(&corrected).as_deref(), Some(fanout.output_key(&prior).as_str()));
+    let told: Vec<String> = [corrected, retracted, other]
+        .iter()
+        .map(|input| shown(&fanout.plan(input, Some(&prior), &tables)) + "\n")
+        .collect();
+    expect![[r#"
+        supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":1,"action":"update","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"2","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+        supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":2,"action":"retract","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+        WL-5104 supplier.changed supplier SUP-MEDSTENT was told of a use that, as corrected, concerns supplier SUP-GENMED
+    "#]].assert_eq(&told.concat());
+}
+
+#[test]
+fn phi_1_a_notice_holds_nothing_about_a_patient() {
+    let usage = event::<EnrichedUsage>("{serial: ~}").unwrap();
+    let input = FanoutInput::Usage(Box::new(usage.clone()));
+    let notice = delivered(&input);
+    let Plan::Act(action) = fanout().plan(&input, None, &tables()) else { panic!("no notice is due") };
+    let event = serde_json::to_string(&notice).unwrap();
+    let location = usage.location.clone().unwrap_or_default();
+    let secrets = [
+        usage.encounter_ref.as_str(),
+        usage.patient_ref.as_deref().unwrap_or_default(),
+        usage.meta.business_key.as_str(),
+        location.unit.as_deref().unwrap_or_default(),
+        usage.performer_ref.as_deref().unwrap_or_default(),
+        "09:48",
+        "TX-88001",
+    ];
+    let texts = [("the body", action.request.body.as_str()), ("the event", event.as_str())];
+    assert_eq!(check_phi(&secrets, texts), []);
+    assert_eq!(notice.meta.occurred_at.unwrap().to_string(), "2026-11-23T09:00:00Z");
+    assert_eq!(notice.key(), "SUP-MEDSTENT");
+}
+
+#[test]
+fn the_same_event_gives_the_same_bytes_and_the_same_notice() {
+    let input = usage("{}");
+    assert_eq!(fanout().plan(&input, None, &tables()), fanout().plan(&input, None, &tables()));
+    assert_eq!(delivered(&input), delivered(&input));
+}
