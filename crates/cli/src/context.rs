@@ -23,7 +23,7 @@ pub fn config(globals: &Globals) -> Result<Config, Failure> {
         set(&mut config, room, &["tryton", "url"], globals.erp.clone().map(Value::String));
         set(&mut config, room, &["tryton", "key"], globals.erp_key.clone().map(Value::String));
     }
-    set(&mut config, "fhir", &["url"], globals.fhir.clone().map(Value::String));
+    set(&mut config, "fhir", &["base_url"], globals.fhir.clone().map(Value::String));
     Ok(config)
 }
 

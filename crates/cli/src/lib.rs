@@ -44,7 +44,7 @@ pub fn main() -> ExitCode {
 pub fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { globals, command } = arguments;
     match command {
-        Command::Parse(parse) => parse::execute(&parse),
+        Command::Parse(parse) => parse::execute(&globals, &parse),
         Command::Topics(topics) => topics::execute(&globals, &topics),
         Command::Up(up) => run::up(&globals, &up),
         Command::Run(one) => run::one(&globals, &one),

@@ -7,6 +7,7 @@ mod account;
 mod fhir;
 mod gather;
 mod hl7;
+mod lake;
 mod quiet;
 mod random;
 mod report;
@@ -191,12 +192,19 @@ fn prepare(config: &mut Config, options: &Demo, supplier: &Supplier) {
     for (room, path, value) in [
         ("hl7v2", &["listen"][..], json!(options.mllp)),
         ("erp", &["poll_ms"][..], json!(2_000)),
-        ("fhir", &["poll_ms"][..], json!(1_000)),
+        ("fhir", &["poll_interval_ms"][..], json!(1_000)),
         ("analytics", &["directory"][..], json!(options.data.join("analytics"))),
-        ("supplier-fanout", &["profiles"][..], supplier.profiles(&["V-300", "V-310", "V-320", "V-330"])),
+        ("supplier-fanout", &["profiles"][..], profiles(&supplier.url())),
     ] {
         context::set(config, room, path, Some(value));
     }
+}
+
+/// Every supplier of the hospital takes notices at the same receiver.
+fn profiles(url: &str) -> Value {
+    let kinds = ["consignment-usage", "vmi-usage", "po-approved", "po-changed", "po-cancelled", "receipt"];
+    let profile = json!({"url": url, "secret": testkit::supplier::SECRET, "kinds": kinds});
+    ["V-300", "V-310", "V-320", "V-330"].iter().map(|supplier| ((*supplier).to_owned(), profile.clone())).collect()
 }
 
 async fn ready(health: &Health) -> Result<(), Failure> {
@@ -323,7 +331,7 @@ fn count(day: &Day, gathered: &Gathered, before: u64) -> Report {
 fn analytics_rows(config: &Config) -> Result<u64, Failure> {
     let analytics: analytics::AnalyticsConfig =
         config.room("analytics").map_err(|error| Failure::usage(error, "correct rooms.analytics"))?;
-    analytics::count_rows(&analytics.directory)
+    lake::rows(&analytics.directory)
         .map_err(|error| Failure::new(error, "check that the directory of rooms.analytics can be read"))
 }
 
