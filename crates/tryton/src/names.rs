@@ -143,7 +143,8 @@ impl Names {
         if let Some(location) = self.locations.get(code) {
             return Ok(location);
         }
-        let record = first(rest, "stock.location", json!([["code", "=", code]]), &["code", "type"]).await?;
+        let domain = json!([["code", "=", code], ["active", "in", [true, false]]]);
+        let record = first(rest, "stock.location", domain, &["code", "type"]).await?;
         let location = record.as_ref().and_then(|record| {
             Some(Location { id: json::id(record, "id")?, kind: json::text(record, "type")?.to_owned() })
         });
@@ -161,7 +162,8 @@ impl Names {
         }
         let search = Search {
             model: "product.product",
-            domain: json!([["code", "in", codes]]),
+            // What was used before an item was given up can still be posted, and brought back.
+            domain: json!([["code", "in", codes], ["active", "in", [true, false]]]),
             fields: &ITEM_FIELDS,
             limit: codes.len() * 2,
         };

@@ -50,6 +50,8 @@ impl Rest {
             .connect_timeout(Duration::from_millis(config.connect_timeout_ms))
             .redirect(redirect::Policy::none())
             .http1_only()
+            // The address is configured; a proxy from the environment would be a surprise.
+            .no_proxy()
             .build();
         let client = client.map_err(|error| refused(format!("the HTTP client cannot be made: {error}")))?;
         Ok(Self {

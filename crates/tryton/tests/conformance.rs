@@ -88,6 +88,15 @@ async fn an_error_after_the_first_step_is_in_doubt_and_two_may_resume_at_once() 
 }
 
 #[tokio::test]
+async fn an_item_that_was_given_up_can_still_come_back() {
+    let erp = client(address());
+    let fixture = fixture("given-up");
+    let trocar = Line { item: "71-200001".to_owned(), ..fixture.plain(1) };
+    let posted = erp.post(&fixture.posting("1", Direction::Return, vec![trocar])).await.unwrap();
+    assert_eq!(posted.lines[0].quantity, Decimal::ONE);
+}
+
+#[tokio::test]
 async fn a_day_that_has_not_come_yet_is_booked_today() {
     let erp = client(address());
     let mut fixture = fixture("early");

@@ -1,6 +1,6 @@
 //! The call between plan and settle: requests become postings of the ERP contract.
 
-use crate::request::{Move, Request, Response};
+use crate::request::{Move, Part, Request, Response};
 use connector::effect::{BoxFuture, CallError, EffectClient};
 use connector::erp::{Erp, ErpError, Line, Lookup, Posted, Posting, Refusal};
 use processor::{Code, Reason};
@@ -46,7 +46,7 @@ impl ErpClient {
                     0 => None,
                     _ => Some(self.post_later(document_key, index, part).await?),
                 };
-                response.add(part, later.as_ref().unwrap_or(&posted));
+                response.parts.push(part_of(part, later.as_ref().unwrap_or(&posted)));
             }
             responses.push(response);
         }
@@ -85,21 +85,19 @@ impl EffectClient<Request, Response> for ErpClient {
     }
 
     fn documents(&self, answer: &Response) -> Vec<Document> {
-        answer.documents.clone()
+        answer.parts.iter().flat_map(|part| part.documents.clone()).collect()
     }
 }
 
-impl Response {
-    fn add(&mut self, part: &Move, posted: &Posted) {
-        let lot = part.held.lot.as_deref().or(part.held.serial.as_deref());
-        self.unit_costs.push(posted.unit_cost(&part.held.item, lot));
-        self.documents.extend(posted.documents.iter().map(|document| Document {
-            kind: document.kind.clone(),
-            id: document.id.clone(),
-            number: document.number.clone(),
-            state: document.state.clone(),
-        }));
-    }
+fn part_of(part: &Move, posted: &Posted) -> Part {
+    let lot = part.held.lot.as_deref().or(part.held.serial.as_deref());
+    let documents = posted.documents.iter().map(|document| Document {
+        kind: document.kind.clone(),
+        id: document.id.clone(),
+        number: document.number.clone(),
+        state: document.state.clone(),
+    });
+    Part { documents: documents.collect(), unit_cost: posted.unit_cost(&part.held.item, lot) }
 }
 
 /// The posting of the first move of each request. They share a batch key, so what the first says holds for all.

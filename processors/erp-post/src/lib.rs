@@ -17,21 +17,17 @@ mod request;
 
 pub use client::ErpClient;
 pub use config::ErpPostConfig;
-pub use request::{Held, Move, Request, Response};
+pub use request::{Held, Move, Part, Request, Response};
 
 use connector::effect::{Effect, EffectClient, Plan};
 use processor::Verdict;
 use runtime::{Room, RoomError, RoomInfo};
-use rust_decimal::Decimal;
 use schemas::{EnrichedUsage, ErpPosting};
 use std::sync::Arc;
 use tryton::Tryton;
 
 /// Name of the room.
 pub const NAME: &str = "erp-post";
-
-/// Decimal places of an amount in the contract.
-const AMOUNT_PLACES: u32 = 4;
 
 /// The two pure functions around the call.
 pub struct ErpPost {
@@ -69,14 +65,7 @@ impl Effect for ErpPost {
     }
 
     fn settle(&self, usage: &EnrichedUsage, request: &Request, response: &Response) -> Verdict<ErpPosting> {
-        let costs = request.moves.iter().zip(&response.unit_costs);
-        let amounts: Option<Vec<Decimal>> = costs.map(|(part, cost)| cost.map(|cost| cost * part.signed())).collect();
-        Verdict::emit(ErpPosting {
-            amount: amounts.map(|amounts| amounts.iter().sum::<Decimal>().round_dp(AMOUNT_PLACES)),
-            documents: response.documents.clone(),
-            attempts: 1,
-            ..plan::output(&self.config, usage, request)
-        })
+        Verdict::Emit(plan::outputs(&self.config, usage, request, response))
     }
 
     fn output_key(&self, output: &ErpPosting) -> String {

@@ -3,13 +3,16 @@
 //! The event says what should be held in the ERP; the prior output says what is. The difference is posted: nothing, one
 //! movement, or two when the article or the place has changed.
 
-use crate::request::{Held, Move, Request};
+use crate::request::{Held, Move, Request, Response};
 use crate::{ErpPostConfig, NAME};
 use connector::effect::{Action as Act, Plan};
 use connector::erp::Direction;
 use processor::{Code, Reason, Verdict, day_of, derived};
 use rust_decimal::Decimal;
-use schemas::{Action, Date, EnrichedUsage, ErpPosting, PostingKind, UsageKind};
+use schemas::{Action, Date, EnrichedUsage, ErpPosting, Event, PostingKind, UsageKind, identity};
+
+/// Decimal places of an amount in the contract.
+const AMOUNT_PLACES: u32 = 4;
 
 /// The usage lacks what the ERP must know.
 pub(crate) const INCOMPLETE: Code = Code::new("WL-5011");
@@ -53,7 +56,7 @@ pub(crate) fn plan(
     })
 }
 
-/// The event about a posting, without documents and cost.
+/// The event about a posting, without documents and cost, as if there had been no movement.
 pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Request) -> ErpPosting {
     let mut meta = derived::<ErpPosting>(usage, NAME);
     meta.business_key = format!("posting/{}", usage.meta.business_key);
@@ -70,7 +73,6 @@ pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Re
         lot: held.lot.clone(),
         serial: held.serial.clone(),
         from_location: text(&held.stock_location),
-        quantity: request.moves.iter().map(Move::signed).sum(),
         total_quantity: request.total,
         uom: text(&held.uom),
         cost_centre_id: held.cost_centre.clone(),
@@ -78,6 +80,34 @@ pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Re
         erp: config.instance.clone(),
         ..ErpPosting::default()
     }
+}
+
+/// One event for each movement. That about what is held now comes last, so that it is the one that a later correction
+/// builds on; that about what was brought back has an id of its own.
+pub(crate) fn outputs(
+    config: &ErpPostConfig,
+    usage: &EnrichedUsage,
+    request: &Request,
+    response: &Response,
+) -> Vec<ErpPosting> {
+    let mut outputs = Vec::new();
+    for (index, part) in request.moves.iter().enumerate().rev() {
+        let answer = response.parts.get(index).cloned().unwrap_or_default();
+        let mut posting = output(config, usage, request);
+        if index > 0 {
+            let brought_back = Request { held: part.held.clone(), total: Decimal::ZERO, ..request.clone() };
+            posting = output(config, usage, &brought_back);
+            let event_type = schemas::event_type(ErpPosting::topic().name, None);
+            posting.meta.event_id = identity::event_id(NAME, &usage.meta.event_id, &index.to_string(), &event_type);
+            posting.meta.source.position = i32::try_from(index).unwrap_or(i32::MAX);
+        }
+        posting.quantity = part.signed();
+        posting.amount = answer.unit_cost.map(|cost| (cost * part.signed()).round_dp(AMOUNT_PLACES));
+        posting.documents = answer.documents;
+        posting.attempts = 1;
+        outputs.push(posting);
+    }
+    outputs
 }
 
 impl Held {

@@ -50,13 +50,20 @@ pub struct Request {
     pub total: Decimal,
 }
 
-/// What the ERP answers to one request.
+/// What the ERP answers to one request: one part for each move.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Response {
-    /// The documents, in the order of the moves.
+    /// In the order of the moves.
+    pub parts: Vec<Part>,
+}
+
+/// What the ERP answers to one move.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Part {
+    /// The documents.
     pub documents: Vec<Document>,
-    /// The ERP's cost of one unit, for each move; `None` when it has none.
-    pub unit_costs: Vec<Option<Decimal>>,
+    /// The ERP's cost of one unit; `None` when it has none.
+    pub unit_cost: Option<Decimal>,
 }
 
 impl Move {

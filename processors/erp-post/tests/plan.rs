@@ -4,7 +4,7 @@ use connector::effect::{Effect, Plan};
 use processor::Verdict;
 use rust_decimal::Decimal;
 use schemas::{Action, EnrichedUsage, ErpPosting, EventMeta, Timestamp, UsageKind};
-use wardline_erp_post::{ErpPost, ErpPostConfig, Response};
+use wardline_erp_post::{ErpPost, ErpPostConfig, Part, Response};
 
 fn usage(revision: i32, quantity: i64) -> EnrichedUsage {
     let text = |text: &str| Some(text.to_owned());
@@ -50,8 +50,9 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
                         part.quantity, held.item, part.day
                     );
                 }
-                let unit_costs = vec![Some(Decimal::from(100)); action.request.moves.len()];
-                effect.settle(&usage, &action.request, &Response { unit_costs, ..Response::default() })
+                let part = Part { unit_cost: Some(Decimal::from(100)), ..Part::default() };
+                let parts = vec![part; action.request.moves.len()];
+                effect.settle(&usage, &action.request, &Response { parts })
             }
             Plan::Decided(verdict) => verdict,
         };
@@ -59,8 +60,9 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
             Verdict::Emit(postings) => {
                 for posting in postings {
                     story += &format!(
-                        "{} {} amount {} total {}\n",
+                        "{} {} {} amount {} total {}\n",
                         posting.kind.as_str(),
+                        posting.item_id.as_deref().unwrap_or("-"),
                         posting.quantity,
                         posting.amount.unwrap_or_default(),
                         posting.total_quantity
@@ -97,13 +99,13 @@ fn corrections_post_the_difference_and_a_retraction_the_opposite_of_all() {
     check(
         vec![usage(0, 2), usage(1, 5), usage(2, 1), taken_back(3)],
         "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED 2 amount 200 total 2
+         POSTED HIP-9 2 amount 200 total 2
          Consume 3 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED 3 amount 300 total 5
+         CORRECTED HIP-9 3 amount 300 total 5
          Return 4 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED -4 amount -400 total 1
+         CORRECTED HIP-9 -4 amount -400 total 1
          Return 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         RETRACTED -1 amount -100 total 0",
+         RETRACTED HIP-9 -1 amount -100 total 0",
     );
 }
 
@@ -117,13 +119,15 @@ fn another_article_goes_out_before_the_wrong_one_comes_back() {
     check(
         vec![usage(0, 2), other, elsewhere],
         "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED 2 amount 200 total 2
+         POSTED HIP-9 2 amount 200 total 2
          Consume 1 of HIP-10 lot L1, OR1 with USE-OR1, 2026-03-02
          Return 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED -1 amount -100 total 1
+         CORRECTED HIP-9 -2 amount -200 total 0
+         CORRECTED HIP-10 1 amount 100 total 1
          Consume 1 of HIP-10 lot L1, OR2 with USE-OR2, 2026-03-02
          Return 1 of HIP-10 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED 0 amount 0 total 1",
+         CORRECTED HIP-10 -1 amount -100 total 0
+         CORRECTED HIP-10 1 amount 100 total 1",
     );
 }
 
@@ -132,10 +136,10 @@ fn a_correction_that_changes_nothing_in_the_erp_posts_nothing() {
     check(
         vec![usage(0, 2), usage(1, 2), usage(2, 3)],
         "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED 2 amount 200 total 2
-         NONE_NEEDED 0 amount 0 total 2
+         POSTED HIP-9 2 amount 200 total 2
+         NONE_NEEDED HIP-9 0 amount 0 total 2
          Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED 1 amount 100 total 3",
+         CORRECTED HIP-9 1 amount 100 total 3",
     );
 }
 
@@ -144,14 +148,14 @@ fn what_belongs_to_the_supplier_or_comes_out_of_the_patient_moves_no_stock_of_ou
     let consigned = EnrichedUsage { consigned: true, ..usage(0, 1) };
     let explanted = EnrichedUsage { usage: UsageKind::Explanted, ..usage(0, 1) };
     let explanted_after_all = EnrichedUsage { usage: UsageKind::Explanted, ..usage(1, 1) };
-    check(vec![consigned], "NONE_NEEDED 0 amount 0 total 0");
-    check(vec![explanted], "NONE_NEEDED 0 amount 0 total 0");
+    check(vec![consigned], "NONE_NEEDED HIP-9 0 amount 0 total 0");
+    check(vec![explanted], "NONE_NEEDED HIP-9 0 amount 0 total 0");
     check(
         vec![usage(0, 1), explanted_after_all],
         "Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED 1 amount 100 total 1
+         POSTED HIP-9 1 amount 100 total 1
          Return 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED -1 amount -100 total 0",
+         CORRECTED HIP-9 -1 amount -100 total 0",
     );
 }
 
@@ -160,12 +164,12 @@ fn a_credit_without_a_charge_returns_stock_and_nothing_is_returned_twice() {
     check(
         vec![usage(0, -2), taken_back(1), taken_back(2)],
         "Return 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED -2 amount -200 total -2
+         POSTED HIP-9 -2 amount -200 total -2
          Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         RETRACTED 2 amount 200 total 0
-         NONE_NEEDED 0 amount 0 total 0",
+         RETRACTED HIP-9 2 amount 200 total 0
+         NONE_NEEDED HIP-9 0 amount 0 total 0",
     );
-    check(vec![taken_back(1)], "NONE_NEEDED 0 amount 0 total 0");
+    check(vec![taken_back(1)], "NONE_NEEDED - 0 amount 0 total 0");
 }
 
 #[test]
@@ -173,9 +177,9 @@ fn what_is_overtaken_or_incomplete_posts_nothing() {
     check(
         vec![usage(0, 1), usage(2, 2), usage(1, 9), usage(2, 2)],
         "Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         POSTED 1 amount 100 total 1
+         POSTED HIP-9 1 amount 100 total 1
          Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
-         CORRECTED 1 amount 100 total 2
+         CORRECTED HIP-9 1 amount 100 total 2
          dropped WL-5012
          dropped WL-5012",
     );
