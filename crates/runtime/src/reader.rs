@@ -5,9 +5,9 @@
 //! no record with such an offset ever comes.
 
 use crate::config::KafkaConfig;
-use crate::kafka;
+use crate::kafka::{self, Reader};
 use crate::record::Record;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -219,6 +219,21 @@ pub fn spans(kafka: &KafkaConfig, range: &Range) -> Result<BTreeMap<i32, Span>, 
     spans_with(&consumer(kafka, "wardline-reader")?, range)
 }
 
+/// Offset after the last committed record of each partition.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn ends(kafka: &KafkaConfig, topics: &[&str]) -> Result<BTreeMap<(String, i32), i64>, ReadError> {
+    let consumer = consumer(kafka, "wardline-reader")?;
+    let mut ends = BTreeMap::new();
+    for topic in topics {
+        for (partition, span) in spans_with(&consumer, &Range::all(*topic))? {
+            ends.insert(((*topic).to_owned(), partition), span.end);
+        }
+    }
+    Ok(ends)
+}
+
 /// The newest record of each key, without deleted ones (for compacted topics).
 ///
 /// # Errors
@@ -301,17 +316,17 @@ pub fn topics(kafka: &KafkaConfig) -> Result<BTreeMap<String, usize>, ReadError>
     Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }
 
-fn consumer(kafka: &KafkaConfig, group: &str) -> Result<BaseConsumer, KafkaError> {
+fn consumer(kafka: &KafkaConfig, group: &str) -> Result<Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client
         .set("group.id", group)
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", "16384");
-    client.create()
+    kafka::open_reader(&client)
 }
 
-fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, ReadError> {
+fn partitions(consumer: &Reader, topic: &str) -> Result<Vec<i32>, ReadError> {
     let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
     let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let mut ids: Vec<i32> =
@@ -323,7 +338,7 @@ fn partitions(consumer: &BaseConsumer, topic: &str) -> Result<Vec<i32>, ReadErro
     Ok(ids)
 }
 
-fn spans_with(consumer: &BaseConsumer, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
+fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
     let mut ids = partitions(consumer, &range.topic)?;
     if !range.partitions.is_empty() {
         ids.retain(|id| range.partitions.contains(id));
@@ -357,7 +372,7 @@ fn spans_with(consumer: &BaseConsumer, range: &Range) -> Result<BTreeMap<i32, Sp
 
 /// First offset at or after a time; partitions without such a record are left out.
 fn offsets_at(
-    consumer: &BaseConsumer,
+    consumer: &Reader,
     topic: &str,
     partitions: &[i32],
     time_ms: i64,

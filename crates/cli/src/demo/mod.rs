@@ -20,6 +20,9 @@ use crate::output::{self, Output};
 use crate::{Failure, context, rooms, run, topics};
 use components::Hospital;
 use gather::Gathered;
+use hl7v2::mapping::content_hash;
+use hl7v2::mllp::MAX_FRAME_BYTES;
+use hl7v2::parser::{PieceKind, split};
 use jiff::civil::Date;
 use processor::laws::Law;
 use report::Report;
@@ -31,7 +34,6 @@ use runtime::reader::{self, Range};
 use runtime::{Config, Room, RoomInfo, clock, shutdown, telemetry};
 use schemas::topics as names;
 use serde_json::{Value, json};
-use sha2::{Digest as _, Sha256};
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
@@ -302,7 +304,7 @@ fn followed_names(resources: &[Value]) -> BTreeSet<String> {
 }
 
 fn count(day: &Day, gathered: &Gathered, before: u64) -> Report {
-    let hashes = day.messages().map(|message| hex(&Sha256::digest(&message.bytes))).collect();
+    let hashes = day.messages().flat_map(|message| hashes(&message.bytes)).collect();
     let mut findings: Vec<String> = gathered.unaccounted(&hashes).iter().map(ToString::to_string).collect();
     for name in followed_names(&day.resources) {
         if !gathered.receipts.iter().any(|receipt| receipt.message_id.contains(&name)) {
@@ -335,8 +337,10 @@ fn analytics_rows(config: &Config) -> Result<u64, Failure> {
         .map_err(|error| Failure::new(error, "check that the directory of rooms.analytics can be read"))
 }
 
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+/// What the connector calls the content of a frame: one message, whose line end belongs to the framing of segments.
+fn hashes(frame: &[u8]) -> Vec<String> {
+    let pieces = split(frame, MAX_FRAME_BYTES);
+    pieces.iter().filter(|piece| piece.kind != PieceKind::Empty).map(|piece| content_hash(&piece.bytes)).collect()
 }
 
 fn missing(flag: &str) -> Failure {

@@ -55,9 +55,7 @@ fn look(config: &Config, rooms: &[RoomInfo]) -> Result<Look, ReadError> {
         look.lag += lags.iter().map(|partition| partition.lag).sum::<i64>();
     }
     // Cursors move with every poll of a source and say nothing about work left.
-    for topic in topics::ALL.iter().filter(|topic| topic.name != topics::OPS_CURSOR_V1.name()) {
-        let spans = reader::spans(&config.kafka, &reader::Range::all(topic.name))?;
-        look.ends.extend(spans.into_iter().map(|(partition, span)| ((topic.name.to_owned(), partition), span.end)));
-    }
+    let watched = topics::ALL.iter().map(|topic| topic.name).filter(|name| *name != topics::OPS_CURSOR_V1.name());
+    look.ends = reader::ends(&config.kafka, &watched.collect::<Vec<_>>())?;
     Ok(look)
 }
