@@ -37,8 +37,8 @@ fn files(folder: &Path) -> Vec<PathBuf> {
 
 #[test]
 fn every_resource_of_the_corpus_ends_in_a_visible_outcome() {
-    let corpus = std::env::var("WARDLINE_CORPUS").expect("set WARDLINE_CORPUS to the folder of the corpus");
-    let files = files(&Path::new(&corpus).join("fhir"));
+    let Some(corpus) = testkit::corpus() else { return };
+    let files = files(&corpus.join("fhir"));
     assert!(files.len() >= 100, "only {} files", files.len());
     let profile = profile();
     let context =

@@ -4,6 +4,8 @@ mod corpus;
 pub mod drive;
 pub mod fault_proxy;
 pub mod supplier;
+mod until;
 
 pub use corpus::corpus;
 pub use drive::{drive, drive_examples};
+pub use until::until;

@@ -1,11 +1,6 @@
 //! Every case of the corpus, with the folder given from outside.
 
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "test"
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use serde_json::{Map, Value};
 
@@ -27,27 +22,17 @@ const FIELDS: [&str; 12] = [
 
 #[test]
 fn reads_every_case_as_expected() {
-    let folder = std::env::var("WARDLINE_CORPUS").expect(
-        "set WARDLINE_CORPUS to the corpus folder (the one that holds hl7v2, mllp, udi and fhir)",
-    );
-    let path = std::path::Path::new(&folder).join("udi/udi-cases.jsonl");
+    let Some(folder) = testkit::corpus() else { return };
+    let path = folder.join("udi/udi-cases.jsonl");
     let cases = std::fs::read_to_string(&path).unwrap();
     let mut count = 0;
     for line in cases.lines().filter(|line| !line.trim().is_empty()) {
         let case: Value = serde_json::from_str(line).unwrap();
         let got = serde_json::to_value(udi::parse(case["raw"].as_str().unwrap(), 2026)).unwrap();
         let shown = |object: &Map<String, Value>| -> Vec<(String, Value)> {
-            FIELDS
-                .iter()
-                .filter_map(|field| Some(((*field).to_owned(), object.get(*field)?.clone())))
-                .collect()
+            FIELDS.iter().filter_map(|field| Some(((*field).to_owned(), object.get(*field)?.clone()))).collect()
         };
-        assert_eq!(
-            shown(got.as_object().unwrap()),
-            shown(case["expect"].as_object().unwrap()),
-            "case {}",
-            case["id"]
-        );
+        assert_eq!(shown(got.as_object().unwrap()), shown(case["expect"].as_object().unwrap()), "case {}", case["id"]);
         assert_eq!(got.get("warnings"), None, "case {}", case["id"]);
         count += 1;
     }

@@ -59,13 +59,12 @@ fn check_room(tree: &Tree, folder: &str, findings: &mut Vec<Finding>) {
         findings.push(Finding::new(folder, 0, "a room has tests of its public face in tests/"));
     }
     // The keys themselves are documented where they stand; the compiler refuses a key without a sentence.
-    let room = folder.rsplit('/').next().unwrap_or(folder);
     let configured = tree.text(&format!("{folder}/src/config.rs")).is_some_and(|text| text.contains("Deserialize"));
-    if configured && !readme.contains(&format!("`rooms.{room}`")) {
+    if configured && !readme.contains("src/config.rs") {
         findings.push(Finding::new(
             &readme_path,
             0,
-            format!("does not name the block `rooms.{room}` and where it is documented"),
+            "does not say where its configuration is documented: `src/config.rs`",
         ));
     }
 }
@@ -117,20 +116,20 @@ mod tests {
 
     #[test]
     fn a_furnished_room_is_fine() {
-        assert_eq!(messages(&room(&"`rooms.a` says where\n".repeat(10))), Vec::<String>::new());
+        assert_eq!(messages(&room(&"see `src/config.rs`\n".repeat(10))), Vec::<String>::new());
     }
 
     #[test]
     fn a_configuration_that_is_not_named_is_found() {
         assert_eq!(
             messages(&room(&"words\n".repeat(10))),
-            ["does not name the block `rooms.a` and where it is documented"]
+            ["does not say where its configuration is documented: `src/config.rs`"]
         );
     }
 
     #[test]
     fn each_missing_part_is_found() {
-        let files = room(&"`rooms.a`\n".repeat(10));
+        let files = room(&"`src/config.rs`\n".repeat(10));
         for missing in [
             "connectors/a/README.md",
             "connectors/a/src/lib.rs",
@@ -145,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_decision_out_of_number_without_parts_is_found() {
-        let mut files = room(&"`rooms.a`\n".repeat(10));
+        let mut files = room(&"`src/config.rs`\n".repeat(10));
         files.push(("docs/adr/0002-x.md", "# 2: x\n".to_owned()));
         assert_eq!(messages(&files).len(), 6);
     }
