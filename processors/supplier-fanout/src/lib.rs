@@ -135,7 +135,8 @@ impl SupplierFanout {
         let Some(profile) = self.profiles.get(&name) else {
             return Err(none_due("supplier.no-profile", format!("supplier {supplier_id} has no profile")));
         };
-        let told = notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
+        let (told, action) =
+            notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
         if prior.is_none() && !profile.wants(told.kind) {
             let message = format!("supplier {supplier_id} does not want notices of this kind");
             return Err(none_due("notice.not-wanted", message));
@@ -145,7 +146,7 @@ impl SupplierFanout {
             effect_key: format!("{}@{}>{supplier_id}", meta.business_key, meta.revision),
             target: format!("supplier/{name}"),
             batch_key: None,
-            request: Notice { body: notice::body(input, &told, &reference(input)), profile: name, told },
+            request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
         }))
     }
 }

@@ -8,6 +8,9 @@ use schemas::{
 };
 use serde_json::{Map, Value, json};
 
+/// What a notice does to a fact that is no longer so.
+const RETRACT: &str = "retract";
+
 /// A notice on its way.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Notice {
@@ -22,23 +25,29 @@ pub struct Notice {
 /// Why no notice is due: the rule and a sentence.
 type NotDue = (&'static str, String);
 
-/// What the supplier is told of an event. What is taken back repeats what was told before.
+/// What the supplier is told of an event, and what that does to the fact. What is taken back, or turns out not to concern
+/// the supplier, repeats what was told before as void.
 pub(crate) fn told(
     input: &FanoutInput,
     prior: Option<&SupplierNotice>,
     supplier_id: &str,
     profile: &Profile,
-) -> Result<SupplierNotice, NotDue> {
-    match (input, prior) {
-        (FanoutInput::Usage(_), Some(prior)) if input.takes_back() => Ok(prior.clone()),
+) -> Result<(SupplierNotice, &'static str), NotDue> {
+    let told = match (input, prior) {
+        (FanoutInput::Usage(_), Some(prior)) if input.takes_back() => return Ok((prior.clone(), RETRACT)),
         (FanoutInput::Usage(usage), _) => of_usage(usage, supplier_id, profile),
         (FanoutInput::Order(order), _) => of_order(order, supplier_id),
         (FanoutInput::Receipt(receipt), _) => Ok(of_receipt(receipt, supplier_id)),
+    };
+    match (told, prior) {
+        (Ok(told), _) => Ok((told, action(input.meta().action))),
+        (Err(_), Some(prior)) => Ok((prior.clone(), RETRACT)),
+        (Err(not_due), None) => Err(not_due),
     }
 }
 
 /// The body: the facts of `told`, and for an order its lines.
-pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, reference: &str) -> String {
+pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, action: &str, reference: &str) -> String {
     let meta = input.meta();
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
@@ -49,7 +58,7 @@ pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, reference: &str) 
     put("type", json!(told.kind.as_str().to_ascii_lowercase().replace('_', "-")));
     put("reference", json!(reference));
     put("revision", json!(meta.revision));
-    put("action", json!(action(meta.action)));
+    put("action", json!(action));
     put("facility", json!(meta.facility_id));
     put("supplierId", json!(told.supplier_id));
     put("poNumber", json!(told.po_number));
@@ -168,7 +177,7 @@ fn gtin(usage: &EnrichedUsage) -> Option<String> {
 fn action(action: Action) -> &'static str {
     match action {
         Action::Update => "update",
-        Action::Cancel | Action::Retract => "retract",
+        Action::Cancel | Action::Retract => RETRACT,
         Action::Create | Action::Snapshot | Action::Unknown => "create",
     }
 }

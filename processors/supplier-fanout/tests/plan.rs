@@ -122,15 +122,17 @@ fn a_correction_and_a_retraction_name_the_notice_that_came_before() {
     let prior = delivered(&first);
     let corrected = usage("{baseQuantity: \"2\", meta: {action: UPDATE, revision: 1}}");
     let retracted = usage("{supplierId: ~, itemId: ~, lot: ~, meta: {action: RETRACT, revision: 2}}");
+    let own_stock = usage("{consigned: false, meta: {action: UPDATE, revision: 1}}");
     let other = usage("{supplierId: SUP-GENMED, meta: {action: UPDATE, revision: 1}}");
     assert_eq!(fanout.prior_key(&corrected).as_deref(), Some(fanout.output_key(&prior).as_str()));
-    let told: Vec<String> = [corrected, retracted, other]
+    let told: Vec<String> = [corrected, retracted, own_stock, other]
         .iter()
         .map(|input| shown(&fanout.plan(input, Some(&prior), &tables)) + "\n")
         .collect();
     expect![[r#"
         supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":1,"action":"update","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"2","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
         supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":2,"action":"retract","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+        supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":1,"action":"retract","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
         WL-5104 supplier.changed supplier SUP-MEDSTENT was told of a use that, as corrected, concerns supplier SUP-GENMED
     "#]].assert_eq(&told.concat());
 }
