@@ -1,5 +1,7 @@
 //! What a row may hold, and what a restart leaves behind.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use connector::Secret;
 use connector::sink::{BatchSink, SinkRecord};
 use expect_test::expect;

@@ -1,5 +1,7 @@
 //! Who is told what: the two pure functions, without any supplier.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use connector::effect::{Effect, Plan};
 use expect_test::{Expect, expect};
 use processor::laws::check_phi;

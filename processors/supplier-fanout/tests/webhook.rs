@@ -1,5 +1,7 @@
 //! The client against a real receiver over HTTP, and against receivers that misbehave.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+
 use connector::Secret;
 use connector::effect::{CallError, EffectClient};
 use std::time::Duration;
