@@ -25,9 +25,7 @@ pub fn gtin14(digits: &str) -> Option<String> {
 pub fn hibc_check_character(text: &str) -> Option<char> {
     let mut sum = 0;
     for byte in text.bytes() {
-        sum += HIBC_ALPHABET
-            .iter()
-            .position(|candidate| *candidate == byte)?;
+        sum += HIBC_ALPHABET.iter().position(|candidate| *candidate == byte)?;
     }
     Some(char::from(HIBC_ALPHABET[sum % 43]))
 }

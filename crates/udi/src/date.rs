@@ -35,13 +35,7 @@ impl UdiDate {
             return None;
         }
         let day_given = day != 0;
-        Some(Self {
-            year,
-            month,
-            day: if day_given { day } else { last },
-            hour,
-            day_given,
-        })
+        Some(Self { year, month, day: if day_given { day } else { last }, hour, day_given })
     }
 
     /// A date given as the day of the year, 1 to 366.
@@ -64,11 +58,7 @@ impl UdiDate {
 
 impl fmt::Display for UdiDate {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            formatter,
-            "{:04}-{:02}-{:02}",
-            self.year, self.month, self.day
-        )?;
+        write!(formatter, "{:04}-{:02}-{:02}", self.year, self.month, self.day)?;
         match self.hour {
             Some(hour) => write!(formatter, "T{hour:02}"),
             None => Ok(()),
@@ -140,12 +130,7 @@ mod tests {
     fn reads_missing_days_hours_and_days_of_the_year() {
         assert_eq!(yymmdd("280200", 2026).unwrap().to_string(), "2028-02-29");
         assert_eq!(yymmdd("281332", 2026), None);
-        assert_eq!(
-            UdiDate::from_ordinal(2028, 366, Some(7))
-                .unwrap()
-                .to_string(),
-            "2028-12-31T07"
-        );
+        assert_eq!(UdiDate::from_ordinal(2028, 366, Some(7)).unwrap().to_string(), "2028-12-31T07");
         assert_eq!(UdiDate::from_ordinal(2027, 366, None), None);
         assert_eq!(UdiDate::from_ordinal(2027, 0, None), None);
         assert_eq!(UdiDate::new(2027, 1, 1, Some(24)), None);

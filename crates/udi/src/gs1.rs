@@ -31,10 +31,7 @@ pub(crate) fn parse(text: &str, year: i16, hints: Hints<'_>) -> Udi {
 
 /// Reads an EAN or UPC symbol: the GTIN alone, without identifier.
 pub(crate) fn parse_ean(text: &str, year: i16) -> Udi {
-    let mut udi = Udi {
-        issuer: Some(Issuer::Gs1),
-        ..Udi::default()
-    };
+    let mut udi = Udi { issuer: Some(Issuer::Gs1), ..Udi::default() };
     let digits = text.trim_end();
     match gtin14(digits) {
         Some(gtin) => udi.device_identifier = Some(gtin),
@@ -56,10 +53,7 @@ fn finish(mut udi: Udi) -> Udi {
 }
 
 fn with_separators(text: &str) -> std::borrow::Cow<'_, str> {
-    if !WRITTEN_SEPARATORS
-        .iter()
-        .any(|written| text.contains(written))
-    {
+    if !WRITTEN_SEPARATORS.iter().any(|written| text.contains(written)) {
         return text.into();
     }
     let mut replaced = text.to_owned();
@@ -120,10 +114,7 @@ fn scan_chunk(udi: &mut Udi, mut chunk: &str, year: i16, separated: bool, hints:
             }
             return;
         }
-        let end = rest
-            .char_indices()
-            .nth(element.max)
-            .map_or(rest.len(), |(end, _)| end);
+        let end = rest.char_indices().nth(element.max).map_or(rest.len(), |(end, _)| end);
         take(udi, identifier, &rest[..end], year);
         chunk = &rest[end..];
     }
@@ -153,12 +144,8 @@ fn variable<'a>(
     } else if strict_is_legal && agrees(&strict, hints) && hints.lot.or(hints.serial).is_some() {
         return strict;
     }
-    let best = readings.iter().max_by_key(|reading| {
-        (
-            evidence(identifier, rest, reading),
-            std::cmp::Reverse(reading.len()),
-        )
-    });
+    let best =
+        readings.iter().max_by_key(|reading| (evidence(identifier, rest, reading), std::cmp::Reverse(reading.len())));
     match best {
         Some(reading) if evidence(identifier, rest, reading) == reading.len() - 1 => {
             udi.warn("separators_recovered");
@@ -188,13 +175,7 @@ fn is_legal(identifier: &str, value: &str) -> bool {
 }
 
 /// All ways to read `rest` as the value of `identifier` followed by other elements that carry production identifiers.
-fn split<'a>(
-    identifier: &'a str,
-    rest: &'a str,
-    year: i16,
-    taken: &mut Parts<'a>,
-    readings: &mut Vec<Parts<'a>>,
-) {
+fn split<'a>(identifier: &'a str, rest: &'a str, year: i16, taken: &mut Parts<'a>, readings: &mut Vec<Parts<'a>>) {
     let Some(element) = lookup(identifier) else {
         return;
     };
@@ -204,9 +185,7 @@ fn split<'a>(
             return;
         }
         let value = &rest[..end];
-        if fault(element, value).is_some()
-            || (element.class == Class::Date && !plausible_date(value, year))
-        {
+        if fault(element, value).is_some() || (element.class == Class::Date && !plausible_date(value, year)) {
             continue;
         }
         taken.push((identifier, value));
@@ -235,18 +214,9 @@ fn plausible_date(value: &str, year: i16) -> bool {
 
 /// Whether a reading gives the lot and serial that the message states elsewhere.
 fn agrees(reading: &Parts<'_>, hints: Hints<'_>) -> bool {
-    let value_of = |wanted: &str| {
-        reading
-            .iter()
-            .find(|(identifier, _)| *identifier == wanted)
-            .map(|(_, value)| *value)
-    };
-    let lot_agrees = hints
-        .lot
-        .is_none_or(|lot| value_of("10").is_none_or(|value| value == lot));
-    let serial_agrees = hints
-        .serial
-        .is_none_or(|serial| value_of("21").is_none_or(|value| value == serial));
+    let value_of = |wanted: &str| reading.iter().find(|(identifier, _)| *identifier == wanted).map(|(_, value)| *value);
+    let lot_agrees = hints.lot.is_none_or(|lot| value_of("10").is_none_or(|value| value == lot));
+    let serial_agrees = hints.serial.is_none_or(|serial| value_of("21").is_none_or(|value| value == serial));
     lot_agrees && serial_agrees
 }
 
@@ -263,9 +233,7 @@ fn evidence(identifier: &str, rest: &str, reading: &Parts<'_>) -> usize {
         let date_after = lookup(after.0).is_some_and(|element| element.class == Class::Date);
         let bytes = whole.as_bytes();
         let alone = !bytes[position - 1].is_ascii_digit()
-            && bytes
-                .get(position + after.0.len())
-                .is_some_and(|byte| !byte.is_ascii_digit())
+            && bytes.get(position + after.0.len()).is_some_and(|byte| !byte.is_ascii_digit())
             && before.1.len() >= 3
             && after.1.len() >= 3;
         if fixed_before || date_after || alone {
@@ -284,9 +252,7 @@ fn fault(element: Element, value: &str) -> Option<&'static str> {
     }
     let legal = match element.class {
         Class::Text => value.chars().all(is_character_82),
-        Class::Digits | Class::Checked | Class::Date => {
-            value.bytes().all(|byte| byte.is_ascii_digit())
-        }
+        Class::Digits | Class::Checked | Class::Date => value.bytes().all(|byte| byte.is_ascii_digit()),
     };
     (!legal).then_some("bad_character")
 }
@@ -320,12 +286,7 @@ fn take(udi: &mut Udi, identifier: &str, value: &str, year: i16) {
 }
 
 /// Keeps the first value of an element that may stand only once, and says so when a second one differs.
-fn once(
-    udi: &mut Udi,
-    identifier: &str,
-    value: &str,
-    field: impl Fn(&mut Udi) -> &mut Option<String>,
-) {
+fn once(udi: &mut Udi, identifier: &str, value: &str, field: impl Fn(&mut Udi) -> &mut Option<String>) {
     match field(udi) {
         Some(first) if first != value => udi.error(format!("conflicting_{identifier}")),
         Some(_) => {}
@@ -337,10 +298,7 @@ fn once(
 mod tests {
     use super::*;
 
-    const NO_HINTS: Hints<'_> = Hints {
-        lot: None,
-        serial: None,
-    };
+    const NO_HINTS: Hints<'_> = Hints { lot: None, serial: None };
 
     #[track_caller]
     fn check(text: &str, lot: &str, serial: &str, warnings: &[&str]) {
@@ -353,55 +311,26 @@ mod tests {
 
     #[test]
     fn recovers_lost_separators_where_the_boundary_stands_out() {
-        check(
-            "01008445880032881728113010LOT71A21SN710001",
-            "LOT71A",
-            "SN710001",
-            &["separators_recovered"],
-        );
-        check(
-            "010084458800328810LOT71A1728113021SN710001",
-            "LOT71A",
-            "SN710001",
-            &["separators_recovered"],
-        );
-        check(
-            "010084458800328821SN710001172811301",
-            "",
-            "SN710001172811301",
-            &[],
-        );
+        check("01008445880032881728113010LOT71A21SN710001", "LOT71A", "SN710001", &["separators_recovered"]);
+        check("010084458800328810LOT71A1728113021SN710001", "LOT71A", "SN710001", &["separators_recovered"]);
+        check("010084458800328821SN710001172811301", "", "SN710001172811301", &[]);
     }
 
     #[test]
     fn keeps_an_ordinary_lot_that_happens_to_hold_the_digits() {
         check("010084458800328810L2101", "L2101", "", &[]);
         check("010084458800328810AB21CD", "AB21CD", "", &[]);
-        check(
-            "010084458800328810LOT12321456",
-            "LOT12321456",
-            "",
-            &["separators_suspect"],
-        );
+        check("010084458800328810LOT12321456", "LOT12321456", "", &["separators_suspect"]);
     }
 
     #[test]
     fn splits_a_value_that_is_too_long_to_be_one() {
-        check(
-            "010084458800328810ABCDEFGH123421X9876543876",
-            "ABCDEFGH1234",
-            "X9876543876",
-            &["separators_recovered"],
-        );
+        check("010084458800328810ABCDEFGH123421X9876543876", "ABCDEFGH1234", "X9876543876", &["separators_recovered"]);
     }
 
     #[test]
     fn refuses_to_choose_between_two_ways_to_split() {
-        let udi = parse(
-            "010084458800328810ABCDEF123421X987654321012",
-            2026,
-            NO_HINTS,
-        );
+        let udi = parse("010084458800328810ABCDEF123421X987654321012", 2026, NO_HINTS);
         assert_eq!(udi.errors, ["separators_ambiguous"]);
         assert_eq!((udi.lot, udi.serial), (None, None));
     }
@@ -409,30 +338,10 @@ mod tests {
     #[test]
     fn lets_other_fields_of_the_message_decide() {
         let raw = "010084458800328810LOT12321456";
-        let udi = parse(
-            raw,
-            2026,
-            Hints {
-                lot: Some("LOT123"),
-                serial: Some("456"),
-            },
-        );
-        assert_eq!(
-            (udi.lot.as_deref(), udi.serial.as_deref()),
-            (Some("LOT123"), Some("456"))
-        );
-        let udi = parse(
-            raw,
-            2026,
-            Hints {
-                lot: Some("LOT12321456"),
-                serial: None,
-            },
-        );
-        assert_eq!(
-            (udi.lot.as_deref(), udi.serial.as_deref()),
-            (Some("LOT12321456"), None)
-        );
+        let udi = parse(raw, 2026, Hints { lot: Some("LOT123"), serial: Some("456") });
+        assert_eq!((udi.lot.as_deref(), udi.serial.as_deref()), (Some("LOT123"), Some("456")));
+        let udi = parse(raw, 2026, Hints { lot: Some("LOT12321456"), serial: None });
+        assert_eq!((udi.lot.as_deref(), udi.serial.as_deref()), (Some("LOT12321456"), None));
         assert_eq!(udi.warnings, Vec::<String>::new());
     }
 
@@ -444,11 +353,6 @@ mod tests {
 
     #[test]
     fn pads_a_retail_code() {
-        assert_eq!(
-            crate::parse("]E0036000291452", 2026)
-                .device_identifier
-                .as_deref(),
-            Some("00036000291452")
-        );
+        assert_eq!(crate::parse("]E0036000291452", 2026).device_identifier.as_deref(), Some("00036000291452"));
     }
 }

@@ -70,12 +70,7 @@ pub(crate) fn lookup(identifier: &str) -> Option<Element> {
             | "36"
             | "41"
     );
-    Some(Element {
-        min,
-        max,
-        class,
-        self_ending,
-    })
+    Some(Element { min, max, class, self_ending })
 }
 
 /// Whether a character belongs to the GS1 character set 82.
@@ -104,8 +99,9 @@ fn three_digits(identifier: &str) -> Option<Rule> {
         "235" => (1, 28, Class::Text),
         "240" | "241" | "250" | "251" | "400" | "401" | "403" => (1, 30, Class::Text),
         "242" => (1, 6, Class::Digits),
-        "243" | "254" | "420" | "427" | "710" | "711" | "712" | "713" | "714" | "715" | "716"
-        | "717" => (1, 20, Class::Text),
+        "243" | "254" | "420" | "427" | "710" | "711" | "712" | "713" | "714" | "715" | "716" | "717" => {
+            (1, 20, Class::Text)
+        }
         "253" => (13, 30, Class::Text),
         "255" => (13, 25, Class::Digits),
         "402" => (17, 17, Class::Checked),
@@ -121,9 +117,7 @@ fn four_digits(identifier: &str) -> Option<Rule> {
     let family = &identifier[..3];
     Some(match identifier {
         "4300" | "4301" | "4310" | "4311" | "4320" => (1, 35, Class::Text),
-        "4302" | "4303" | "4304" | "4305" | "4306" | "4312" | "4313" | "4314" | "4315" | "4316" => {
-            (1, 70, Class::Text)
-        }
+        "4302" | "4303" | "4304" | "4305" | "4306" | "4312" | "4313" | "4314" | "4315" | "4316" => (1, 70, Class::Text),
         "4307" | "4317" => (2, 2, Class::Text),
         "4308" | "4319" => (1, 30, Class::Text),
         "4309" => (20, 20, Class::Digits),
@@ -188,10 +182,7 @@ mod tests {
 
     #[test]
     fn finds_identifiers_of_every_length() {
-        assert_eq!(
-            at_start("0100844588003288").map(|found| found.0),
-            Some("01")
-        );
+        assert_eq!(at_start("0100844588003288").map(|found| found.0), Some("01"));
         assert_eq!(at_start("240ABC").map(|found| found.0), Some("240"));
         assert_eq!(at_start("80124.2.1").map(|found| found.0), Some("8012"));
         assert_eq!(at_start("3103000123").map(|found| found.0), Some("3103"));
@@ -204,18 +195,12 @@ mod tests {
         for long in 0..10_000_u32 {
             let long = format!("{long:04}");
             if lookup(&long).is_some() {
-                assert!(
-                    lookup(&long[..2]).is_none() && lookup(&long[..3]).is_none(),
-                    "{long}"
-                );
+                assert!(lookup(&long[..2]).is_none() && lookup(&long[..3]).is_none(), "{long}");
             }
         }
         for long in 0..1_000_u32 {
             let long = format!("{long:03}");
-            assert!(
-                lookup(&long).is_none() || lookup(&long[..2]).is_none(),
-                "{long}"
-            );
+            assert!(lookup(&long).is_none() || lookup(&long[..2]).is_none(), "{long}");
         }
     }
 }

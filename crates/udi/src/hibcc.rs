@@ -6,19 +6,10 @@ use crate::{Issuer, Udi};
 
 /// Reads `+…`, also with the asterisks that Code 39 prints around it.
 pub(crate) fn parse(text: &str, year: i16) -> Udi {
-    let mut udi = Udi {
-        issuer: Some(Issuer::Hibcc),
-        ..Udi::default()
-    };
-    let starred = text
-        .strip_prefix('*')
-        .and_then(|inner| inner.trim_end().strip_suffix('*'));
+    let mut udi = Udi { issuer: Some(Issuer::Hibcc), ..Udi::default() };
+    let starred = text.strip_prefix('*').and_then(|inner| inner.trim_end().strip_suffix('*'));
     let text = starred.unwrap_or(text);
-    let Some((checked, check)) = text
-        .char_indices()
-        .next_back()
-        .map(|(at, check)| (&text[..at], check))
-    else {
+    let Some((checked, check)) = text.char_indices().next_back().map(|(at, check)| (&text[..at], check)) else {
         return udi;
     };
     if hibc_check_character(checked) != Some(check) {
@@ -27,10 +18,7 @@ pub(crate) fn parse(text: &str, year: i16) -> Udi {
     let body = checked.strip_prefix('+').unwrap_or(checked);
     if body.starts_with('$') || body.starts_with(|first: char| first.is_ascii_digit()) {
         // A secondary label on its own ends with the link: the check character of the primary it belongs to.
-        let linked = body
-            .char_indices()
-            .next_back()
-            .map_or(body, |(at, _)| &body[..at]);
+        let linked = body.char_indices().next_back().map_or(body, |(at, _)| &body[..at]);
         secondary(&mut udi, linked, year);
     } else {
         let mut parts = body.split('/');
@@ -123,33 +111,19 @@ fn dated(udi: &mut Udi, text: &str, year: i16, serial: bool) {
 fn expiry(form: u8, digits: &str, year: i16) -> Option<UdiDate> {
     number::<u32>(digits)?;
     match form {
-        b'2' => UdiDate::new(
-            full_year(number(&digits[4..])?, year),
-            number(&digits[..2])?,
-            number(&digits[2..4])?,
-            None,
-        ),
+        b'2' => {
+            UdiDate::new(full_year(number(&digits[4..])?, year), number(&digits[..2])?, number(&digits[2..4])?, None)
+        }
         b'3' => yymmdd(digits, year),
         b'4' => {
             let date = yymmdd(&digits[..6], year)?;
             UdiDate::new(date.year, date.month, date.day, number(&digits[6..]))
         }
-        b'5' => UdiDate::from_ordinal(
-            full_year(number(&digits[..2])?, year),
-            number(&digits[2..])?,
-            None,
-        ),
-        b'6' => UdiDate::from_ordinal(
-            full_year(number(&digits[..2])?, year),
-            number(&digits[2..5])?,
-            number(&digits[5..]),
-        ),
-        _ => UdiDate::new(
-            full_year(number(&digits[2..])?, year),
-            number(&digits[..2])?,
-            0,
-            None,
-        ),
+        b'5' => UdiDate::from_ordinal(full_year(number(&digits[..2])?, year), number(&digits[2..])?, None),
+        b'6' => {
+            UdiDate::from_ordinal(full_year(number(&digits[..2])?, year), number(&digits[2..5])?, number(&digits[5..]))
+        }
+        _ => UdiDate::new(full_year(number(&digits[2..])?, year), number(&digits[..2])?, 0, None),
     }
 }
 
@@ -157,21 +131,13 @@ fn production(udi: &mut Udi, value: &str, serial: bool) {
     if value.is_empty() {
         return;
     }
-    let (field, word) = if serial {
-        (&mut udi.serial, "bad_length_serial")
-    } else {
-        (&mut udi.lot, "bad_length_lot")
-    };
+    let (field, word) = if serial { (&mut udi.serial, "bad_length_serial") } else { (&mut udi.lot, "bad_length_lot") };
     if value.len() > 18 {
         udi.error(word);
     } else if field.is_none() {
         *field = Some(value.to_owned());
     } else if field.as_deref() != Some(value) {
-        udi.error(if serial {
-            "conflicting_serial"
-        } else {
-            "conflicting_lot"
-        });
+        udi.error(if serial { "conflicting_serial" } else { "conflicting_lot" });
     }
 }
 
@@ -209,12 +175,7 @@ fn yyyymmdd(text: &str) -> Option<UdiDate> {
     if text.len() != 8 {
         return None;
     }
-    UdiDate::new(
-        number(&text[..4])?,
-        number(&text[4..6])?,
-        number(&text[6..])?,
-        None,
-    )
+    UdiDate::new(number(&text[..4])?, number(&text[4..6])?, number(&text[6..])?, None)
 }
 
 #[cfg(test)]
@@ -230,11 +191,7 @@ mod tests {
     #[track_caller]
     fn check(body: &str, expiry: &str, lot: &str, serial: &str, quantity: Option<u64>) {
         let udi = labelled(body);
-        assert_eq!(
-            udi.expiry.map(|date| date.to_string()).unwrap_or_default(),
-            expiry,
-            "{udi:?}"
-        );
+        assert_eq!(udi.expiry.map(|date| date.to_string()).unwrap_or_default(), expiry, "{udi:?}");
         assert_eq!(udi.lot.as_deref().unwrap_or_default(), lot, "{udi:?}");
         assert_eq!(udi.serial.as_deref().unwrap_or_default(), serial, "{udi:?}");
         assert_eq!(udi.quantity, quantity, "{udi:?}");
@@ -245,13 +202,7 @@ mod tests {
     fn reads_every_form_of_the_secondary() {
         check("+A123HS1/$$528335LOT", "2028-11-30", "LOT", "", None);
         check("+A123HS1/$$62833507LOT", "2028-11-30T07", "LOT", "", None);
-        check(
-            "+A123HS1/$$8243281130LOT",
-            "2028-11-30",
-            "LOT",
-            "",
-            Some(24),
-        );
+        check("+A123HS1/$$8243281130LOT", "2028-11-30", "LOT", "", Some(24));
         check("+A123HS1/$$900500LOT", "", "LOT", "", Some(500));
         check("+A123HS1/$+SER", "", "", "SER", None);
         check("+A123HS1/28335LOT", "2028-11-30", "LOT", "", None);
@@ -278,16 +229,7 @@ mod tests {
 
     #[test]
     fn survives_short_and_foreign_input() {
-        for text in [
-            "+",
-            "*+*",
-            "+é",
-            "+A/$$",
-            "+A123B1/$$4é",
-            "+$",
-            "+/",
-            "+A123B1/$$9",
-        ] {
+        for text in ["+", "*+*", "+é", "+A/$$", "+A123B1/$$4é", "+$", "+/", "+A123B1/$$9"] {
             let _ = parse(text, 2026);
         }
         assert_eq!(labelled("+A123B1/X1").errors, ["unknown_element"]);

@@ -11,10 +11,7 @@ const LOT: usize = 18;
 
 /// Reads `=/…`, `=)…` and what follows. The text starts with `=` or `&`.
 pub(crate) fn parse(text: &str) -> Udi {
-    let mut udi = Udi {
-        issuer: Some(Issuer::Iccbba),
-        ..Udi::default()
-    };
+    let mut udi = Udi { issuer: Some(Issuer::Iccbba), ..Udi::default() };
     for structure in structures(text) {
         take(&mut udi, structure);
     }
@@ -33,12 +30,7 @@ fn structures(text: &str) -> impl Iterator<Item = &str> {
 
 fn take(udi: &mut Udi, structure: &str) {
     if let Some(value) = structure.strip_prefix("=/") {
-        udi.device_identifier = sized(
-            udi,
-            value,
-            DEVICE_IDENTIFIER,
-            "bad_length_device_identifier",
-        );
+        udi.device_identifier = sized(udi, value, DEVICE_IDENTIFIER, "bad_length_device_identifier");
     } else if let Some(value) = structure.strip_prefix("=,") {
         udi.serial = sized(udi, value, SERIAL, "bad_length_serial");
     } else if let Some(value) = structure.strip_prefix("=>") {
@@ -59,15 +51,8 @@ fn take(udi: &mut Udi, structure: &str) {
     } else if let Some(value) = structure.strip_prefix("&)") {
         udi.kind = Some("blood_container");
         udi.lot = filled(udi, value, "bad_length_lot");
-    } else if structure.starts_with('=')
-        && structure[1..].starts_with(|first: char| first.is_ascii_alphanumeric())
-    {
-        udi.donation_number = sized(
-            udi,
-            &structure[1..],
-            DONATION_NUMBER,
-            "bad_length_donation_number",
-        );
+    } else if structure.starts_with('=') && structure[1..].starts_with(|first: char| first.is_ascii_alphanumeric()) {
+        udi.donation_number = sized(udi, &structure[1..], DONATION_NUMBER, "bad_length_donation_number");
     } else {
         udi.error("unknown_element");
     }
@@ -95,16 +80,8 @@ fn century_date(text: &str) -> Option<UdiDate> {
         return None;
     }
     let century: i16 = number(&text[..1])?;
-    let base = if century == 9 {
-        1900
-    } else {
-        2000 + 100 * century
-    };
-    UdiDate::from_ordinal(
-        base + number::<i16>(&text[1..3])?,
-        number(&text[3..])?,
-        None,
-    )
+    let base = if century == 9 { 1900 } else { 2000 + 100 * century };
+    UdiDate::from_ordinal(base + number::<i16>(&text[1..3])?, number(&text[3..])?, None)
 }
 
 #[cfg(test)]
@@ -113,21 +90,13 @@ mod tests {
 
     #[test]
     fn reads_all_structures_of_a_tissue_label() {
-        let udi = parse(
-            "=/A9999XYZ100T0944=,000025=A99971312345600=>014032=}013032&,1000000000000XYZ123",
-        );
+        let udi = parse("=/A9999XYZ100T0944=,000025=A99971312345600=>014032=}013032&,1000000000000XYZ123");
         assert_eq!(udi.errors, Vec::<String>::new());
         assert_eq!(udi.device_identifier.as_deref(), Some("A9999XYZ100T0944"));
         assert_eq!(udi.serial.as_deref(), Some("000025"));
         assert_eq!(udi.donation_number.as_deref(), Some("A99971312345600"));
-        assert_eq!(
-            udi.expiry.map(|date| date.to_string()).as_deref(),
-            Some("2014-02-01")
-        );
-        assert_eq!(
-            udi.manufactured.map(|date| date.to_string()).as_deref(),
-            Some("2013-02-01")
-        );
+        assert_eq!(udi.expiry.map(|date| date.to_string()).as_deref(), Some("2014-02-01"));
+        assert_eq!(udi.manufactured.map(|date| date.to_string()).as_deref(), Some("2013-02-01"));
         assert_eq!(udi.lot.as_deref(), Some("000000000000XYZ123"));
     }
 
@@ -137,12 +106,7 @@ mod tests {
         assert_eq!(udi.serial.as_deref(), Some("000025"));
         assert_eq!(
             udi.errors,
-            [
-                "bad_length_device_identifier",
-                "bad_date_expiry",
-                "unknown_element",
-                "no_device_identifier"
-            ]
+            ["bad_length_device_identifier", "bad_date_expiry", "unknown_element", "no_device_identifier"]
         );
     }
 }
