@@ -124,14 +124,13 @@ impl Codec {
                 continue;
             };
             let supplied = SuppliedSchema::new(None, SchemaType::Avro, topic.schema.to_owned());
-            let registered =
-                post_schema(settings, topic.subject.to_owned(), supplied).await.map_err(|error| {
-                    if error.retriable {
-                        WireError::Registry(error.to_string())
-                    } else {
-                        WireError::Refused { subject: topic.subject.to_owned(), reason: error.to_string() }
-                    }
-                })?;
+            let registered = post_schema(settings, topic.subject.to_owned(), supplied).await.map_err(|error| {
+                if error.retriable {
+                    WireError::Registry(error.to_string())
+                } else {
+                    WireError::Refused { subject: topic.subject.to_owned(), reason: error.to_string() }
+                }
+            })?;
             self.ids.write().unwrap_or_else(PoisonError::into_inner).insert(topic.name, registered.id);
         }
         Ok(())

@@ -5,7 +5,7 @@ use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};
 
@@ -117,6 +117,9 @@ pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientC
     client
 }
 
+/// A consumer without a group.
+pub type Reader = BaseConsumer<ReaderContext>;
+
 /// A change of the assignment, handed from the callback to the loop that owns the consumer.
 pub enum RebalanceEvent {
     /// These partitions are ours now; the metadata proves it for transactions until the next change.
@@ -147,6 +150,28 @@ impl GroupContext {
     pub fn last_error(&self) -> Option<String> {
         self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
+}
+
+/// Context of the readers without a group, which ask to be told of each end of a partition: that is no error to log.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ReaderContext;
+
+impl ClientContext for ReaderContext {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::Global(RDKafkaErrorCode::PartitionEOF)) {
+            tracing::warn!(%error, reason, "kafka reader");
+        }
+    }
+}
+
+impl ConsumerContext for ReaderContext {}
+
+/// A consumer without a group.
+///
+/// # Errors
+/// When librdkafka refuses the settings.
+pub fn open_reader(settings: &ClientConfig) -> Result<Reader, KafkaError> {
+    settings.create_with_context(ReaderContext)
 }
 
 impl ClientContext for GroupContext {

@@ -8,7 +8,7 @@ use crate::kafka::{self, ClientError};
 use crate::parking::{Entry, Hold, Lane, ParkingLot};
 use crate::record::Record;
 use processor::Subject;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::catalogue::OnReject;
@@ -52,8 +52,8 @@ impl From<KafkaError> for ParkingError {
 pub struct ParkingStore {
     room: &'static str,
     writer: String,
-    tail: BaseConsumer,
-    fetch: BaseConsumer,
+    tail: kafka::Reader,
+    fetch: kafka::Reader,
     codec: Arc<Codec>,
     handle: Handle,
     parked_max: usize,
@@ -79,8 +79,8 @@ impl ParkingStore {
         Ok(Self {
             room,
             writer: writer.to_owned(),
-            tail: settings.create()?,
-            fetch: settings.create()?,
+            tail: kafka::open_reader(&settings)?,
+            fetch: kafka::open_reader(&settings)?,
             codec,
             handle,
             parked_max,

@@ -58,11 +58,11 @@ pub async fn start(
     Ok(())
 }
 
-async fn open(kafka: &KafkaConfig, topic: &'static str) -> Result<BaseConsumer, ClientError> {
+async fn open(kafka: &KafkaConfig, topic: &'static str) -> Result<kafka::Reader, ClientError> {
     let mut settings = kafka::reader(kafka);
     settings.set("enable.partition.eof", "true");
     let opened = tokio::task::spawn_blocking(move || {
-        let consumer: BaseConsumer = settings.create()?;
+        let consumer = kafka::open_reader(&settings)?;
         let partitions = partitions_of(&consumer, topic)?;
         let mut list = TopicPartitionList::with_capacity(partitions.len());
         for partition in partitions {
@@ -91,7 +91,7 @@ pub(crate) fn partitions_of<C: rdkafka::consumer::ConsumerContext>(
 }
 
 struct Reader {
-    consumer: BaseConsumer,
+    consumer: kafka::Reader,
     feed: Arc<dyn TableFeed>,
     codec: Arc<Codec>,
     listeners: Vec<WakeInbox>,

@@ -132,7 +132,8 @@ impl<E: Effect> Engine<E> {
         self.held += 1;
         let place = record.place.clone();
         self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
-        let lane = self.store.lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
+        let lane =
+            self.store.lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
         if self.lot.holds(&lane) {
             let reason =
                 Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
