@@ -1,5 +1,6 @@
 //! The commands, one module each.
 
+pub mod bench;
 pub mod chart;
 pub mod codegen;
 pub mod components;

@@ -9,7 +9,7 @@ use clap::{Parser, Subcommand};
 
 /// Developer tasks of Wardline.
 #[derive(Parser)]
-#[command(name = "cargo xtask", version, arg_required_else_help = true)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, arg_required_else_help = true)]
 struct Arguments {
     #[command(subcommand)]
     command: Command,
@@ -17,19 +17,14 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Command {
-    /// Stream a hospital day through Wardline on real parts and show that nothing was lost.
+    // What each one is for stands at its arguments, so that the list and its own help say the same.
     Demo(commands::demo::Arguments),
-    /// Run everything that must hold.
     Test(commands::test::Arguments),
-    /// Check the rules of the repository that no compiler checks.
     Tidy(commands::tidy::Arguments),
-    /// Check the Helm chart.
     Chart(commands::chart::Arguments),
-    /// Start a connector or a processor that compiles.
     NewRoom(commands::new_room::Arguments),
-    /// Make the generated Rust code from the contracts and topics.yaml.
     Codegen(commands::codegen::Arguments),
-    /// Start and stop the real Kafka, schema registry, ERP and FHIR server.
+    Bench(commands::bench::Arguments),
     Components(commands::components::Arguments),
 }
 
@@ -41,6 +36,7 @@ fn main() -> ExitCode {
         Command::Chart(arguments) => commands::chart::run(&arguments),
         Command::NewRoom(arguments) => commands::new_room::run(&arguments),
         Command::Codegen(arguments) => commands::codegen::run(&arguments),
+        Command::Bench(arguments) => commands::bench::run(&arguments),
         Command::Components(arguments) => commands::components::run(&arguments),
     };
     match outcome {

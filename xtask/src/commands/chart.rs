@@ -9,7 +9,10 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, bail, ensure};
 use components::{ChartTools, KUBERNETES_VERSION, Progress};
 
-/// Lint and render the Helm chart with every set of values, and check each manifest strictly.
+/// Check the Helm chart.
+///
+/// Lints and renders it with its own values and with each set under `ci/`, and checks every manifest against strict schemas
+/// of Kubernetes. The tools are built on first use, which takes minutes.
 #[derive(clap::Args)]
 pub struct Arguments {}
 

@@ -9,8 +9,10 @@ use clap::ValueEnum;
 use schemas::{TopicInfo, topics};
 use serde_json::Value;
 
-/// Start a connector or a processor that compiles, with README, configuration and test, and make it known to the
-/// workspace, the command line, the chart and the map. Its logic is yours.
+/// Start a connector or a processor that compiles.
+///
+/// It has a README, a configuration and a test, and is known to the workspace, the command line, the chart and the map. Its
+/// logic is yours.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Name of the room: lower case, digits and hyphens, for example `bed-board`.

@@ -5,7 +5,10 @@ use std::io::Write;
 use anyhow::{Context, bail};
 use wardline_xtask::tidy;
 
-/// Layering, sizes, words, links, error pages, furniture of the rooms, licences and duplicates of third-party code.
+/// Check the rules of the repository that no compiler checks.
+///
+/// Layering, sizes, words, links, error pages, furniture of the rooms, generated code, and licences and duplicates of
+/// third-party code.
 #[derive(Default, clap::Args)]
 pub struct Arguments {
     /// First write what can be written: the list of error pages.
