@@ -25,9 +25,9 @@ pub struct Arguments {
     /// Stop the parts at the end; their data is kept.
     #[arg(long)]
     stop: bool,
-    /// Build without optimisation: a faster build, a slower day.
+    /// Build with optimisation: a longer build, a faster day.
     #[arg(long)]
-    debug: bool,
+    release: bool,
     /// Further arguments for `wardline demo`.
     #[arg(last = true, value_name = "ARGUMENT")]
     more: Vec<String>,
@@ -39,7 +39,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     build.args(["build", "--package", "wardline-cli", "--bin", "wardline"]);
     let mut play = Command::new(env!("CARGO"));
     play.args(["run", "--quiet", "--package", "wardline-cli", "--bin", "wardline"]);
-    if !arguments.debug {
+    if arguments.release {
         build.arg("--release");
         play.arg("--release");
     }
