@@ -66,6 +66,9 @@ pub struct Span {
     pub end: i64,
 }
 
+/// Up to so many offsets a lag is looked at record by record.
+const MARKERS_MAX: i64 = 100;
+
 /// How far a group has got in one partition.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct PartitionLag {
@@ -77,7 +80,7 @@ pub struct PartitionLag {
     pub committed: Option<i64>,
     /// Offset after the last committed record.
     pub end: i64,
-    /// Offsets between the two, transaction markers included.
+    /// Records between the two; where many are left, transaction markers are counted with them.
     pub lag: i64,
 }
 
@@ -304,7 +307,55 @@ pub fn group_lag(kafka: &KafkaConfig, group: &str, topics: &[&str]) -> Result<Ve
             lag: (end - next.unwrap_or(low).max(low)).max(0),
         });
     }
+    for topic in topics {
+        without_markers(kafka, topic, &mut lags)?;
+    }
     Ok(lags)
+}
+
+/// Offsets left may be nothing but the markers of transactions: looks, where few are left, so that a room that has done
+/// everything shows 0.
+fn without_markers(kafka: &KafkaConfig, topic: &str, lags: &mut [PartitionLag]) -> Result<(), ReadError> {
+    let doubtful = |lag: &PartitionLag| lag.topic == topic && lag.lag > 0 && lag.lag <= MARKERS_MAX;
+    let mut open: BTreeMap<i32, (i64, i64)> =
+        lags.iter().filter(|lag| doubtful(lag)).map(|lag| (lag.partition, (lag.end, 0))).collect();
+    if open.is_empty() {
+        return Ok(());
+    }
+    let consumer = consumer(kafka, "wardline-reader")?;
+    let mut assignment = TopicPartitionList::new();
+    for lag in lags.iter().filter(|lag| doubtful(lag)) {
+        assignment.add_partition_offset(topic, lag.partition, Offset::Offset(lag.end - lag.lag))?;
+    }
+    consumer.assign(&assignment)?;
+    let mut stall = Stall::new(topic);
+    let mut counted: BTreeMap<i32, i64> = BTreeMap::new();
+    while !open.is_empty() {
+        match consumer.poll(POLL_SLICE) {
+            None => stall.idle()?,
+            Some(Ok(message)) => {
+                stall.reset();
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some((end, records)) = open.get_mut(&partition) else { continue };
+                *records += i64::from(offset < *end);
+                if offset + 1 >= *end {
+                    counted.insert(partition, *records);
+                    open.remove(&partition);
+                }
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => {
+                if let Some((_, records)) = open.remove(&partition) {
+                    counted.insert(partition, records);
+                }
+            }
+            Some(Err(error)) if is_passing(&error) => stall.error(error)?,
+            Some(Err(error)) => return Err(error.into()),
+        }
+    }
+    for lag in lags.iter_mut().filter(|lag| lag.topic == topic) {
+        lag.lag = counted.get(&lag.partition).copied().unwrap_or(lag.lag);
+    }
+    Ok(())
 }
 
 /// Number of partitions of each topic of the cluster.
