@@ -32,9 +32,8 @@ enum Step {
     Tidy,
     Clippy,
     Docs,
-    Unit,
     Chart,
-    E2e,
+    Tests,
 }
 
 impl Step {
@@ -45,9 +44,8 @@ impl Step {
             Self::Tidy => "layering, sizes, links, error pages, licences and the other rules of the repository",
             Self::Clippy => "no warning of the compiler or of clippy, in any target",
             Self::Docs => "the documentation of every crate builds without a warning",
-            Self::Unit => "tests of every crate and room; adapters are tested on their real systems",
             Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
-            Self::E2e => "the whole path, over real Kafka, schema registry, ERP and FHIR server",
+            Self::Tests => "every crate and room, and the whole path over real Kafka, registry, ERP and FHIR server",
         }
     }
 
@@ -58,9 +56,8 @@ impl Step {
             Self::Tidy => "mend what is listed above; `cargo xtask tidy` runs these rules alone",
             Self::Clippy => "mend the first warning above",
             Self::Docs => "mend the first warning above",
-            Self::Unit => "run the failed test alone: `cargo test -p PACKAGE NAME`",
             Self::Chart => "mend what is said above; `cargo xtask chart` checks the chart alone",
-            Self::E2e => "run the failed test alone: `cargo test -p wardline-tests --test FILE NAME`",
+            Self::Tests => "run the failed test alone: `cargo test -p PACKAGE --test FILE NAME`",
         }
     }
 
@@ -77,9 +74,9 @@ impl Step {
                 &["doc", "--locked", "--workspace", "--no-deps"],
                 &[("RUSTDOCFLAGS", "--deny warnings")],
             ),
-            Self::Unit => tests(root, &["--workspace", "--exclude", "wardline-tests"], tally),
             Self::Chart => super::chart::run(&super::chart::Arguments {}),
-            Self::E2e => tests(root, &["--package", "wardline-tests"], tally),
+            // One selection for all: another one would unify features differently and build the largest crates again.
+            Self::Tests => tests(root, &["--workspace"], tally),
         }
     }
 }
