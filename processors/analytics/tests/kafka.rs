@@ -24,6 +24,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 use tempfile::TempDir;
+use testkit::until;
 use tokio::task::JoinHandle;
 
 /// How long anything may take before the test fails.
@@ -99,17 +100,12 @@ impl Stack {
     /// Waits until the lake holds exactly the usages with these numbers, each once.
     async fn until(&self, count: usize) {
         let expected: Vec<String> = (0..count).map(|number| format!("e{number}")).collect();
-        let wait = async {
-            loop {
-                let ids = ids(&self.lake().join("supply.usage-enriched.v1"));
-                assert!(ids.len() <= count, "{} rows of {count} usages", ids.len());
-                if check_effects(expected.iter().map(String::as_str), ids.iter().map(String::as_str)).is_empty() {
-                    return;
-                }
-                tokio::time::sleep(Duration::from_millis(100)).await;
-            }
+        let complete = || {
+            let ids = ids(&self.lake().join("supply.usage-enriched.v1"));
+            assert!(ids.len() <= count, "{} rows of {count} usages", ids.len());
+            check_effects(expected.iter().map(String::as_str), ids.iter().map(String::as_str)).is_empty()
         };
-        tokio::time::timeout(PATIENCE, wait).await.expect("all rows are there in time");
+        until("one row of each usage", complete).await;
     }
 
     async fn count(&self, topic: &'static str) -> usize {
@@ -195,12 +191,7 @@ async fn each_record_is_one_row_or_one_dead_letter() {
     std::fs::rename(stack.lake(), &away).unwrap();
     std::fs::write(stack.lake(), b"in the way").unwrap();
     stack.publish(80..100).await;
-    let not_ready = async {
-        while running.health.is_ready() {
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    tokio::time::timeout(PATIENCE, not_ready).await.expect("a room that cannot write is not ready");
+    until("a room that cannot write is not ready", || !running.health.is_ready()).await;
     std::fs::remove_file(stack.lake()).unwrap();
     std::fs::rename(&away, stack.lake()).unwrap();
     stack.until(100).await;
