@@ -1,5 +1,7 @@
 //! Records as Tryton gives them, and the events that they become.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
 use connector::erp::{Change, Stream};
 use expect_test::{Expect, expect};
 use schemas::Timestamp;

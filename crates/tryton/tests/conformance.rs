@@ -1,5 +1,7 @@
 //! The adapter against a real Tryton: everything the contract asks for, and what only Tryton does.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
 mod support;
 
 use connector::erp::conformance::{self, faults, feed};

@@ -1,5 +1,7 @@
 //! What is posted for a usage, given what is posted already: no broker, no ERP.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
 use connector::effect::{Effect, Plan};
 use processor::Verdict;
 use rust_decimal::Decimal;

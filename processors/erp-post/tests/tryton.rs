@@ -1,5 +1,7 @@
 //! The client of the room against a real Tryton: batches, corrections, lost answers.
 
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
 use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
 use connector::effect::{CallError, EffectClient};
 use connector::erp::{Direction, Erp, MovementQuery, net};

@@ -41,7 +41,6 @@ pub(super) fn order(config: &ErpConfig, envelope: &Envelope<'_>) -> Result<Optio
         terms: envelope.text("payment_term.name"),
         ship_to: envelope.text("warehouse.code"),
         lines,
-        ..PurchaseOrder::default()
     }))
 }
 

@@ -1,0 +1,138 @@
+//! The two rooms at the ERP, over real Kafka, registry and Tryton: what the ERP knows becomes events once, and usages become
+//! stock movements once.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
+use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
+use connector::erp::{Erp, MovementQuery, Net, net};
+use reqwest::Method;
+use schemas::{
+    Action, Cursor, Decimal, EnrichedUsage, ErpPosting, Event, EventMeta, Exception, GoodsReceipt, MasterCostCenter,
+    MasterEmployee, MasterItem, MasterLocation, MasterSupplier, PurchaseOrder, RecordStatus,
+};
+use serde_json::{Value, json};
+use std::collections::HashSet;
+use std::sync::Arc;
+use tryton::{Tryton, TrytonConfig};
+use wardline_tests::stack::Stack;
+
+/// Starts Tryton and tells both rooms where it is.
+async fn start() -> (Stack, components::Tryton, TrytonConfig) {
+    let mut stack = Stack::start().await;
+    let dir = stack.dir.path().join("erp");
+    let server = tokio::task::spawn_blocking(|| {
+        let installation = Installation::ensure(&[Part::Erp], &Progress::stderr()).unwrap();
+        components::Tryton::start(&installation, TrytonOptions::in_dir(dir)).unwrap()
+    });
+    let server = server.await.unwrap();
+    let block = json!({"url": server.url(), "database": ERP_DATABASE, "key": ERP_KEY});
+    let config = Arc::make_mut(&mut stack.config);
+    config.rooms.insert(erp::NAME.to_owned(), json!({"tryton": block, "poll_ms": 200}));
+    config.rooms.insert(erp_post::NAME.to_owned(), json!({"tryton": block}));
+    (stack, server, serde_json::from_value(block).unwrap())
+}
+
+async fn ids<T: Event>(stack: &Stack) -> Vec<String> {
+    stack.events::<T>().await.iter().map(|event| event.event_id().unwrap_or_default().to_owned()).collect()
+}
+
+async fn change(server: &components::Tryton, path: &str, body: Value) {
+    let url = format!("{}/{ERP_DATABASE}/rest/model/{path}", server.url());
+    let request = reqwest::Client::new().request(Method::PUT, url).bearer_auth(ERP_KEY).json(&body);
+    let answer = request.send().await.unwrap();
+    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
+}
+
+/// LOSS-1, EOS-1: every record of the ERP is published once, also over a restart, and a change once more.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_1_what_the_erp_knows_becomes_events_once() {
+    let (stack, server, _) = start().await;
+    let running = stack.run(vec![erp::room()]).await;
+    stack.until::<GoodsReceipt>("two lines of the receipt", |receipts| receipts.len() == 2).await;
+    let items = stack.until::<MasterItem>("all items", |items| items.len() >= 50).await;
+    assert_eq!(items.len(), 50);
+    assert!(items.iter().any(|item| item.status == RecordStatus::Inactive));
+    assert_eq!(ids::<MasterSupplier>(&stack).await.len(), 4);
+    assert_eq!(ids::<MasterEmployee>(&stack).await.len(), 6);
+    assert_eq!(ids::<MasterCostCenter>(&stack).await.len(), 5);
+    assert_eq!(ids::<PurchaseOrder>(&stack).await.len(), 2);
+    let locations = stack.events::<MasterLocation>().await;
+    let theatre = locations.iter().find(|location| location.location_id == "OR1").unwrap();
+    assert_eq!(theatre.cost_centre_id.as_deref(), Some("CC-OR"));
+    running.stop().await;
+
+    let running = stack.run(vec![erp::room()]).await;
+    let first = &items[0];
+    let path = format!("product.template/{}", first.erp_id.as_deref().unwrap());
+    change(&server, &path, json!({"name": "Renamed"})).await;
+    let renamed = |items: &[MasterItem]| items.iter().any(|item| item.description == "Renamed");
+    let after = stack.until::<MasterItem>("the renamed item", renamed).await;
+    running.stop().await;
+    // The overlap shows what was published before the restart again; it has the same ids, and a compacted topic one value.
+    let distinct: HashSet<String> = ids::<MasterItem>(&stack).await.into_iter().collect();
+    assert_eq!(distinct.len(), 51, "{} records", after.len());
+    let newest = after.iter().find(|item| item.description == "Renamed").unwrap();
+    assert_eq!(newest.item_id, first.item_id);
+    assert!(newest.meta.revision > first.meta.revision);
+    assert_eq!(stack.events::<Exception>().await, []);
+    assert!(!stack.events::<Cursor>().await.is_empty());
+}
+
+fn usage(visit: &str, number: usize, quantity: i64) -> EnrichedUsage {
+    let text = |text: &str| Some(text.to_owned());
+    EnrichedUsage {
+        meta: EventMeta {
+            event_id: schemas::identity::event_id("test", visit, &number.to_string(), "usage"),
+            business_key: format!("usage/{visit}/{number}"),
+            ..EventMeta::default()
+        },
+        encounter_ref: visit.to_owned(),
+        item_id: text("71-400101"),
+        base_quantity: Some(Decimal::from(quantity)),
+        base_uom: text("EA"),
+        stock_location_id: text("OR1"),
+        cost_centre_id: text("CC-OR"),
+        currency: text("EUR"),
+        ..EnrichedUsage::default()
+    }
+}
+
+async fn moved(erp: &Tryton) -> Net {
+    let movements = erp.stock_movements(&MovementQuery::Prefix("wl-".to_owned())).await.unwrap();
+    net(&movements, |place| place == "OR1")
+}
+
+/// FX-1: what the ERP moved is what the postings say, after first statements, corrections, retractions and refusals.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_usages_become_movements_once() {
+    let (stack, _server, config) = start().await;
+    let erp = Tryton::new(config).unwrap();
+    let mut sent: Vec<EnrichedUsage> = (0..30).map(|visit| usage(&format!("enc-{visit}"), 1, 1)).collect();
+    let mut corrected = usage("enc-0", 1, 4);
+    corrected.meta.revision = 1;
+    corrected.meta.event_id = "corrected".to_owned();
+    let mut retracted = usage("enc-1", 1, 0);
+    retracted.meta.revision = 1;
+    retracted.meta.event_id = "retracted".to_owned();
+    retracted.meta.action = Action::Retract;
+    let consigned = EnrichedUsage { consigned: true, ..usage("enc-2", 2, 1) };
+    let no_lot = EnrichedUsage { item_id: Some("71-100234".to_owned()), ..usage("enc-29", 2, 1) };
+    sent.extend([corrected, retracted, consigned, no_lot]);
+    stack.publish(&sent).await;
+    let running = stack.run(vec![erp_post::room()]).await;
+    let postings = stack.until::<ErpPosting>("33 postings", |postings| postings.len() >= 33).await;
+    let exceptions = stack.until::<Exception>("the refusal", |exceptions| !exceptions.is_empty()).await;
+    assert_eq!(exceptions[0].code, "WL-3004");
+    stack.publish(&sent[..10]).await;
+    stack.until::<schemas::Audit>("suppressed repetitions", |audits| audits.len() >= 10).await;
+    running.stop().await;
+
+    let said: Decimal = postings.iter().map(|posting| posting.quantity).sum();
+    assert_eq!(said, Decimal::from(30 + 3 - 1));
+    assert_eq!(moved(&erp).await, [(("71-400101".to_owned(), None, "OR1".to_owned()), said)].into());
+    let documents: HashSet<&str> =
+        postings.iter().flat_map(|posting| &posting.documents).map(|found| found.id.as_str()).collect();
+    assert!(documents.len() < 60, "lines share documents: {}", documents.len());
+    let cost: Decimal = postings.iter().filter_map(|posting| posting.amount).sum();
+    assert_eq!(cost, said * Decimal::new(235, 2));
+}
