@@ -2,8 +2,8 @@
 
 use crate::mapping::Profile;
 use crate::seen::REMEMBERED_DEFAULT;
-use crate::version::Version;
 use ::connector::Secret;
+use fhir_gate::Version;
 use schemas::identity::{KeyTooShort, Pseudonymizer};
 use serde::{Deserialize, Serialize};
 

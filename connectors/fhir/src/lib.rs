@@ -10,23 +10,20 @@
 
 pub mod config;
 pub mod connector;
-mod gate;
-pub mod json;
 pub mod mapping;
 pub mod node;
 pub mod outcome;
 pub mod parse;
 pub mod seen;
 pub mod time;
-pub mod version;
 
 pub use config::FhirConfig;
 pub use connector::room;
+pub use fhir_gate::{Version, json};
 pub use mapping::{EmptyShelf, Found, Profile, Shelf};
 pub use outcome::{ClinicalEvent, Dropped, Outcome, Refusal};
 pub use parse::{Context, Parsed, map, parse, parse_to_json};
 pub use seen::Seen;
-pub use version::Version;
 
 /// Name of the room.
 pub const NAME: &str = "fhir";

@@ -1,8 +1,8 @@
 //! A place in a resource: its JSON and its FHIR path, and the data types read from it.
 
-use crate::json::Json;
 use crate::outcome::{Refusal, code};
 use crate::time::{Moment, last_day, moment};
+use fhir_gate::json::Json;
 use rust_decimal::Decimal;
 use schemas::{AltCode, Code, Date, Precision};
 

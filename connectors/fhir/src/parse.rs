@@ -3,11 +3,11 @@
 //! Nothing here needs a server or a broker. A Bundle gives one result per entry; its entries are each other's shelf, so a
 //! Procedure finds the Device beside it.
 
-use crate::json::{Json, JsonError, JsonErrorKind};
 use crate::mapping::{self, Found, Identity, Profile, Shelf, Statement};
 use crate::outcome::{ClinicalEvent, Dropped, Outcome, Refusal, code};
 use crate::seen::{Arrival, Seen};
-use crate::version::Version;
+use fhir_gate::Version;
+use fhir_gate::json::{Json, JsonError, JsonErrorKind};
 use schemas::Timestamp;
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};

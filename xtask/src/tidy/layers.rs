@@ -17,7 +17,7 @@ const KAFKA_CLIENT: &str = "rdkafka";
 const KAFKA_CLIENT_USERS: [&str; 3] = ["runtime", "testkit", "tests"];
 
 /// What rooms may use of the workspace.
-const ROOM_USES: [&str; 6] = ["schemas", "processor", "connector", "runtime", "udi", "tryton"];
+const ROOM_USES: [&str; 7] = ["schemas", "processor", "connector", "runtime", "udi", "fhir-gate", "tryton"];
 
 /// Checks every manifest of the workspace.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -46,7 +46,7 @@ pub(super) fn rooms(tree: &Tree) -> Vec<&str> {
 /// What a member may use in what it ships; `None` for a folder that the map does not know.
 fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
     let small: &[&str] = match member {
-        "schemas" | "crates/udi" | "crates/components" => &[],
+        "schemas" | "crates/udi" | "crates/fhir-gate" | "crates/components" => &[],
         "crates/processor" => &["schemas"],
         "crates/connector" => &["schemas", "processor"],
         "crates/runtime" | "crates/tryton" => &["schemas", "processor", "connector"],

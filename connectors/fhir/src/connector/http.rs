@@ -1,10 +1,10 @@
 //! The FHIR server over HTTP: bounded, authorised, and never lured to another server.
 
 use crate::config::FhirConfig;
-use crate::version::Version;
 use ::connector::Secret;
 use ::connector::http::body::{BodyError, read_bounded};
 use ::connector::http::classify::{Class, Safety, answered_at, classify, classify_failure};
+use fhir_gate::Version;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use reqwest::redirect::Policy;
 use reqwest::{Client, StatusCode, Url};

@@ -1,10 +1,10 @@
 //! A page of a search or of a history, read from the Bundle that the server answered.
 
-use crate::json::Json;
 use crate::mapping::Identity;
 use crate::node::Node;
 use crate::outcome::Refusal;
 use crate::parse::{Deletion, deletion};
+use fhir_gate::json::Json;
 use schemas::Timestamp;
 use std::collections::BTreeSet;
 use std::ops::Range;

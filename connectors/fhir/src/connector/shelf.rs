@@ -1,7 +1,7 @@
 //! Resources that others refer to, kept in bounded memory and read from the server when they are missing.
 
-use crate::json::Json;
 use crate::mapping::{Found, Shelf};
+use fhir_gate::json::Json;
 use schemas::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};

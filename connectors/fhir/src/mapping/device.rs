@@ -1,11 +1,11 @@
 //! Devices: which article, lot, serial number and expiry a Device resource names.
 
 use super::{Found, Reading, Statement, conform};
-use crate::json::Json;
 use crate::node::{Node, Reference};
 use crate::outcome::{Refusal, code, warning};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use fhir_gate::json::Json;
 use schemas::{Code, Date, Precision, Udi, UdiIssuer, Warning};
 use std::sync::Arc;
 

@@ -10,12 +10,12 @@ mod modifiers;
 mod people;
 mod usage;
 
-use crate::gate;
-use crate::json::Json;
 use crate::node::{Node, Reference};
 use crate::outcome::{Dropped, Refusal, code};
 use crate::time::Moment;
-use crate::version::Version;
+use fhir_gate as gate;
+use fhir_gate::Version;
+use fhir_gate::json::Json;
 use schemas::identity::Pseudonymizer;
 use schemas::{Encounter, SupplyUsage};
 use std::sync::Arc;

@@ -1,8 +1,8 @@
 //! Modifiers: what must be understood before anything else may be believed (FHIR extensibility, modifier extensions).
 
-use crate::json::Json;
 use crate::node::Node;
 use crate::outcome::{Refusal, code};
+use fhir_gate::json::Json;
 
 /// Refuses a resource with `implicitRules` or with a modifier extension, at any depth, that is not understood.
 pub(super) fn check(root: &Node<'_>, understood: &[String]) -> Result<(), Refusal> {

@@ -1,9 +1,9 @@
 //! Who and where: pseudonyms of visits and patients, and places.
 
 use super::{Found, Reading};
-use crate::json::Json;
 use crate::node::{Node, Reference};
 use crate::outcome::{code, warning};
+use fhir_gate::json::Json;
 use schemas::{Location, Warning};
 
 /// The visit that a resource belongs to.

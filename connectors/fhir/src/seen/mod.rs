@@ -12,9 +12,9 @@ mod usages;
 
 use crate::mapping::{Identity, Profile, Statement};
 use crate::outcome::{ClinicalEvent, Dropped, Outcome};
-use crate::version::Version;
+use fhir_gate::Version;
 use schemas::identity::event_id;
-use schemas::{Action, EventMeta, Source, Timestamp};
+use schemas::{Action, EventMeta, Source, SourceFormat, Timestamp};
 use stays::Stays;
 use usages::Usages;
 
@@ -152,7 +152,10 @@ impl Desk<'_> {
             source: Source {
                 system: self.profile.system.clone(),
                 facility: self.profile.facility.clone(),
-                format: arrival.version.format(),
+                format: match arrival.version {
+                    Version::R4 => SourceFormat::FhirR4,
+                    Version::R5 => SourceFormat::FhirR5,
+                },
                 message_type: arrival.identity.resource_type.clone(),
                 message_id,
                 position: i32::try_from(position).unwrap_or(i32::MAX),

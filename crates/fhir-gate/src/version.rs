@@ -1,7 +1,6 @@
 //! FHIR versions and how a payload says which one it is.
 
 use crate::json::Json;
-use schemas::SourceFormat;
 use serde::{Deserialize, Serialize};
 
 /// A FHIR version that is mapped.
@@ -65,14 +64,6 @@ impl Version {
             (true, false) => Some(Self::R4),
             (false, true) => Some(Self::R5),
             _ => None,
-        }
-    }
-
-    /// The format as it stands in an event's source.
-    pub fn format(self) -> SourceFormat {
-        match self {
-            Self::R4 => SourceFormat::FhirR4,
-            Self::R5 => SourceFormat::FhirR5,
         }
     }
 
