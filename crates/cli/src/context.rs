@@ -9,8 +9,9 @@ use std::future::Future;
 /// Reads the configuration file and lays the flags over it.
 pub fn config(globals: &Globals) -> Result<Config, Failure> {
     let mut config = match &globals.config {
-        Some(path) => Config::load(path)
-            .map_err(|error| Failure::usage(error, "correct the file named with --config; docs/errors explains the code"))?,
+        Some(path) => Config::load(path).map_err(|error| {
+            Failure::usage(error, "correct the file named with --config; docs/errors explains the code")
+        })?,
         None => Config::default(),
     };
     if let Some(bootstrap) = &globals.kafka {
@@ -29,10 +30,9 @@ pub fn config(globals: &Globals) -> Result<Config, Failure> {
 
 /// Runs a future to its end on a runtime of its own.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(|error| Failure::new(format!("cannot start threads: {error}"), "raise the limit of threads of this user"))?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
+        Failure::new(format!("cannot start threads: {error}"), "raise the limit of threads of this user")
+    })?;
     Ok(runtime.block_on(future))
 }
 

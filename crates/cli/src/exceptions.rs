@@ -43,7 +43,8 @@ pub async fn load(config: &Config, codec: &Codec) -> Result<Vec<Exception>, Fail
     for record in records.values() {
         exceptions.extend(decode::typed::<Exception>(codec, record).await.map_err(Failure::registry)?);
     }
-    exceptions.sort_by(|one, other| (one.raised_at.0, &one.exception_id).cmp(&(other.raised_at.0, &other.exception_id)));
+    exceptions
+        .sort_by(|one, other| (one.raised_at.0, &one.exception_id).cmp(&(other.raised_at.0, &other.exception_id)));
     Ok(exceptions)
 }
 
@@ -133,7 +134,8 @@ async fn decide(config: &Config, options: &Decide, decision: Decision) -> Result
         Some(code) => all.iter().filter(|exception| is_open(exception) && exception.code == *code).collect(),
         None => options.ids.iter().map(|id| pick(&all, id)).collect::<Result<_, _>>()?,
     };
-    let publisher = Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await.map_err(Failure::registry)?;
+    let publisher =
+        Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await.map_err(Failure::registry)?;
     let (kind, state, verb) = decision.outcome();
     let mut records = Vec::with_capacity(chosen.len());
     for exception in &chosen {

@@ -42,7 +42,8 @@ pub struct Summary {
 pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
     let config = context::config(globals)?;
     let all = rooms::all();
-    let room = all.iter().find(|room| room.info().name == options.room).ok_or_else(|| run::unknown_room(&options.room))?;
+    let room =
+        all.iter().find(|room| room.info().name == options.room).ok_or_else(|| run::unknown_room(&options.room))?;
     let (info, topic) = (room.info().clone(), topic_of(room.info(), options)?);
     let summary = context::block_on(replay(&config, &info, topic, options))??;
     let mut output = Output::stdout();
@@ -145,8 +146,7 @@ impl Sink {
     async fn open(config: &Config, room: &'static str, options: &Replay) -> Result<Self, Failure> {
         let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
         let written = [topics::OPS_PARKED_V1.info(), topics::OPS_AUDIT_V1.info()];
-        let publisher =
-            Publisher::connect(config, Arc::clone(&codec), &written).await.map_err(Failure::registry)?;
+        let publisher = Publisher::connect(config, Arc::clone(&codec), &written).await.map_err(Failure::registry)?;
         // The live room takes what another session wrote; the name only has to differ from the room's own.
         let desk = Desk::new(room, config, codec, &format!("replay-{}", clock::now_micros()));
         Ok(Self { publisher, desk, room, actor: options.actor.clone(), comment: options.comment.clone() })
@@ -154,8 +154,7 @@ impl Sink {
 
     async fn park(&self, record: &Record) -> Result<(), Failure> {
         let reason = Reason::new(Code::new(REPLAY_CODE), REPLAY_CODE, "replayed on request");
-        let parked =
-            self.desk.park(record, &reason, None, 0, clock::now_micros()).map_err(Failure::registry)?;
+        let parked = self.desk.park(record, &reason, None, 0, clock::now_micros()).map_err(Failure::registry)?;
         self.publisher.publish(&[parked]).await.map_err(Failure::kafka)
     }
 

@@ -21,7 +21,8 @@ pub fn one(globals: &Globals, one: &RunOne) -> Result<(), Failure> {
     if one.room == "help" {
         return list();
     }
-    let room = rooms::all().into_iter().find(|room| room.info().name == one.room).ok_or_else(|| unknown_room(&one.room))?;
+    let room =
+        rooms::all().into_iter().find(|room| room.info().name == one.room).ok_or_else(|| unknown_room(&one.room))?;
     let name = room.info().name;
     run(globals, vec![room], name)
 }
@@ -41,14 +42,15 @@ pub fn stopped(error: &RoomError) -> Failure {
 
 fn list() -> Result<(), Failure> {
     let mut output = output::Output::stdout();
-    let rows: Vec<Vec<String>> = rooms::all()
-        .iter()
-        .map(|room| {
-            let info = room.info();
-            vec![info.name.to_owned(), info.reads.join(" "), info.writes.join(" "), info.purpose.to_owned()]
-        })
-        .collect();
-    output.table(&["ROOM", "READS", "WRITES", "PURPOSE"], &rows)?;
+    for room in rooms::all() {
+        let info = room.info();
+        output.line(format!("{:<16} {}", info.name, info.purpose))?;
+        for (title, topics) in [("reads", &info.reads), ("looks up", &info.looks_up), ("writes", &info.writes)] {
+            if !topics.is_empty() {
+                output.line(format!("{:<16}   {title}: {}", "", topics.join(" ")))?;
+            }
+        }
+    }
     output.finish()
 }
 

@@ -54,7 +54,10 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
         std::fs::read(path)
     };
     read.map_err(|error| {
-        Failure::usage(format!("WL-7062: cannot read {}: {error}", path.display()), "name a file that exists, or - for stdin")
+        Failure::usage(
+            format!("WL-7062: cannot read {}: {error}", path.display()),
+            "name a file that exists, or - for stdin",
+        )
     })
 }
 
@@ -66,8 +69,9 @@ async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
         )
     };
     let timeout = Duration::from_millis(options.timeout_ms);
-    let mut client =
-        MllpClient::connect(&options.to, ClientOptions { timeout, ..ClientOptions::default() }).await.map_err(broken)?;
+    let mut client = MllpClient::connect(&options.to, ClientOptions { timeout, ..ClientOptions::default() })
+        .await
+        .map_err(broken)?;
     let mut refused = 0;
     for path in &options.files {
         let bytes = read(path)?;
@@ -128,7 +132,12 @@ async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<
 
 /// PUT when the resource has an id, POST otherwise; transactions and batches go to the base. Gives id, status and what
 /// the server says when it refuses.
-pub async fn put(client: &Client, base: &str, resource: &Value, bytes: Vec<u8>) -> Result<(String, u16, String), Failure> {
+pub async fn put(
+    client: &Client,
+    base: &str,
+    resource: &Value,
+    bytes: Vec<u8>,
+) -> Result<(String, u16, String), Failure> {
     let text = |name: &str| resource.get(name).and_then(Value::as_str).unwrap_or_default();
     let (kind, id) = (text("resourceType"), text("id"));
     let base = base.trim_end_matches('/');

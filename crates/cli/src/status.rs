@@ -5,7 +5,7 @@ use crate::output::Output;
 use crate::{Failure, context, exceptions, rooms};
 use runtime::codec::Codec;
 use runtime::reader::{self, PartitionLag, ReadError};
-use runtime::{Config, RoomInfo};
+use runtime::{Config, RoomInfo, RoomKind};
 use schemas::topics;
 use serde::Serialize;
 use serde_json::Value;
@@ -50,9 +50,13 @@ pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
     output.finish()
 }
 
-/// How many records each room that reads has not finished; `None` when its topics are missing.
+/// How many records a room has not finished. Sources have no group: what they read, they only remember.
 pub fn lag(config: &Config, room: &RoomInfo) -> Result<Vec<PartitionLag>, ReadError> {
-    if room.reads.is_empty() { Ok(Vec::new()) } else { reader::group_lag(&config.kafka, room.name, &room.reads) }
+    if room.kind == RoomKind::Source {
+        Ok(Vec::new())
+    } else {
+        reader::group_lag(&config.kafka, room.name, &room.reads)
+    }
 }
 
 /// Keys of the records that lie in the parking lot now.
@@ -112,7 +116,7 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     let rooms = lags.into_iter().map(|(info, partitions)| RoomReport {
         room: info.name,
         state: states.get(info.name).cloned().unwrap_or_else(|| "not running here".to_owned()),
-        lag_records: (!info.reads.is_empty()).then(|| partitions.iter().map(|partition| partition.lag).sum()),
+        lag_records: (info.kind != RoomKind::Source).then(|| partitions.iter().map(|partition| partition.lag).sum()),
         partitions,
     });
     Ok(Report { rooms: rooms.collect(), parked: by_room, exceptions: by_code })

@@ -46,7 +46,8 @@ fn check(options: &TopicsCheck) -> Result<(), Failure> {
                 }
             }
             output.finish()?;
-            let what = format!("{} {} in {name}", problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
+            let what =
+                format!("{} {} in {name}", problems.len(), if problems.len() == 1 { "problem" } else { "problems" });
             Err(Failure::new(what, "correct the lines named above; docs/errors explains each code"))
         }
     }

@@ -67,7 +67,8 @@ async fn follow(config: &Config, options: &Trace) -> Result<Vec<Value>, Failure>
         let wanted = chains.clone();
         let found = collect(config, topic.name, move |record| belongs(record, &wanted)).await?;
         for record in found {
-            let mut value = decode::to_json(&codec, &record).await.unwrap_or_else(|error| json!({"error": error.to_string()}));
+            let mut value =
+                decode::to_json(&codec, &record).await.unwrap_or_else(|error| json!({"error": error.to_string()}));
             if !options.with_phi {
                 decode::without_phi(&mut value);
             }
@@ -89,13 +90,13 @@ async fn chains(config: &Config, codec: &Codec, id: &str) -> Result<BTreeSet<Str
             let named = [headers::ID, headers::CORRELATION_ID, headers::CAUSATION_ID, headers::PARTITION_KEY];
             let in_header = named.iter().any(|name| record.header(name) == Some(wanted.as_str()));
             let in_trace = record.header(headers::TRACEPARENT).is_some_and(|trace| trace.contains(wanted.as_str()));
-            let in_value = decodable
-                && record.value.as_deref().is_some_and(|value| contains(value, wanted.as_bytes()));
+            let in_value = decodable && record.value.as_deref().is_some_and(|value| contains(value, wanted.as_bytes()));
             in_header || in_trace || in_value || record.key_text() == wanted
         })
         .await?;
         for record in candidates {
-            let chain = record.header(headers::CORRELATION_ID).or_else(|| record.header(headers::ID)).map(str::to_owned);
+            let chain =
+                record.header(headers::CORRELATION_ID).or_else(|| record.header(headers::ID)).map(str::to_owned);
             let value = decode::to_json(codec, &record).await.unwrap_or_default();
             let named = record.key_text() == id
                 || chain.as_deref() == Some(id)

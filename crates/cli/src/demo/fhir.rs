@@ -40,7 +40,9 @@ fn stay(hospital: &Hospital, date: Date, number: usize) -> Vec<Value> {
     let stents: Vec<_> = hospital
         .items
         .iter()
-        .filter(|item| item.active && !item.lots.is_empty() && item.categories.iter().any(|category| category == "Implant"))
+        .filter(|item| {
+            item.active && !item.lots.is_empty() && item.categories.iter().any(|category| category == "Implant")
+        })
         .filter(|item| item.categories.iter().any(|category| category == "Cardiology"))
         .collect();
     let Some(stent) = random.pick(&stents) else { return Vec::new() };
@@ -83,6 +85,10 @@ impl Ids {
 
     fn encounter(&self) -> String {
         format!("{}-encounter", self.prefix)
+    }
+
+    fn procedure(&self) -> String {
+        format!("{}-procedure", self.prefix)
     }
 
     fn device(&self) -> String {
@@ -138,7 +144,7 @@ fn device(ids: &Ids, implant: &Use) -> Value {
 fn procedure(ids: &Ids, start: &str, end: &str) -> Value {
     json!({
         "resourceType": "Procedure",
-        "id": format!("{}-procedure", ids.prefix),
+        "id": ids.procedure(),
         "status": "completed",
         "code": {"coding": [{"system": "http://snomed.info/sct", "code": "36969009",
                              "display": "Placement of stent in coronary artery"}]},
@@ -159,7 +165,7 @@ fn device_use(ids: &Ids, at: &str) -> Value {
         "id": format!("{}-use", ids.prefix),
         "status": "active",
         "subject": refer("Patient", &ids.patient()),
-        "derivedFrom": [refer("Encounter", &ids.encounter())],
+        "derivedFrom": [refer("Procedure", &ids.procedure())],
         "timingDateTime": at,
         "device": refer("Device", &ids.device()),
     })

@@ -2,12 +2,15 @@
 
 use super::account::{RoomLedger, place};
 use crate::{Failure, decode, rooms};
-use processor::laws::{Outcome, Violation, check_loss};
+use processor::laws::{Outcome, Violation, check_loss, check_once};
 use runtime::codec::Codec;
 use runtime::reader::{self, Range, ReadError};
 use runtime::record::Record;
 use runtime::{Config, RoomKind};
-use schemas::{Audit, ErpPosting, Event, Exception, NoticeState, Receipt, ReceiptOutcome, SupplierNotice, headers, topics};
+use schemas::{
+    Audit, ErpPosting, Event, Exception, NoticeState, PostingKind, Receipt, ReceiptOutcome, SupplierNotice, headers,
+    topics,
+};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 
@@ -16,7 +19,7 @@ use std::ops::ControlFlow;
 pub struct Gathered {
     /// Records by topic, tombstones left out.
     pub counts: BTreeMap<String, u64>,
-    /// All postings.
+    /// Postings that moved something in the ERP.
     pub postings: Vec<ErpPosting>,
     /// Notices that suppliers took.
     pub notices: u64,
@@ -29,14 +32,11 @@ pub struct Gathered {
     ledgers: BTreeMap<&'static str, RoomLedger>,
 }
 
-/// Number of postings on the topic now.
-pub async fn count_postings(config: &Config) -> Result<u64, Failure> {
-    let mut count = 0;
-    each(config, topics::ERP_POSTING_V1.name(), |record| {
-        count += u64::from(record.value.is_some());
-    })
-    .await?;
-    Ok(count)
+/// The postings on the topic now that moved something in the ERP.
+pub async fn postings(config: &Config, codec: &Codec) -> Result<Vec<ErpPosting>, Failure> {
+    let mut postings: Vec<ErpPosting> = typed(config, codec, topics::ERP_POSTING_V1.name()).await?;
+    postings.retain(|posting| posting.kind != PostingKind::NoneNeeded);
+    Ok(postings)
 }
 
 /// Ids of the messages that have a receipt from this source format, by message id.
@@ -58,7 +58,7 @@ pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure>
             all.event(topic.name, &record, &acting);
         }
     }
-    all.postings = typed(config, codec, topics::ERP_POSTING_V1.name()).await?;
+    all.postings = postings(config, codec).await?;
     let notices: Vec<SupplierNotice> = typed(config, codec, topics::PARTNER_SUPPLIER_NOTICE_V1.name()).await?;
     let taken = notices.iter().filter(|notice| notice.state == NoticeState::Delivered);
     all.notices = u64::try_from(taken.count()).unwrap_or_default();
@@ -68,7 +68,8 @@ pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure>
 }
 
 impl Gathered {
-    /// What breaks LOSS-1: among the inputs sent (by content hash), the events made from them, and the rooms' records.
+    /// What breaks LOSS-1 among the inputs sent (by content hash), the events made from them and the rooms' records; and
+    /// postings that are there twice (EOS-1).
     pub fn unaccounted(&self, sent: &BTreeSet<String>) -> Vec<Violation> {
         let received: Vec<(&str, Outcome)> = self
             .receipts
@@ -81,6 +82,8 @@ impl Gathered {
         let promised: BTreeSet<&str> = promised.collect();
         let present = promised.iter().filter(|id| self.event_ids.contains(**id)).map(|id| (*id, Outcome::Emitted));
         found.extend(check_loss(promised.iter().copied(), present.collect::<Vec<_>>()));
+        let effects = self.postings.iter().map(|posting| posting.effect_key.as_str());
+        found.extend(check_once(effects));
         for (room, ledger) in &self.ledgers {
             found.extend(ledger.violations().into_iter().map(|mut violation| {
                 violation.detail = format!("{room}: {}", violation.detail);

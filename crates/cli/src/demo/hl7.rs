@@ -156,7 +156,9 @@ impl Writer<'_> {
         text.push_str(&self.pv1(self.stay.theatre, None, ""));
         let order = format!("{}O1", self.stay.visit);
         text.push_str(&format!("ORC|RE|{order}^EHR1|F{order}^EHR1\r"));
-        text.push_str(&format!("OBR|1|{order}^EHR1|F{order}^EHR1|27130^Total hip arthroplasty^C4|||{time}||||||||||||||||||F\r"));
+        text.push_str(&format!(
+            "OBR|1|{order}^EHR1|F{order}^EHR1|27130^Total hip arthroplasty^C4|||{time}||||||||||||||||||F\r"
+        ));
         for (place, used) in uses.iter().enumerate() {
             let (set, label) = (place + 1, label(used));
             let (lot, expires) = (used.lot.as_deref().unwrap_or_default(), used.expires.as_deref().unwrap_or_default());

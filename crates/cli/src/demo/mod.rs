@@ -52,9 +52,13 @@ const DEMO_HEADER: &str = "wl_demo";
 pub fn execute(globals: &Globals, options: &Demo) -> Result<(), Failure> {
     let report = context::block_on(run_day(globals, options))??;
     if let Some(path) = &options.report {
-        let text = serde_json::to_string_pretty(&report).map_err(|error| Failure::new(error, "report this as a defect"))?;
+        let text =
+            serde_json::to_string_pretty(&report).map_err(|error| Failure::new(error, "report this as a defect"))?;
         std::fs::write(path, text + "\n").map_err(|error| {
-            Failure::new(format!("WL-7062: cannot write {}: {error}", path.display()), "name a file that can be written")
+            Failure::new(
+                format!("WL-7062: cannot write {}: {error}", path.display()),
+                "name a file that can be written",
+            )
         })?;
     }
     let mut output = Output::stdout();
@@ -87,15 +91,20 @@ async fn run_day(globals: &Globals, options: &Demo) -> Result<Report, Failure> {
     let base = globals.fhir.clone().ok_or_else(|| missing("--fhir"))?;
     globals.erp.as_ref().ok_or_else(|| missing("--erp"))?;
     let day = day(options)?;
-    let supplier = Supplier::start()
-        .await
-        .map_err(|error| Failure::new(format!("WL-7061: cannot listen for notices: {error}"), "free a port on 127.0.0.1"))?;
+    let supplier = Supplier::start().await.map_err(|error| {
+        Failure::new(format!("WL-7061: cannot listen for notices: {error}"), "free a port on 127.0.0.1")
+    })?;
     let mut config = context::config(globals)?;
     prepare(&mut config, options, &supplier);
     let config = Arc::new(config);
     let _telemetry = telemetry::init(&config.telemetry, "wardline")
         .map_err(|error| Failure::usage(error, "correct the telemetry block of the configuration"))?;
-    output::note(&format!("hospital day {}: {} HL7 v2 messages, {} FHIR resources", day.date, day.messages().count(), day.resources.len()));
+    output::note(&format!(
+        "hospital day {}: {} HL7 v2 messages, {} FHIR resources",
+        day.date,
+        day.messages().count(),
+        day.resources.len()
+    ));
     topics::apply_built_in(&config, 1).await?;
 
     let wanted = |room: &Room| !options.without.iter().any(|left_out| left_out == room.info().name);
@@ -127,7 +136,7 @@ async fn play(
     ready(health).await?;
     master_data(config, day.items).await?;
     let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
-    let before = gather::count_postings(config).await?;
+    let before = u64::try_from(gather::postings(config, &codec).await?.len()).unwrap_or_default();
     bad_record(config, day.date).await?;
     let (spoken, put) =
         tokio::try_join!(traffic::hl7v2(&options.mllp, day.lists.clone()), traffic::fhir(base, &day.resources))?;
@@ -144,7 +153,8 @@ async fn play(
     for (code, count) in put.answers {
         *report.acknowledged.entry(format!("FHIR {code}")).or_default() += count;
     }
-    let tryton = config.room::<erp::ErpConfig>("erp").map_err(|error| Failure::usage(error, "correct rooms.erp"))?.tryton;
+    let tryton =
+        config.room::<erp::ErpConfig>("erp").map_err(|error| Failure::usage(error, "correct rooms.erp"))?.tryton;
     let (difference, findings) = stock::difference(tryton, &gathered.postings, &day.stock_locations).await?;
     report.erp_difference = difference;
     report.findings.extend(findings);
@@ -164,7 +174,12 @@ fn day(options: &Demo) -> Result<Day, Failure> {
             Failure::usage(format!("WL-7066: {text} is not a day: {error}"), "write it like 2026-03-01")
         })?,
         // Yesterday: it is over, so no event of it lies in the future.
-        None => schemas::Timestamp(clock::now_micros()).date().to_civil().unwrap_or_default().yesterday().unwrap_or_default(),
+        None => schemas::Timestamp(clock::now_micros())
+            .date()
+            .to_civil()
+            .unwrap_or_default()
+            .yesterday()
+            .unwrap_or_default(),
     };
     let mut lists = vec![Vec::new(); options.connections.max(1)];
     for stay in story::stays(&hospital, date, options.stays) {
@@ -283,7 +298,8 @@ async fn followed(config: &Config, codec: &Codec, resources: &[Value], bound: Du
     let started = clock::tick();
     while clock::tick().since(started) < bound {
         let receipts = gather::receipts(config, codec).await?;
-        let missing = wanted.iter().filter(|name| !receipts.iter().any(|receipt| receipt.message_id.contains(*name))).count();
+        let missing =
+            wanted.iter().filter(|name| !receipts.iter().any(|receipt| receipt.message_id.contains(*name))).count();
         progress.set_position(u64::try_from(missing).unwrap_or_default());
         if missing == 0 {
             break;

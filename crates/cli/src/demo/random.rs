@@ -8,9 +8,9 @@ impl Random {
     /// Starts from a text, so that a date or a number of a stay can be a seed.
     pub fn new(seed: &str) -> Self {
         // FNV-1a.
-        let hash = seed.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
-            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
-        });
+        let hash = seed
+            .bytes()
+            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3));
         Self(hash)
     }
 

@@ -32,11 +32,18 @@ pub struct Report {
     /// Inputs without exactly one visible outcome (LOSS-1).
     pub unaccounted: u64,
     /// Sum of the differences between the ERP's own stock movements and the posted quantities, per item, lot and location.
+    #[serde(serialize_with = "exact_number")]
     pub erp_difference: Decimal,
     /// Each difference, and each input that is not accounted for.
     pub findings: Vec<String>,
     /// How long the run took, seconds.
     pub seconds: f64,
+}
+
+/// A JSON number with every digit, so that readers can compare it with 0.
+fn exact_number<S: serde::Serializer>(value: &Decimal, serializer: S) -> Result<S::Ok, S::Error> {
+    let number: serde_json::Number = value.normalize().to_string().parse().map_err(serde::ser::Error::custom)?;
+    number.serialize(serializer)
 }
 
 impl Report {

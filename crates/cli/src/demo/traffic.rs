@@ -1,10 +1,9 @@
 //! Sends the day: HL7 v2 over several MLLP connections, FHIR resources with PUT.
 
-use super::fhir;
 use super::hl7::Message;
 use crate::output;
 use crate::{Failure, send};
-use hl7v2::mllp::{AckCode, ClientError, ClientOptions, MllpClient};
+use hl7v2::mllp::{Ack, AckCode, ClientError, ClientOptions, MllpClient};
 use indicatif::ProgressBar;
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -59,7 +58,7 @@ pub async fn fhir(base: &str, resources: &[Value]) -> Result<Sent, Failure> {
         let (id, status, text) = send::put(&client, base, resource, bytes).await?;
         if status >= 300 {
             let what = format!("WL-7068: the FHIR server refuses {id} with {status}: {text}");
-            return Err(Failure::new(what, format!("check the log of the FHIR server; {} came before", fhir::name(resource))));
+            return Err(Failure::new(what, "check that --fhir names an R4 server that takes ids of the client"));
         }
         sent.count += 1;
         *sent.answers.entry(status.to_string()).or_default() += 1;
@@ -93,8 +92,8 @@ async fn send_one(
             tokio::time::sleep(RETRY_DELAY).await;
         }
         match exchange(address, connection, message).await {
-            Ok(Some(AckCode::Ce)) => last = "CE".to_owned(),
-            Ok(code) => return Ok(code.map_or("none", AckCode::name)),
+            Ok(ack) if asks_again(&ack) => last = ack.error.unwrap_or_default(),
+            Ok(ack) => return Ok(ack.code.map_or("none", AckCode::name)),
             Err(error) => {
                 *connection = None;
                 last = error.to_string();
@@ -105,16 +104,18 @@ async fn send_one(
     Err(Failure::new(what, "see the log of the hl7v2 room"))
 }
 
-async fn exchange(
-    address: &str,
-    connection: &mut Option<MllpClient>,
-    message: &Message,
-) -> Result<Option<AckCode>, ClientError> {
+async fn exchange(address: &str, connection: &mut Option<MllpClient>, message: &Message) -> Result<Ack, ClientError> {
     let mut client = match connection.take() {
         Some(client) => client,
         None => MllpClient::connect(address, ClientOptions::default()).await?,
     };
     let ack = client.send(&message.bytes).await?;
     *connection = Some(client);
-    Ok(ack.code)
+    Ok(ack)
+}
+
+/// Whether the receiver could not store the message now: HL7 table 0357, code 207. Other errors stay however often they are
+/// sent.
+fn asks_again(ack: &Ack) -> bool {
+    matches!(ack.code, Some(AckCode::Ae | AckCode::Ce)) && ack.raw.windows(5).any(|window| window == b"|207^")
 }

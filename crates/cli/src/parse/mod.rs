@@ -75,8 +75,7 @@ fn hl7v2(config: &Config, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
 fn fhir(config: &Config, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
     let room: FhirConfig = config.room("fhir").map_err(|error| refused("fhir", error))?;
     let profile = room.profile(&config.identity.pseudonym_key).map_err(|error| refused("fhir", error))?;
-    let context =
-        fhir::Context { profile: &profile, version: None, shelf: &EmptyShelf, received_at: now() };
+    let context = fhir::Context { profile: &profile, version: None, shelf: &EmptyShelf, received_at: now() };
     Ok(fhir::parse_to_json(bytes, &context, &mut Seen::default()))
 }
 
@@ -114,7 +113,9 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
             _ => String::new(),
         };
         let code = first(&["/code", "/rule"]).unwrap_or_default();
-        output.line(format!("  {code}{place}{bytes}: {}", text("/detail").unwrap_or_default()).trim_end_matches([':', ' ']))?;
+        output.line(
+            format!("  {code}{place}{bytes}: {}", text("/detail").unwrap_or_default()).trim_end_matches([':', ' ']),
+        )?;
         if let Some(fix) = first(&["/suggested_fix", "/suggestedFix"]) {
             output.line(format!("  fix: {fix}"))?;
         }
@@ -129,9 +130,7 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
 fn facts(event: &Value) -> String {
     let parts = FACTS.iter().filter_map(|(path, title)| match event.pointer(path)? {
         Value::String(text) if !text.is_empty() => Some(format!("{title}{text}")),
-        Value::Number(number) if path.ends_with("At") => {
-            Some(format!("{title}{}", Timestamp(number.as_i64()?)))
-        }
+        Value::Number(number) if path.ends_with("At") => Some(format!("{title}{}", Timestamp(number.as_i64()?))),
         Value::Number(number) => Some(format!("{title}{number}")),
         _ => None,
     });
