@@ -1,12 +1,13 @@
 //! The sink loop: batches of a partition go to files outside Kafka, then the offset is committed.
 //!
-//! Each worker is a group member. It gathers decoded records per partition, writes each partition's batch, publishes the
-//! dead letters of what could not be decoded, and commits. A rebalance can only happen while gathering: what was gathered
-//! is then thrown away and read again by whoever owns the partitions. Any failure ends the run with nothing committed; the
-//! room starts again with a back-off, is not ready meanwhile, and [`BatchSink::begin`] removes what the failed run left.
+//! Each worker is a group member with a producer of its own. It gathers decoded records per partition, writes each
+//! partition's batch, and puts the dead letters of what could not be decoded and the offsets into one transaction (EOS-1).
+//! A rebalance can only happen while gathering: what was gathered is then thrown away and read again by whoever owns the
+//! partitions. Any failure ends the run with nothing committed; the room starts again with a back-off, is not ready
+//! meanwhile, and [`BatchSink::begin`] removes what the failed run left.
 //!
-//! A worker that is thrown out of the group while it writes (paused for longer than the session) leaves a file that the new
-//! owner may write again. Rows carry topic, partition and offset, so a reader can tell.
+//! A worker that is thrown out of the group while it writes (paused for longer than the session) cannot commit, but leaves
+//! a file whose records the new owner writes again. Rows carry topic, partition and offset, so a reader can tell.
 
 use crate::clock::{Tick, now_micros, tick};
 use crate::codec::WireError;
@@ -14,7 +15,7 @@ use crate::desk::Desk;
 use crate::kafka::{self, ClientError, GroupContext, RebalanceEvent};
 use crate::metrics::RoomMetrics;
 use crate::outgoing::Outgoing;
-use crate::publisher::Publisher;
+use crate::producer::{Delivery, Producer};
 use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
 use crate::shutdown::Shutdown;
@@ -22,12 +23,12 @@ use connector::sink::{BatchBounds, BatchSink, SinkRecord};
 use processor::Input;
 use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::runtime::Handle;
 
@@ -38,38 +39,63 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a sink until the stop is asked for.
 pub(crate) async fn run<S: BatchSink>(name: &'static str, sink: Arc<S>, context: RoomContext) -> Result<(), RoomError> {
-    let publisher = Publisher::connect(&context.config, Arc::clone(&context.codec), &[]).await?;
     let desk = Desk::new(name, &context.config, Arc::clone(&context.codec), &uuid::Uuid::new_v4().to_string());
+    let failed = Arc::new(AtomicBool::new(false));
     let mut workers = tokio::task::JoinSet::new();
-    for _ in 0..context.config.limits.workers {
-        let consumer = kafka::group_consumer(&context.config.kafka, name);
-        let mut worker = Worker {
-            sink: Arc::clone(&sink),
-            bounds: sink.bounds(),
-            desk: desk.clone(),
-            publisher: publisher.clone(),
-            metrics: context.metrics.clone(),
-            handle: Handle::current(),
-            batch: Batch::default(),
-            wanted: BTreeMap::new(),
-        };
-        let stop = context.shutdown.clone();
+    for number in 0..context.config.limits.workers {
+        let (sink, desk, failed, context) = (Arc::clone(&sink), desk.clone(), Arc::clone(&failed), context.clone());
+        let handle = Handle::current();
         workers.spawn_blocking(move || {
-            let consumer: BaseConsumer<GroupContext> =
-                BaseConsumer::from_config_and_context(&consumer, GroupContext::default()).map_err(ClientError::from)?;
-            let topics: Vec<&str> = S::Input::topics().iter().map(|topic| topic.name).collect();
-            consumer.subscribe(&topics).map_err(ClientError::from)?;
-            let outcome = worker.serve(&consumer, &stop);
-            consumer.unsubscribe();
+            let outcome = work(sink, desk, number, handle, &context, &failed);
+            failed.fetch_or(outcome.is_err(), Ordering::Relaxed);
             outcome
         });
     }
     context.health.ready();
-    // The first failure ends the run; its siblings see the same trouble or are started again with it.
+    let mut outcome = Ok(());
     while let Some(ended) = workers.join_next().await {
-        ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())))?;
+        let ended = ended.unwrap_or_else(|error| {
+            failed.store(true, Ordering::Relaxed);
+            Err(RoomError::Worker(error.to_string()))
+        });
+        // The first failure is the cause; its siblings stop because of it.
+        outcome = outcome.and(ended);
     }
-    Ok(())
+    outcome
+}
+
+fn work<S: BatchSink>(
+    sink: Arc<S>,
+    desk: Desk,
+    number: usize,
+    handle: Handle,
+    context: &RoomContext,
+    failed: &AtomicBool,
+) -> Result<(), RoomError> {
+    let kafka = &context.config.kafka;
+    let consumer: BaseConsumer<GroupContext> =
+        BaseConsumer::from_config_and_context(&kafka::group_consumer(kafka, desk.room), GroupContext::default())
+            .map_err(ClientError::from)?;
+    let producer = Producer::new(kafka, Some(&format!("wardline.{}.{}.{number}", desk.room, kafka.instance)))?;
+    let transaction_timeout = Duration::from_millis(u64::from(kafka.transaction_timeout_ms));
+    producer.init_transactions(transaction_timeout)?;
+    let topics: Vec<&str> = S::Input::topics().iter().map(|topic| topic.name).collect();
+    consumer.subscribe(&topics).map_err(ClientError::from)?;
+    let mut worker = Worker {
+        bounds: sink.bounds(),
+        sink,
+        desk,
+        producer,
+        transaction_timeout,
+        metrics: context.metrics.clone(),
+        handle,
+        group: None,
+        batch: Batch::default(),
+        wanted: BTreeMap::new(),
+    };
+    let outcome = worker.serve(&consumer, &context.shutdown, failed);
+    consumer.unsubscribe();
+    outcome
 }
 
 /// A partition.
@@ -94,17 +120,25 @@ struct Worker<S: BatchSink> {
     sink: Arc<S>,
     bounds: BatchBounds,
     desk: Desk,
-    publisher: Publisher,
+    producer: Producer,
+    transaction_timeout: Duration,
     metrics: RoomMetrics,
     handle: Handle,
+    /// Proves for a transaction that the partitions are ours.
+    group: Option<ConsumerGroupMetadata>,
     batch: Batch<S::Input>,
     /// Per partition the offset from which records are wanted.
     wanted: BTreeMap<Key, i64>,
 }
 
 impl<S: BatchSink> Worker<S> {
-    fn serve(&mut self, consumer: &BaseConsumer<GroupContext>, stop: &Shutdown) -> Result<(), RoomError> {
-        while !stop.requested() {
+    fn serve(
+        &mut self,
+        consumer: &BaseConsumer<GroupContext>,
+        stop: &Shutdown,
+        failed: &AtomicBool,
+    ) -> Result<(), RoomError> {
+        while !stop.requested() && !failed.load(Ordering::Relaxed) {
             let polled = consumer.poll(self.patience());
             if consumer.context().has_event() {
                 // A record of this poll belongs to the old assignment or comes again after the new one.
@@ -118,10 +152,10 @@ impl<S: BatchSink> Worker<S> {
                 None => {}
             }
             if self.is_due() {
-                self.flush(consumer)?;
+                self.flush()?;
             }
         }
-        self.flush(consumer)
+        self.flush()
     }
 
     /// How long the next poll may wait.
@@ -144,7 +178,8 @@ impl<S: BatchSink> Worker<S> {
     fn follow_rebalance(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), RoomError> {
         while let Some(event) = consumer.context().next_event() {
             self.wanted.clear();
-            let RebalanceEvent::Assigned(partitions, _) = event else { continue };
+            self.group = None;
+            let RebalanceEvent::Assigned(partitions, group) = event else { continue };
             tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
             let mut asked = TopicPartitionList::with_capacity(partitions.len());
             for (topic, partition) in &partitions {
@@ -165,6 +200,7 @@ impl<S: BatchSink> Worker<S> {
                 let wanted = self.sink.begin(element.topic(), element.partition(), next).map_err(refused)?;
                 self.wanted.insert((Arc::from(element.topic()), element.partition()), wanted);
             }
+            self.group = group;
         }
         Ok(())
     }
@@ -191,12 +227,8 @@ impl<S: BatchSink> Worker<S> {
             return Ok(());
         }
         match decode::<S::Input>(&self.desk, &self.handle, message.topic(), message.payload()) {
-            Ok(input) => {
-                slice.records.push(SinkRecord { offset: message.offset(), input });
-                self.metrics.emitted.inc();
-            }
+            Ok(input) => slice.records.push(SinkRecord { offset: message.offset(), input }),
             Err(error) if error.blames_record() => {
-                self.metrics.dead_letter.inc();
                 let record = Record::from_message(message);
                 tracing::warn!(room = self.desk.room, place = %record.place, code = error.code(), "dead letter");
                 let letter = self.desk.dead_letter(&record, "decode", error.code(), &error.to_string(), now_micros());
@@ -207,27 +239,38 @@ impl<S: BatchSink> Worker<S> {
         Ok(())
     }
 
-    /// Writes, buries, commits: in this order, so that a committed record is in a file or among the dead letters.
-    fn flush(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), RoomError> {
+    /// Writes, then buries and commits: a committed record is in a file or among the dead letters.
+    fn flush(&mut self) -> Result<(), RoomError> {
         let batch = std::mem::take(&mut self.batch);
         if batch.records == 0 {
             return Ok(());
         }
         let started = tick();
-        let mut offsets = TopicPartitionList::with_capacity(batch.partitions.len());
+        let mut next = Vec::with_capacity(batch.partitions.len());
+        let mut rows = 0;
         for ((topic, partition), slice) in &batch.partitions {
             if !slice.records.is_empty() {
                 self.sink.write(topic, *partition, &slice.records).map_err(refused)?;
+                rows += slice.records.len() as u64;
             }
-            offsets.add_partition_offset(topic, *partition, Offset::Offset(slice.next)).map_err(ClientError::from)?;
+            next.push((Arc::clone(topic), *partition, slice.next));
         }
-        if !batch.letters.is_empty() {
-            self.handle.block_on(self.publisher.publish(&batch.letters))?;
+        self.producer.begin()?;
+        let delivery = Delivery::new();
+        let sent = batch.letters.iter().try_for_each(|letter| self.producer.send(letter, &delivery));
+        let Some(group) = self.group.as_ref() else {
+            return Err(RoomError::Worker("records came without an assignment".to_owned()));
+        };
+        if let Err(error) =
+            sent.and_then(|()| self.producer.commit(&delivery, &next, Some(group), self.transaction_timeout))
+        {
+            if !error.fenced() {
+                self.producer.abort(self.transaction_timeout)?;
+            }
+            return Err(error.into());
         }
-        match consumer.commit(&offsets, CommitMode::Sync) {
-            Ok(()) | Err(KafkaError::ConsumerCommit(RDKafkaErrorCode::NoOffset)) => {}
-            Err(error) => return Err(ClientError::from(error).into()),
-        }
+        self.metrics.emitted.inc_by(rows);
+        self.metrics.dead_letter.inc_by(batch.letters.len() as u64);
         self.metrics.committed(tick().since(started));
         tracing::debug!(room = self.desk.room, records = batch.records, bytes = batch.bytes, "batch written");
         Ok(())
