@@ -69,6 +69,9 @@ pub struct LimitsConfig {
     pub final_cr_ms: u64,
     /// Longest time for a TLS handshake, milliseconds.
     pub handshake_ms: u64,
+    /// How long to wait for the confirmation of Kafka before the sender is told to repeat, milliseconds. Should be shorter
+    /// than the sender's own patience.
+    pub confirm_ms: u64,
 }
 
 /// How resends are recognised. A resend of the same bytes under the same control id gets the earlier answer and no event.
@@ -107,6 +110,7 @@ impl Default for LimitsConfig {
             connection_idle_ms: 24 * 3_600_000,
             final_cr_ms: 200,
             handshake_ms: 10_000,
+            confirm_ms: 20_000,
         }
     }
 }

@@ -4,12 +4,14 @@
 
 mod common;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use common::{Memory, Mood, charge, connect, intake, listen};
 use hl7v2::config::{DirectoryConfig, Hl7v2Config};
 use hl7v2::mllp::{AckCode, encode};
-use hl7v2::source::Directory;
+use hl7v2::source::{Directory, Ledger};
+use testkit::until;
 
 /// LOSS-1: no positive answer before the confirmation.
 #[tokio::test]
@@ -97,6 +99,19 @@ async fn a_failure_takes_later_messages_of_the_patient_with_it() {
     let (answers, error) = client.send_all(&[charge("1", "a"), charge("2", "a")], 2).await;
     assert!(error.is_none());
     assert!(answers.iter().all(|answer| answer.code == Some(AckCode::Aa)));
+}
+
+/// A confirmation that comes too late is an AE first; the repeated message is then known.
+#[tokio::test]
+async fn a_late_confirmation_makes_the_repeated_message_a_resend() {
+    let running = listen(|config| config.limits.confirm_ms = 20).await;
+    running.memory.set("1", Mood::Hold);
+    let mut client = connect(&running).await;
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Ae));
+    running.memory.set("1", Mood::Confirm);
+    until("the late confirmation", || !running.ledger.is_empty()).await;
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Aa));
+    assert_eq!(running.memory.ids(), ["1"]);
 }
 
 #[tokio::test]
@@ -223,16 +238,16 @@ async fn publishes_files_and_moves_them() {
     std::fs::write(path.join("half.hl7.tmp"), b"MSH|").unwrap();
     let memory = Memory::new();
     let config = DirectoryConfig { path: path.clone(), poll_ms: 10, max_file_bytes: 1_000_000 };
-    let directory = Directory::open(config, intake(&Hl7v2Config::default(), &memory), 1_000_000).unwrap();
+    let directory =
+        Directory::open(config, intake(&Hl7v2Config::default(), &memory, &Arc::new(Ledger::new(1_000))), 1_000_000)
+            .unwrap();
     let (trigger, stop) = runtime::shutdown();
     memory.set("2", Mood::Refuse);
     let running = tokio::spawn(directory.run(stop));
     memory.until(|ids| ids.iter().filter(|id| *id == "2").count() >= 2).await;
     assert!(path.join("good.hl7").exists(), "moved although not confirmed");
     memory.set("2", Mood::Confirm);
-    while !path.join("done/good.hl7").exists() || !path.join("failed/bad.hl7").exists() {
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    until("both files moved", || path.join("done/good.hl7").exists() && path.join("failed/bad.hl7").exists()).await;
     trigger.stop();
     running.await.unwrap();
     assert_eq!(memory.ids().iter().filter(|id| *id == "1").count(), 1, "a known message was published again");

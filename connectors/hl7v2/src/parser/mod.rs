@@ -9,6 +9,7 @@ mod charset;
 mod delimiters;
 mod error;
 mod escape;
+mod layout;
 mod message;
 mod timestamp;
 
@@ -17,5 +18,6 @@ pub use charset::{Charset, CharsetError};
 pub use delimiters::Delimiters;
 pub use error::{ParseError, ParseErrorKind};
 pub use escape::Decoded;
-pub use message::{Message, ParseOptions, Presence, Segment, Tolerance, Value};
+pub use layout::Tolerance;
+pub use message::{Message, ParseOptions, Presence, Segment, Value};
 pub use timestamp::{Timestamp, TimestampError, TimestampPrecision, parse_timestamp};

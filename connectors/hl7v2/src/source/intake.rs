@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::Duration;
 
 use schemas::Timestamp;
 
@@ -42,12 +43,13 @@ pub struct Intake {
     ledger: Arc<Ledger>,
     lanes: Arc<Lanes>,
     sink: Arc<dyn Sink>,
+    patience: Duration,
 }
 
 impl Intake {
-    /// An intake with its parts.
-    pub fn new(mapper: Mapper, ledger: Arc<Ledger>, sink: Arc<dyn Sink>) -> Self {
-        Self { mapper, ledger, lanes: Arc::new(Lanes::default()), sink }
+    /// An intake with its parts. `patience` bounds the wait for a confirmation.
+    pub fn new(mapper: Mapper, ledger: Arc<Ledger>, sink: Arc<dyn Sink>, patience: Duration) -> Self {
+        Self { mapper, ledger, lanes: Arc::new(Lanes::default()), sink, patience }
     }
 
     /// Takes a message in. The place in the order of its patient is taken at once, so call this in the order of arrival; the
@@ -89,7 +91,7 @@ impl Intake {
         let ready = answers(&part, now);
         let batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
         let confirmed = match self.sink.start(&batch) {
-            Ok(confirmation) => confirmation.await,
+            Ok(confirmation) => self.confirmed(confirmation, &batch).await,
             Err(error) => Err(error),
         };
         match confirmed {
@@ -104,6 +106,22 @@ impl Intake {
                 taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false)
             }
         }
+    }
+}
+
+impl Intake {
+    async fn confirmed(&self, mut confirmation: Confirmation, batch: &Batch) -> Result<(), String> {
+        if let Ok(confirmed) = tokio::time::timeout(self.patience, &mut confirmation).await {
+            return confirmed;
+        }
+        // It may still arrive; then the repeated message is a resend.
+        let (ledger, receipt) = (Arc::clone(&self.ledger), batch.receipt.clone());
+        tokio::spawn(async move {
+            if confirmation.await.is_ok() {
+                ledger.remember(&receipt);
+            }
+        });
+        Err(format!("no confirmation within {} ms", self.patience.as_millis()))
     }
 }
 

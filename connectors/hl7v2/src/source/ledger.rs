@@ -1,6 +1,7 @@
 //! What was received lately, to recognise resends. Rebuilt from `ops.receipt.v1` at start, bounded in number.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::{Mutex, PoisonError};
 
 use schemas::{Receipt, ReceiptOutcome, Timestamp};
@@ -23,10 +24,10 @@ pub struct Ledger {
 
 #[derive(Debug, Default)]
 struct State {
-    messages: HashMap<String, Known>,
-    /// Receipt id of the newest message under each name (sender and control id).
-    names: HashMap<String, String>,
-    order: VecDeque<(String, String)>,
+    messages: HashMap<u128, Known>,
+    /// The newest message under each name (sender and control id). Only a warning hangs on it, so a short hash will do.
+    names: HashMap<u64, u128>,
+    order: VecDeque<(u128, u64)>,
 }
 
 impl Ledger {
@@ -37,23 +38,24 @@ impl Ledger {
 
     /// What is known of a message.
     pub fn find(&self, receipt_id: &str) -> Option<Known> {
-        self.lock().messages.get(receipt_id).copied()
+        self.lock().messages.get(&number(receipt_id)).copied()
     }
 
     /// Whether the sender has used this control id for other bytes.
     pub fn is_reused(&self, name: &str, receipt_id: &str) -> bool {
-        self.lock().names.get(name).is_some_and(|known| known != receipt_id)
+        self.lock().names.get(&short(name)).is_some_and(|known| *known != number(receipt_id))
     }
 
     /// Remembers a message that is settled.
     pub fn remember(&self, receipt: &Receipt) {
-        let name = name_of(receipt);
+        let id = number(&receipt.receipt_id);
+        let name = short(&format!("{}|{}", receipt.source, receipt.message_id));
         let known = Known { outcome: receipt.outcome, received_at: receipt.received_at };
         let mut state = self.lock();
-        if state.messages.insert(receipt.receipt_id.clone(), known).is_none() {
-            state.order.push_back((receipt.receipt_id.clone(), name.clone()));
+        if state.messages.insert(id, known).is_none() {
+            state.order.push_back((id, name));
         }
-        state.names.insert(name, receipt.receipt_id.clone());
+        state.names.insert(name, id);
         while state.order.len() > self.messages_max {
             let Some((oldest, name)) = state.order.pop_front() else { break };
             if state.names.get(&name) == Some(&oldest) {
@@ -78,14 +80,23 @@ impl Ledger {
     }
 }
 
-/// Sender and control id, as in a receipt.
-fn name_of(receipt: &Receipt) -> String {
-    format!("{}|{}", receipt.source, receipt.message_id)
+/// A receipt id (a UUID) as a number: a fifth of the memory of its text.
+fn number(receipt_id: &str) -> u128 {
+    receipt_id.chars().filter_map(|digit| digit.to_digit(16)).fold(0, |number, digit| (number << 4) | u128::from(digit))
+}
+
+fn short(name: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    name.hash(&mut hasher);
+    hasher.finish()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    const A: &str = "00000000-0000-5000-8000-00000000000a";
+    const B: &str = "00000000-0000-5000-8000-00000000000b";
 
     fn receipt(id: &str, message: &str) -> Receipt {
         Receipt {
@@ -100,21 +111,21 @@ mod tests {
     #[test]
     fn knows_resends_and_reused_control_ids() {
         let ledger = Ledger::new(10);
-        ledger.remember(&receipt("r1", "1"));
-        assert!(ledger.find("r1").is_some() && ledger.find("r2").is_none());
-        assert!(ledger.is_reused("hl7v2/A|F|1", "r2"));
-        assert!(!ledger.is_reused("hl7v2/A|F|1", "r1"));
-        assert!(!ledger.is_reused("hl7v2/A|F|2", "r2"));
+        ledger.remember(&receipt(A, "1"));
+        assert!(ledger.find(A).is_some() && ledger.find(B).is_none());
+        assert!(ledger.is_reused("hl7v2/A|F|1", B));
+        assert!(!ledger.is_reused("hl7v2/A|F|1", A));
+        assert!(!ledger.is_reused("hl7v2/A|F|2", B));
     }
 
     #[test]
     fn forgets_the_oldest_first() {
         let ledger = Ledger::new(2);
         for number in 1..=5 {
-            ledger.remember(&receipt(&format!("r{number}"), &number.to_string()));
+            ledger.remember(&receipt(&number.to_string(), &number.to_string()));
         }
         assert_eq!(ledger.len(), 2);
-        assert!(ledger.find("r3").is_none() && ledger.find("r5").is_some());
-        assert!(!ledger.is_reused("hl7v2/A|F|1", "x"));
+        assert!(ledger.find("3").is_none() && ledger.find("5").is_some());
+        assert!(!ledger.is_reused("hl7v2/A|F|1", B));
     }
 }

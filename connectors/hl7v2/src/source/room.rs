@@ -50,7 +50,12 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let window_ms = i64::try_from(config.receipts.window_hours.saturating_mul(3_600_000)).unwrap_or(i64::MAX);
     let count = load(&ledger, &context, now_ms().saturating_sub(window_ms)).await?;
     tracing::info!(receipts = count, remembered = ledger.len(), "receipts read");
-    let intake = Arc::new(Intake::new(mapper, Arc::clone(&ledger), Arc::new(sink)));
+    let intake = Arc::new(Intake::new(
+        mapper,
+        Arc::clone(&ledger),
+        Arc::new(sink),
+        Duration::from_millis(config.limits.confirm_ms),
+    ));
     let directory = match config.directory.clone() {
         Some(directory) => {
             let opened = Directory::open(directory, Arc::clone(&intake), config.limits.frame_bytes_max);

@@ -2,7 +2,7 @@
 
 #![allow(dead_code, clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::time::Duration;
 
 use hl7v2::config::Hl7v2Config;
@@ -13,6 +13,9 @@ use runtime::metrics::RoomMetrics;
 use runtime::{ShutdownTrigger, shutdown};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
+
+/// Longest wait for anything.
+pub const PATIENCE: Duration = Duration::from_secs(20);
 
 /// What a batch waits for.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,13 +30,13 @@ pub enum Mood {
 
 /// Remembers batches in the order in which they were started. The mood of a control id decides when it is confirmed.
 pub struct Memory {
-    pub started: Mutex<Vec<Batch>>,
+    started: watch::Sender<Vec<Batch>>,
     moods: watch::Sender<Vec<(String, Mood)>>,
 }
 
 impl Memory {
     pub fn new() -> Arc<Self> {
-        Arc::new(Self { started: Mutex::default(), moods: watch::channel(Vec::new()).0 })
+        Arc::new(Self { started: watch::channel(Vec::new()).0, moods: watch::channel(Vec::new()).0 })
     }
 
     pub fn set(&self, control_id: &str, mood: Mood) {
@@ -44,29 +47,29 @@ impl Memory {
     }
 
     pub fn ids(&self) -> Vec<String> {
-        self.started.lock().unwrap().iter().map(|batch| batch.receipt.message_id.clone()).collect()
+        ids(&self.started.borrow())
     }
 
     pub fn batches(&self) -> Vec<Batch> {
-        self.started.lock().unwrap().clone()
+        self.started.borrow().clone()
     }
 
     /// Waits until a condition on the started messages holds.
     pub async fn until(&self, condition: impl Fn(&[String]) -> bool) {
-        let deadline = tokio::time::sleep(Duration::from_secs(20));
-        tokio::pin!(deadline);
-        while !condition(&self.ids()) {
-            tokio::select! {
-                () = &mut deadline => panic!("not reached: {:?}", self.ids()),
-                () = tokio::time::sleep(Duration::from_millis(2)) => {}
-            }
-        }
+        let mut started = self.started.subscribe();
+        let reached = started.wait_for(|batches| condition(&ids(batches)));
+        let reached = tokio::time::timeout(PATIENCE, reached).await.map(|found| drop(found.unwrap()));
+        reached.unwrap_or_else(|_| panic!("not reached: {:?}", self.ids()));
     }
+}
+
+fn ids(batches: &[Batch]) -> Vec<String> {
+    batches.iter().map(|batch| batch.receipt.message_id.clone()).collect()
 }
 
 impl Sink for Memory {
     fn start(&self, batch: &Batch) -> Result<Confirmation, String> {
-        self.started.lock().unwrap().push(batch.clone());
+        self.started.send_modify(|started| started.push(batch.clone()));
         let (id, mut moods) = (batch.receipt.message_id.clone(), self.moods.subscribe());
         Ok(Box::pin(async move {
             let mood = |moods: &Vec<(String, Mood)>| {
@@ -82,25 +85,28 @@ impl Sink for Memory {
 pub struct Running {
     pub address: String,
     pub memory: Arc<Memory>,
+    pub ledger: Arc<Ledger>,
     pub trigger: ShutdownTrigger,
     pub serving: JoinHandle<()>,
 }
 
-pub fn intake(config: &Hl7v2Config, memory: &Arc<Memory>) -> Arc<Intake> {
+pub fn intake(config: &Hl7v2Config, memory: &Arc<Memory>, ledger: &Arc<Ledger>) -> Arc<Intake> {
     let mapper = Mapper::new(config.mapping.clone(), b"synthetic-data-only").unwrap();
     let sink: Arc<dyn Sink> = memory.clone();
-    Arc::new(Intake::new(mapper, Arc::new(Ledger::new(100_000)), sink))
+    let patience = Duration::from_millis(config.limits.confirm_ms);
+    Arc::new(Intake::new(mapper, Arc::clone(ledger), sink, patience))
 }
 
 pub async fn listen(change: impl FnOnce(&mut Hl7v2Config)) -> Running {
     let mut config = Hl7v2Config { listen: "127.0.0.1:0".to_owned(), ..Hl7v2Config::default() };
     change(&mut config);
-    let memory = Memory::new();
-    let listener = Listener::bind(&config, intake(&config, &memory), RoomMetrics::new("hl7v2")).await.unwrap();
+    let (memory, ledger) = (Memory::new(), Arc::new(Ledger::new(100_000)));
+    let intake = intake(&config, &memory, &ledger);
+    let listener = Listener::bind(&config, intake, RoomMetrics::new("hl7v2")).await.unwrap();
     let address = listener.address().unwrap().to_string();
     let (trigger, stop) = shutdown();
     let serving = tokio::spawn(listener.serve(stop, Duration::from_secs(10)));
-    Running { address, memory, trigger, serving }
+    Running { address, memory, ledger, trigger, serving }
 }
 
 pub async fn connect(running: &Running) -> MllpClient {
