@@ -1,5 +1,7 @@
 //! The lane loop over real Kafka and an outside world that is a file: once, in order, also when killed or in doubt.
 
+#![allow(clippy::disallowed_methods, reason = "a test waits for real components, with a bound")]
+
 use processor::laws::{check_effects, check_once, check_order};
 use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
 use std::time::{Duration, Instant};
