@@ -15,10 +15,19 @@ fn check(resource: &str, expected: Expect) {
 
 #[test]
 fn bytes_that_are_no_resource_are_dead_letters() {
-    check("{\"resourceType\":\"Procedure\",", expect![[""]]);
-    check("[]", expect![[""]]);
-    check("{\"resourceType\":\"procedure\"}", expect![[""]]);
-    check("{\"resourceType\":\"Procedure\",\n\"status\":\"completed\",\"status\":\"stopped\"}", expect![[""]]);
+    check(
+        "{\"resourceType\":\"Procedure\",",
+        expect!["dead-letter WL-2001: line 1, column 29 (byte 28): expected a string"],
+    );
+    check("[]", expect!["dead-letter WL-2003: resourceType: this names no FHIR resource type"]);
+    check(
+        "{\"resourceType\":\"procedure\"}",
+        expect!["dead-letter WL-2003: resourceType: this names no FHIR resource type"],
+    );
+    check(
+        "{\"resourceType\":\"Procedure\",\n\"status\":\"completed\",\"status\":\"stopped\"}",
+        expect!["dead-letter WL-2002: line 2, column 22 (byte 50): a name stands twice in one object"],
+    );
 }
 
 #[test]
@@ -28,14 +37,34 @@ fn what_does_not_conform_is_refused_at_its_place() {
             r#"{{"resourceType":"Procedure","id":"p","status":"completed","subject":{{"reference":"Patient/1"}},{more}}}"#
         )
     };
-    check(&procedure(r#""focalDevice":[{"manipulated":"Device/d1"}]"#), expect![[""]]);
-    check(&procedure(r#""usedReference":[{"reference":"Device/none"}]"#), expect![[""]]);
-    check(&procedure(r#""performedDateTime":"14.9.2026","usedCode":[{"text":"x"}]"#), expect![[""]]);
-    check(&procedure(r#""performer":[{"modifierExtension":[{"url":"http://x"}]}]"#), expect![[""]]);
-    check(r#"{"resourceType":"Procedure","id":"p","status":"done"}"#, expect![[""]]);
-    check(r#"{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"IMP"}}"#, expect![[""]]);
+    check(
+        &procedure(r#""focalDevice":[{"manipulated":"Device/d1"}]"#),
+        expect!["exception WL-2004: Procedure.focalDevice[0].manipulated: expected an object"],
+    );
+    check(
+        &procedure(r#""usedReference":[{"reference":"Device/none"}]"#),
+        expect!["exception WL-2008: Procedure.usedReference[0]: the server has no Device with this id"],
+    );
+    check(
+        &procedure(r#""performedDateTime":"14.9.2026","usedCode":[{"text":"x"}]"#),
+        expect!["exception WL-2006: Procedure.performedDateTime: this is no FHIR date or time"],
+    );
+    check(
+        &procedure(r#""performer":[{"modifierExtension":[{"url":"http://x"}]}]"#),
+        expect![
+            "exception WL-2005: Procedure.performer[0].modifierExtension[0]: a modifier extension is not understood"
+        ],
+    );
+    check(
+        r#"{"resourceType":"Procedure","id":"p","status":"done"}"#,
+        expect!["exception WL-2004: Procedure.status: the value is not allowed here"],
+    );
+    check(
+        r#"{"resourceType":"Encounter","id":"e","status":"finished","class":{"code":"IMP"}}"#,
+        expect!["exception WL-2007: Encounter.period.end: the event needs it and it is missing"],
+    );
     let nobody = r#"{"resourceType":"Procedure","id":"p","status":"completed","subject":{"display":"x"},"usedCode":[{"text":"x"}]}"#;
-    check(nobody, expect![[""]]);
+    check(nobody, expect!["exception WL-2007: Procedure.subject: the event needs it and it is missing"]);
 }
 
 #[test]
@@ -47,11 +76,24 @@ fn quantities_are_exact_or_refused() {
             "productCodeableConcept":{{"text":"x"}}}}"#
         )
     };
-    check(&charge("1.50"), expect![[""]]);
-    check(&charge("0.1234567"), expect![[""]]);
-    check(&charge("12345678901234567.890"), expect![[""]]);
-    check(&charge("-1"), expect![[""]]);
-    check(&charge("0"), expect![[""]]);
+    check(&charge("1.50"), expect!["usage#1 r0 CREATE USED 1.50 item=x warnings=WL-2009"]);
+    check(
+        &charge("0.1234567"),
+        expect![
+            "exception WL-2006: ChargeItem.quantity.value: the number does not fit 12 digits before and 6 after the point"
+        ],
+    );
+    check(
+        &charge("12345678901234567.890"),
+        expect![
+            "exception WL-2006: ChargeItem.quantity.value: the number does not fit 12 digits before and 6 after the point"
+        ],
+    );
+    check(
+        &charge("-1"),
+        expect!["exception WL-2006: ChargeItem.quantity.value: a negative quantity has no meaning in FHIR"],
+    );
+    check(&charge("0"), expect!["dropped charge-item.no-article"]);
 }
 
 /// R4 through the R4B models of fhir-sdk: what differs, or what the models get wrong, and what Wardline makes of it.
@@ -63,19 +105,20 @@ fn r4_payloads_pass_the_r4b_models_where_they_should() {
     let contained = r##"{"resourceType":"Procedure","id":"p","status":"completed","subject":{"reference":"Patient/1"},
         "contained":[{"resourceType":"SubstanceSpecification","id":"s"},{"resourceType":"Device","id":"d","lotNumber":"L"}],
         "usedReference":[{"reference":"#d"}]}"##;
-    expect![[""]].assert_eq(&ward.tell(contained));
+    expect!["usage#1 r0 CREATE USED 1 lot=L warnings=WL-2009"].assert_eq(&ward.tell(contained));
     // A wrong value of a choice is silently none for the models.
     let wrong = contained.replace("\"contained\"", "\"performedDateTime\":\"soon\",\"contained\"");
-    expect![[""]].assert_eq(&ward.tell(&wrong));
+    expect!["exception WL-2006: Procedure.performedDateTime: this is no FHIR date or time"]
+        .assert_eq(&ward.tell(&wrong));
     // A primitive that has only an extension is absent, not wrong.
     let absent = contained.replace(
         "\"contained\"",
         "\"_performedDateTime\":{\"extension\":[{\"url\":\"http://hl7.org/fhir/StructureDefinition/data-absent-reason\",\"valueCode\":\"unknown\"}]},\"contained\"",
     );
-    expect![[""]].assert_eq(&ward.tell(&absent));
+    expect!["dropped usage.already-told"].assert_eq(&ward.tell(&absent));
     // R5 statuses are not R4.
     let encounter = r#"{"resourceType":"Encounter","id":"e","status":"discharged","class":{"code":"IMP"}}"#;
-    expect![[""]].assert_eq(&ward.tell(encounter));
+    expect!["exception WL-2004: Encounter.status: the value is not allowed here"].assert_eq(&ward.tell(encounter));
 }
 
 #[test]

@@ -41,7 +41,13 @@ fn a_stay_from_admission_to_discharge() {
             encounter("in-progress", &format!("{},\"serviceType\":{{\"text\":\"Surgery\"}}", at("WARD4"))),
             encounter("finished", PERIOD),
         ],
-        expect![[""]],
+        expect![[r#"
+            dropped encounter.planned
+            stay/admitted r0 CREATE ADMITTED class=INPATIENT in=ICU
+            dropped encounter.no-news
+            stay/transferred/0 r0 CREATE TRANSFERRED class=INPATIENT in=WARD4 from=ICU
+            stay/updated/0 r0 CREATE UPDATED class=INPATIENT in=WARD4 service=Surgery
+            stay/discharged r0 CREATE DISCHARGED class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z"#]],
     );
 }
 
@@ -55,7 +61,11 @@ fn a_discharge_is_corrected_and_taken_back() {
             encounter("in-progress", ""),
             encounter("finished", &format!("{PERIOD}{disposition} ")),
         ],
-        expect![[""]],
+        expect![[r#"
+            stay/discharged r0 CREATE DISCHARGED class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z
+            stay/discharged r1 UPDATE DISCHARGED class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z disposition=snf
+            stay/discharged r2 CANCEL CANCELLED cancels=DISCHARGE class=INPATIENT
+            stay/discharged r3 UPDATE DISCHARGED class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z disposition=snf"#]],
     );
 }
 
@@ -68,7 +78,11 @@ fn what_did_not_take_place_is_cancelled_once() {
             encounter("cancelled", " "),
             encounter("arrived", ""),
         ],
-        expect![[""]],
+        expect![[r#"
+            stay/admitted r0 CREATE ADMITTED class=INPATIENT
+            stay/admitted r1 CANCEL CANCELLED cancels=ADMIT class=INPATIENT
+            dropped encounter.no-news
+            stay/admitted r2 UPDATE ADMITTED class=INPATIENT"#]],
     );
 }
 
@@ -77,12 +91,15 @@ fn a_deleted_encounter_is_cancelled_if_it_was_told() {
     let mut ward = Ward::new();
     assert_eq!(ward.delete("Encounter/e4"), "dropped resource.deleted");
     ward.tell(&encounter("in-progress", ""));
-    expect![[""]].assert_eq(&ward.delete("Encounter/e4"));
+    expect!["stay/admitted r1 CANCEL CANCELLED cancels=ADMIT class=INPATIENT"].assert_eq(&ward.delete("Encounter/e4"));
 }
 
 #[test]
 fn without_an_end_the_time_of_storage_stands_for_it() {
-    check(&[encounter("finished", "")], expect![[""]]);
+    check(
+        &[encounter("finished", "")],
+        expect!["stay/discharged r0 CREATE DISCHARGED class=INPATIENT discharged=2026-09-14T21:10:00.123Z"],
+    );
 }
 
 #[test]
@@ -94,7 +111,12 @@ fn r5_sends_classes_as_a_list_and_the_end_elsewhere() {
         "actualPeriod":{"start":"2026-09-14T07:00:00-05:00","end":"2026-09-14T16:00:00-05:00"},
         "location":[{"location":{"reference":"Location/OR3"},"status":"active"},{"location":{"reference":"Location/ICU"},"status":"completed"}],
         "admission":{"dischargeDisposition":{"coding":[{"code":"home"}]}}}"#;
-    check(&[r5.to_owned(), r5.replace("discharged", "completed")], expect![[""]]);
+    check(
+        &[r5.to_owned(), r5.replace("discharged", "completed")],
+        expect![[r#"
+        stay/discharged r0 CREATE DISCHARGED class=EMERGENCY in=OR3 from=ICU admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z disposition=home attending=s1
+        dropped encounter.no-news"#]],
+    );
 }
 
 #[test]

@@ -57,9 +57,29 @@ fn check(resources: &[&str], expected: Expect) {
 
 #[test]
 fn an_implant_seen_in_procedure_device_charge_and_device_use_is_one_usage() {
-    check(&[&implant(1, "completed"), DEVICE, CHARGE, USE], expect![[""]]);
-    check(&[CHARGE, USE, DEVICE, &implant(1, "completed")], expect![[""]]);
-    check(&[USE, &implant(1, "completed"), CHARGE], expect![[""]]);
+    check(
+        &[&implant(1, "completed"), DEVICE, CHARGE, USE],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        dropped device.no-news
+        dropped usage.already-told
+        dropped usage.already-told"#]],
+    );
+    check(
+        &[CHARGE, USE, DEVICE, &implant(1, "completed")],
+        expect![[r#"
+            usage#1 r0 CREATE USED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=WARD4 department=CC-4100
+            dropped usage.already-told
+            dropped device.no-news
+            usage#1 r1 UPDATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 department=CC-4100 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
+    check(
+        &[USE, &implant(1, "completed"), CHARGE],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 warnings=WL-2009
+        usage#1 r1 UPDATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        dropped usage.already-told"#]],
+    );
 }
 
 #[test]
@@ -67,7 +87,12 @@ fn the_same_device_under_two_ids_and_twice_in_one_procedure_is_one_usage() {
     let articles = r#""focalDevice":[{"manipulated":{"reference":"Device/d1"}}],
         "usedReference":[{"reference":"Device/d4"},{"reference":"Medication/m1"}],
         "usedCode":[{"coding":[{"code":"71-100777","display":"Exam glove"}]}]"#;
-    check(&[&procedure(1, "completed", articles)], expect![[""]]);
+    check(
+        &[&procedure(1, "completed", articles)],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#2 r0 CREATE USED 1 item=71-100777 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
 }
 
 #[test]
@@ -77,8 +102,11 @@ fn pieces_of_one_lot_are_counted_one_by_one() {
     ward.store(&lot("s1"));
     ward.store(&lot("s2"));
     let articles = r#""usedReference":[{"reference":"Device/s1"},{"reference":"Device/s2"},{"reference":"Device/s1"}]"#;
-    expect![[""]].assert_eq(&ward.tell(&procedure(1, "completed", articles)));
-    expect![[""]].assert_eq(&ward.tell(&procedure(2, "completed", articles)));
+    expect![[r#"
+        usage#1 r0 CREATE USED 1 item=SCREW-4 lot=L1 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#2 r0 CREATE USED 1 item=SCREW-4 lot=L1 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]]
+    .assert_eq(&ward.tell(&procedure(1, "completed", articles)));
+    expect!["dropped usage.already-told"].assert_eq(&ward.tell(&procedure(2, "completed", articles)));
 }
 
 #[test]
@@ -92,26 +120,56 @@ fn two_charges_for_gloves_are_two_usages_and_that_of_the_procedure_is_told_once(
     };
     let glove = r#""usedCode":[{"coding":[{"code":"71-100777"}]}]"#;
     let of_procedure = charge("c3", r#""service":[{"reference":"Procedure/pr1"}],"#);
-    check(&[&charge("c1", ""), &charge("c2", ""), &procedure(1, "completed", glove), &of_procedure], expect![[""]]);
+    check(
+        &[&charge("c1", ""), &charge("c2", ""), &procedure(1, "completed", glove), &of_procedure],
+        expect![[r#"
+        usage#1 r0 CREATE USED 2.50 uom=PK10 di=10614141000415 item=71-100777 in=WARD4
+        usage#2 r0 CREATE USED 2.50 uom=PK10 di=10614141000415 item=71-100777 in=WARD4
+        usage#3 r0 CREATE USED 1 item=71-100777 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#3 r1 UPDATE USED 2.50 uom=PK10 di=10614141000415 item=71-100777 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
 }
 
 #[test]
 fn what_is_entered_in_error_is_retracted_when_nobody_states_it_any_more() {
-    check(&[&implant(1, "completed"), &implant(2, "entered-in-error")], expect![[""]]);
-    check(&[&implant(1, "completed"), CHARGE, &implant(2, "entered-in-error")], expect![[""]]);
-    check(&[&implant(1, "entered-in-error")], expect![[""]]);
-    check(&[&implant(1, "completed"), &implant(2, "entered-in-error"), &implant(3, "completed")], expect![[""]]);
+    check(
+        &[&implant(1, "completed"), &implant(2, "entered-in-error")],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#1 r1 RETRACT IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
+    check(
+        &[&implant(1, "completed"), CHARGE, &implant(2, "entered-in-error")],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        dropped usage.already-told
+        dropped usage.still-stated"#]],
+    );
+    check(&[&implant(1, "entered-in-error")], expect!["dropped procedure.entered-in-error"]);
+    check(
+        &[&implant(1, "completed"), &implant(2, "entered-in-error"), &implant(3, "completed")],
+        expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#1 r1 RETRACT IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#1 r2 UPDATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
     let both = procedure(1, "completed", r#""usedReference":[{"reference":"Device/d1"}],"usedCode":[{"text":"swab"}]"#);
     let one = procedure(2, "completed", r#""usedReference":[{"reference":"Device/d1"}]"#);
-    check(&[&both, &one], expect![[""]]);
+    check(
+        &[&both, &one],
+        expect![[r#"
+        usage#1 r0 CREATE USED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#2 r0 CREATE USED 1 item=swab in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#2 r1 RETRACT USED 1 item=swab in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
+    );
 }
 
 #[test]
 fn a_deletion_takes_back_what_the_resource_told() {
     let mut ward = ward();
     ward.tell(&implant(1, "completed"));
-    expect![[""]].assert_eq(&ward.delete("Procedure/pr1"));
-    expect![[""]].assert_eq(&ward.delete("Procedure/pr1"));
+    expect!["usage#1 r1 RETRACT IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"].assert_eq(&ward.delete("Procedure/pr1"));
+    expect!["dropped resource.deleted"].assert_eq(&ward.delete("Procedure/pr1"));
 }
 
 #[test]
@@ -120,7 +178,11 @@ fn facts_that_come_later_are_a_revision() {
     let mut ward = ward();
     ward.store(bare);
     let lines = [ward.tell(&implant(1, "completed")), ward.tell(DEVICE), ward.tell(DEVICE), ward.tell(CHARGE)];
-    expect![[""]].assert_eq(&lines.join("\n"));
+    expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 item=HS-9 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        usage#1 r1 UPDATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+        dropped device.no-news
+        dropped usage.already-told"#]].assert_eq(&lines.join("\n"));
 }
 
 #[test]
@@ -146,15 +208,22 @@ fn supplies_for_a_patient_are_used_and_others_are_moved() {
             "occurrenceDateTime":"2026-09-14","destination":{{"reference":"Location/OR1"}}}}"#
         )
     };
-    check(&[&delivery(r#""patient":{"reference":"Patient/p1"},"#)], expect![[""]]);
-    check(&[&delivery("")], expect![[""]]);
-    check(&[&delivery("").replace("completed", "in-progress")], expect![[""]]);
+    check(
+        &[&delivery(r#""patient":{"reference":"Patient/p1"},"#)],
+        expect!["usage#1 r0 CREATE USED 12 uom=EA item=71-100777 in=OR1 at=2026-09-14T00:00:00Z warnings=WL-2009"],
+    );
+    check(&[&delivery("")], expect!["dropped supply-delivery.no-patient"]);
+    check(&[&delivery("").replace("completed", "in-progress")], expect!["dropped supply-delivery.not-ended"]);
 }
 
 #[test]
 fn r5_says_the_same_with_other_elements() {
     let mut ward = ward();
     ward.version = Some(Version::R5);
+    // In R5 the issuer of a device identifier is not optional.
+    let issued = "\"udiCarrier\":[{\"issuer\":\"http://hl7.org/fhir/NamingSystem/gs1-di\",\"deviceIdentifier\":\"00844588003288\",";
+    ward.store(&SCANNED.replace("\"udiCarrier\":[{", issued));
+    ward.store(&DEVICE.replace("\"udiCarrier\":[{\"deviceIdentifier\":\"00844588003288\",", issued));
     let procedure = r#"{"resourceType":"Procedure","id":"pr1","status":"completed","subject":{"reference":"Patient/p1"},
         "encounter":{"reference":"Encounter/e4"},"occurrencePeriod":{"start":"2026-09-14T10:00:00Z"},
         "focalDevice":[{"manipulated":{"reference":"Device/d1"}}],
@@ -168,22 +237,27 @@ fn r5_says_the_same_with_other_elements() {
         "suppliedItem":[{"quantity":{"value":1},"itemCodeableConcept":{"coding":[{"code":"A"}]}},
                         {"quantity":{"value":0},"itemCodeableConcept":{"coding":[{"code":"B"}]}}]}"#;
     let lines = [procedure, device_use, charge, delivery].map(|resource| ward.tell(resource));
-    expect![[""]].assert_eq(&lines.join("\n"));
+    expect![[r#"
+        usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=WARD4 at=2026-09-14T10:00:00Z
+        usage#2 r0 CREATE USED 1 item=71-100777 in=WARD4 at=2026-09-14T10:00:00Z
+        dropped usage.already-told
+        dropped usage.already-told
+        usage#3 r0 CREATE USED 1 item=A warnings=WL-2009"#]].assert_eq(&lines.join("\n"));
 }
 
 #[test]
 fn what_uses_nothing_is_dropped_by_a_named_rule() {
-    check(&[&implant(1, "in-progress")], expect![[""]]);
-    check(&[&implant(1, "not-done")], expect![[""]]);
+    check(&[&implant(1, "in-progress")], expect!["dropped procedure.not-ended"]);
+    check(&[&implant(1, "not-done")], expect!["dropped procedure.not-done"]);
     let explanted =
         r#""focalDevice":[{"action":{"coding":[{"code":"explanted"}]},"manipulated":{"reference":"Device/d1"}}]"#;
-    check(&[&procedure(1, "completed", explanted)], expect![[""]]);
-    check(&[DEVICE], expect![[""]]);
-    check(&[&CHARGE.replace("productReference", "_productReference")], expect![[""]]);
-    check(&[&CHARGE.replace("billable", "planned")], expect![[""]]);
-    check(&[r#"{"resourceType":"Patient","id":"p1"}"#], expect![[""]]);
+    check(&[&procedure(1, "completed", explanted)], expect!["dropped procedure.no-article"]);
+    check(&[DEVICE], expect!["dropped device.no-usage"]);
+    check(&[&CHARGE.replace("productReference", "_productReference")], expect!["dropped charge-item.no-product"]);
+    check(&[&CHARGE.replace("billable", "planned")], expect!["dropped charge-item.not-ended"]);
+    check(&[r#"{"resourceType":"Patient","id":"p1"}"#], expect!["dropped type.not-mapped"]);
     let chair = r#"{"resourceType":"Device","id":"d1","type":{"text":"wheelchair"}}"#;
     let mut ward = ward();
     ward.store(chair);
-    expect![[""]].assert_eq(&ward.tell(USE));
+    expect!["dropped device-use.no-implant"].assert_eq(&ward.tell(USE));
 }

@@ -183,7 +183,14 @@ impl de::Error for Mismatch {
     }
 
     fn invalid_type(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {
-        Self::new(format!("expected {expected}"))
+        // The models' own names for shapes say nothing to a person.
+        let expected = expected.to_string();
+        let shape = match expected.split(' ').next() {
+            Some("struct" | "map") => "an object",
+            Some("a") if expected == "a sequence" => "an array",
+            _ => &expected,
+        };
+        Self::new(format!("expected {shape}"))
     }
 
     fn invalid_value(_: de::Unexpected<'_>, expected: &dyn de::Expected) -> Self {

@@ -67,10 +67,10 @@ pub(super) fn correct(told: &SupplyUsage, device: &DeviceFacts) -> SupplyUsage {
 }
 
 /// Whether the difference is worth a new revision: it changes what is taken from stock, where, when, or who pays. Further
-/// codes and order numbers alone do not; they go along with the next revision.
+/// codes and order numbers, or implanted instead of used, alone do not; they go along with the next revision.
 pub(super) fn tells_more(told: &SupplyUsage, merged: &SupplyUsage) -> bool {
     let facts = |usage: &SupplyUsage| {
-        let place = (usage.location.clone(), usage.usage, usage.meta.occurred_at);
+        let place = (usage.location.clone(), usage.meta.occurred_at);
         let device = (usage.udi.clone(), usage.lot.clone(), usage.serial.clone(), usage.expiry, usage.expiry_precision);
         (device, usage.quantity, usage.uom.clone(), place)
     };
