@@ -35,18 +35,30 @@ pub(super) fn effects<E: Effect>(parts: &Parts<E>, partitions: &BTreeSet<i32>) -
     failed.map_or(Ok(index), |error| Err(error.into()))
 }
 
+/// What is known of the newest output under a business key.
+pub(super) enum Prior<O> {
+    /// There was no effect.
+    None,
+    /// This is it.
+    Output(Box<O>),
+    /// There was one, but its record cannot be read yet: a transaction is committed a moment before its markers let
+    /// `read_committed` readers past it. To take this for "none" would repeat the whole effect instead of its difference.
+    NotYet,
+}
+
 /// The newest output under a business key.
-pub(super) fn prior<E: Effect>(engine: &Engine<E>, business_key: &str) -> Result<Option<E::Output>, RoomError> {
-    let Some((partition, offset)) = engine.index.newest(business_key) else { return Ok(None) };
+pub(super) fn prior<E: Effect>(engine: &Engine<E>, business_key: &str) -> Result<Prior<E::Output>, RoomError> {
+    let Some((partition, offset)) = engine.index.newest(business_key) else { return Ok(Prior::None) };
     let parts = &engine.parts;
     let found = reader::read_one(&parts.config.kafka, topics::OPS_EFFECT_V1.name(), partition, offset)
         .map_err(|error| RoomError::Worker(error.to_string()))?;
-    let Some(record) = found else { return Ok(None) };
-    let Some(effect) = effect_of(parts, &record)? else { return Ok(None) };
-    let Some(output) = effect.output else { return Ok(None) };
+    let Some(record) = found else { return Ok(Prior::NotYet) };
+    let Some(effect) = effect_of(parts, &record)? else { return Ok(Prior::None) };
+    let Some(output) = effect.output else { return Ok(Prior::None) };
     let output: &[u8] = output.as_ref();
     let (writer, body) = parts.handle.block_on(parts.desk.codec().open(output))?;
-    Ok(Some(schemas::codec::decode(&writer, body).map_err(WireError::from)?))
+    let output = schemas::codec::decode(&writer, body).map_err(WireError::from)?;
+    Ok(Prior::Output(Box::new(output)))
 }
 
 fn effect_of<E: Effect>(parts: &Parts<E>, record: &Record) -> Result<Option<schemas::Effect>, WireError> {

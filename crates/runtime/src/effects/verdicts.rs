@@ -3,6 +3,7 @@
 use super::calls::{Item, Running};
 use super::engine::Engine;
 use super::index::Known;
+use super::load::Prior;
 use super::{Called, Outcome};
 use crate::clock::{now_micros, tick};
 use crate::codec::WireError;
@@ -47,7 +48,11 @@ impl<E: Effect> Engine<E> {
                 self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
                 return Ok(());
             }
-            Some(key) => super::load::prior(self, &key)?,
+            Some(key) => match super::load::prior(self, &key)? {
+                Prior::None => None,
+                Prior::Output(output) => Some(*output),
+                Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
+            },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.conclude(lane, &work.record, verdict),
