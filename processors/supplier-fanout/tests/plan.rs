@@ -67,6 +67,25 @@ fn check(inputs: &[FanoutInput], expected: Expect) {
 }
 
 #[test]
+fn every_example() {
+    let usages = schemas::examples::<EnrichedUsage>().into_iter().map(|event| FanoutInput::Usage(Box::new(event)));
+    let orders = schemas::examples::<PurchaseOrder>().into_iter().map(|event| FanoutInput::Order(Box::new(event)));
+    let receipts = schemas::examples::<GoodsReceipt>().into_iter().map(|event| FanoutInput::Receipt(Box::new(event)));
+    let inputs: Vec<FanoutInput> = usages.chain(orders).chain(receipts).collect();
+    check(
+        &inputs,
+        expect![[r#"
+        supplier/SUP-MEDSTENT {"type":"consignment-usage","reference":"4644a347-9cb0-5436-91e1-bd0f50f060b0","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"CONTRACT-2026-07","itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","lot":"LOT-STENT-DES-30-A","quantity":"1","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+        supplier/4012345000009 {"type":"vmi-usage","reference":"3961b947-ab1f-5877-95cb-feb803bc54b4","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-GENMED","itemId":"GLOVE-NITRILE-M","supplierItem":"GN-100-M","quantity":"250","uom":"EA","location":"STORE-CATH","usedAt":"2026-11-23T09:00:00Z"}
+        supplier/SUP-MEDSTENT {"type":"po-approved","reference":"4b7403b2-c975-5ce6-9ee0-6585ba9dc3e5","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","location":"STORE-CATH","orderRevision":0,"currency":"EUR","total":"4250.0000","terms":"NET30","lines":[{"line":1,"itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","quantity":"5","uom":"EA","unitPrice":"850.0000","needBy":"2026-11-27"}]}
+        supplier/SUP-MEDSTENT {"type":"po-changed","reference":"4b7403b2-c975-5ce6-9ee0-6585ba9dc3e5","revision":1,"action":"update","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","location":"STORE-CATH","orderRevision":1,"currency":"EUR","total":"3400.0000","terms":"NET30","lines":[{"line":1,"itemId":"STENT-DES-30","supplierItem":"MS-DES-30-18","gtin":"00950600013439","quantity":"4","uom":"EA","unitPrice":"850.0000","needBy":"2026-11-27"}]}
+        supplier/SUP-MEDSTENT {"type":"receipt","reference":"486b80a2-796b-543e-a2f6-7bf9fe6ed035","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","itemId":"STENT-DES-30","lot":"LOT-STENT-DES-30-B","quantity":"3","uom":"EA","location":"STORE-CATH","receiptId":"MOVE-9001","poLine":1,"expiry":"2029-01-31","receivedAt":"2026-11-26T08:10:00Z","condition":"good","sscc":"095060001343000017","finalDelivery":false}
+        supplier/SUP-MEDSTENT {"type":"receipt","reference":"6fc5791e-41c2-5b8e-9b78-009bf7fd244c","revision":0,"action":"create","facility":"GENERAL","supplierId":"SUP-MEDSTENT","poNumber":"PO-2026-0411","itemId":"STENT-DES-30","lot":"LOT-STENT-DES-30-B","quantity":"1","uom":"EA","location":"STORE-CATH","receiptId":"MOVE-9002","poLine":1,"expiry":"2029-01-31","receivedAt":"2026-11-27T08:12:00Z","condition":"good","finalDelivery":true}
+    "#]],
+    );
+}
+
+#[test]
 fn usages() {
     check(
         &[
