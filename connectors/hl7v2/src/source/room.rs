@@ -19,7 +19,7 @@ use crate::mapping::Mapper;
 pub const NAME: &str = "hl7v2";
 
 /// Receipts are read again from a little before the last time, because clocks of instances differ.
-const SHARE_OVERLAP_MS: i64 = 10_000;
+const SHARE_OVERLAP_MS: i64 = 2_000;
 
 /// The room, for a process.
 #[must_use]
