@@ -132,6 +132,12 @@ impl Stack {
 }
 
 impl Running {
+    /// As a crash: nothing is finished, an open transaction stays open.
+    async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|ended| ended.is_cancelled()), "the room had ended before");
+    }
+
     async fn stop(self) {
         self.trigger.stop();
         tokio::time::timeout(PATIENCE, self.task).await.expect("the room stops in time").unwrap().unwrap();
@@ -164,6 +170,41 @@ fn charge() -> Value {
     json!({"resourceType": "ChargeItem", "id": "c1", "status": "billable", "code": {"text": "implant"},
         "subject": {"reference": "Patient/p1"}, "context": {"reference": "Encounter/e1"}, "quantity": {"value": 1},
         "productReference": {"reference": "Device/d1"}})
+}
+
+/// Stores many procedures at once.
+async fn store_procedures(stack: &Stack, count: usize) {
+    let entry = |number: usize| {
+        let id = format!("many{number}");
+        json!({"request": {"method": "PUT", "url": format!("Procedure/{id}")},
+            "resource": {"resourceType": "Procedure", "id": id, "status": "completed",
+                "subject": {"reference": "Patient/p1"}, "encounter": {"reference": "Encounter/e1"},
+                "usedCode": [{"coding": [{"code": "71-100777"}]}]}})
+    };
+    let entries: Vec<Value> = (0..count).map(entry).collect();
+    let bundle = json!({"resourceType": "Bundle", "type": "transaction", "entry": entries}).to_string();
+    let request = stack.http.post(stack.hapi.url()).header("content-type", "application/fhir+json").body(bundle);
+    assert!(request.send().await.unwrap().status().is_success());
+}
+
+/// EOS-1: a crash between two pages, or in the middle of one, neither repeats nor loses anything.
+async fn crash_among_many(stack: &Stack) {
+    const COUNT: usize = 40;
+    let many = |receipts: &[Receipt]| {
+        receipts.iter().filter(|receipt| receipt.message_id.starts_with("Procedure/many")).count()
+    };
+    let running = stack.run().await;
+    store_procedures(stack, COUNT).await;
+    stack.until::<Receipt>("first receipts", |receipts| many(receipts) >= 3).await;
+    running.crash().await;
+    let running = stack.run().await;
+    stack.until::<Receipt>("all receipts", |receipts| many(receipts) >= COUNT).await;
+    running.stop().await;
+    assert_eq!(many(&stack.events::<Receipt>().await), COUNT, "a version was consumed twice");
+    let usages = stack.events::<SupplyUsage>().await;
+    let gloves: Vec<_> = usages.iter().filter(|usage| usage.udi.is_none()).collect();
+    let keys: HashSet<_> = gloves.iter().map(|usage| usage.meta.business_key.as_str()).collect();
+    assert_eq!((gloves.len(), keys.len()), (COUNT, COUNT));
 }
 
 /// LOSS-1, EOS-1: one implant is one usage, a restart repeats nothing, deletions and late versions are seen.
@@ -222,4 +263,6 @@ async fn one_implant_is_one_usage_through_restarts_and_deletions() {
     let receipts = stack.events::<Receipt>().await;
     let once: HashSet<_> = receipts.iter().map(|receipt| receipt.message_id.as_str()).collect();
     assert_eq!(once.len(), receipts.len(), "a version was consumed twice");
+
+    crash_among_many(&stack).await;
 }
