@@ -186,6 +186,11 @@ fn summary(exception: &Exception) -> Result<Value, Failure> {
     if let Value::Object(fields) = &mut value {
         fields.insert("rawValue".to_owned(), sizes.0.map_or(Value::Null, |size| json!(format!("{size} bytes"))));
         fields.insert("rawHeaders".to_owned(), json!(sizes.1));
+        // Keys are pseudonyms in text; as arrays of numbers nobody can read them.
+        let key =
+            |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned());
+        fields.insert("originKey".to_owned(), json!(key(exception.origin_key.as_ref())));
+        fields.insert("rawKey".to_owned(), json!(key(exception.raw_key.as_ref())));
         for name in ["raisedAt", "at"] {
             let micros = fields.get(name).and_then(Value::as_i64);
             if let Some(micros) = micros {

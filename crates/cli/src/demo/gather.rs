@@ -27,8 +27,8 @@ pub struct Gathered {
     pub exceptions: Vec<Exception>,
     /// Every received message.
     pub receipts: Vec<Receipt>,
-    /// Ids of all events.
-    event_ids: BTreeSet<String>,
+    /// Ids of all events, as often as they are there.
+    event_ids: BTreeMap<&'static str, Vec<String>>,
     ledgers: BTreeMap<&'static str, RoomLedger>,
 }
 
@@ -68,8 +68,7 @@ pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure>
 }
 
 impl Gathered {
-    /// What breaks LOSS-1 among the inputs sent (by content hash), the events made from them and the rooms' records; and
-    /// postings that are there twice (EOS-1).
+    /// What breaks LOSS-1 among the inputs sent (by content hash), the events made from them and the rooms' records.
     pub fn unaccounted(&self, sent: &BTreeSet<String>) -> Vec<Violation> {
         let received: Vec<(&str, Outcome)> = self
             .receipts
@@ -80,13 +79,24 @@ impl Gathered {
         let mut found = check_loss(sent.iter().map(String::as_str), received);
         let promised = self.receipts.iter().flat_map(|receipt| receipt.event_ids.iter().map(String::as_str));
         let promised: BTreeSet<&str> = promised.collect();
-        let present = promised.iter().filter(|id| self.event_ids.contains(**id)).map(|id| (*id, Outcome::Emitted));
+        let known: BTreeSet<&str> = self.event_ids.values().flatten().map(String::as_str).collect();
+        let present = promised.iter().filter(|id| known.contains(**id)).map(|id| (*id, Outcome::Emitted));
         found.extend(check_loss(promised.iter().copied(), present.collect::<Vec<_>>()));
-        let effects = self.postings.iter().map(|posting| posting.effect_key.as_str());
-        found.extend(check_once(effects));
         for (room, ledger) in &self.ledgers {
             found.extend(ledger.violations().into_iter().map(|mut violation| {
                 violation.detail = format!("{room}: {}", violation.detail);
+                violation
+            }));
+        }
+        found
+    }
+
+    /// What breaks EOS-1: events, and effects in the ERP, that are there twice. Master data is said again when it changes.
+    pub fn doubled(&self) -> Vec<Violation> {
+        let mut found = check_once(self.postings.iter().map(|posting| posting.effect_key.as_str()));
+        for (topic, ids) in self.event_ids.iter().filter(|(topic, _)| !topic.starts_with("master.")) {
+            found.extend(check_once(ids.iter().map(String::as_str)).into_iter().map(|mut violation| {
+                violation.detail = format!("{topic}: {}", violation.detail);
                 violation
             }));
         }
@@ -99,7 +109,7 @@ impl Gathered {
         }
         *self.counts.entry(topic.to_owned()).or_default() += 1;
         let id = record.header(headers::ID).map(str::to_owned);
-        self.event_ids.extend(id.clone());
+        self.event_ids.entry(topic).or_default().extend(id.clone());
         let here = place(topic, record.place.partition, record.place.offset);
         for room in rooms {
             let Some(ledger) = self.ledgers.get_mut(room.name) else { continue };

@@ -332,6 +332,8 @@ fn count(day: &Day, gathered: &Gathered, before: u64) -> Report {
         *exceptions.entry(exception.code.clone()).or_default() += 1;
     }
     let postings = u64::try_from(gathered.postings.len()).unwrap_or_default();
+    let unaccounted = u64::try_from(findings.len()).unwrap_or_default();
+    findings.extend(gathered.doubled().iter().map(ToString::to_string));
     Report {
         day: day.date.to_string(),
         events: gathered.counts.clone(),
@@ -340,7 +342,7 @@ fn count(day: &Day, gathered: &Gathered, before: u64) -> Report {
         notices: gathered.notices,
         exceptions,
         dead_letters: gathered.counts.get(names::OPS_DEAD_LETTER_V1.name()).copied().unwrap_or_default(),
-        unaccounted: u64::try_from(findings.len()).unwrap_or_default(),
+        unaccounted,
         findings,
         ..Report::default()
     }

@@ -34,7 +34,7 @@ pub struct Report {
     /// Sum of the differences between the ERP's own stock movements and the posted quantities, per item, lot and location.
     #[serde(serialize_with = "exact_number")]
     pub erp_difference: Decimal,
-    /// Each difference, and each input that is not accounted for.
+    /// Each difference, each input that is not accounted for, and each event that is there twice.
     pub findings: Vec<String>,
     /// How long the run took, seconds.
     pub seconds: f64,
@@ -49,7 +49,7 @@ fn exact_number<S: serde::Serializer>(value: &Decimal, serializer: S) -> Result<
 impl Report {
     /// Whether the day came out as it must.
     pub fn is_clean(&self) -> bool {
-        self.unaccounted == 0 && self.erp_difference.is_zero()
+        self.unaccounted == 0 && self.erp_difference.is_zero() && self.findings.is_empty()
     }
 
     /// The report as text.

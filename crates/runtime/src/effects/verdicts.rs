@@ -55,7 +55,7 @@ impl<E: Effect> Engine<E> {
             },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
-            Plan::Decided(verdict) => self.conclude(lane, &work.record, verdict),
+            Plan::Decided(verdict) => self.decided(lane, &work.record, verdict),
             Plan::Act(action) => {
                 let known = match work.in_doubt.clone() {
                     Some(document_key) => Known::Intended(document_key),
@@ -169,11 +169,35 @@ impl<E: Effect> Engine<E> {
         Ok(())
     }
 
+    /// Outputs of an event that needs nothing outside. They may be committed before the offset is, when an earlier event
+    /// of the partition is still open; a record says that they are there, so that a restart does not say them again.
+    fn decided(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
+        if matches!(&verdict, Verdict::Emit(outputs) if !outputs.is_empty()) {
+            let effect_key = format!("decided|{}|{}", self.parts.desk.room, record.place);
+            if self.index.known(&effect_key) == Known::Applied {
+                return self.note_repeated(lane, record);
+            }
+            let facts = EffectFacts {
+                effect_key: &effect_key,
+                state: EffectState::Applied,
+                at: now_micros(),
+                ..EffectFacts::default()
+            };
+            self.pending.push(self.parts.desk.effect(record, facts)?);
+            self.index.apply(&effect_key);
+        }
+        self.conclude(lane, record, verdict)
+    }
+
     fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
         self.parts.metrics.effects(&item.action.target, EffectOutcome::Suppressed).inc();
+        self.note_repeated(lane, &item.record)
+    }
+
+    fn note_repeated(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
         self.parts.metrics.duplicate.inc();
         let audit = self.parts.desk.audit(
-            &item.record,
+            record,
             AuditKind::Suppressed,
             "effect-already-applied",
             "the effect happened before and was not repeated",
