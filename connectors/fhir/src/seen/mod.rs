@@ -1,6 +1,6 @@
 //! What was told before: a statement becomes an event only if it says something new.
 //!
-//! - Each usage has one business key, whichever resource states it ([`usages`]); each fact of a stay has one ([`stays`]).
+//! - Each usage has one business key, whichever resource states it (`usages`); each fact of a stay has one (`stays`).
 //! - A resource vouches for the usages it states. A usage is retracted when no resource vouches for it any more.
 //! - The state is plain data, bounded, and changes only here, so a test or the command line needs no broker. The connector
 //!   stores each changed entry in the transaction that carries the event.
