@@ -1,6 +1,6 @@
 //! From the names of a posting to Tryton's internal ids, few calls and bounded memory.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 
 use connector::erp::{ErpError, Line, Posting, Refusal, RefusalCode};
@@ -97,17 +97,18 @@ impl Names {
     ) -> Result<Resolved, ErpError> {
         let from = self.location(rest, posting.from_location()).await?;
         let to = self.location(rest, posting.to_location()).await?;
-        self.fetch_items(rest, &posting.lines).await?;
+        // What this posting needs is held here: the cache may be cleared by another posting in between.
+        let known = self.fetch_items(rest, &posting.lines).await?;
         let mut items = Vec::new();
         for line in &posting.lines {
-            let item = self.items.get(&line.item);
+            let item = known.get(&line.item).cloned();
             let unknown = || no(RefusalCode::UnknownItem, format!("no item {}", line.item), line);
             items.push(item.ok_or_else(unknown)?);
         }
-        self.fetch_lots(rest, &posting.lines, &items).await?;
+        let lots = self.fetch_lots(rest, &posting.lines, &items).await?;
         let mut lines = Vec::new();
         for (line, item) in posting.lines.iter().zip(items) {
-            let lot = self.lot(line, &item, [&from, &to])?;
+            let lot = lot(&lots, line, &item, [&from, &to])?;
             let unit = self.unit(rest, config, line, &item).await?;
             lines.push(ResolvedLine { item, unit, lot });
         }
@@ -154,11 +155,17 @@ impl Names {
         Ok(location)
     }
 
-    async fn fetch_items(&self, rest: &Rest, lines: &[Line]) -> Result<(), ErpError> {
-        let unknown = |code: &&str| self.items.get(*code).is_none();
-        let codes: BTreeSet<&str> = lines.iter().map(|line| line.item.as_str()).filter(unknown).collect();
+    async fn fetch_items(&self, rest: &Rest, lines: &[Line]) -> Result<HashMap<String, Arc<Item>>, ErpError> {
+        let mut known: HashMap<String, Arc<Item>> = HashMap::new();
+        let mut codes: BTreeSet<&str> = BTreeSet::new();
+        for line in lines {
+            match self.items.get(&line.item) {
+                Some(item) => drop(known.insert(line.item.clone(), item)),
+                None => drop(codes.insert(&line.item)),
+            }
+        }
         if codes.is_empty() {
-            return Ok(());
+            return Ok(known);
         }
         let search = Search {
             model: "product.product",
@@ -169,25 +176,30 @@ impl Names {
         };
         for record in rest.search(search).await?.records {
             if let (Some(code), Some(item)) = (json::text(&record, "code"), item(&record)) {
-                self.items.insert(code.to_owned(), Arc::new(item));
+                let item = Arc::new(item);
+                self.items.insert(code.to_owned(), Arc::clone(&item));
+                known.insert(code.to_owned(), item);
             }
         }
-        Ok(())
+        Ok(known)
     }
 
-    async fn fetch_lots(&self, rest: &Rest, lines: &[Line], items: &[Arc<Item>]) -> Result<(), ErpError> {
+    async fn fetch_lots(&self, rest: &Rest, lines: &[Line], items: &[Arc<Item>]) -> Result<Lots, ErpError> {
+        let mut known = Lots::new();
         let mut numbers = BTreeSet::new();
         let mut products = BTreeSet::new();
         for (line, item) in lines.iter().zip(items) {
-            if let Some(number) = line.tracking()
-                && self.lots.get(&(item.id, number.to_owned())).is_none()
-            {
+            let Some(number) = line.tracking() else { continue };
+            let key = (item.id, number.to_owned());
+            if let Some(id) = self.lots.get(&key) {
+                known.insert(key, id);
+            } else {
                 numbers.insert(number);
                 products.insert(item.id);
             }
         }
         if numbers.is_empty() {
-            return Ok(());
+            return Ok(known);
         }
         let search = Search {
             model: "stock.lot",
@@ -199,25 +211,10 @@ impl Names {
             let fields = (json::id(&record, "product"), json::text(&record, "number"), json::id(&record, "id"));
             if let (Some(product), Some(number), Some(id)) = fields {
                 self.lots.insert((product, number.to_owned()), id);
+                known.insert((product, number.to_owned()), id);
             }
         }
-        Ok(())
-    }
-
-    fn lot(&self, line: &Line, item: &Item, places: [&Location; 2]) -> Result<Option<i64>, ErpError> {
-        match line.tracking() {
-            Some(number) => {
-                let id = self.lots.get(&(item.id, number.to_owned()));
-                let unknown = || no(RefusalCode::UnknownLot, format!("item {} has no lot {number}", line.item), line);
-                Ok(Some(id.ok_or_else(unknown)?))
-            }
-            None if places.iter().any(|place| item.lot_required.contains(&place.kind)) => Err(no(
-                RefusalCode::MissingLot,
-                format!("item {} moves only with a lot or serial number", line.item),
-                line,
-            )),
-            None => Ok(None),
-        }
+        Ok(known)
     }
 
     async fn unit(&self, rest: &Rest, config: &TrytonConfig, line: &Line, item: &Item) -> Result<i64, ErpError> {
@@ -273,6 +270,23 @@ impl Names {
         }
         self.open_days.insert(day, ());
         Ok(Some(day))
+    }
+}
+
+/// Lots by item and number.
+type Lots = HashMap<(i64, String), i64>;
+
+fn lot(lots: &Lots, line: &Line, item: &Item, places: [&Location; 2]) -> Result<Option<i64>, ErpError> {
+    match line.tracking() {
+        Some(number) => {
+            let id = lots.get(&(item.id, number.to_owned())).copied();
+            let unknown = || no(RefusalCode::UnknownLot, format!("item {} has no lot {number}", line.item), line);
+            Ok(Some(id.ok_or_else(unknown)?))
+        }
+        None if places.iter().any(|place| item.lot_required.contains(&place.kind)) => {
+            Err(no(RefusalCode::MissingLot, format!("item {} moves only with a lot or serial number", line.item), line))
+        }
+        None => Ok(None),
     }
 }
 
