@@ -52,7 +52,7 @@ pub struct FhirConfig {
     pub cache_entries_max: usize,
     /// How long a resource that is not polled itself (a patient) is believed, milliseconds.
     pub cache_age_max_ms: u64,
-    /// Most versions of the overlap that are remembered per resource type.
+    /// Most versions of the overlap that a session remembers per resource type.
     pub overlap_versions_max: usize,
     /// Most usages and most stays that are remembered, so that they can be recognised, corrected and retracted.
     pub remembered_max: usize,
@@ -81,7 +81,7 @@ impl Default for FhirConfig {
             retry_delay_max_ms: 30_000,
             cache_entries_max: 10_000,
             cache_age_max_ms: 300_000,
-            overlap_versions_max: 5_000,
+            overlap_versions_max: 200_000,
             remembered_max: REMEMBERED_DEFAULT,
         }
     }

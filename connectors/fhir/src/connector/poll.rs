@@ -154,7 +154,8 @@ impl Poll {
         // The server may fail here, so nothing is settled before all that the page refers to is at hand.
         served!(self.fill_shelf(stream, &fetched).await);
         let Fetched { bytes, bundle, page, version, span, at } = fetched;
-        let mut position = self.positions.get(stream).cloned().unwrap_or_default();
+        // Taken, not copied: from here on only an error that ends the session leaves early.
+        let mut position = self.positions.remove(stream).unwrap_or_default();
         let mut records = Vec::new();
         for entry in &page.entries {
             let raw = bytes.get(entry.bytes.clone()).unwrap_or_default();
@@ -235,8 +236,8 @@ impl Poll {
 
     /// Looks for deletions. The newest entry of a resource decides: what was stored again after its deletion lives.
     async fn sweep_deletions(&mut self) -> Round<()> {
-        let mut position = self.positions.get(DELETIONS).cloned().unwrap_or_default();
-        let Some(since) = position.from(self.config.overlap_ms) else { return self.begin_deletions().await };
+        let since = self.positions.get(DELETIONS).and_then(|position| position.from(self.config.overlap_ms));
+        let Some(since) = since else { return self.begin_deletions().await };
         let query = [("_since", since.to_string()), ("_count", self.config.page_size.to_string())];
         let mut url = served!(self.server.address("_history", &query));
         let (mut alive, mut found): (BTreeSet<String>, Vec<Deletion>) = (BTreeSet::new(), Vec::new());
@@ -261,6 +262,7 @@ impl Poll {
             url = served!(self.server.next(&next));
         }
         let at = Timestamp(clock::now_micros());
+        let mut position = self.positions.remove(DELETIONS).unwrap_or_default();
         let mut records = Vec::new();
         // Oldest first.
         for deletion in found.into_iter().rev() {

@@ -6,6 +6,10 @@
 use schemas::{Cursor, Timestamp};
 use std::collections::{BTreeSet, HashSet};
 
+/// Most versions that are stored with a position. A session remembers more; after a restart that follows a bulk load, the
+/// rest of the overlap is read once more and says nothing new.
+const STORED_MAX: usize = 2_000;
+
 /// A position in one stream (a resource type, or the deletions).
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Position {
@@ -34,9 +38,14 @@ impl Position {
             connector: connector.to_owned(),
             stream: stream.to_owned(),
             position: self.newest.map(|newest| newest.to_string()).unwrap_or_default(),
-            seen: self.by_time.iter().map(|(time, version)| format!("{time} {version}")).collect(),
+            seen: self.newest_versions().map(|(time, version)| format!("{time} {version}")).collect(),
             at,
         }
+    }
+
+    /// The versions to store, oldest first.
+    fn newest_versions(&self) -> impl Iterator<Item = &(i64, String)> {
+        self.by_time.iter().skip(self.by_time.len().saturating_sub(STORED_MAX))
     }
 
     /// Where the next poll starts, in whole milliseconds, which every server understands; `None` for the beginning.
@@ -113,5 +122,16 @@ mod tests {
             position.prune(10_000, 5);
         }
         assert_eq!(position.by_time.len(), 5);
+    }
+
+    #[test]
+    fn a_bulk_load_does_not_make_the_stored_position_grow() {
+        let mut position = Position::default();
+        for number in 0..5_000 {
+            position.note(format!("Device/d{number}/_history/1"), Timestamp(SECOND + number));
+        }
+        let stored = Position::restore(&position.store("fhir/main", "poll/Device", Timestamp(0))).unwrap();
+        assert_eq!(stored.by_time.len(), STORED_MAX);
+        assert!(stored.knows("Device/d4999/_history/1") && !stored.knows("Device/d0/_history/1"));
     }
 }
