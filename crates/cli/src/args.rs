@@ -66,6 +66,8 @@ pub enum Command {
     Exceptions(Exceptions),
     /// Play a hospital day through the named components and report that nothing was lost.
     Demo(Demo),
+    /// Measure how fast the real loops are on this machine.
+    Bench(crate::bench::Bench),
     /// Process records again, in order beside the live flow; effects that already happened are suppressed.
     Replay(Replay),
 }

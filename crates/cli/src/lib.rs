@@ -4,6 +4,7 @@
 //! next.
 
 mod args;
+mod bench;
 mod context;
 mod decode;
 mod demo;
@@ -53,6 +54,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Trace(trace) => trace::execute(&globals, &trace),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
         Command::Demo(demo) => demo::execute(&globals, &demo),
+        Command::Bench(bench) => bench::execute(&globals, &bench),
         Command::Replay(replay) => replay::execute(&globals, &replay),
     }
 }

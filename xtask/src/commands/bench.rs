@@ -172,9 +172,11 @@ impl Bench<'_> {
         let output = if job.ours {
             let mut command = Command::new(&self.wardline);
             command.args(["--kafka", &self.brokers()]).args(&job.command).current_dir(&self.root);
-            captured(&mut command)?
+            captured(command.stderr(Stdio::inherit()))?
         } else {
-            captured(self.harness_command().args(&job.command))?
+            // The rivals log much; it is kept for when one of them fails.
+            let log = std::fs::File::options().create(true).append(true).open(self.work.join("rivals.log"))?;
+            captured(self.harness_command().args(&job.command).stderr(log))?
         };
         let line = output.lines().rfind(|line| line.starts_with('{')).context("no JSON line was printed")?;
         let value: Value = serde_json::from_str(line).with_context(|| line.to_owned())?;
@@ -330,9 +332,9 @@ fn number(result: &Value, name: &str) -> f64 {
 /// Standard output of a command that must end well.
 fn captured(command: &mut Command) -> Result<String> {
     let program = command.get_program().to_string_lossy().into_owned();
-    let output = command.stderr(Stdio::inherit()).output().with_context(|| format!("start {program}"))?;
+    let output = command.output().with_context(|| format!("start {program}"))?;
     if !output.status.success() {
-        bail!("{program} ended with {}", output.status);
+        bail!("{program} ended with {}: {}", output.status, String::from_utf8_lossy(&output.stderr).trim_end());
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

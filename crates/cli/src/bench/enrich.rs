@@ -1,0 +1,265 @@
+//! `wardline bench enrich`: the join of the rivals' harness on the transactional loop that every processor runs on.
+
+use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
+use super::data;
+use super::usage::{Conditions, Usage, rate, rounded};
+use super::{BenchEnrich, output, setup};
+use crate::Failure;
+use crate::args::Globals;
+use processor::{Binder, Code, Processor, Reason, Table, Tables, Verdict, Wiring};
+use runtime::clock::{now_micros, tick};
+use runtime::codec::Codec;
+use runtime::health::Health;
+use runtime::metrics::RoomMetrics;
+use runtime::reader::{self, Range};
+use runtime::{Config, Room, RoomInfo, admin, run_rooms_with, shutdown};
+use schemas::{Event, Topic, TopicInfo};
+use serde::Serialize;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// First schema id of the topics that every room writes.
+const OPS_ID: u32 = 101;
+/// How often the counters are looked at.
+const LOOK: Duration = Duration::from_millis(5);
+
+/// Reasons of the benchmark have one code; the rule names the case.
+const CODE: Code = Code::new("WL-4001");
+
+struct Enrich;
+
+struct Items {
+    items: Table<Item>,
+}
+
+impl Tables for Items {
+    fn bind(binder: &mut Binder) -> Self {
+        Self { items: binder.table(Topic::of_event(), &[]) }
+    }
+}
+
+impl Processor for Enrich {
+    type Input = Consumed;
+    type Output = Enriched;
+    type Tables = Items;
+
+    fn process(&self, used: Consumed, tables: &Items) -> Verdict<Enriched> {
+        let rejected = |rule, message: &str| Verdict::Reject(Reason::new(CODE, rule, message));
+        if used.quantity <= 0 {
+            return rejected("quantity", "the quantity is not positive");
+        }
+        if used.facility.is_empty() {
+            return rejected("facility", "the facility is empty");
+        }
+        let Some(item) = tables.items.get(&used.item_id) else {
+            return rejected("item-unknown", "the item is not known");
+        };
+        if !item.active {
+            return rejected("item-inactive", "the item is not active");
+        }
+        Verdict::emit(Enriched {
+            extended_cost_micros: i64::from(used.quantity) * item.unit_cost_micros,
+            event_id: used.event_id,
+            facility: used.facility,
+            department: used.department,
+            item_id: used.item_id,
+            quantity: used.quantity,
+            uom: used.uom,
+            encounter_id: used.encounter_id,
+            occurred_at: used.occurred_at,
+            udi: used.udi,
+            lot: used.lot,
+            expiry: used.expiry,
+            serial: used.serial,
+            performer: used.performer,
+            procedure_code: used.procedure_code,
+            location: used.location,
+            note: used.note,
+            gtin: item.gtin.clone(),
+            description: item.description.clone(),
+            supplier_id: item.supplier_id.clone(),
+        })
+    }
+}
+
+/// What was measured.
+#[derive(Debug, Serialize)]
+struct Report {
+    peer: &'static str,
+    job: &'static str,
+    /// Input records, each with a committed outcome.
+    events: u64,
+    /// From the first record to the end of the room: everything committed, clients closed.
+    seconds: f64,
+    events_per_s: f64,
+    /// Of the whole process without loading: start of the room, tables, drain.
+    cpu_seconds: f64,
+    events_per_cpu_second: f64,
+    peak_rss_mb: f64,
+    emitted: u64,
+    /// Each with an exception and a parked copy, both with the original bytes.
+    rejected: u64,
+    dead_letters: u64,
+    transactions: u64,
+    transactions_aborted: u64,
+    value_bytes_mean: u64,
+    conditions: Conditions,
+}
+
+/// Runs the benchmark and prints its JSON line.
+pub fn execute(globals: &Globals, options: &BenchEnrich) -> Result<(), Failure> {
+    let config = Arc::new(setup(globals)?);
+    if options.latency {
+        return super::latency::execute(config, options);
+    }
+    set_topics(Names::default());
+    let report = crate::context::block_on(measure(config, options))??;
+    output(&report)
+}
+
+async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, Failure> {
+    prepare(&config).await?;
+    if count(&config, Consumed::topic().name).await? == 0 {
+        if options.peers {
+            return Err(Failure::usage(
+                format!("topic {} is empty", Consumed::topic().name),
+                "load it with the harness of the rivals, or leave --job away",
+            ));
+        }
+        let (kafka, events) = (config.kafka.clone(), options.events);
+        blocking(move || data::load(&kafka, events)).await??;
+    }
+    let expected = count(&config, Consumed::topic().name).await?;
+    let value_bytes_mean = mean_value_bytes(&config).await?;
+    let before = Usage::now();
+    let running = start(&config)?;
+    let metrics = running.metrics.clone();
+    let seen = || metrics.emitted.get() + metrics.rejected.get() + metrics.dead_letter.get();
+    let mut first = None;
+    while seen() < expected && !running.task.is_finished() {
+        tokio::time::sleep(LOOK).await;
+        if first.is_none() && seen() > 0 {
+            first = Some(tick());
+        }
+    }
+    let (events, name) = (seen(), running.name);
+    running.stop().await?;
+    let seconds = first.map_or(0.0, |first| tick().since(first).as_secs_f64());
+    let after = Usage::now();
+    check_committed(&config, name, expected).await?;
+    let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
+    Ok(Report {
+        peer: "wardline",
+        job: "enrich exactly_once",
+        events,
+        seconds: rounded(seconds, 3),
+        events_per_s: rate(events, seconds),
+        cpu_seconds: rounded(cpu_seconds, 2),
+        events_per_cpu_second: rate(events, cpu_seconds),
+        peak_rss_mb: rounded(after.peak_rss_mb, 1),
+        emitted: metrics.emitted.get(),
+        rejected: metrics.rejected.get(),
+        dead_letters: metrics.dead_letter.get(),
+        transactions: metrics.transactions_committed.get(),
+        transactions_aborted: metrics.transactions_aborted.get(),
+        value_bytes_mean,
+        conditions: Conditions::now(&config.kafka.bootstrap, Consumed::topic().partitions, "exactly once"),
+    })
+}
+
+/// The room of the benchmark while it runs.
+pub struct Running {
+    /// Room and consumer group: new for each run, so that it starts at the beginning.
+    pub name: &'static str,
+    /// Its counters.
+    pub metrics: RoomMetrics,
+    /// Where it stands.
+    pub health: Health,
+    task: tokio::task::JoinHandle<Result<(), runtime::RoomError>>,
+    trigger: runtime::ShutdownTrigger,
+}
+
+/// Creates the topics that are missing.
+pub async fn prepare(config: &Config) -> Result<(), Failure> {
+    let mut topics = topics();
+    topics.push(schemas::topics::OPS_DEAD_LETTER_V1.info());
+    admin::ensure_topics(&config.kafka, &topics).await.map_err(Failure::kafka)
+}
+
+/// Starts the room.
+pub fn start(config: &Arc<Config>) -> Result<Running, Failure> {
+    let ids = [(Consumed::topic(), CONSUMED_ID), (Item::topic(), ITEM_ID), (Enriched::topic(), ENRICHED_ID)];
+    let known: Vec<(&'static TopicInfo, u32)> = ids.into_iter().chain(ops().into_iter().zip(OPS_ID..)).collect();
+    let codec = Codec::fixed(&known).map_err(|error| Failure::new(error, "report this as a defect"))?;
+    let name: &'static str = Box::leak(format!("bench-enrich-{}", now_micros()).into_boxed_str());
+    let wiring = move || Wiring::new(name, "benchmark", Enrich, Topic::of_event());
+    let room = Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()));
+    let (trigger, stop) = shutdown();
+    let health = Health::new();
+    let (config, known_health) = (Arc::clone(config), health.clone());
+    let task =
+        tokio::spawn(async move { run_rooms_with(Arc::new(codec), config, vec![room], &known_health, stop).await });
+    Ok(Running { name, metrics: RoomMetrics::new(name), health, task, trigger })
+}
+
+impl Running {
+    /// Drains and waits for the end.
+    pub async fn stop(self) -> Result<(), Failure> {
+        self.trigger.stop();
+        match self.task.await {
+            Ok(ended) => ended.map_err(|error| crate::run::stopped(&error)),
+            Err(error) => Err(Failure::new(error, "report this as a defect")),
+        }
+    }
+}
+
+/// Every input record must be behind the committed position of the group: what counts is what was committed.
+async fn check_committed(config: &Config, group: &'static str, expected: u64) -> Result<(), Failure> {
+    let kafka = config.kafka.clone();
+    let lags = blocking(move || reader::group_lag(&kafka, group, &[Consumed::topic().name])).await?;
+    let lag: i64 = lags.map_err(Failure::kafka)?.iter().map(|partition| partition.lag).sum();
+    if lag == 0 {
+        return Ok(());
+    }
+    let what = format!("{lag} of {expected} records are not committed");
+    Err(Failure::new(what, "run it again; if it stays, the room's log lines on stderr say why"))
+}
+
+async fn count(config: &Config, topic: &'static str) -> Result<u64, Failure> {
+    let kafka = config.kafka.clone();
+    let spans = blocking(move || reader::spans(&kafka, &Range::all(topic))).await?.map_err(Failure::kafka)?;
+    let records = spans.values().map(|span| span.end - span.start).sum::<i64>();
+    Ok(u64::try_from(records).unwrap_or_default())
+}
+
+/// Mean size of the first thousands of values of the input.
+async fn mean_value_bytes(config: &Config) -> Result<u64, Failure> {
+    let kafka = config.kafka.clone();
+    let (mut bytes, mut records) = (0_u64, 0_u64);
+    let read = blocking(move || {
+        reader::read_range(&kafka, &Range::all(Consumed::topic().name).partitions([0]), |record| {
+            bytes += record.value.map_or(0, |value| value.len() as u64);
+            records += 1;
+            if records < 5_000 { std::ops::ControlFlow::Continue(()) } else { std::ops::ControlFlow::Break(()) }
+        })
+        .map(|_| bytes / records.max(1))
+    });
+    read.await?.map_err(Failure::kafka)
+}
+
+/// Runs a blocking call off the async threads.
+pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let ended = tokio::task::spawn_blocking(call).await;
+    ended.map_err(|error| Failure::new(error, "report this as a defect"))
+}
+
+fn topics() -> Vec<&'static TopicInfo> {
+    let mut topics = vec![Consumed::topic(), Item::topic(), Enriched::topic()];
+    topics.extend(ops());
+    topics
+}
+
+fn ops() -> Vec<&'static TopicInfo> {
+    use schemas::topics::{OPS_AUDIT_V1, OPS_EFFECT_V1, OPS_EXCEPTION_V1, OPS_PARKED_V1};
+    vec![OPS_EXCEPTION_V1.info(), OPS_PARKED_V1.info(), OPS_AUDIT_V1.info(), OPS_EFFECT_V1.info()]
+}

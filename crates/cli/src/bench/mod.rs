@@ -1,0 +1,134 @@
+//! `wardline bench`: how fast the real loops are on this machine. One JSON line per benchmark.
+
+mod contracts;
+mod data;
+mod enrich;
+mod latency;
+mod mllp;
+mod random;
+mod sender;
+mod usage;
+
+use crate::args::Globals;
+use crate::{Failure, context};
+use clap::{Args, Subcommand};
+use runtime::{Config, telemetry};
+use serde::Serialize;
+
+/// Options of `bench`.
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// What to measure.
+    #[command(subcommand)]
+    pub what: What,
+}
+
+/// What can be measured.
+#[derive(Debug, Subcommand)]
+pub enum What {
+    /// Kafka to Kafka, exactly once: join events with a table of items. Needs a broker of its own, no registry.
+    Enrich(BenchEnrich),
+    /// MLLP to Kafka: parse, map, encode, confirmed by Kafka, then acknowledged. Needs a broker of its own, no registry.
+    Mllp(BenchMllp),
+    /// The sender of `bench mllp`, in a process of its own.
+    #[command(hide = true)]
+    MllpLoad(BenchMllpLoad),
+}
+
+/// Options of `bench enrich`.
+#[derive(Debug, Args)]
+pub struct BenchEnrich {
+    /// Events to load when the input topic is empty.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub events: u64,
+    /// The data must be there already, loaded by the harness of the rivals.
+    #[arg(long)]
+    pub peers: bool,
+    /// Measure the time from creation to a read_committed consumer at a steady rate.
+    #[arg(long)]
+    pub latency: bool,
+    /// Events per second of --latency.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Seconds before --latency measures.
+    #[arg(long, default_value_t = 15)]
+    pub warmup: u64,
+    /// Seconds that --latency measures.
+    #[arg(long, default_value_t = 40)]
+    pub secs: u64,
+}
+
+/// Options of `bench mllp`.
+#[derive(Debug, Args)]
+pub struct BenchMllp {
+    /// Connections that send at the same time, each waiting for its acknowledgement before the next message.
+    #[arg(long, default_value_t = 8)]
+    pub conns: usize,
+    /// Size of a message, bytes.
+    #[arg(long, default_value_t = 600)]
+    pub bytes: usize,
+    /// Seconds before measuring.
+    #[arg(long, default_value_t = 20)]
+    pub warmup: u64,
+    /// Seconds measured.
+    #[arg(long, default_value_t = 60)]
+    pub secs: u64,
+    /// Threads that take messages in. The Kafka client has two more. Each further one costs wake-ups per message and is worth
+    /// them when one core is not enough.
+    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub threads: u8,
+    /// Send with this program (mllpload of the rivals' harness) and print its JSON line.
+    #[arg(long, value_name = "PROGRAM")]
+    pub sender: Option<std::path::PathBuf>,
+}
+
+/// Options of `bench mllp-load`.
+#[derive(Debug, Args)]
+pub struct BenchMllpLoad {
+    /// MLLP listener.
+    #[arg(long)]
+    pub addr: String,
+    /// As in `bench mllp`.
+    #[arg(long)]
+    pub conns: usize,
+    /// As in `bench mllp`.
+    #[arg(long)]
+    pub size: usize,
+    /// As in `bench mllp`.
+    #[arg(long)]
+    pub warmup: u64,
+    /// As in `bench mllp`.
+    #[arg(long)]
+    pub secs: u64,
+    /// Process whose CPU time is told.
+    #[arg(long)]
+    pub pid: u32,
+}
+
+/// Runs a benchmark.
+pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
+    match &bench.what {
+        What::Enrich(options) => enrich::execute(globals, options),
+        What::Mllp(options) => mllp::execute(globals, options),
+        What::MllpLoad(options) => mllp::load(options),
+    }
+}
+
+/// The configuration of a benchmark. Of the log lines only errors are shown: a benchmark with thousands of bad records
+/// would measure the terminal.
+fn setup(globals: &Globals) -> Result<Config, Failure> {
+    let mut config = context::config(globals)?;
+    if config.telemetry.log_filter == "info" {
+        config.telemetry.log_filter = "error".to_owned();
+    }
+    let guard = telemetry::init(&config.telemetry, "wardline-bench");
+    // Nothing is exported without an endpoint, so nothing is lost when the guard goes.
+    drop(guard.map_err(|error| Failure::usage(error, "correct the telemetry block of the configuration"))?);
+    Ok(config)
+}
+
+fn output(report: &impl Serialize) -> Result<(), Failure> {
+    let mut output = crate::output::Output::stdout();
+    output.json(report)?;
+    output.finish()
+}
