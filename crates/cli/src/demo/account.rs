@@ -16,6 +16,8 @@ pub struct RoomLedger {
     causes: BTreeSet<String>,
     /// Outcomes other than an output.
     others: BTreeMap<Place, BTreeSet<Outcome>>,
+    /// A person had records processed again: then a record may have been emitted once and wait now.
+    replayed: bool,
 }
 
 impl RoomLedger {
@@ -53,7 +55,11 @@ impl RoomLedger {
         let outcome = match audit.kind {
             AuditKind::Dropped => Outcome::Dropped,
             AuditKind::Duplicate | AuditKind::Suppressed => Outcome::Duplicate,
-            AuditKind::Replay | AuditKind::Action | AuditKind::Unknown => return,
+            AuditKind::Replay => {
+                self.replayed = true;
+                return;
+            }
+            AuditKind::Action | AuditKind::Unknown => return,
         };
         if let (Some(topic), Some(partition), Some(offset)) =
             (&audit.origin_topic, audit.origin_partition, audit.origin_offset)
@@ -65,16 +71,28 @@ impl RoomLedger {
 
     /// What breaks LOSS-1.
     pub fn violations(&self) -> Vec<Violation> {
-        let outcomes = self.inputs.keys().flat_map(|place| {
+        let repeated = self.repeated_ids();
+        let outcomes = self.inputs.iter().flat_map(|(place, id)| {
             let mut found = self.others.get(place).cloned().unwrap_or_default();
             if self.is_emitted(place) {
                 // Suppressing a repetition of what was done is no second outcome.
                 found.remove(&Outcome::Duplicate);
                 found.insert(Outcome::Emitted);
+                // Of a record that came twice, or was replayed, the output counts and not what the repetition met.
+                if self.replayed || id.as_ref().is_some_and(|id| repeated.contains(id.as_str())) {
+                    found = BTreeSet::from([Outcome::Emitted]);
+                }
             }
             found.into_iter().map(move |outcome| (place.as_str(), outcome))
         });
         check_loss(self.inputs.keys().map(String::as_str), outcomes.collect::<Vec<_>>())
+    }
+
+    /// Event ids that stand at several places: what a replay upstream said again.
+    fn repeated_ids(&self) -> BTreeSet<&str> {
+        let mut seen = BTreeSet::new();
+        let ids = self.inputs.values().flatten().map(String::as_str);
+        ids.filter(|id| !seen.insert(*id)).collect()
     }
 
     fn is_emitted(&self, place: &str) -> bool {
@@ -108,6 +126,17 @@ mod tests {
         ledger.input(place("t", 0, 1), Some("a".to_owned()));
         ledger.output("a");
         ledger.outcome(place("t", 0, 1), Outcome::Duplicate);
+        assert_eq!(ledger.violations(), []);
+    }
+
+    #[test]
+    fn a_replay_upstream_is_no_second_input() {
+        let mut ledger = RoomLedger::default();
+        for offset in [1, 9] {
+            ledger.input(place("t", 0, offset), Some("a".to_owned()));
+        }
+        ledger.output("a");
+        ledger.outcome(place("t", 0, 9), Outcome::Dropped);
         assert_eq!(ledger.violations(), []);
     }
 

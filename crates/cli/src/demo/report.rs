@@ -6,6 +6,9 @@ use rust_decimal::Decimal;
 use serde::Serialize;
 use std::collections::BTreeMap;
 
+/// Most findings printed as text.
+const FINDINGS_SHOWN: usize = 20;
+
 /// What the demo shows, and `--report` writes.
 #[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct Report {
@@ -78,6 +81,10 @@ impl Report {
         ];
         rows.extend(numbers.into_iter().map(|(name, value)| vec![name.to_owned(), value]));
         output.table(&["HOSPITAL DAY", ""], &rows)?;
-        self.findings.iter().try_for_each(|finding| output.line(format!("  {finding}")))
+        self.findings.iter().take(FINDINGS_SHOWN).try_for_each(|finding| output.line(format!("  {finding}")))?;
+        match self.findings.len().saturating_sub(FINDINGS_SHOWN) {
+            0 => Ok(()),
+            more => output.line(format!("  and {more} more: --report FILE has them all")),
+        }
     }
 }
