@@ -51,7 +51,7 @@ mod tests {
     fn it_is_javas_sequence() {
         let mut random = JavaRandom::new(42);
         let drawn: Vec<u32> = (0..5).map(|_| random.below(100)).collect();
-        assert_eq!(drawn, [0, 63, 11, 68, 67]);
+        assert_eq!(drawn, [30, 63, 48, 84, 70]);
         let mut random = JavaRandom::new(42);
         assert_eq!(random.bits().cast_signed(), -1_170_105_035);
     }
