@@ -4,11 +4,13 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
+    clippy::disallowed_methods,
     missing_docs,
     reason = "this crate only serves tests"
 )]
 
 pub mod events;
+pub mod hospital;
 pub mod processes;
 pub mod stack;
 pub mod toys;

@@ -11,9 +11,15 @@ pub struct RoomProcess {
 impl RoomProcess {
     /// Starts `binary` with arguments; its log goes to `log`.
     pub fn start(binary: &str, arguments: &[&str], log: &Path) -> Self {
+        Self::start_with(binary, arguments, &[], log)
+    }
+
+    /// The same with environment variables.
+    pub fn start_with(binary: &str, arguments: &[&str], environment: &[(&str, &str)], log: &Path) -> Self {
         let file = std::fs::OpenOptions::new().create(true).append(true).open(log).unwrap();
         let child = Command::new(binary)
             .args(arguments)
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(file)

@@ -1,6 +1,7 @@
 //! The loop: one page of one stream after the other, published together with the cursor behind it.
 
 use std::collections::HashMap;
+use std::ops::ControlFlow;
 use std::time::Duration;
 
 use connector::erp::{Change, Cursor, Erp, ErpError, Stream};
@@ -13,9 +14,6 @@ use tryton::Tryton;
 use crate::mapping::{self, MapError, Mapped};
 use crate::seen::{Content, Name, Seen, identify};
 use crate::{ErpConfig, NAME, written};
-
-/// Most cursors on the topic, of all connectors.
-const CURSORS_MAX: usize = 10_000;
 
 /// Runs until the stop is asked for.
 pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
@@ -166,13 +164,26 @@ impl Poll {
 /// Where each stream was when the room last stopped.
 async fn stored_cursors(context: &RoomContext, config: &ErpConfig) -> Result<HashMap<Stream, Cursor>, RoomError> {
     let kafka = context.config.kafka.clone();
-    let read = move || reader::latest_by_key(&kafka, topics::OPS_CURSOR_V1.name(), CURSORS_MAX);
+    let owner = config.cursor_owner();
+    let prefix = format!("{owner}/").into_bytes();
+    // Only our own, of which there is one per stream: other connectors may keep any number on the topic.
+    let read = move || {
+        let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
+        let range = reader::Range::all(topics::OPS_CURSOR_V1.name());
+        let read = reader::read_range(&kafka, &range, |record| {
+            if let (Some(key), Some(value)) = (record.key, record.value)
+                && key.starts_with(&prefix)
+            {
+                newest.insert(key, value);
+            }
+            ControlFlow::Continue(())
+        });
+        read.map(|_| newest)
+    };
     let read = tokio::task::spawn_blocking(read).await.map_err(|error| RoomError::Worker(error.to_string()))?;
     let records = read.map_err(|error| RoomError::Room(error.to_string()))?;
-    let owner = config.cursor_owner();
     let mut cursors = HashMap::new();
-    for record in records.into_values() {
-        let value = record.value.unwrap_or_default();
+    for value in records.into_values() {
         let (writer, body) = context.codec.open(&value).await?;
         let stored: schemas::Cursor =
             schemas::codec::decode(&writer, body).map_err(|error| RoomError::Room(error.to_string()))?;

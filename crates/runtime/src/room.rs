@@ -267,7 +267,11 @@ async fn supervise(room: Room, context: RoomContext) -> Result<(), RoomError> {
     let mut failures = 0;
     while !context.shutdown.requested() {
         let started = crate::clock::tick();
-        match (room.start)(context.clone()).await {
+        // Whatever the room has started (readers, a group member) ends with it, so that the next start finds no zombie.
+        let (ended, stop) = context.shutdown.child();
+        let outcome = (room.start)(RoomContext { shutdown: stop, ..context.clone() }).await;
+        ended.stop();
+        match outcome {
             Ok(()) => break,
             Err(error @ RoomError::Config(_)) => {
                 context.health.failed(error.to_string());

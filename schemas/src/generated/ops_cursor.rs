@@ -11,7 +11,7 @@ pub struct Cursor {
     pub connector: String,
     /// Stream inside it, for example Encounter or product.product.
     pub stream: String,
-    /// Position, in the connector's own format.
+    /// Position, in the connector's own format. PHI: indirect.
     #[serde(default)]
     pub position: String,
     /// Versions already seen at the position.

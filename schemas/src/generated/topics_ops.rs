@@ -72,7 +72,7 @@ static OPS_CURSOR_V1_INFO: TopicInfo = TopicInfo {
     compacted: true,
     storage: Storage::Compacted,
     class: Criticality::Operational,
-    phi: Phi::None,
+    phi: Phi::Indirect,
     compatibility: Some(Compatibility::BackwardTransitive),
     producers: &["fhir", "erp"],
     consumers: &[("fhir", "Resume polling where it stopped."), ("erp", "Resume polling where it stopped.")],

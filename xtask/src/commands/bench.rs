@@ -98,6 +98,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let bench = Bench { arguments, root, work, wardline };
     note("building the rivals and fetching the broker");
     bench.harness(&["build"])?;
+    // Loading adds to what is there, so the broker starts empty.
+    bench.harness(&["down"])?;
     bench.harness(&["up"])?;
     let outcome = bench.measure();
     // The first error is the one that matters.
@@ -214,7 +216,7 @@ impl Bench<'_> {
     fn harness_command(&self) -> Command {
         let mut command = Command::new(self.arguments.peers.join("run.sh"));
         command.env("PEERS_WORK", &self.work).env("BROKERS", self.brokers());
-        command.env("PORT", self.arguments.port.to_string());
+        command.env("PORT", self.arguments.port.to_string()).env("WIPE", "1");
         command.env("EXPECT", self.arguments.events.to_string());
         command.env("SECS", self.arguments.mllp_secs.to_string()).env("WARMUP", MLLP_WARMUP_S.to_string());
         command

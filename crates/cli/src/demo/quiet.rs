@@ -31,10 +31,13 @@ pub async fn wait(config: &Config, rooms: &[RoomInfo], bound: Duration) -> Resul
     let mut still = 0;
     while clock::tick().since(started) < bound {
         let (config, rooms) = (config.clone(), rooms.to_vec());
-        let now = tokio::task::spawn_blocking(move || look(&config, &rooms))
-            .await
-            .map_err(Failure::kafka)?
-            .map_err(Failure::kafka)?;
+        let now = tokio::task::spawn_blocking(move || look(&config, &rooms)).await.map_err(Failure::kafka)?;
+        // While a broker is away there is nothing to see, and it is not quiet; the wait is bounded.
+        let Ok(now) = now else {
+            still = 0;
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
         progress.set_position(u64::try_from(now.lag).unwrap_or_default());
         still = if now.lag == 0 && now.ends == before.ends { still + 1 } else { 0 };
         before = now;

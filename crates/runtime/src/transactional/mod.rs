@@ -51,7 +51,9 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
     let inboxes: Vec<WakeInbox> = (0..config.limits.workers).map(|_| WakeInbox::default()).collect();
     crate::tables::start(feeds, &config.kafka, &context.codec, &inboxes, &context.shutdown).await?;
 
-    let mut workers = Vec::new();
+    // A worker that fails stops its siblings: the room starts again as a whole, with its full width.
+    let (failed, stop) = context.shutdown.child();
+    let mut workers = tokio::task::JoinSet::new();
     for (number, inbox) in inboxes.into_iter().enumerate() {
         let shared = Shared {
             wiring: Arc::clone(&wiring),
@@ -61,16 +63,18 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
             limits: config.limits.clone(),
             inbox,
         };
-        let (config, context) = (Arc::clone(&config), context.clone());
+        let config = Arc::clone(&config);
+        let context = RoomContext { shutdown: stop.clone(), ..context.clone() };
         let handle = Handle::current();
-        workers.push(tokio::task::spawn_blocking(move || work(shared, &config, &context, number, handle)));
+        workers.spawn_blocking(move || work(shared, &config, &context, number, handle));
     }
     context.health.ready();
     let mut outcome = Ok(());
-    for worker in workers {
-        let ended = worker.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
-        if ended.is_err() {
+    while let Some(ended) = workers.join_next().await {
+        let ended = ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
+        if ended.is_err() && outcome.is_ok() {
             outcome = ended;
+            failed.stop();
         }
     }
     outcome
