@@ -8,6 +8,7 @@
 use std::collections::BTreeMap;
 
 use connector::erp::{Allocation, Direction, Document, ErpError};
+use jiff::civil::Date;
 use rust_decimal::{Decimal, RoundingStrategy};
 use serde_json::{Value, json};
 
@@ -128,8 +129,25 @@ async fn create(rest: &Rest, target: &Target, shipment: &Shipment, costs: &Costs
     });
     if let Some(day) = shipment.effective_date {
         record["date"] = json::typed_date(day);
+        // Left alone, Tryton takes the period of its today, which does not fit a day of another month.
+        if let Some(period) = period_of(rest, day).await? {
+            record["period"] = json!(period);
+        }
     }
     read_back(&rest.create(MODEL, &record, &FIELDS).await?)
+}
+
+/// The open period that a day is in.
+async fn period_of(rest: &Rest, day: Date) -> Result<Option<i64>, ErpError> {
+    let typed = json::typed_date(day);
+    let domain = json!([
+        ["start_date", "<=", typed],
+        ["end_date", ">=", typed],
+        ["type", "=", "standard"],
+        ["state", "=", "open"],
+    ]);
+    let page = rest.search(Search { model: "account.period", domain, fields: &["state"], limit: 1 }).await?;
+    Ok(page.records.first().and_then(|record| json::id(record, "id")))
 }
 
 /// Debit for a cost, credit for a cost given back.

@@ -10,7 +10,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, Rebalance};
 use rdkafka::error::KafkaError;
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc::{Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -80,7 +80,9 @@ impl Intake {
         }
         // Drain while still a member, so that what was done can be committed; then leave the group.
         let (drained, waiting) = channel();
-        if self.events.send(Event::Revoking(drained)).is_ok() && waiting.recv_timeout(self.drain).is_err() {
+        if self.events.send(Event::Revoking(drained)).is_ok()
+            && waiting.recv_timeout(self.drain) == Err(RecvTimeoutError::Timeout)
+        {
             tracing::warn!("stopping before all work in flight has ended");
         }
         self.consumer.unsubscribe();
@@ -121,7 +123,8 @@ impl ConsumerContext for IntakeContext {
         if matches!(rebalance, Rebalance::Revoke(_)) {
             let (drained, waiting) = channel();
             // Drain first, fence second: the partitions go when the loop has committed what it can, or time is up.
-            if self.tell(Event::Revoking(drained)) && waiting.recv_timeout(self.drain).is_err() {
+            if self.tell(Event::Revoking(drained)) && waiting.recv_timeout(self.drain) == Err(RecvTimeoutError::Timeout)
+            {
                 tracing::warn!("partitions go before all work in flight has ended");
             }
         }
