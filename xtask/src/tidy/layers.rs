@@ -47,15 +47,16 @@ pub(super) fn rooms(tree: &Tree) -> Vec<&str> {
 fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
     let small: &[&str] = match member {
         "schemas" | "crates/udi" | "crates/fhir-gate" | "crates/components" => &[],
+        "crates/embedded" => &["schemas"],
         "crates/processor" => &["schemas"],
         "crates/connector" => &["schemas", "processor"],
         "crates/runtime" | "crates/tryton" => &["schemas", "processor", "connector"],
-        "crates/testkit" => &["schemas", "processor", "connector", "runtime"],
+        "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded"],
         "xtask" => &["schemas", "components"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
-        "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "components"]].concat()),
+        "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),
         "tests" => {
-            return Some([&ROOM_USES[..], rooms, &["testkit", "cli", "components", "xtask"]].concat());
+            return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask"]].concat());
         }
         _ if member.starts_with("connectors/") || member.starts_with("processors/") => &ROOM_USES,
         _ => return None,
@@ -90,7 +91,8 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
         ));
         return;
     };
-    let workspace: Vec<&str> = [&ROOM_USES[..], rooms, &["testkit", "cli", "components", "xtask", "tests"]].concat();
+    let workspace: Vec<&str> =
+        [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "tests"]].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {
         let Some(dependencies) = manifest.get(table).and_then(Value::as_table) else {

@@ -1,0 +1,4 @@
+//! What a laptop has instead of a cluster, in this process: a Kafka-protocol broker, a schema registry, a sandbox ERP and a
+//! FHIR store. Everything listens on the loopback interface only and is for development, demos and tests, never production.
+
+pub mod broker;
