@@ -44,6 +44,35 @@ async fn a_failure_is_answered_with_207_and_the_resend_is_taken() {
     assert_eq!(batches[0].receipt.event_ids, batches[1].receipt.event_ids);
 }
 
+/// LOSS-1: when the confirmation was lost although the event is there, the resend publishes only what is missing.
+#[tokio::test]
+async fn a_resend_after_a_lost_confirmation_publishes_no_second_event() {
+    let running = listen(|_| {}).await;
+    running.memory.set("1", Mood::Lose);
+    let mut client = connect(&running).await;
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Ae));
+    // Still lost: the second try finds the event and tries the receipt alone.
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Ae));
+    running.memory.set("1", Mood::Confirm);
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Aa));
+    let events: Vec<usize> = running.memory.batches().iter().map(|batch| batch.events.len()).collect();
+    assert_eq!(events, [1, 0, 0]);
+    assert!(running.ledger.len() == 1);
+}
+
+/// A message that is still under way is not published beside itself: its resend waits for it.
+#[tokio::test]
+async fn a_resend_waits_for_the_message_that_is_under_way() {
+    let running = listen(|config| config.limits.confirm_ms = 200).await;
+    running.memory.set("1", Mood::Hold);
+    let mut client = connect(&running).await;
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Ae));
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Ae));
+    running.memory.set("1", Mood::Confirm);
+    assert_eq!(client.send(&charge("1", "p")).await.unwrap().code, Some(AckCode::Aa));
+    assert_eq!(running.memory.ids(), ["1"]);
+}
+
 #[tokio::test]
 async fn a_resend_gets_the_same_answer_and_no_event() {
     let running = listen(|_| {}).await;

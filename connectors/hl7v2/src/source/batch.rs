@@ -15,6 +15,10 @@ use crate::mllp::AckCode;
 const CONTENT_TYPE: &str = "application/hl7-v2";
 /// Most bytes in one record, below the 1 MB that brokers accept by default. Longer messages are kept in several dead letters.
 const RAW_BYTES_MAX: usize = 900_000;
+/// Header of a dead letter: the receipt of its message.
+pub(super) const RECEIPT: &str = "wl_receipt";
+/// Header of a dead letter: which part of how many it is.
+pub(super) const PART: &str = "wl_part";
 
 /// Bytes that are kept as they came.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,6 +67,23 @@ impl Batch {
             Outcome::DeadLetter(refusal) => batch.dead_letters = dead_letters(part, refusal, origin, &receipt_id, now),
         }
         batch
+    }
+}
+
+impl Batch {
+    /// Leaves out the records that are on their topics already, so that a resend does not put them there twice.
+    pub(super) fn leave_out(&mut self, published: &[String]) {
+        if !published.is_empty() {
+            self.events.retain(|event| !published.iter().any(|known| known == event.id()));
+            self.dead_letters.retain(|letter| !published.iter().any(|known| known == letter.part()));
+        }
+    }
+}
+
+impl RawLetter {
+    /// Which part of its message it is.
+    pub(super) fn part(&self) -> &str {
+        self.headers.iter().find(|(name, _)| *name == PART).map_or("", |(_, part)| part)
     }
 }
 
@@ -168,8 +189,8 @@ fn dead_letters(part: &Part, refusal: &Refusal, origin: &str, receipt_id: &str, 
             ("wl_reason", refusal.message.clone()),
             ("wl_place", refusal.place_text()),
             ("wl_origin", origin.to_owned()),
-            ("wl_receipt", receipt_id.to_owned()),
-            ("wl_part", format!("{}/{count}", index + 1)),
+            (RECEIPT, receipt_id.to_owned()),
+            (PART, format!("{}/{count}", index + 1)),
             ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("wl_at", now.micros().to_string()),
         ];

@@ -8,6 +8,7 @@ use std::time::Duration;
 use schemas::Timestamp;
 
 use super::batch::{Batch, outcome_kind, receipt_id, source};
+use super::doubts::Doubts;
 use super::lanes::{Lanes, Turn};
 use super::ledger::Ledger;
 use crate::input::{Part, is_answered};
@@ -21,7 +22,14 @@ pub type Confirmation = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>
 pub trait Sink: Send + Sync + 'static {
     /// Queues all records of a batch, in order, and returns what to await. The error is one sentence without patient data.
     fn start(&self, batch: &Batch) -> Result<Confirmation, String>;
+
+    /// Tells the ledger which records without a receipt are on their topics since a time. Called before a message whose
+    /// confirmation did not come is published again.
+    fn look_up(&self, since: Timestamp, ledger: &Arc<Ledger>) -> Confirmation;
 }
+
+/// Most messages whose confirmation did not come and that are remembered for that.
+const DOUBTS_MAX: usize = 100_000;
 
 /// What became of a message that was taken in.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -42,6 +50,7 @@ pub struct Intake {
     pub mapper: Mapper,
     ledger: Arc<Ledger>,
     lanes: Arc<Lanes>,
+    doubts: Arc<Doubts>,
     sink: Arc<dyn Sink>,
     patience: Duration,
 }
@@ -49,7 +58,14 @@ pub struct Intake {
 impl Intake {
     /// An intake with its parts. `patience` bounds the wait for a confirmation.
     pub fn new(mapper: Mapper, ledger: Arc<Ledger>, sink: Arc<dyn Sink>, patience: Duration) -> Self {
-        Self { mapper, ledger, lanes: Arc::new(Lanes::default()), sink, patience }
+        Self {
+            mapper,
+            ledger,
+            lanes: Arc::new(Lanes::default()),
+            doubts: Arc::new(Doubts::new(DOUBTS_MAX)),
+            sink,
+            patience,
+        }
     }
 
     /// Takes a message in. The place in the order of its patient is taken at once, so call this in the order of arrival; the
@@ -81,6 +97,11 @@ impl Intake {
             return taken(unconfirmed(&part, "an earlier message of the patient was not confirmed", now), false, false);
         }
         let id = receipt_id(&part);
+        if let Err(error) = self.clear_doubt(&id).await {
+            tracing::warn!(origin, error, "whether a message is on kafka is not known; the sender has to repeat it");
+            turn.leave(false);
+            return taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false);
+        }
         if let Some(known) = self.ledger.find(&id)
             && known.outcome == outcome_kind(&part.reading.outcome)
         {
@@ -89,10 +110,14 @@ impl Intake {
         }
         let reused = self.ledger.is_reused(&format!("{}|{}", source(&part), part.reading.identity.control_id), &id);
         let ready = answers(&part, now);
-        let batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
+        let mut batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
+        batch.leave_out(&self.ledger.found(&id));
         let confirmed = match self.sink.start(&batch) {
             Ok(confirmation) => self.confirmed(confirmation, &batch).await,
-            Err(error) => Err(error),
+            Err(error) => {
+                drop(self.doubts.add(&id, now));
+                Err(error)
+            }
         };
         match confirmed {
             Ok(()) => {
@@ -111,17 +136,46 @@ impl Intake {
 
 impl Intake {
     async fn confirmed(&self, mut confirmation: Confirmation, batch: &Batch) -> Result<(), String> {
+        let (id, since) = (&batch.receipt.receipt_id, batch.receipt.received_at);
         if let Ok(confirmed) = tokio::time::timeout(self.patience, &mut confirmation).await {
+            if confirmed.is_err() {
+                drop(self.doubts.add(id, since));
+            }
             return confirmed;
         }
         // It may still arrive; then the repeated message is a resend.
-        let (ledger, receipt) = (Arc::clone(&self.ledger), batch.receipt.clone());
+        let under_way = self.doubts.add(id, since);
+        let (ledger, doubts, receipt) = (Arc::clone(&self.ledger), Arc::clone(&self.doubts), batch.receipt.clone());
         tokio::spawn(async move {
             if confirmation.await.is_ok() {
                 ledger.remember(&receipt);
+                doubts.remove(&receipt.receipt_id);
             }
+            drop(under_way);
         });
         Err(format!("no confirmation within {} ms", self.patience.as_millis()))
+    }
+
+    /// A message whose confirmation did not come before: waits until its records are not under way any more, then looks up
+    /// which of them are on Kafka.
+    async fn clear_doubt(&self, id: &str) -> Result<(), String> {
+        if !self.doubts.is_open(id) {
+            return Ok(());
+        }
+        match tokio::time::timeout(self.patience, self.doubts.ended(id)).await {
+            Ok(true) => {}
+            Ok(false) => return Ok(()),
+            Err(_) => return Err("its records are still on their way".to_owned()),
+        }
+        let _alone = self.doubts.looking.lock().await;
+        let (ended, since) = self.doubts.settled();
+        if let Some(since) = since
+            && self.doubts.is_open(id)
+        {
+            self.sink.look_up(since, &self.ledger).await?;
+            ended.iter().for_each(|id| self.doubts.remove(id));
+        }
+        Ok(())
     }
 }
 

@@ -8,17 +8,20 @@ use runtime::codec::Codec;
 use runtime::config::KafkaConfig;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
-use runtime::reader::{self, From as RangeFrom, Range, Until};
+use runtime::reader::{self, From as RangeFrom, Range, ReadError, Until};
 use runtime::record::Record;
 use runtime::telemetry::{Attribute, start_span};
 use runtime::{RoomContext, RoomError};
-use schemas::{Event, Receipt, TopicInfo, topics};
+use schemas::{Event, Receipt, Timestamp, TopicInfo, topics};
 
-use super::batch::Batch;
+use super::batch::{Batch, PART, RECEIPT};
 use super::intake::{Confirmation, Sink};
 use super::ledger::Ledger;
 use super::room::NAME;
 use crate::mapping::MappedEvent;
+
+/// The clock of the broker may differ from ours by as much.
+const CLOCK_TOLERANCE_MS: i64 = 60_000;
 
 /// Topics that this room writes with a schema.
 pub(super) fn written() -> Vec<&'static TopicInfo> {
@@ -33,13 +36,14 @@ pub(super) fn written() -> Vec<&'static TopicInfo> {
 /// Publishes batches.
 pub(super) struct KafkaSink {
     publisher: Publisher,
+    kafka: KafkaConfig,
 }
 
 impl KafkaSink {
     /// Connects.
     pub(super) async fn connect(context: &RoomContext) -> Result<Self, RoomError> {
         let publisher = Publisher::connect(&context.config, Arc::clone(&context.codec), &written()).await?;
-        Ok(Self { publisher })
+        Ok(Self { publisher, kafka: context.config.kafka.clone() })
     }
 
     fn encode(&self, batch: &Batch, traceparent: &str) -> Result<Vec<Outgoing>, PublishError> {
@@ -87,31 +91,70 @@ impl Sink for KafkaSink {
             result
         }))
     }
+
+    fn look_up(&self, since: Timestamp, ledger: &Arc<Ledger>) -> Confirmation {
+        let (kafka, ledger) = (self.kafka.clone(), Arc::clone(ledger));
+        let since_ms = since.micros() / 1_000 - CLOCK_TOLERANCE_MS;
+        Box::pin(async move {
+            let reading = tokio::task::spawn_blocking(move || find_published(&kafka, since_ms, &ledger));
+            reading.await.map_err(|stopped| stopped.to_string())?.map_err(|error| error.to_string())
+        })
+    }
 }
 
-/// Reads the receipts of the last hours into the ledger; returns the time from which to read on.
-pub(super) async fn load(ledger: &Arc<Ledger>, context: &RoomContext, since_ms: i64) -> Result<u64, RoomError> {
-    let range = Range {
-        topic: topics::OPS_RECEIPT_V1.name().to_owned(),
-        partitions: Vec::new(),
-        from: RangeFrom::TimeMs(since_ms),
-        until: Until::EndNow,
+/// Tells the ledger which records are on their topics without the receipt of their message: a crash between the two
+/// confirmations, or a confirmation that did not come.
+pub(super) fn find_published(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger) -> Result<(), ReadError> {
+    let read = |topic: &str, receipt: &str, record_id: &str| {
+        let range = since(topic, since_ms);
+        let visit = |record: Record| {
+            if let (Some(receipt), Some(id)) = (record.header(receipt), record.header(record_id)) {
+                ledger.published(receipt, id);
+            }
+            ControlFlow::Continue(())
+        };
+        reader::read_range(kafka, &range, visit).map(drop)
     };
+    for topic in [topics::CLINICAL_ENCOUNTER_V1.name(), topics::CLINICAL_SUPPLY_USAGE_V1.name()] {
+        read(topic, schemas::headers::CORRELATION_ID, schemas::headers::ID)?;
+    }
+    read(topics::OPS_DEAD_LETTER_V1.name(), RECEIPT, PART)
+}
+
+fn since(topic: &str, since_ms: i64) -> Range {
+    Range { topic: topic.to_owned(), partitions: Vec::new(), from: RangeFrom::TimeMs(since_ms), until: Until::EndNow }
+}
+
+/// What was read of the receipts.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Loaded {
+    /// How many.
+    pub(super) count: u64,
+    /// When the newest was written, milliseconds since 1970.
+    pub(super) newest_ms: Option<i64>,
+}
+
+/// Reads the receipts of the last hours into the ledger.
+pub(super) async fn load(ledger: &Arc<Ledger>, context: &RoomContext, since_ms: i64) -> Result<Loaded, RoomError> {
+    let range = since(topics::OPS_RECEIPT_V1.name(), since_ms);
     let (kafka, codec, ledger): (KafkaConfig, Arc<Codec>, _) =
         (context.config.kafka.clone(), Arc::clone(&context.codec), Arc::clone(ledger));
     let handle = tokio::runtime::Handle::current();
     let reading = tokio::task::spawn_blocking(move || {
-        reader::read_range(&kafka, &range, |record| {
+        let mut newest_ms = None;
+        let read = reader::read_range(&kafka, &range, |record| {
+            newest_ms = newest_ms.max(record.timestamp_ms);
             match decode(&handle, &codec, &record) {
                 Some(receipt) if receipt.source.starts_with(NAME) => ledger.remember(&receipt),
                 Some(_) => {}
                 None => tracing::warn!(place = %record.place, "a receipt could not be read and was left out"),
             }
             ControlFlow::Continue(())
-        })
+        });
+        read.map(|count| Loaded { count, newest_ms })
     });
     match reading.await {
-        Ok(Ok(count)) => Ok(count),
+        Ok(Ok(loaded)) => Ok(loaded),
         Ok(Err(error)) => Err(RoomError::Room(error.to_string())),
         Err(stopped) => Err(RoomError::Worker(stopped.to_string())),
     }

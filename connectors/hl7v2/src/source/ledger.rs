@@ -28,6 +28,8 @@ struct State {
     /// The newest message under each name (sender and control id). Only a warning hangs on it, so a short hash will do.
     names: HashMap<u64, u128>,
     order: VecDeque<(u128, u64)>,
+    /// Records that are on their topics although the receipt of their message is not there.
+    published: HashMap<u128, Vec<String>>,
 }
 
 impl Ledger {
@@ -52,6 +54,7 @@ impl Ledger {
         let name = short(&format!("{}|{}", receipt.source, receipt.message_id));
         let known = Known { outcome: receipt.outcome, received_at: receipt.received_at };
         let mut state = self.lock();
+        state.published.remove(&id);
         if state.messages.insert(id, known).is_none() {
             state.order.push_back((id, name));
         }
@@ -63,6 +66,25 @@ impl Ledger {
             }
             state.messages.remove(&oldest);
         }
+    }
+
+    /// Remembers that a record of a message is on its topic: an event by its id, a dead letter by its part. Nothing needs to be
+    /// remembered when the message has its receipt.
+    pub fn published(&self, receipt_id: &str, record: &str) {
+        let id = number(receipt_id);
+        let mut state = self.lock();
+        let room = state.published.len() < self.messages_max || state.published.contains_key(&id);
+        if room && !state.messages.contains_key(&id) {
+            let records = state.published.entry(id).or_default();
+            if !records.iter().any(|known| known == record) {
+                records.push(record.to_owned());
+            }
+        }
+    }
+
+    /// The records of a message without a receipt that are on their topics.
+    pub fn found(&self, receipt_id: &str) -> Vec<String> {
+        self.lock().published.get(&number(receipt_id)).cloned().unwrap_or_default()
     }
 
     /// How many messages are remembered.
@@ -116,6 +138,17 @@ mod tests {
         assert!(ledger.is_reused("hl7v2/A|F|1", B));
         assert!(!ledger.is_reused("hl7v2/A|F|1", A));
         assert!(!ledger.is_reused("hl7v2/A|F|2", B));
+    }
+
+    #[test]
+    fn knows_the_records_of_a_message_until_it_has_a_receipt() {
+        let ledger = Ledger::new(10);
+        ledger.published(A, "event 1");
+        ledger.published(A, "event 1");
+        assert_eq!(ledger.found(A), ["event 1"]);
+        ledger.remember(&receipt(A, "1"));
+        ledger.published(A, "event 2");
+        assert!(ledger.found(A).is_empty() && ledger.found(B).is_empty());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod batch;
 mod connection;
 mod directory;
+mod doubts;
 mod intake;
 mod kafka;
 mod lanes;

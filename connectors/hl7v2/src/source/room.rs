@@ -9,7 +9,7 @@ use schemas::topics;
 
 use super::directory::Directory;
 use super::intake::Intake;
-use super::kafka::{KafkaSink, load, receipt_topic};
+use super::kafka::{KafkaSink, Loaded, find_published, load, receipt_topic};
 use super::ledger::Ledger;
 use super::listener::{Listener, SourceError};
 use crate::config::Hl7v2Config;
@@ -20,6 +20,9 @@ pub const NAME: &str = "hl7v2";
 
 /// Receipts are read again from a little before the last time, because clocks of instances differ.
 const SHARE_OVERLAP_MS: i64 = 2_000;
+
+/// The records of one message reach Kafka within the delivery time-out of the client, a minute; this is several times that.
+const BEFORE_CRASH_MS: i64 = 600_000;
 
 /// The room, for a process.
 #[must_use]
@@ -48,8 +51,10 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let ledger = Arc::new(Ledger::new(config.receipts.messages_max));
     let sink = KafkaSink::connect(&context).await?;
     let window_ms = i64::try_from(config.receipts.window_hours.saturating_mul(3_600_000)).unwrap_or(i64::MAX);
-    let count = load(&ledger, &context, now_ms().saturating_sub(window_ms)).await?;
-    tracing::info!(receipts = count, remembered = ledger.len(), "receipts read");
+    let since_ms = now_ms().saturating_sub(window_ms);
+    let loaded = load(&ledger, &context, since_ms).await?;
+    tracing::info!(receipts = loaded.count, remembered = ledger.len(), "receipts read");
+    without_receipt(&ledger, &context, loaded, since_ms).await?;
     let intake = Arc::new(Intake::new(
         mapper,
         Arc::clone(&ledger),
@@ -86,6 +91,21 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     };
     tokio::join!(listening, reading, share(&ledger, &context, config.receipts.share_ms));
     Ok(())
+}
+
+/// A crash between the confirmation of an event and that of the receipt leaves events without a receipt near the newest one.
+/// They are remembered, so that the resend publishes only what is missing.
+async fn without_receipt(
+    ledger: &Arc<Ledger>,
+    context: &RoomContext,
+    loaded: Loaded,
+    since_ms: i64,
+) -> Result<(), RoomError> {
+    let from_ms = loaded.newest_ms.map_or(since_ms, |newest| newest.saturating_sub(BEFORE_CRASH_MS).max(since_ms));
+    let (kafka, ledger) = (context.config.kafka.clone(), Arc::clone(ledger));
+    let read = tokio::task::spawn_blocking(move || find_published(&kafka, from_ms, &ledger));
+    let read = read.await.map_err(|stopped| RoomError::Worker(stopped.to_string()))?;
+    read.map_err(|error| RoomError::Room(error.to_string()))
 }
 
 /// Reads the receipts of other instances from time to time, so that a resend that reaches this one is known.

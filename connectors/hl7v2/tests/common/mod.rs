@@ -26,6 +26,8 @@ pub enum Mood {
     Refuse,
     /// Waits.
     Hold,
+    /// Keeps the events and refuses all the same: the confirmation was lost.
+    Lose,
 }
 
 /// Remembers batches in the order in which they were started. The mood of a control id decides when it is confirmed.
@@ -78,6 +80,14 @@ impl Sink for Memory {
             let settled = moods.wait_for(|moods| mood(moods) != Mood::Hold).await.map(|moods| mood(&moods));
             if settled.is_ok_and(|mood| mood == Mood::Confirm) { Ok(()) } else { Err("refused".to_owned()) }
         }))
+    }
+
+    fn look_up(&self, _since: schemas::Timestamp, ledger: &Arc<Ledger>) -> Confirmation {
+        let lost = |id: &str| self.moods.borrow().iter().any(|(known, mood)| known == id && *mood == Mood::Lose);
+        for batch in self.started.borrow().iter().filter(|batch| lost(&batch.receipt.message_id)) {
+            batch.events.iter().for_each(|event| ledger.published(&batch.receipt.receipt_id, event.id()));
+        }
+        Box::pin(std::future::ready(Ok(())))
     }
 }
 
