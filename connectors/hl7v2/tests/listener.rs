@@ -108,6 +108,25 @@ async fn patients_do_not_wait_for_each_other_and_answers_keep_their_order() {
     }
 }
 
+/// Messages of one patient on two connections have no order: neither waits for the other. The same message does.
+#[tokio::test]
+async fn connections_do_not_wait_for_each_other_but_a_resend_waits_for_its_first() {
+    let running = listen(|_| {}).await;
+    running.memory.set("1", Mood::Hold);
+    let (mut first, mut second, mut third) =
+        (connect(&running).await, connect(&running).await, connect(&running).await);
+    first.write(&encode(&charge("1", "a"))).await.unwrap();
+    running.memory.until(|ids| ids.len() == 1).await;
+    assert_eq!(second.send(&charge("2", "a")).await.unwrap().code, Some(AckCode::Aa));
+    third.write(&encode(&charge("1", "a"))).await.unwrap();
+    assert_eq!(second.send(&charge("3", "a")).await.unwrap().code, Some(AckCode::Aa));
+    running.memory.set("1", Mood::Confirm);
+    for client in [&mut first, &mut third] {
+        assert!(String::from_utf8(client.read_frame().await.unwrap()).unwrap().contains("MSA|AA|1\r"));
+    }
+    assert_eq!(running.memory.ids(), ["1", "2", "3"]);
+}
+
 /// ORD-1: when a message fails, those of the patient behind it fail too, so that the sender repeats them in order.
 #[tokio::test]
 async fn a_failure_takes_later_messages_of_the_patient_with_it() {

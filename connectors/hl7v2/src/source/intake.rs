@@ -69,67 +69,93 @@ impl Intake {
     }
 
     /// Takes a message in. The place in the order of its patient is taken at once, so call this in the order of arrival; the
-    /// future settles the message. `now` is when it was received, `origin` the connection or file.
+    /// future settles the message. `now` is when it was received, `origin` the connection or file: the order of a patient's
+    /// messages is that of one origin, since a sender that waits for no answer between two connections has given none.
     pub fn take(
         self: &Arc<Self>,
         part: Part,
         origin: &str,
         now: Timestamp,
     ) -> impl Future<Output = Taken> + Send + 'static {
-        let reading = &part.reading;
-        // A message without a patient waits for nobody but its own resend.
-        let key = if reading.patient_key.is_empty() {
-            format!("#{}#{}", reading.identity.name(), reading.identity.hash)
-        } else {
-            reading.patient_key.clone()
+        let patient = &part.reading.patient_key;
+        let id = receipt_id(&part);
+        let places = Places {
+            patient: (!patient.is_empty()).then(|| self.lanes.enter(format!("{origin}\n{patient}"))),
+            // A message waits for its own resend wherever that came in.
+            same: self.lanes.enter(id.clone()),
+            id,
         };
-        let turn = self.lanes.enter(&key);
         let intake = Arc::clone(self);
         let origin = origin.to_owned();
-        async move { intake.settle(part, &origin, now, turn).await }
+        async move { intake.settle(part, &origin, now, places).await }
     }
 
-    async fn settle(&self, part: Part, origin: &str, now: Timestamp, mut turn: Turn) -> Taken {
+    async fn settle(&self, part: Part, origin: &str, now: Timestamp, mut places: Places) -> Taken {
         let needs_person = matches!(part.reading.outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
         let taken = |answers, confirmed, duplicate| Taken { answers, confirmed, duplicate, needs_person };
-        if !turn.wait().await {
-            turn.leave(false);
+        if !places.wait().await {
             return taken(unconfirmed(&part, "an earlier message of the patient was not confirmed", now), false, false);
         }
-        let id = receipt_id(&part);
-        if let Err(error) = self.clear_doubt(&id).await {
+        let id = places.id.as_str();
+        if let Err(error) = self.clear_doubt(id).await {
             tracing::warn!(origin, error, "whether a message is on kafka is not known; the sender has to repeat it");
-            turn.leave(false);
             return taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false);
         }
-        if let Some(known) = self.ledger.find(&id)
+        if let Some(known) = self.ledger.find(id)
             && known.outcome == outcome_kind(&part.reading.outcome)
         {
-            turn.leave(true);
+            places.leave();
             return taken(answers(&part, known.received_at), true, true);
         }
-        let reused = self.ledger.is_reused(&format!("{}|{}", source(&part), part.reading.identity.control_id), &id);
+        let reused = self.ledger.is_reused(&format!("{}|{}", source(&part), part.reading.identity.control_id), id);
         let ready = answers(&part, now);
         let mut batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
-        batch.leave_out(&self.ledger.found(&id));
+        batch.leave_out(&self.ledger.found(id));
         let confirmed = match self.sink.start(&batch) {
             Ok(confirmation) => self.confirmed(confirmation, &batch).await,
             Err(error) => {
-                drop(self.doubts.add(&id, now));
+                drop(self.doubts.add(id, now));
                 Err(error)
             }
         };
         match confirmed {
             Ok(()) => {
                 self.ledger.remember(&batch.receipt);
-                turn.leave(true);
+                places.leave();
                 taken(ready, true, false)
             }
             Err(error) => {
                 tracing::error!(origin, %error, "kafka did not confirm a message; the sender has to repeat it");
-                turn.leave(false);
                 taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false)
             }
+        }
+    }
+}
+
+/// The places of a message in the orders it belongs to. Dropped, they count as failed.
+struct Places {
+    id: String,
+    patient: Option<Turn>,
+    same: Turn,
+}
+
+impl Places {
+    /// Waits for both turns. False if an earlier message of the patient failed.
+    async fn wait(&mut self) -> bool {
+        let go_on = match &mut self.patient {
+            Some(patient) => patient.wait().await,
+            None => true,
+        };
+        // Whether the same message failed before does not matter: this is its resend.
+        self.same.wait().await;
+        go_on
+    }
+
+    /// The message is confirmed.
+    fn leave(self) {
+        self.same.leave(true);
+        if let Some(patient) = self.patient {
+            patient.leave(true);
         }
     }
 }

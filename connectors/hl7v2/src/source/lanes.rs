@@ -30,13 +30,13 @@ pub(super) struct Turn {
 
 impl Lanes {
     /// Takes the next place for a key: call it in the order of arrival.
-    pub(super) fn enter(self: &Arc<Self>, key: &str) -> Turn {
+    pub(super) fn enter(self: &Arc<Self>, key: String) -> Turn {
         let (done, waits) = oneshot::channel();
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         tails.next += 1;
         let number = tails.next;
-        let before = tails.by_key.insert(key.to_owned(), (number, waits)).map(|(_, before)| before);
-        Turn { lanes: Arc::clone(self), key: key.to_owned(), number, before, done: Some(done) }
+        let before = tails.by_key.insert(key.clone(), (number, waits)).map(|(_, before)| before);
+        Turn { lanes: Arc::clone(self), key, number, before, done: Some(done) }
     }
 
     /// How many keys have a message in flight.
@@ -86,7 +86,8 @@ mod tests {
     #[tokio::test]
     async fn gives_turns_in_the_order_of_arrival() {
         let lanes = Arc::new(Lanes::default());
-        let (mut first, mut second, mut other) = (lanes.enter("a"), lanes.enter("a"), lanes.enter("b"));
+        let (mut first, mut second, mut other) =
+            (lanes.enter("a".to_owned()), lanes.enter("a".to_owned()), lanes.enter("b".to_owned()));
         assert!(first.wait().await && other.wait().await);
         let waiting = tokio::spawn(async move {
             let ready = second.wait().await;
@@ -102,13 +103,14 @@ mod tests {
     #[tokio::test]
     async fn a_failure_stops_those_that_wait_behind_it_and_no_others() {
         let lanes = Arc::new(Lanes::default());
-        let (first, mut second, mut third) = (lanes.enter("a"), lanes.enter("a"), lanes.enter("a"));
+        let (first, mut second, mut third) =
+            (lanes.enter("a".to_owned()), lanes.enter("a".to_owned()), lanes.enter("a".to_owned()));
         drop(first);
         assert!(!second.wait().await);
         second.leave(false);
         assert!(!third.wait().await);
         drop(third);
-        assert!(lanes.enter("a").wait().await);
+        assert!(lanes.enter("a".to_owned()).wait().await);
         assert_eq!(lanes.len(), 0);
     }
 }
