@@ -270,6 +270,11 @@ impl Desk {
         Ok(outgoing)
     }
 
+    /// The name of this session.
+    pub(crate) fn writer(&self) -> &str {
+        &self.writer
+    }
+
     /// The codec.
     pub fn codec(&self) -> &Arc<Codec> {
         &self.codec

@@ -1,20 +1,23 @@
 //! Settings of the Kafka clients, and what their callbacks tell us.
 
+use crate::cluster::Rebalances;
 use crate::config::KafkaConfig;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::Arc;
 
 /// What a Kafka operation failed with.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
     /// librdkafka refused or gave up.
     #[error("WL-6010: kafka: {0}")]
-    Kafka(#[from] KafkaError),
+    Kafka(KafkaError),
+    /// Another instance has taken this one's place, or the producer is of no use any more.
+    #[error("WL-6010: kafka: {0}")]
+    Fenced(String),
     /// The broker did not confirm in time.
     #[error("WL-6011: kafka did not confirm within {waited_ms} ms; last client error: {last_error}")]
     Unconfirmed {
@@ -31,7 +34,16 @@ pub enum ClientError {
 impl ClientError {
     /// Whether another instance has taken this one's place.
     pub fn fenced(&self) -> bool {
-        matches!(self, Self::Kafka(KafkaError::Transaction(error)) if error.is_fatal())
+        matches!(self, Self::Fenced(_))
+    }
+}
+
+impl From<KafkaError> for ClientError {
+    fn from(error: KafkaError) -> Self {
+        match &error {
+            KafkaError::Transaction(cause) if cause.is_fatal() => Self::Fenced(error.to_string()),
+            _ => Self::Kafka(error),
+        }
     }
 }
 
@@ -120,35 +132,15 @@ pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientC
 /// A consumer without a group.
 pub type Reader = BaseConsumer<ReaderContext>;
 
-/// A change of the assignment, handed from the callback to the loop that owns the consumer.
-pub enum RebalanceEvent {
-    /// These partitions are ours now; the metadata proves it for transactions until the next change.
-    Assigned(Vec<(String, i32)>, Option<ConsumerGroupMetadata>),
-    /// All partitions were taken away.
-    Revoked,
-}
-
-/// Collects what the callbacks of a consumer say; the loop reads it after each poll.
-#[derive(Default)]
+/// Hands what the callbacks of a consumer say to whoever asked for it.
 pub struct GroupContext {
-    events: Mutex<VecDeque<RebalanceEvent>>,
-    last_error: Mutex<Option<String>>,
+    told: Arc<dyn Rebalances<ConsumerGroupMetadata>>,
 }
 
 impl GroupContext {
-    /// Takes the oldest change of the assignment.
-    pub fn next_event(&self) -> Option<RebalanceEvent> {
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
-    }
-
-    /// Whether a change of the assignment waits to be followed.
-    pub fn has_event(&self) -> bool {
-        !self.events.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
-    }
-
-    /// What the client last complained about.
-    pub fn last_error(&self) -> Option<String> {
-        self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    /// Tells changes of the assignment to `told`.
+    pub fn new(told: Arc<dyn Rebalances<ConsumerGroupMetadata>>) -> Self {
+        Self { told }
     }
 }
 
@@ -177,22 +169,26 @@ pub fn open_reader(settings: &ClientConfig) -> Result<Reader, KafkaError> {
 impl ClientContext for GroupContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka consumer");
-        *self.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
     }
 }
 
 impl ConsumerContext for GroupContext {
+    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
+        if matches!(rebalance, Rebalance::Revoke(_)) {
+            self.told.revoking();
+        }
+    }
+
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        let event = match rebalance {
+        match rebalance {
             Rebalance::Assign(list) => {
                 let partitions =
                     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
                 // Taken here, in the callback: later the member may already have lost its generation, and metadata
                 // without a generation would let a zombie commit offsets.
-                RebalanceEvent::Assigned(partitions, consumer.group_metadata())
+                self.told.assigned(partitions, consumer.group_metadata());
             }
-            Rebalance::Revoke(_) | Rebalance::Error(_) => RebalanceEvent::Revoked,
-        };
-        self.events.lock().unwrap_or_else(PoisonError::into_inner).push_back(event);
+            Rebalance::Revoke(_) | Rebalance::Error(_) => self.told.revoked(),
+        }
     }
 }

@@ -6,6 +6,7 @@
 
 pub mod admin;
 pub mod clock;
+pub mod cluster;
 pub mod codec;
 pub mod config;
 mod config_refs;
@@ -15,6 +16,7 @@ mod effects;
 pub mod health;
 pub mod kafka;
 mod launch;
+pub mod librdkafka;
 mod loop_metrics;
 pub mod metrics;
 pub mod outgoing;
@@ -31,9 +33,14 @@ mod sink;
 mod tables;
 pub mod telemetry;
 mod transactional;
+mod turn;
 pub mod wake;
 
 pub use config::{Config, ConfigError};
+pub use effects::EffectRoom;
 pub use launch::run_one;
 pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms, run_rooms_with};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
+pub use tables::TableReader;
+pub use transactional::ProcessorRoom;
+pub use turn::{Loop, Next};

@@ -1,7 +1,5 @@
 //! A record on its way to Kafka.
 
-use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers as _};
 use schemas::Event;
 use std::borrow::Cow;
 
@@ -77,25 +75,6 @@ pub fn header_text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 }
 
 impl Lineage {
-    /// What the next event inherits from a message of librdkafka.
-    pub(crate) fn of_message(message: &BorrowedMessage<'_>) -> Self {
-        let Some(headers) = message.headers() else { return Self::default() };
-        let mut lineage = Self::default();
-        let mut id = None;
-        for header in headers.iter() {
-            let Some(text) = header.value.and_then(|value| std::str::from_utf8(value).ok()) else { continue };
-            match header.key {
-                schemas::headers::TRACEPARENT => lineage.traceparent = Some(text.to_owned()),
-                schemas::headers::CORRELATION_ID => lineage.correlation_id = Some(text.to_owned()),
-                schemas::headers::ID => id = Some(text.to_owned()),
-                _ => {}
-            }
-        }
-        lineage.correlation_id = lineage.correlation_id.or_else(|| id.clone());
-        lineage.causation_id = id;
-        lineage
-    }
-
     /// What the next event inherits from a record with these headers.
     pub fn of(headers: &Headers) -> Self {
         let text = |name: &str| header_text(headers, name).map(str::to_owned);

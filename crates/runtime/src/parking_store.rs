@@ -1,16 +1,13 @@
 //! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
 
 use crate::clock::Tick;
-use crate::codec::{Codec, WireError};
-use crate::config::KafkaConfig;
-use crate::desk::{WRITER_HEADER, unpack};
-use crate::kafka::{self, ClientError};
+use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
+use crate::codec::WireError;
+use crate::desk::{Desk, WRITER_HEADER, unpack};
+use crate::kafka::ClientError;
 use crate::parking::{Entry, Hold, Lane, ParkingLot};
 use crate::record::Record;
 use processor::Subject;
-use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::catalogue::OnReject;
 use schemas::{Parked, TopicInfo, topics};
 use std::collections::BTreeSet;
@@ -22,6 +19,8 @@ use tokio::runtime::Handle;
 pub const REPLAY_CODE: &str = "replay";
 /// One wait for records while loading.
 const POLL: Duration = Duration::from_millis(100);
+/// Records that a reader of the parking topic fetches ahead.
+const RECORDS_AHEAD: usize = 1_000;
 /// Longest wait for one record that must be there.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -42,46 +41,32 @@ pub enum ParkingError {
     Missing(i64),
 }
 
-impl From<KafkaError> for ParkingError {
-    fn from(error: KafkaError) -> Self {
-        Self::Kafka(error.into())
-    }
-}
-
 /// The parking topic as one worker sees it: its partitions, and only what its room parked.
-pub struct ParkingStore {
-    room: &'static str,
-    writer: String,
-    tail: kafka::Reader,
-    fetch: kafka::Reader,
-    codec: Arc<Codec>,
+pub struct ParkingStore<R> {
+    desk: Desk,
+    tail: R,
+    fetch: R,
     handle: Handle,
     parked_max: usize,
     partitions: BTreeSet<i32>,
     inputs: Vec<&'static TopicInfo>,
 }
 
-impl ParkingStore {
+impl<R: PartitionReader> ParkingStore<R> {
     /// Connects; reads nothing yet.
     ///
     /// # Errors
-    /// When librdkafka refuses the settings.
-    pub fn new(
-        room: &'static str,
-        writer: &str,
-        kafka: &KafkaConfig,
-        codec: Arc<Codec>,
+    /// When the client refuses its settings.
+    pub fn new<K: Cluster<Reader = R>>(
+        cluster: &K,
+        desk: &Desk,
         handle: Handle,
         parked_max: usize,
     ) -> Result<Self, ParkingError> {
-        let mut settings = kafka::reader(kafka);
-        settings.set("enable.partition.eof", "true").set("queued.min.messages", "1000");
         Ok(Self {
-            room,
-            writer: writer.to_owned(),
-            tail: kafka::open_reader(&settings)?,
-            fetch: kafka::open_reader(&settings)?,
-            codec,
+            desk: desk.clone(),
+            tail: cluster.reader(RECORDS_AHEAD)?,
+            fetch: cluster.reader(RECORDS_AHEAD)?,
             handle,
             parked_max,
             partitions: BTreeSet::new(),
@@ -104,23 +89,17 @@ impl ParkingStore {
         lot.forget(|_| true);
         self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
-        let mut list = TopicPartitionList::new();
-        for partition in &self.partitions {
-            list.add_partition_offset(topic, *partition, Offset::Beginning)?;
-        }
-        self.tail.assign(&list)?;
+        let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, None)).collect();
+        self.tail.assign(topic, &whole)?;
         let mut behind = self.partitions.clone();
         while !behind.is_empty() {
             match self.tail.poll(POLL) {
-                None => {}
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
+                Polled::Nothing => {}
+                Polled::End(partition) => {
                     behind.remove(&partition);
                 }
-                Some(Err(error)) => tracing::warn!(room = self.room, %error, "parking lot"),
-                Some(Ok(message)) => {
-                    let record = Record::from_message(&message);
-                    self.index(lot, &record, now)?;
-                }
+                Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
+                Polled::Record(message) => self.index(lot, &message.to_record(), now)?,
             }
         }
         Ok(())
@@ -131,20 +110,20 @@ impl ParkingStore {
     /// # Errors
     /// As [`ParkingStore::load`].
     pub fn catch_up(&mut self, lot: &mut ParkingLot, now: Tick) -> Result<(), ParkingError> {
-        while let Some(polled) = self.tail.poll(Duration::ZERO) {
-            match polled {
-                Err(KafkaError::PartitionEOF(_)) => {}
-                Err(error) => tracing::warn!(room = self.room, %error, "parking lot"),
-                Ok(message) => {
-                    let record = Record::from_message(&message);
+        loop {
+            match self.tail.poll(Duration::ZERO) {
+                Polled::Nothing => return Ok(()),
+                Polled::End(_) => {}
+                Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
+                Polled::Record(message) => {
+                    let record = message.to_record();
                     // What this session parked or released is in the index already, and newer there.
-                    if record.header(WRITER_HEADER) != Some(self.writer.as_str()) {
+                    if record.header(WRITER_HEADER) != Some(self.desk.writer()) {
                         self.index(lot, &record, now)?;
                     }
                 }
             }
         }
-        Ok(())
     }
 
     /// The parked event at an offset of the parking topic.
@@ -152,21 +131,20 @@ impl ParkingStore {
     /// # Errors
     /// When it cannot be read within a bound.
     pub fn fetch(&self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
-        let mut list = TopicPartitionList::new();
-        list.add_partition_offset(topics::OPS_PARKED_V1.name(), partition, Offset::Offset(offset))?;
-        self.fetch.assign(&list)?;
+        let topic = topics::OPS_PARKED_V1.name();
+        self.fetch.assign(topic, &[(partition, Some(offset))])?;
         let started = crate::clock::tick();
         while crate::clock::tick().since(started) < FETCH_TIMEOUT {
             match self.fetch.poll(POLL) {
-                Some(Ok(message)) if rdkafka::Message::offset(&message) == offset => {
-                    let record = Record::from_message(&message);
-                    self.fetch.assign(&TopicPartitionList::new())?;
+                Polled::Record(message) if message.offset() == offset => {
+                    let record = message.to_record();
+                    self.fetch.assign(topic, &[])?;
                     let value = record.value.as_deref().ok_or(ParkingError::Missing(offset))?;
                     return Ok(unpack(self.decode(value)?));
                 }
-                Some(Ok(_)) => return Err(ParkingError::Missing(offset)),
-                Some(Err(KafkaError::PartitionEOF(_))) | None => {}
-                Some(Err(error)) => return Err(error.into()),
+                Polled::Record(_) => return Err(ParkingError::Missing(offset)),
+                Polled::End(_) | Polled::Nothing => {}
+                Polled::Failed(error) => return Err(error.into()),
             }
         }
         Err(ParkingError::Missing(offset))
@@ -185,14 +163,14 @@ impl ParkingStore {
     }
 
     fn decode(&self, value: &[u8]) -> Result<Parked, ParkingError> {
-        let (writer, body) = self.handle.block_on(self.codec.open(value))?;
+        let (writer, body) = self.handle.block_on(self.desk.codec().open(value))?;
         Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
     }
 
     fn index(&self, lot: &mut ParkingLot, record: &Record, now: Tick) -> Result<(), ParkingError> {
         let key = record.key_text();
         let mut parts = key.split('|');
-        if parts.next() != Some(self.room) {
+        if parts.next() != Some(self.desk.room) {
             return Ok(());
         }
         let Some(value) = record.value.as_deref() else {

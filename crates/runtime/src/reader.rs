@@ -4,12 +4,12 @@
 //! end-of-partition event), because the last offsets of a partition may be transaction markers or compacted away and then
 //! no record with such an offset ever comes.
 
+use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka::{self, Reader};
 use crate::record::Record;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -159,7 +159,7 @@ pub fn read_range(
                 let Some(span) = open.get(&partition) else { continue };
                 if offset < span.end {
                     visited += 1;
-                    if visit(Record::from_message(&message)).is_break() {
+                    if visit(message.to_record()).is_break() {
                         return Ok(visited);
                     }
                 }
@@ -204,7 +204,7 @@ pub fn follow(
     loop {
         let record = match consumer.poll(POLL_SLICE) {
             None | Some(Err(KafkaError::PartitionEOF(_))) => None,
-            Some(Ok(message)) => Some(Record::from_message(&message)),
+            Some(Ok(message)) => Some(message.to_record()),
             Some(Err(error)) if is_passing(&error) => None,
             Some(Err(error)) => return Err(error.into()),
         };

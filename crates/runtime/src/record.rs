@@ -1,8 +1,6 @@
 //! A record as it came from Kafka, with its bytes.
 
 use crate::outgoing::{Headers, header_text};
-use rdkafka::Message;
-use rdkafka::message::{BorrowedMessage, Headers as _};
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -33,21 +31,6 @@ pub struct Record {
 }
 
 impl Record {
-    /// Copies a message of librdkafka.
-    pub fn from_message(message: &BorrowedMessage<'_>) -> Self {
-        Self {
-            place: Place {
-                topic: Arc::from(message.topic()),
-                partition: message.partition(),
-                offset: message.offset(),
-            },
-            timestamp_ms: message.timestamp().to_millis(),
-            key: message.key().map(<[u8]>::to_vec),
-            value: message.payload().map(<[u8]>::to_vec),
-            headers: headers_of(message),
-        }
-    }
-
     /// The key as text; replacement characters stand for bytes that are not UTF-8.
     pub fn key_text(&self) -> Cow<'_, str> {
         self.key.as_deref().map_or(Cow::Borrowed(""), String::from_utf8_lossy)
@@ -70,9 +53,4 @@ impl std::fmt::Display for Place {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(formatter, "{}-{}@{}", self.topic, self.partition, self.offset)
     }
-}
-
-fn headers_of(message: &BorrowedMessage<'_>) -> Headers {
-    let Some(headers) = message.headers() else { return Vec::new() };
-    headers.iter().map(|header| (Cow::Owned(header.key.to_owned()), header.value.map(<[u8]>::to_vec))).collect()
 }

@@ -10,18 +10,17 @@
 //! a file whose records the new owner writes again. Rows carry topic, partition and offset, so a reader can tell.
 
 use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
 use crate::desk::Desk;
-use crate::kafka::{self, ClientError, GroupContext, RebalanceEvent};
+use crate::kafka::{self, ClientError, GroupContext};
 use crate::metrics::RoomMetrics;
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
-use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
 use crate::shutdown::Shutdown;
 use connector::sink::{BatchBounds, BatchSink, SinkRecord};
 use processor::Input;
-use rdkafka::Message;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::message::BorrowedMessage;
@@ -73,8 +72,10 @@ fn work<S: BatchSink>(
     failed: &AtomicBool,
 ) -> Result<(), RoomError> {
     let kafka = &context.config.kafka;
+    let changes = Arc::new(Changes::default());
+    let told = GroupContext::new(Arc::clone(&changes) as _);
     let consumer: BaseConsumer<GroupContext> =
-        BaseConsumer::from_config_and_context(&kafka::group_consumer(kafka, desk.room), GroupContext::default())
+        BaseConsumer::from_config_and_context(&kafka::group_consumer(kafka, desk.room), told)
             .map_err(ClientError::from)?;
     let producer = Producer::new(kafka, Some(&format!("wardline.{}.{}.{number}", desk.room, kafka.instance)))?;
     let transaction_timeout = Duration::from_millis(u64::from(kafka.transaction_timeout_ms));
@@ -89,6 +90,7 @@ fn work<S: BatchSink>(
         transaction_timeout,
         metrics: context.metrics.clone(),
         handle,
+        changes,
         group: None,
         batch: Batch::default(),
         wanted: BTreeMap::new(),
@@ -124,6 +126,7 @@ struct Worker<S: BatchSink> {
     transaction_timeout: Duration,
     metrics: RoomMetrics,
     handle: Handle,
+    changes: Arc<Changes<ConsumerGroupMetadata>>,
     /// Proves for a transaction that the partitions are ours.
     group: Option<ConsumerGroupMetadata>,
     batch: Batch<S::Input>,
@@ -140,7 +143,7 @@ impl<S: BatchSink> Worker<S> {
     ) -> Result<(), RoomError> {
         while !stop.requested() && !failed.load(Ordering::Relaxed) {
             let polled = consumer.poll(self.patience());
-            if consumer.context().has_event() {
+            if !self.changes.is_empty() {
                 // A record of this poll belongs to the old assignment or comes again after the new one.
                 self.batch = Batch::default();
                 self.follow_rebalance(consumer)?;
@@ -176,10 +179,10 @@ impl<S: BatchSink> Worker<S> {
 
     /// Asks for each partition where it stands, and lets the sink remove what was never committed.
     fn follow_rebalance(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), RoomError> {
-        while let Some(event) = consumer.context().next_event() {
+        while let Some(change) = self.changes.next() {
             self.wanted.clear();
             self.group = None;
-            let RebalanceEvent::Assigned(partitions, group) = event else { continue };
+            let Change::Assigned(partitions, group) = change else { continue };
             tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
             let mut asked = TopicPartitionList::with_capacity(partitions.len());
             for (topic, partition) in &partitions {
@@ -213,7 +216,7 @@ impl<S: BatchSink> Worker<S> {
         let key: Key = (Arc::from(message.topic()), message.partition());
         let wanted = self.wanted.get(&key).copied().unwrap_or_default();
         self.batch.records += 1;
-        self.batch.bytes += message.payload_len() + message.key_len();
+        self.batch.bytes += message.value().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
         let slice = self.batch.partitions.entry(key).or_insert_with(|| Slice { records: Vec::new(), next: 0 });
         slice.next = message.offset() + 1;
         if message.offset() < wanted {
@@ -221,15 +224,15 @@ impl<S: BatchSink> Worker<S> {
             self.metrics.duplicate.inc();
             return Ok(());
         }
-        if message.payload().is_none() && schemas::topics::find(message.topic()).is_some_and(|topic| topic.compacted) {
+        if message.value().is_none() && schemas::topics::find(message.topic()).is_some_and(|topic| topic.compacted) {
             // A deletion of a master record is no row.
             self.metrics.dropped.inc();
             return Ok(());
         }
-        match decode::<S::Input>(&self.desk, &self.handle, message.topic(), message.payload()) {
+        match decode::<S::Input>(&self.desk, &self.handle, message.topic(), message.value()) {
             Ok(input) => slice.records.push(SinkRecord { offset: message.offset(), input }),
             Err(error) if error.blames_record() => {
-                let record = Record::from_message(message);
+                let record = message.to_record();
                 tracing::warn!(room = self.desk.room, place = %record.place, code = error.code(), "dead letter");
                 let letter = self.desk.dead_letter(&record, "decode", error.code(), &error.to_string(), now_micros());
                 self.batch.letters.push(letter);

@@ -1,33 +1,29 @@
 //! Fills the tables from their compacted topics: caught up before the first record, then kept up to date.
 
+use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::codec::Codec;
-use crate::config::KafkaConfig;
-use crate::kafka::{self, ClientError};
+use crate::kafka::ClientError;
+use crate::room::RoomError;
 use crate::shutdown::Shutdown;
+use crate::turn::{Loop, Next, PATIENCE, drive};
 use crate::wake::WakeInbox;
 use processor::TableFeed;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::KafkaError;
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// One wait for records; also how fast a stop is seen.
-const POLL: Duration = Duration::from_millis(100);
-/// One wait for the cluster.
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// Records that a reader fetches ahead.
+const RECORDS_AHEAD: usize = 20_000;
 
 /// Starts one reader per topic and returns when all tables hold everything that was there at the start.
 ///
 /// # Errors
 /// When Kafka does not answer or a topic is missing.
-pub async fn start(
-    feeds: Vec<Arc<dyn TableFeed>>,
-    kafka: &KafkaConfig,
+pub async fn start<K: Cluster>(
+    cluster: &K,
+    feeds: &[Arc<dyn TableFeed>],
     codec: &Arc<Codec>,
     listeners: &[WakeInbox],
     stop: &Shutdown,
@@ -35,17 +31,19 @@ pub async fn start(
     let mut ready = Vec::new();
     for feed in feeds {
         let (caught_up, waiting) = oneshot::channel();
-        let reader = Reader {
-            consumer: open(kafka, feed.topic().name).await?,
-            feed,
-            codec: Arc::clone(codec),
-            listeners: listeners.to_vec(),
-            stop: stop.clone(),
-            handle: Handle::current(),
-        };
+        let (cluster, feed, codec) = (cluster.clone(), Arc::clone(feed), Arc::clone(codec));
+        let (listeners, stop, handle) = (listeners.to_vec(), stop.clone(), Handle::current());
+        let topic = feed.topic().name;
+        let opened = tokio::task::spawn_blocking(move || {
+            let reader = TableReader::open(&cluster, feed, codec, listeners, stop.clone(), handle.clone())?;
+            Ok((TableReader { caught_up: Some(caught_up), ..reader }, stop, handle))
+        });
+        let (reader, stop, handle) =
+            opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))?;
         std::thread::Builder::new()
-            .name(format!("table-{}", reader.feed.topic().name))
-            .spawn(move || reader.run(caught_up))
+            .name(format!("table-{topic}"))
+            // A reader gives up on nothing, so it ends with the stop alone.
+            .spawn(move || drop(drive(reader, &stop, &handle)))
             .map_err(|error| ClientError::Delivery(error.to_string()))?;
         ready.push(waiting);
     }
@@ -58,71 +56,53 @@ pub async fn start(
     Ok(())
 }
 
-async fn open(kafka: &KafkaConfig, topic: &'static str) -> Result<kafka::Reader, ClientError> {
-    let mut settings = kafka::reader(kafka);
-    settings.set("enable.partition.eof", "true");
-    let opened = tokio::task::spawn_blocking(move || {
-        let consumer = kafka::open_reader(&settings)?;
-        let partitions = partitions_of(&consumer, topic)?;
-        let mut list = TopicPartitionList::with_capacity(partitions.len());
-        for partition in partitions {
-            list.add_partition_offset(topic, partition, Offset::Beginning)?;
-        }
-        consumer.assign(&list)?;
-        Ok(consumer)
-    });
-    opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))
-}
-
-/// The partitions of a topic.
-pub(crate) fn partitions_of<C: rdkafka::consumer::ConsumerContext>(
-    consumer: &BaseConsumer<C>,
-    topic: &str,
-) -> Result<Vec<i32>, ClientError> {
-    let metadata = consumer.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
-    let found = metadata.topics().iter().find(|found| found.name() == topic);
-    let partitions: Vec<i32> =
-        found.map(|found| found.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
-    if partitions.is_empty() {
-        let hint = format!("topic {topic} does not exist: run `wardline topics apply`");
-        return Err(ClientError::Delivery(hint));
-    }
-    Ok(partitions)
-}
-
-struct Reader {
-    consumer: kafka::Reader,
+/// Fills one table.
+pub struct TableReader<R> {
+    reader: R,
     feed: Arc<dyn TableFeed>,
     codec: Arc<Codec>,
     listeners: Vec<WakeInbox>,
     stop: Shutdown,
     handle: Handle,
+    behind: HashSet<i32>,
+    caught_up: Option<oneshot::Sender<()>>,
 }
 
-impl Reader {
-    fn run(self, caught_up: oneshot::Sender<()>) {
-        let mut caught_up = Some(caught_up);
-        let mut behind: HashSet<i32> = self
-            .consumer
-            .assignment()
-            .map(|list| list.elements().iter().map(|element| element.partition()).collect())
-            .unwrap_or_default();
-        while !self.stop.requested() {
-            match self.consumer.poll(POLL) {
-                None => {}
-                Some(Ok(message)) => self.apply(message.key(), message.payload(), message.offset()),
-                Some(Err(KafkaError::PartitionEOF(partition))) => {
-                    behind.remove(&partition);
-                    if behind.is_empty()
-                        && let Some(caught_up) = caught_up.take()
-                    {
-                        tracing::info!(topic = self.feed.topic().name, rows = self.feed.rows(), "table is caught up");
-                        // Nobody waits any more when the room was stopped meanwhile.
-                        let _ = caught_up.send(());
-                    }
-                }
-                Some(Err(error)) => tracing::warn!(topic = self.feed.topic().name, %error, "table reader"),
-            }
+impl<R: PartitionReader> TableReader<R> {
+    /// Opens a reader at the oldest records of the topic behind a table.
+    ///
+    /// # Errors
+    /// When Kafka does not answer or the topic is missing.
+    pub fn open<K: Cluster<Reader = R>>(
+        cluster: &K,
+        feed: Arc<dyn TableFeed>,
+        codec: Arc<Codec>,
+        listeners: Vec<WakeInbox>,
+        stop: Shutdown,
+        handle: Handle,
+    ) -> Result<Self, ClientError> {
+        let topic = feed.topic().name;
+        let reader = cluster.reader(RECORDS_AHEAD)?;
+        let partitions = reader.partitions(topic)?;
+        let whole: Vec<_> = partitions.iter().map(|partition| (*partition, None)).collect();
+        reader.assign(topic, &whole)?;
+        let behind = partitions.into_iter().collect();
+        Ok(Self { reader, feed, codec, listeners, stop, handle, behind, caught_up: None })
+    }
+
+    /// Whether everything that was there at the start is in the table.
+    pub fn is_caught_up(&self) -> bool {
+        self.behind.is_empty()
+    }
+
+    fn reached_end(&mut self, partition: i32) {
+        self.behind.remove(&partition);
+        if self.behind.is_empty()
+            && let Some(caught_up) = self.caught_up.take()
+        {
+            tracing::info!(topic = self.feed.topic().name, rows = self.feed.rows(), "table is caught up");
+            // Nobody waits any more when the room was stopped meanwhile.
+            let _ = caught_up.send(());
         }
     }
 
@@ -145,5 +125,29 @@ impl Reader {
             Ok(subjects) => self.listeners.iter().for_each(|listener| listener.push(&subjects)),
             Err(reason) => tracing::error!(topic, offset, reason, code = "WL-6020", "master record cannot be used"),
         }
+    }
+}
+
+impl<R: PartitionReader> Loop for TableReader<R> {
+    fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
+        if self.stop.requested() {
+            return Ok(Next::Ended);
+        }
+        let ended = match self.reader.poll(patience) {
+            Polled::Nothing => return Ok(Next::Within(PATIENCE)),
+            Polled::End(partition) => Some(partition),
+            Polled::Record(message) => {
+                self.apply(message.key(), message.value(), message.offset());
+                None
+            }
+            Polled::Failed(error) => {
+                tracing::warn!(topic = self.feed.topic().name, %error, "table reader");
+                None
+            }
+        };
+        if let Some(partition) = ended {
+            self.reached_end(partition);
+        }
+        Ok(Next::Within(Duration::ZERO))
     }
 }

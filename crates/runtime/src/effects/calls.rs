@@ -3,6 +3,7 @@
 use super::index::EffectIndex;
 use super::{Called, Event, Outcome, Parts};
 use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::{Cluster, Membership, RecordProducer as _};
 use crate::codec::WireError;
 use crate::config::Limits;
 use crate::desk::EffectFacts;
@@ -14,7 +15,7 @@ use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
 use connector::http::breaker::{Breaker, BreakerConfig, Permit};
 use schemas::EffectState;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -37,7 +38,7 @@ pub(super) struct Running<E: Effect> {
 
 /// Documents that gather lines, and calls under way.
 pub(super) struct Calls<E: Effect> {
-    gathering: HashMap<(String, String), Gathering<E>>,
+    gathering: BTreeMap<(String, String), Gathering<E>>,
     running: HashMap<u64, Running<E>>,
     by_target: HashMap<String, usize>,
     breakers: HashMap<String, Breaker>,
@@ -52,7 +53,7 @@ struct Gathering<E: Effect> {
 impl<E: Effect> Calls<E> {
     pub fn new() -> Self {
         Self {
-            gathering: HashMap::new(),
+            gathering: BTreeMap::new(),
             running: HashMap::new(),
             by_target: HashMap::new(),
             breakers: HashMap::new(),
@@ -155,7 +156,7 @@ impl<E: Effect> Calls<E> {
     }
 }
 
-impl<E: Effect> super::engine::Engine<E> {
+impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
         let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
@@ -169,7 +170,7 @@ impl<E: Effect> super::engine::Engine<E> {
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
             let number = self.calls.register(items, document_key.clone(), false);
             let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-            self.parts.handle.spawn(call.make(intents));
+            (self.parts.spawn)(Box::pin(call.make(intents)));
         }
     }
 
@@ -180,12 +181,12 @@ impl<E: Effect> super::engine::Engine<E> {
         let target = item.action.target.clone();
         let number = self.calls.register(vec![item], document_key.clone(), true);
         let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-        self.parts.handle.spawn(call.ask());
+        (self.parts.spawn)(Box::pin(call.ask()));
     }
 }
 
 /// What a call needs on the async runtime.
-struct Call<E: Effect> {
+struct Call<E: Effect, K: Cluster> {
     number: u64,
     document_key: String,
     requests: Vec<E::Request>,
@@ -193,14 +194,14 @@ struct Call<E: Effect> {
     target: String,
     room: &'static str,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
-    intents: Arc<crate::producer::Producer>,
+    intents: Arc<K::Producer>,
     mailbox: super::Mailbox<E::Response>,
-    events: std::sync::mpsc::Sender<Event>,
+    events: std::sync::mpsc::Sender<Event<Membership<K>>>,
 }
 
-impl<E: Effect> Call<E> {
+impl<E: Effect, K: Cluster> Call<E, K> {
     fn of(
-        parts: &Parts<E>,
+        parts: &Parts<E, K>,
         number: u64,
         document_key: String,
         requests: Vec<E::Request>,
@@ -296,7 +297,11 @@ fn document_key<E: Effect>(items: &[Item<E>]) -> String {
     format!("wl-{}", id.simple())
 }
 
-fn intent<E: Effect>(parts: &Parts<E>, item: &Item<E>, document_key: &str) -> Result<Outgoing, WireError> {
+fn intent<E: Effect, K: Cluster>(
+    parts: &Parts<E, K>,
+    item: &Item<E>,
+    document_key: &str,
+) -> Result<Outgoing, WireError> {
     let facts = EffectFacts {
         effect_key: &item.action.effect_key,
         target: &item.action.target,

@@ -6,16 +6,17 @@ use super::lanes::{Lanes, Work};
 use super::watermark::Watermark;
 use super::{Event, Parts};
 use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::{Cluster, Membership};
 use crate::codec::WireError;
 use crate::outgoing::Outgoing;
 use crate::parking::ParkingLot;
 use crate::parking_store::ParkingStore;
 use crate::record::Record;
 use crate::room::RoomError;
+use crate::turn::{Loop, Next};
 use connector::effect::Effect;
 use processor::{Code, Reason};
-use rdkafka::consumer::ConsumerGroupMetadata;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -27,27 +28,59 @@ const NAP: Duration = Duration::from_millis(50);
 const COMMIT_RECORDS_MAX: usize = 5_000;
 
 /// All state of an effect room.
-pub(super) struct Engine<E: Effect> {
-    pub parts: Parts<E>,
-    pub store: ParkingStore,
+pub(super) struct Engine<E: Effect, K: Cluster> {
+    pub parts: Parts<E, K>,
+    pub store: ParkingStore<K::Reader>,
     pub lot: ParkingLot,
     pub lanes: Lanes,
     pub index: EffectIndex,
     pub calls: Calls<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: HashMap<u64, String>,
-    marks: HashMap<(Arc<str>, i32), Watermark>,
+    marks: BTreeMap<(Arc<str>, i32), Watermark>,
     pub pending: Vec<Outgoing>,
     settled: bool,
     held: usize,
     committing: bool,
-    group: Option<Arc<ConsumerGroupMetadata>>,
+    group: Option<Arc<Membership<K>>>,
     draining: Option<Sender<()>>,
     stopped: bool,
+    told: Receiver<Event<Membership<K>>>,
+    looked: Tick,
 }
 
-impl<E: Effect> Engine<E> {
-    pub fn new(parts: Parts<E>, store: ParkingStore) -> Self {
+impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
+    /// Handles what has arrived, and ends when the consumer has left the group and everything is committed.
+    fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
+        match self.told.recv_timeout(self.nap().min(patience)) {
+            Ok(event) => {
+                self.handle(event)?;
+                // What has arrived together is handled together: answers share a commit.
+                while let Ok(event) = self.told.try_recv() {
+                    self.handle(event)?;
+                }
+            }
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
+        }
+        let now = tick();
+        self.lanes.wake_due(now);
+        if now.since(self.looked) >= NAP {
+            self.looked = now;
+            self.look_around()?;
+        }
+        if self.draining.is_none() {
+            self.start_ready()?;
+            self.flush_batches();
+        }
+        self.commit()?;
+        self.finish_drain();
+        Ok(if self.stopped && self.idle() { Next::Ended } else { Next::Within(self.nap()) })
+    }
+}
+
+impl<E: Effect, K: Cluster> Engine<E, K> {
+    pub fn new(parts: Parts<E, K>, store: ParkingStore<K::Reader>, told: Receiver<Event<Membership<K>>>) -> Self {
         let index = EffectIndex::new(parts.config.limits.effects_max);
         Self {
             parts,
@@ -57,7 +90,7 @@ impl<E: Effect> Engine<E> {
             index,
             calls: Calls::new(),
             placing: HashMap::new(),
-            marks: HashMap::new(),
+            marks: BTreeMap::new(),
             pending: Vec::new(),
             settled: false,
             held: 0,
@@ -65,42 +98,12 @@ impl<E: Effect> Engine<E> {
             group: None,
             draining: None,
             stopped: false,
+            told,
+            looked: tick(),
         }
     }
 
-    /// Works until the consumer has left the group and everything is committed.
-    pub fn serve(mut self, told: &Receiver<Event>, mut looked: Tick) -> Result<(), RoomError> {
-        loop {
-            match told.recv_timeout(self.nap()) {
-                Ok(event) => {
-                    self.handle(event)?;
-                    // What has arrived together is handled together: answers share a commit.
-                    while let Ok(event) = told.try_recv() {
-                        self.handle(event)?;
-                    }
-                }
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => return Ok(()),
-            }
-            let now = tick();
-            self.lanes.wake_due(now);
-            if now.since(looked) >= NAP {
-                looked = now;
-                self.look_around()?;
-            }
-            if self.draining.is_none() {
-                self.start_ready()?;
-                self.flush_batches();
-            }
-            self.commit()?;
-            self.finish_drain();
-            if self.stopped && self.idle() {
-                return Ok(());
-            }
-        }
-    }
-
-    fn handle(&mut self, event: Event) -> Result<(), RoomError> {
+    fn handle(&mut self, event: Event<Membership<K>>) -> Result<(), RoomError> {
         match event {
             Event::Record(record) => self.take_in(*record)?,
             Event::Assigned(partitions, group) => self.assign(&partitions, group)?,
@@ -155,7 +158,7 @@ impl<E: Effect> Engine<E> {
     }
 
     /// Partitions are ours: reads back what is parked there and what was done.
-    fn assign(&mut self, partitions: &[(String, i32)], group: Option<ConsumerGroupMetadata>) -> Result<(), RoomError> {
+    fn assign(&mut self, partitions: &[(String, i32)], group: Option<Membership<K>>) -> Result<(), RoomError> {
         self.forget();
         self.draining = None;
         let numbers = partitions.iter().map(|(_, partition)| *partition).collect();

@@ -3,8 +3,9 @@
 use super::Parts;
 use super::engine::Engine;
 use super::index::EffectIndex;
+use crate::cluster::Cluster;
 use crate::codec::WireError;
-use crate::reader::{self, Range};
+use crate::reader::Range;
 use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::Effect;
@@ -13,14 +14,17 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// What is remembered of effects in the partitions of an assignment.
-pub(super) fn effects<E: Effect>(parts: &Parts<E>, partitions: &BTreeSet<i32>) -> Result<EffectIndex, RoomError> {
+pub(super) fn effects<E: Effect, K: Cluster>(
+    parts: &Parts<E, K>,
+    partitions: &BTreeSet<i32>,
+) -> Result<EffectIndex, RoomError> {
     let mut index = EffectIndex::new(parts.config.limits.effects_max);
     if partitions.is_empty() {
         return Ok(index);
     }
     let range = Range::all(topics::OPS_EFFECT_V1.name()).partitions(partitions.iter().copied());
     let mut failed = None;
-    let read = reader::read_range(&parts.config.kafka, &range, |record| match effect_of(parts, &record) {
+    let read = parts.cluster.read_range(&range, &mut |record| match effect_of(parts, &record) {
         Ok(Some(effect)) => {
             remember(&mut index, &effect, &record);
             ControlFlow::Continue(())
@@ -47,10 +51,15 @@ pub(super) enum Prior<O> {
 }
 
 /// The newest output under a business key.
-pub(super) fn prior<E: Effect>(engine: &Engine<E>, business_key: &str) -> Result<Prior<E::Output>, RoomError> {
+pub(super) fn prior<E: Effect, K: Cluster>(
+    engine: &Engine<E, K>,
+    business_key: &str,
+) -> Result<Prior<E::Output>, RoomError> {
     let Some((partition, offset)) = engine.index.newest(business_key) else { return Ok(Prior::None) };
     let parts = &engine.parts;
-    let found = reader::read_one(&parts.config.kafka, topics::OPS_EFFECT_V1.name(), partition, offset)
+    let found = parts
+        .cluster
+        .read_one(topics::OPS_EFFECT_V1.name(), partition, offset)
         .map_err(|error| RoomError::Worker(error.to_string()))?;
     let Some(record) = found else { return Ok(Prior::NotYet) };
     let Some(effect) = effect_of(parts, &record)? else { return Ok(Prior::None) };
@@ -61,7 +70,10 @@ pub(super) fn prior<E: Effect>(engine: &Engine<E>, business_key: &str) -> Result
     Ok(Prior::Output(Box::new(output)))
 }
 
-fn effect_of<E: Effect>(parts: &Parts<E>, record: &Record) -> Result<Option<schemas::Effect>, WireError> {
+fn effect_of<E: Effect, K: Cluster>(
+    parts: &Parts<E, K>,
+    record: &Record,
+) -> Result<Option<schemas::Effect>, WireError> {
     let Some(value) = record.value.as_deref() else { return Ok(None) };
     let (writer, body) = parts.handle.block_on(parts.desk.codec().open(value))?;
     let effect: schemas::Effect = schemas::codec::decode(&writer, body)?;

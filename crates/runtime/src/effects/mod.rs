@@ -16,20 +16,21 @@ mod settler;
 mod verdicts;
 mod watermark;
 
-use crate::clock::tick;
+use crate::cluster::{Cluster, Membership, RecordProducer as _};
 use crate::config::Config;
 use crate::decisions::Decisions;
 use crate::desk::Desk;
 use crate::kafka::ClientError;
+use crate::librdkafka::Librdkafka;
 use crate::metrics::RoomMetrics;
 use crate::parking_store::ParkingStore;
-use crate::producer::{Producer, TicketOffset};
+use crate::producer::TicketOffset;
 use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
+use crate::turn::{Loop, drive};
 use crate::wake::WakeInbox;
-use connector::effect::{CallError, Effect, EffectClient};
+use connector::effect::{BoxFuture, CallError, Effect, EffectClient};
 use processor::{Binder, Input, TableFeed, Tables};
-use rdkafka::consumer::ConsumerGroupMetadata;
 use schemas::Event as _;
 use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Sender, channel};
@@ -38,11 +39,11 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// What the loop is told.
-pub(crate) enum Event {
+pub(crate) enum Event<M> {
     /// A record from the consumer.
     Record(Box<Record>),
     /// Partitions are ours.
-    Assigned(Vec<(String, i32)>, Option<ConsumerGroupMetadata>),
+    Assigned(Vec<(String, i32)>, Option<M>),
     /// Partitions will go when the sender is told or dropped.
     Revoking(Sender<()>),
     /// A call has ended.
@@ -76,93 +77,173 @@ pub(crate) enum Outcome {
 /// Answers on their way from the calls to the loop, by number of the call.
 type Mailbox<A> = Arc<Mutex<std::collections::HashMap<u64, Vec<A>>>>;
 
+/// Starts a call beside the loop.
+type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;
+
 /// Everything that the loop of one room shares with its calls.
-pub(crate) struct Parts<E: Effect> {
+pub(crate) struct Parts<E: Effect, K: Cluster> {
     effect: Arc<E>,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
     tables: Arc<E::Tables>,
     decisions: Arc<Decisions>,
     desk: Desk,
-    intents: Arc<Producer>,
+    cluster: K,
+    intents: Arc<K::Producer>,
     config: Arc<Config>,
     metrics: RoomMetrics,
     inbox: WakeInbox,
     mailbox: Mailbox<E::Response>,
-    events: Sender<Event>,
-    commits: Sender<settler::Commit>,
+    events: Sender<Event<Membership<K>>>,
+    commits: Sender<settler::Commit<Membership<K>>>,
     in_flight: intake::InFlight,
+    spawn: Spawn,
     handle: Handle,
 }
 
 /// Runs an effect room until the stop is asked for.
 pub(crate) async fn run<E: Effect>(
-    room: &'static str,
+    name: &'static str,
     effect: Arc<E>,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
     context: RoomContext,
 ) -> Result<(), RoomError> {
-    let config = Arc::clone(&context.config);
     let mut topics = crate::room::ops_topics();
     topics.push(E::Output::topic());
     context.codec.prepare(&topics).await?;
 
-    let mut binder = Binder::new(config.limits.table_rows_max);
-    let tables = Arc::new(E::Tables::bind(&mut binder));
-    let decisions = Arc::new(Decisions::new(room));
-    let mut feeds = binder.feeds();
-    feeds.push(Arc::clone(&decisions) as Arc<dyn TableFeed>);
-    let inbox = WakeInbox::default();
-    crate::tables::start(feeds, &config.kafka, &context.codec, std::slice::from_ref(&inbox), &context.shutdown).await?;
+    let cluster = Librdkafka::new(&context.config.kafka);
+    let room = EffectRoom::new(name, effect, client, &context.config);
+    crate::tables::start(&cluster, room.feeds(), &context.codec, room.inboxes(), &context.shutdown).await?;
 
     let handle = Handle::current();
     let engine_context = context.clone();
-    let engine = tokio::task::spawn_blocking(move || {
-        serve(room, effect, client, (tables, decisions, inbox), &engine_context, handle)
-    });
+    let engine = tokio::task::spawn_blocking(move || serve(&room, &cluster, &engine_context, &handle));
     context.health.ready();
     engine.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())))
 }
 
+/// Gives the intake and the settler a thread each, and this one to the loop itself.
 fn serve<E: Effect>(
-    room: &'static str,
+    room: &EffectRoom<E>,
+    cluster: &Librdkafka,
+    context: &RoomContext,
+    handle: &Handle,
+) -> Result<(), RoomError> {
+    let calls = handle.clone();
+    let spawn: Spawn = Arc::new(move |call| drop(calls.spawn(call)));
+    let (engine, intake, settler) = room.open(cluster, context, spawn, handle.clone())?;
+    thread(format!("intake-{}", room.name), intake, context, handle)?;
+    thread(format!("settle-{}", room.name), settler, context, handle)?;
+    drive(engine, &context.shutdown, handle)
+}
+
+fn thread(
+    name: String,
+    one: impl Loop + Send + 'static,
+    context: &RoomContext,
+    handle: &Handle,
+) -> Result<(), ClientError> {
+    let (stop, handle) = (context.shutdown.clone(), handle.clone());
+    let body = move || {
+        if let Err(error) = drive(one, &stop, &handle) {
+            tracing::error!(%error, "thread of an effect room");
+        }
+    };
+    let started = std::thread::Builder::new().name(name).spawn(body);
+    started.map(drop).map_err(|error| ClientError::Delivery(error.to_string()))
+}
+
+/// An effect room with its tables, before its loops start.
+pub struct EffectRoom<E: Effect> {
+    name: &'static str,
     effect: Arc<E>,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
-    (tables, decisions, inbox): (Arc<E::Tables>, Arc<Decisions>, WakeInbox),
-    context: &RoomContext,
-    handle: Handle,
-) -> Result<(), RoomError> {
-    let config = Arc::clone(&context.config);
-    let transaction_timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
-    let transactional = Producer::new(&config.kafka, Some(&format!("wardline.{room}.{}", config.kafka.instance)))?;
-    transactional.init_transactions(transaction_timeout)?;
-    let (events, told) = channel();
-    let commits = settler::start(room, transactional, transaction_timeout, events.clone())?;
-    let in_flight = Arc::new(AtomicUsize::new(0));
-    let names: Vec<&str> = E::Input::topics().iter().map(|topic| topic.name).collect();
-    let drain = Duration::from_millis(config.limits.drain_ms);
-    let bound = (Arc::clone(&in_flight), config.limits.records_in_flight_max);
-    intake::start(room, &names, &config.kafka, events.clone(), bound, drain, context.shutdown.clone())?;
-
-    let writer = uuid::Uuid::new_v4().to_string();
-    let desk = Desk::new(room, &config, Arc::clone(&context.codec), &writer);
-    let codec = Arc::clone(&context.codec);
-    let store = ParkingStore::new(room, &writer, &config.kafka, codec, handle.clone(), config.limits.parked_max)?
-        .reading(E::Input::topics());
-    let parts = Parts {
-        effect,
-        client,
-        tables,
-        decisions,
-        desk,
-        intents: Arc::new(Producer::new(&config.kafka, None)?),
-        config,
-        metrics: context.metrics.clone(),
-        inbox,
-        mailbox: Mailbox::default(),
-        events,
-        commits,
-        in_flight,
-        handle,
-    };
-    engine::Engine::new(parts, store).serve(&told, tick())
+    tables: Arc<E::Tables>,
+    decisions: Arc<Decisions>,
+    feeds: Vec<Arc<dyn TableFeed>>,
+    inbox: WakeInbox,
 }
+
+impl<E: Effect> EffectRoom<E> {
+    /// Binds the tables; they are empty yet.
+    pub fn new(
+        name: &'static str,
+        effect: Arc<E>,
+        client: Arc<dyn EffectClient<E::Request, E::Response>>,
+        config: &Config,
+    ) -> Self {
+        let mut binder = Binder::new(config.limits.table_rows_max);
+        let tables = Arc::new(E::Tables::bind(&mut binder));
+        let decisions = Arc::new(Decisions::new(name));
+        let mut feeds = binder.feeds();
+        feeds.push(Arc::clone(&decisions) as Arc<dyn TableFeed>);
+        Self { name, effect, client, tables, decisions, feeds, inbox: WakeInbox::default() }
+    }
+
+    /// What must be filled before the loops start, and kept up to date.
+    pub fn feeds(&self) -> &[Arc<dyn TableFeed>] {
+        &self.feeds
+    }
+
+    /// Who is told of arrivals.
+    pub fn inboxes(&self) -> &[WakeInbox] {
+        std::slice::from_ref(&self.inbox)
+    }
+
+    /// Opens the three loops of the room: the engine that owns all state, the intake of records, and the settler that
+    /// commits. `spawn` starts the calls to the outside.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub fn open<K: Cluster>(
+        &self,
+        cluster: &K,
+        context: &RoomContext,
+        spawn: Spawn,
+        handle: Handle,
+    ) -> Result<Opened<impl Loop + use<E, K>, impl Loop + use<E, K>, impl Loop + use<E, K>>, RoomError> {
+        let config = Arc::clone(&context.config);
+        let producer = cluster.producer(Some(&format!("wardline.{}.{}", self.name, config.kafka.instance)))?;
+        let timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
+        producer.init_transactions(timeout)?;
+        let (events, told) = channel();
+        let (commits, asked) = channel();
+        let settler = settler::Settler::<K> { producer, timeout, commits: asked, events: events.clone() };
+
+        let in_flight = Arc::new(AtomicUsize::new(0));
+        let bounds = intake::Bounds {
+            in_flight: Arc::clone(&in_flight),
+            records_max: config.limits.records_in_flight_max,
+            drain: Duration::from_millis(config.limits.drain_ms),
+        };
+        let topics: Vec<&str> = E::Input::topics().iter().map(|topic| topic.name).collect();
+        let intake =
+            intake::Intake::open(cluster, self.name, &topics, events.clone(), bounds, context.shutdown.clone())?;
+
+        let desk = Desk::new(self.name, &config, Arc::clone(&context.codec), &cluster.session());
+        let store =
+            ParkingStore::new(cluster, &desk, handle.clone(), config.limits.parked_max)?.reading(E::Input::topics());
+        let parts = Parts {
+            effect: Arc::clone(&self.effect),
+            client: Arc::clone(&self.client),
+            tables: Arc::clone(&self.tables),
+            decisions: Arc::clone(&self.decisions),
+            desk,
+            cluster: cluster.clone(),
+            intents: Arc::new(cluster.producer(None)?),
+            config,
+            metrics: context.metrics.clone(),
+            inbox: self.inbox.clone(),
+            mailbox: Mailbox::default(),
+            events,
+            commits,
+            in_flight,
+            spawn,
+            handle,
+        };
+        Ok((engine::Engine::new(parts, store, told), intake, settler))
+    }
+}
+
+/// The loops of an effect room: engine, intake, settler.
+pub type Opened<Engine, Intake, Settler> = (Engine, Intake, Settler);

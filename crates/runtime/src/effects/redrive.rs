@@ -3,6 +3,7 @@
 use super::engine::Engine;
 use super::lanes::Work;
 use crate::clock::{now_micros, tick};
+use crate::cluster::Cluster;
 use crate::decisions::Decision;
 use crate::parking::Lane;
 use crate::room::RoomError;
@@ -14,7 +15,7 @@ use std::time::Duration;
 /// Most lanes brought back in one round.
 const LANES_MAX: usize = 200;
 
-impl<E: Effect> Engine<E> {
+impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Brings back the lanes whose time has come.
     pub fn redrive_due(&mut self) -> Result<(), RoomError> {
         for lane in self.lot.take_due(tick(), LANES_MAX) {

@@ -6,6 +6,7 @@ use super::index::Known;
 use super::load::Prior;
 use super::{Called, Outcome};
 use crate::clock::{now_micros, tick};
+use crate::cluster::Cluster;
 use crate::codec::WireError;
 use crate::desk::{EffectFacts, Statement};
 use crate::metrics::EffectOutcome;
@@ -19,7 +20,7 @@ use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
 use std::sync::PoisonError;
 use std::time::Duration;
 
-impl<E: Effect> Engine<E> {
+impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Starts the lanes that may start.
     pub fn start_ready(&mut self) -> Result<(), RoomError> {
         while self.calls.has_room(&self.parts.config.limits) {

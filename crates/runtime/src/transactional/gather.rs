@@ -1,46 +1,43 @@
 //! Collects the records of the next transaction while no transaction is open.
 
 use crate::clock::tick;
+use crate::cluster::{Changes, GroupConsumer, Polled, RecordView};
 use crate::config::Limits;
-use crate::kafka::GroupContext;
-use rdkafka::Message;
-use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::message::BorrowedMessage;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// Records of one transaction, in the order of arrival.
-#[derive(Default)]
-pub(super) struct Batch<'a> {
-    messages: Vec<BorrowedMessage<'a>>,
+pub(super) struct Batch<M> {
+    messages: Vec<M>,
 }
 
 /// What gathering ended with.
-pub(super) enum Gathered<'a> {
+pub(super) enum Gathered<M> {
     /// Records, possibly none.
-    Batch(Batch<'a>),
+    Batch(Batch<M>),
     /// The assignment changed: whatever was gathered is void.
     Rebalanced,
 }
 
 /// Waits up to `patience` for a first record, then takes what is there, up to the bounds.
-pub(super) fn gather<'a>(
-    consumer: &'a BaseConsumer<GroupContext>,
+pub(super) fn gather<'a, C: GroupConsumer>(
+    consumer: &'a C,
+    changes: &Changes<C::Membership>,
     limits: &Limits,
     patience: Duration,
-) -> Gathered<'a> {
-    let mut batch = Batch::default();
+) -> Gathered<C::Message<'a>> {
+    let mut batch = Batch { messages: Vec::new() };
     let gather_time = Duration::from_millis(limits.batch_gather_ms);
     let mut wait = patience;
     let mut started = tick();
     while batch.messages.len() < limits.batch_records_max {
         let polled = consumer.poll(wait);
-        if consumer.context().has_event() {
+        if !changes.is_empty() {
             return Gathered::Rebalanced;
         }
         match polled {
-            Some(Ok(message)) => {
+            Polled::Record(message) => {
                 if batch.messages.is_empty() {
                     started = tick();
                     // A caught-up loop commits at once; a loaded one finds the queue full and batches by itself.
@@ -48,8 +45,8 @@ pub(super) fn gather<'a>(
                 }
                 batch.messages.push(message);
             }
-            Some(Err(error)) => tracing::warn!(%error, "consumer"),
-            None => break,
+            Polled::Failed(error) => tracing::warn!(%error, "consumer"),
+            Polled::Nothing | Polled::End(_) => break,
         }
         if tick().since(started) > gather_time && !batch.messages.is_empty() {
             break;
@@ -58,12 +55,12 @@ pub(super) fn gather<'a>(
     Gathered::Batch(batch)
 }
 
-impl<'a> Batch<'a> {
+impl<M: RecordView> Batch<M> {
     pub(super) fn is_empty(&self) -> bool {
         self.messages.is_empty()
     }
 
-    pub(super) fn messages(&self) -> &[BorrowedMessage<'a>] {
+    pub(super) fn messages(&self) -> &[M] {
         &self.messages
     }
 
@@ -85,6 +82,8 @@ impl<'a> Batch<'a> {
                 .and_modify(|known| *known = join(*known, message.offset()))
                 .or_insert_with(|| first(message.offset()));
         }
+        let mut offsets: Vec<_> = offsets.into_iter().collect();
+        offsets.sort_unstable();
         offsets.into_iter().map(|((topic, partition), offset)| (Arc::from(topic), partition, offset)).collect()
     }
 }

@@ -2,6 +2,7 @@
 
 use super::{StepError, Worker};
 use crate::clock::tick;
+use crate::cluster::{Cluster, RecordProducer as _, RecordView};
 use crate::codec::WireError;
 use crate::decisions::Decision;
 use crate::desk::Statement;
@@ -11,8 +12,6 @@ use crate::producer::Delivery;
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
-use rdkafka::Message;
-use rdkafka::message::BorrowedMessage;
 use schemas::{AuditKind, ExceptionKind, ExceptionState};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,7 +23,7 @@ const LANES_MAX: usize = 500;
 /// Reason of events that wait only because an earlier one of their key does.
 const BEHIND: Code = Code::new("WL-6040");
 
-impl<P: Processor> Worker<P> {
+impl<P: Processor, K: Cluster> Worker<P, K> {
     /// The lanes whose time has come, after what others told.
     pub(super) fn due(&mut self) -> Result<Vec<Lane>, StepError> {
         self.store.catch_up(&mut self.lot, tick())?;
@@ -43,7 +42,7 @@ impl<P: Processor> Worker<P> {
     /// A record from its topic.
     pub(super) fn one(
         &mut self,
-        message: &BorrowedMessage<'_>,
+        message: &impl RecordView,
         delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
@@ -52,30 +51,30 @@ impl<P: Processor> Worker<P> {
             let lane = self.lane_of(message);
             if self.lot.holds(&lane) {
                 let reason = Reason::new(BEHIND, "behind-parked-key", "an earlier event of the same key is parked");
-                return self.park(&lane, &Record::from_message(message), &reason, None, delivery, now);
+                return self.park(&lane, &message.to_record(), &reason, None, delivery, now);
             }
         }
-        let verdict = match self.decide(message.topic(), message.payload()) {
+        let verdict = match self.decide(message.topic(), message.value()) {
             Ok(verdict) => verdict,
             Err(error) if error.blames_record() => {
-                return self.bury(&Record::from_message(message), &error, delivery, now);
+                return self.bury(&message.to_record(), &error, delivery, now);
             }
             Err(error) => return Err(error.into()),
         };
         self.shared.metrics.verdict(&verdict);
         match verdict {
             Verdict::Emit(outputs) => {
-                let mut lineage = Lineage::of_message(message);
+                let mut lineage = message.lineage();
                 let _span = self.span(message, &mut lineage);
                 self.emit(&outputs, &lineage, delivery)
             }
-            Verdict::Drop(reason) => self.drop_record(&Record::from_message(message), &reason, delivery, now),
+            Verdict::Drop(reason) => self.drop_record(&message.to_record(), &reason, delivery, now),
             Verdict::Wait(reason) => {
-                let record = Record::from_message(message);
+                let record = message.to_record();
                 self.park(&self.lane_of(message), &record, &reason, None, delivery, now)
             }
             Verdict::Reject(reason) => {
-                let record = Record::from_message(message);
+                let record = message.to_record();
                 let id = self.desk.exception_id(&record.place);
                 self.say(&record, &reason, &Story::raised(), delivery, now)?;
                 self.park(&self.lane_of(message), &record, &reason, Some(id), delivery, now)
@@ -169,7 +168,7 @@ impl<P: Processor> Worker<P> {
     }
 
     /// The span of a record, when spans are exported; the outputs continue it.
-    fn span(&self, message: &BorrowedMessage<'_>, lineage: &mut Lineage) -> Option<RecordSpan> {
+    fn span(&self, message: &impl RecordView, lineage: &mut Lineage) -> Option<RecordSpan> {
         if !telemetry::is_exporting() {
             return None;
         }
@@ -184,7 +183,7 @@ impl<P: Processor> Worker<P> {
         Some(span)
     }
 
-    fn lane_of(&self, message: &BorrowedMessage<'_>) -> Lane {
+    fn lane_of(&self, message: &impl RecordView) -> Lane {
         self.store.lane(message.topic(), message.partition(), message.key().unwrap_or_default(), message.offset())
     }
 

@@ -1,0 +1,325 @@
+//! The ports of the loops: what they need of a Kafka cluster, and nothing more.
+//!
+//! Production is librdkafka (`librdkafka.rs`, `producer.rs`). The seeded simulation brings clients of its own, so that the
+//! very same loops run under it. Everything is dispatched statically, and a record is handed out without being copied.
+
+use crate::kafka::ClientError;
+use crate::outgoing::{Lineage, Outgoing};
+use crate::producer::Delivery;
+use crate::reader::{From, Range, ReadError, Until};
+use crate::record::{Place, Record};
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+/// A Kafka cluster. Cheap to clone.
+pub trait Cluster: Clone + Send + Sync + 'static {
+    /// A member of a consumer group.
+    type Consumer: GroupConsumer;
+    /// A producer.
+    type Producer: RecordProducer<Membership = Membership<Self>>;
+    /// A reader without a group.
+    type Reader: PartitionReader;
+
+    /// Joins a group and subscribes to topics. Changes of the assignment are told to `told` while the consumer is polled.
+    ///
+    /// # Errors
+    /// When the client refuses its settings.
+    fn consumer(
+        &self,
+        group: &str,
+        topics: &[&str],
+        told: Arc<dyn Rebalances<Membership<Self>>>,
+    ) -> Result<Self::Consumer, ClientError>;
+
+    /// A producer, transactional when it has an id.
+    ///
+    /// # Errors
+    /// When the client refuses its settings.
+    fn producer(&self, transactional_id: Option<&str>) -> Result<Self::Producer, ClientError>;
+
+    /// A reader that fetches up to about `ahead` records ahead.
+    ///
+    /// # Errors
+    /// When the client refuses its settings.
+    fn reader(&self, ahead: usize) -> Result<Self::Reader, ClientError>;
+
+    /// Visits the committed records of a range, in order per partition, until the end or until `visit` breaks.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn read_range(&self, range: &Range, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<u64, ReadError>;
+
+    /// A name for this start of a room that no other start ever had.
+    fn session(&self) -> String;
+
+    /// One committed record by its place, when it is still there.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    fn read_one(&self, topic: &str, partition: i32, offset: i64) -> Result<Option<Record>, ReadError> {
+        let range = Range {
+            topic: topic.to_owned(),
+            partitions: vec![partition],
+            from: From::Offset(offset),
+            until: Until::Offset(offset.saturating_add(1)),
+        };
+        let mut found = None;
+        self.read_range(&range, &mut |record| {
+            found = (record.place.offset == offset).then_some(record);
+            ControlFlow::Break(())
+        })?;
+        Ok(found)
+    }
+}
+
+/// Proves that partitions belong to a member of a group, of the group's present generation.
+pub type Membership<K> = <<K as Cluster>::Consumer as GroupConsumer>::Membership;
+
+/// What waiting for a record ended with.
+pub enum Polled<M> {
+    /// This record.
+    Record(M),
+    /// Nothing came in time.
+    Nothing,
+    /// All that is committed to this partition was read; told to readers alone.
+    End(i32),
+    /// The client complains; it goes on by itself.
+    Failed(ClientError),
+}
+
+/// A member of a consumer group. Offsets are committed by producers.
+pub trait GroupConsumer {
+    /// Proof of membership for a transaction.
+    type Membership: Send + Sync + 'static;
+    /// A record as it is handed out.
+    type Message<'a>: RecordView
+    where
+        Self: 'a;
+
+    /// Waits up to `patience` for a record. Changes of the assignment are told meanwhile.
+    fn poll(&self, patience: Duration) -> Polled<Self::Message<'_>>;
+
+    /// The partitions that are ours.
+    ///
+    /// # Errors
+    /// When the client does not know.
+    fn assignment(&self) -> Result<Vec<(String, i32)>, ClientError>;
+
+    /// Goes on reading at an offset.
+    ///
+    /// # Errors
+    /// When the partition is not ours, or the client does not answer in time.
+    fn seek(&self, topic: &str, partition: i32, offset: i64, longest: Duration) -> Result<(), ClientError>;
+
+    /// Stops or goes on fetching from all partitions that are ours now. Polling must go on.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    fn pause(&self, paused: bool) -> Result<(), ClientError>;
+
+    /// Leaves the group.
+    fn leave(&self);
+}
+
+/// Is told of changes of the assignment, from within [`GroupConsumer::poll`] and [`GroupConsumer::leave`].
+pub trait Rebalances<M>: Send + Sync {
+    /// All partitions go as soon as this returns.
+    fn revoking(&self) {}
+
+    /// All partitions have gone.
+    fn revoked(&self) {}
+
+    /// These partitions are ours now; the membership proves it for transactions until the next change.
+    fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>);
+}
+
+/// Sends records and confirms them with acks=all, in order, once. See [`crate::producer::Producer`].
+pub trait RecordProducer: Send + Sync + 'static {
+    /// Proof of membership of the consumer whose offsets are committed.
+    type Membership;
+
+    /// Queues a record; its fate is told to `delivery`.
+    ///
+    /// # Errors
+    /// When the record is refused at once or the queue stays full.
+    fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError>;
+
+    /// Takes over the transactional id: fences an older holder and aborts what it left open.
+    ///
+    /// # Errors
+    /// When the coordinator does not answer in time.
+    fn init_transactions(&self, longest: Duration) -> Result<(), ClientError>;
+
+    /// Opens a transaction.
+    ///
+    /// # Errors
+    /// When one is open already or this producer was fenced.
+    fn begin(&self) -> Result<(), ClientError>;
+
+    /// Commits what was sent since [`RecordProducer::begin`] together with positions (topic, partition, next offset to
+    /// read).
+    ///
+    /// # Errors
+    /// When a record failed, the group has moved on or this producer was fenced; then call [`RecordProducer::abort`].
+    fn commit(
+        &self,
+        delivery: &Delivery,
+        next: &[(Arc<str>, i32, i64)],
+        group: Option<&Self::Membership>,
+        longest: Duration,
+    ) -> Result<(), ClientError>;
+
+    /// Aborts the open transaction.
+    ///
+    /// # Errors
+    /// When this producer was fenced or the coordinator does not answer.
+    fn abort(&self, longest: Duration) -> Result<(), ClientError>;
+}
+
+/// Reads partitions without a group, `read_committed`, and tells where each ends.
+pub trait PartitionReader: Send {
+    /// A record as it is handed out.
+    type Message<'a>: RecordView
+    where
+        Self: 'a;
+
+    /// The partitions of a topic.
+    ///
+    /// # Errors
+    /// When the cluster does not answer or the topic is missing.
+    fn partitions(&self, topic: &str) -> Result<Vec<i32>, ClientError>;
+
+    /// Reads these partitions from these offsets on, and nothing else; no offset is the oldest record.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    fn assign(&self, topic: &str, partitions: &[(i32, Option<i64>)]) -> Result<(), ClientError>;
+
+    /// Waits up to `patience` for a record or the end of a partition.
+    fn poll(&self, patience: Duration) -> Polled<Self::Message<'_>>;
+}
+
+/// A record as a client hands it out, before anything is copied.
+pub trait RecordView {
+    /// Topic.
+    fn topic(&self) -> &str;
+    /// Partition.
+    fn partition(&self) -> i32;
+    /// Offset.
+    fn offset(&self) -> i64;
+    /// Broker or producer time, milliseconds since 1970, when known.
+    fn timestamp_ms(&self) -> Option<i64>;
+    /// Key bytes.
+    fn key(&self) -> Option<&[u8]>;
+    /// Value bytes.
+    fn value(&self) -> Option<&[u8]>;
+    /// Visits the headers in order.
+    fn visit_headers(&self, visit: impl FnMut(&str, Option<&[u8]>));
+
+    /// An owned copy.
+    fn to_record(&self) -> Record {
+        let mut headers = Vec::new();
+        self.visit_headers(|name, value| headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec))));
+        Record {
+            place: Place { topic: Arc::from(self.topic()), partition: self.partition(), offset: self.offset() },
+            timestamp_ms: self.timestamp_ms(),
+            key: self.key().map(<[u8]>::to_vec),
+            value: self.value().map(<[u8]>::to_vec),
+            headers,
+        }
+    }
+
+    /// What the next event inherits.
+    fn lineage(&self) -> Lineage {
+        let mut lineage = Lineage::default();
+        let mut id = None;
+        self.visit_headers(|name, value| {
+            let Some(text) = value.and_then(|value| std::str::from_utf8(value).ok()) else { return };
+            match name {
+                schemas::headers::TRACEPARENT => lineage.traceparent = Some(text.to_owned()),
+                schemas::headers::CORRELATION_ID => lineage.correlation_id = Some(text.to_owned()),
+                schemas::headers::ID => id = Some(text.to_owned()),
+                _ => {}
+            }
+        });
+        lineage.correlation_id = lineage.correlation_id.or_else(|| id.clone());
+        lineage.causation_id = id;
+        lineage
+    }
+}
+
+/// A change of the assignment.
+pub enum Change<M> {
+    /// These partitions are ours now.
+    Assigned(Vec<(String, i32)>, Option<M>),
+    /// All partitions were taken away.
+    Revoked,
+}
+
+/// Keeps changes of the assignment for a loop that follows them after each poll.
+pub struct Changes<M>(Mutex<VecDeque<Change<M>>>);
+
+impl<M> Changes<M> {
+    /// Takes the oldest change.
+    pub fn next(&self) -> Option<Change<M>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+    }
+
+    /// Whether no change waits to be followed.
+    pub fn is_empty(&self) -> bool {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+    }
+
+    fn push(&self, change: Change<M>) {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+    }
+}
+
+impl<M> Default for Changes<M> {
+    fn default() -> Self {
+        Self(Mutex::default())
+    }
+}
+
+impl<M: Send> Rebalances<M> for Changes<M> {
+    fn revoked(&self) {
+        self.push(Change::Revoked);
+    }
+
+    fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.push(Change::Assigned(partitions, membership));
+    }
+}
+
+impl RecordView for Record {
+    fn topic(&self) -> &str {
+        &self.place.topic
+    }
+
+    fn partition(&self) -> i32 {
+        self.place.partition
+    }
+
+    fn offset(&self) -> i64 {
+        self.place.offset
+    }
+
+    fn timestamp_ms(&self) -> Option<i64> {
+        self.timestamp_ms
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        self.key.as_deref()
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.value.as_deref()
+    }
+
+    fn visit_headers(&self, mut visit: impl FnMut(&str, Option<&[u8]>)) {
+        self.headers.iter().for_each(|(name, value)| visit(name, value.as_deref()));
+    }
+}

@@ -1,0 +1,200 @@
+//! The ports of the loops on librdkafka.
+
+use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
+use crate::config::KafkaConfig;
+use crate::kafka::{self, ClientError, GroupContext};
+use crate::outgoing::Outgoing;
+use crate::producer::{Delivery, Producer};
+use crate::reader::{Range, ReadError, read_range};
+use crate::record::Record;
+use rdkafka::config::FromClientConfigAndContext;
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers as _, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// One wait for the cluster.
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A Kafka cluster behind librdkafka.
+#[derive(Clone, Debug)]
+pub struct Librdkafka {
+    config: Arc<KafkaConfig>,
+}
+
+impl Librdkafka {
+    /// The cluster of a configuration. Connects to nothing yet.
+    pub fn new(config: &KafkaConfig) -> Self {
+        Self { config: Arc::new(config.clone()) }
+    }
+}
+
+impl Cluster for Librdkafka {
+    type Consumer = BaseConsumer<GroupContext>;
+    type Producer = Producer;
+    type Reader = kafka::Reader;
+
+    fn consumer(
+        &self,
+        group: &str,
+        topics: &[&str],
+        told: Arc<dyn Rebalances<ConsumerGroupMetadata>>,
+    ) -> Result<Self::Consumer, ClientError> {
+        let settings = kafka::group_consumer(&self.config, group);
+        let consumer: Self::Consumer = BaseConsumer::from_config_and_context(&settings, GroupContext::new(told))?;
+        consumer.subscribe(topics)?;
+        Ok(consumer)
+    }
+
+    fn producer(&self, transactional_id: Option<&str>) -> Result<Producer, ClientError> {
+        Producer::new(&self.config, transactional_id)
+    }
+
+    fn reader(&self, ahead: usize) -> Result<Self::Reader, ClientError> {
+        let mut settings = kafka::reader(&self.config);
+        settings.set("enable.partition.eof", "true").set("queued.min.messages", ahead.to_string());
+        Ok(kafka::open_reader(&settings)?)
+    }
+
+    fn read_range(&self, range: &Range, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<u64, ReadError> {
+        read_range(&self.config, range, visit)
+    }
+
+    fn session(&self) -> String {
+        uuid::Uuid::new_v4().to_string()
+    }
+}
+
+impl GroupConsumer for BaseConsumer<GroupContext> {
+    type Membership = ConsumerGroupMetadata;
+    type Message<'a> = BorrowedMessage<'a>;
+
+    fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
+        polled(BaseConsumer::poll(self, patience))
+    }
+
+    fn assignment(&self) -> Result<Vec<(String, i32)>, ClientError> {
+        let list = Consumer::assignment(self)?;
+        Ok(list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect())
+    }
+
+    fn seek(&self, topic: &str, partition: i32, offset: i64, longest: Duration) -> Result<(), ClientError> {
+        Ok(Consumer::seek(self, topic, partition, Offset::Offset(offset), longest)?)
+    }
+
+    fn pause(&self, paused: bool) -> Result<(), ClientError> {
+        let list = Consumer::assignment(self)?;
+        if paused {
+            Consumer::pause(self, &list)?;
+        } else {
+            Consumer::resume(self, &list)?;
+        }
+        Ok(())
+    }
+
+    fn leave(&self) {
+        self.unsubscribe();
+    }
+}
+
+impl RecordProducer for Producer {
+    type Membership = ConsumerGroupMetadata;
+
+    fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError> {
+        Self::send(self, record, delivery)
+    }
+
+    fn init_transactions(&self, longest: Duration) -> Result<(), ClientError> {
+        Self::init_transactions(self, longest)
+    }
+
+    fn begin(&self) -> Result<(), ClientError> {
+        Self::begin(self)
+    }
+
+    fn commit(
+        &self,
+        delivery: &Delivery,
+        next: &[(Arc<str>, i32, i64)],
+        group: Option<&ConsumerGroupMetadata>,
+        longest: Duration,
+    ) -> Result<(), ClientError> {
+        Self::commit(self, delivery, next, group, longest)
+    }
+
+    fn abort(&self, longest: Duration) -> Result<(), ClientError> {
+        Self::abort(self, longest)
+    }
+}
+
+impl PartitionReader for kafka::Reader {
+    type Message<'a> = BorrowedMessage<'a>;
+
+    fn partitions(&self, topic: &str) -> Result<Vec<i32>, ClientError> {
+        let metadata = self.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+        let found = metadata.topics().iter().find(|found| found.name() == topic);
+        let partitions: Vec<i32> =
+            found.map(|found| found.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();
+        if partitions.is_empty() {
+            let hint = format!("topic {topic} does not exist: run `wardline topics apply`");
+            return Err(ClientError::Delivery(hint));
+        }
+        Ok(partitions)
+    }
+
+    fn assign(&self, topic: &str, partitions: &[(i32, Option<i64>)]) -> Result<(), ClientError> {
+        let mut list = TopicPartitionList::with_capacity(partitions.len());
+        for (partition, from) in partitions {
+            list.add_partition_offset(topic, *partition, from.map_or(Offset::Beginning, Offset::Offset))?;
+        }
+        Ok(Consumer::assign(self, &list)?)
+    }
+
+    fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
+        polled(BaseConsumer::poll(self, patience))
+    }
+}
+
+impl RecordView for BorrowedMessage<'_> {
+    fn topic(&self) -> &str {
+        Message::topic(self)
+    }
+
+    fn partition(&self) -> i32 {
+        Message::partition(self)
+    }
+
+    fn offset(&self) -> i64 {
+        Message::offset(self)
+    }
+
+    fn timestamp_ms(&self) -> Option<i64> {
+        self.timestamp().to_millis()
+    }
+
+    fn key(&self) -> Option<&[u8]> {
+        Message::key(self)
+    }
+
+    fn value(&self) -> Option<&[u8]> {
+        self.payload()
+    }
+
+    fn visit_headers(&self, mut visit: impl FnMut(&str, Option<&[u8]>)) {
+        for header in self.headers().into_iter().flat_map(|headers| headers.iter()) {
+            visit(header.key, header.value);
+        }
+    }
+}
+
+fn polled<M>(polled: Option<Result<M, KafkaError>>) -> Polled<M> {
+    match polled {
+        Some(Ok(message)) => Polled::Record(message),
+        None => Polled::Nothing,
+        Some(Err(KafkaError::PartitionEOF(partition))) => Polled::End(partition),
+        Some(Err(error)) => Polled::Failed(error.into()),
+    }
+}
