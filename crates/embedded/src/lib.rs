@@ -2,3 +2,9 @@
 //! FHIR store. Everything listens on the loopback interface only and is for development, demos and tests, never production.
 
 pub mod broker;
+mod clock;
+pub mod fhir_store;
+mod loopback;
+pub mod registry;
+
+pub use loopback::ListenError;
