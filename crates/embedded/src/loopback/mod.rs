@@ -5,13 +5,15 @@
 mod bounded;
 mod message;
 
+use std::future::poll_fn;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, HttpBody};
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, HeaderValue, Request as HttpRequest, Response as HttpResponse, StatusCode, header};
 use axum::serve::ListenerExt;
@@ -24,6 +26,8 @@ pub(crate) use message::{Answer, Request, decoded};
 const CONNECTIONS_MAX: usize = 256;
 /// Threads that answer requests.
 const WORKERS_MAX: usize = 4;
+/// Most bytes of a body that is too large that are read before the connection is cut.
+const DISCARDED_MAX: usize = 64 * 1_048_576;
 /// How long a body may take to arrive.
 const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 /// How long a stop waits for answers that are under way.
@@ -164,11 +168,29 @@ async fn read(service: &dyn Service, request: HttpRequest<Body>) -> Result<Reque
         }
     }
     let limit = service.body_bytes_max();
-    let body = tokio::time::timeout(BODY_TIMEOUT, to_bytes(body, limit)).await;
+    let body = tokio::time::timeout(BODY_TIMEOUT, collect(body, limit)).await;
     let body = body.map_err(|_| service.refusal(408, "the body took too long"))?;
-    let too_large = || service.refusal(413, &format!("the body is larger than {limit} bytes, or it broke off"));
-    read.body = body.map_err(|_| too_large())?.to_vec();
+    let body = body.map_err(|_| service.refusal(400, "the body broke off"))?;
+    read.body = body.ok_or_else(|| service.refusal(413, &format!("the body is larger than {limit} bytes")))?;
     Ok(read)
+}
+
+/// A body up to a limit; none when it is larger.
+///
+/// What is too much is read and thrown away, up to a bound: a client that is still sending would see a broken connection
+/// instead of the answer.
+async fn collect(mut body: Body, limit: usize) -> Result<Option<Vec<u8>>, axum::Error> {
+    let (mut bytes, mut seen) = (Vec::new(), 0_usize);
+    while let Some(frame) = poll_fn(|context| Pin::new(&mut body).poll_frame(context)).await {
+        let Ok(data) = frame?.into_data() else { continue };
+        seen = seen.saturating_add(data.len());
+        if seen <= limit {
+            bytes.extend_from_slice(&data);
+        } else if seen > DISCARDED_MAX.max(limit) {
+            break;
+        }
+    }
+    Ok(if seen <= limit { Some(bytes) } else { None })
 }
 
 fn response(answer: Answer) -> HttpResponse<Body> {

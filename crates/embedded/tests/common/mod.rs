@@ -36,14 +36,9 @@ pub fn ask(address: SocketAddr, method: &str, target: &str, body: &str) -> Answe
         "{method} {target} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: {length}\r\n\r\n"
     );
     stream.write_all(head.as_bytes()).unwrap();
-    // A server that refuses a large body may close before all of it is sent.
-    drop(stream.write_all(body.as_bytes()));
+    stream.write_all(body.as_bytes()).unwrap();
     let mut answer = Vec::new();
-    while let Ok(read) = stream.by_ref().take(65_536).read_to_end(&mut answer) {
-        if read == 0 {
-            break;
-        }
-    }
+    stream.read_to_end(&mut answer).unwrap();
     let answer = String::from_utf8(answer).unwrap();
     let (head, body) = answer.split_once("\r\n\r\n").unwrap_or_else(|| panic!("no answer: {answer}"));
     let status = head.split(' ').nth(1).unwrap().parse().unwrap();
