@@ -3,5 +3,7 @@
 //! [`wire`] names what goes in and out; the core is a state machine without sockets, clock or threads; the server puts it
 //! behind TCP; the storage keeps it on disk. The same core runs under the seeded simulation.
 
+pub mod core;
 pub mod groups;
+pub mod storage;
 pub mod wire;

@@ -1,0 +1,173 @@
+//! The state machine of the broker: requests in, answers out, time and randomness from outside.
+
+mod entry;
+mod fetch;
+mod groups;
+mod metadata;
+mod offsets;
+mod open;
+mod options;
+mod produce;
+mod registry;
+mod settings;
+mod topics;
+mod transactions;
+mod txn_api;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kafka_protocol::messages::{RequestKind, ResponseKind};
+
+use self::entry::{Counters, Entry, TopicEntry, TransactionOffsets};
+use self::fetch::WaitingFetch;
+pub use self::options::CoreOptions;
+use self::registry::Registry;
+use self::transactions::Transaction;
+use super::groups::Groups;
+use super::storage::{Journal, Storage, StorageError};
+use super::wire::{ConnectionId, Request, RequestId, Response};
+
+/// Epoch of the leader of every partition: there is one broker, and it never loses an election.
+const LEADER_EPOCH: i32 = 0;
+
+/// The broker, but for sockets, clock and threads.
+#[derive(Debug)]
+pub struct Core {
+    options: CoreOptions,
+    storage: Box<dyn Storage>,
+    journal: Journal,
+    cluster_id: String,
+    counters: Counters,
+    broker_configs: BTreeMap<String, String>,
+    registry: Registry,
+    transactions: BTreeMap<String, Transaction>,
+    /// Positions that open transactions are going to commit, by producer.
+    pending_offsets: BTreeMap<i64, Vec<TransactionOffsets>>,
+    groups: Groups,
+    waiting: BTreeMap<RequestId, WaitingFetch>,
+    /// Fetches that something has happened to since they were last looked at.
+    woken: BTreeSet<RequestId>,
+    responses: Vec<Response>,
+}
+
+impl Core {
+    /// Takes a request. The answer comes out of [`Core::take_responses`], now or later.
+    pub fn handle(&mut self, request: Request, now_ms: i64) {
+        let (id, version) = (request.id, request.api_version);
+        let answer = match request.body {
+            RequestKind::Produce(body) => self.produce(version, body, now_ms),
+            RequestKind::Fetch(body) => {
+                self.fetch(id, version, body, now_ms);
+                self.settle(now_ms);
+                return;
+            }
+            RequestKind::ListOffsets(body) => Some(self.list_offsets(&body)),
+            RequestKind::OffsetForLeaderEpoch(body) => Some(self.offset_for_leader_epoch(&body)),
+            RequestKind::Metadata(body) => Some(self.metadata(version, body, now_ms)),
+            RequestKind::DescribeCluster(_) => Some(self.describe_cluster()),
+            RequestKind::CreateTopics(body) => Some(self.create_topics(body)),
+            RequestKind::DeleteTopics(body) => Some(self.delete_topics(version, body)),
+            RequestKind::CreatePartitions(body) => Some(self.create_partitions(body)),
+            RequestKind::DeleteRecords(body) => Some(self.delete_records(body)),
+            RequestKind::FindCoordinator(body) => Some(self.find_coordinator(version, body)),
+            RequestKind::InitProducerId(body) => Some(self.init_producer_id(version, &body, now_ms)),
+            RequestKind::AddPartitionsToTxn(body) => Some(self.add_partitions_to_txn(version, body, now_ms)),
+            RequestKind::AddOffsetsToTxn(body) => Some(self.add_offsets_to_txn(version, &body, now_ms)),
+            RequestKind::EndTxn(body) => Some(self.end_txn(version, &body, now_ms)),
+            _ => {
+                self.handle_group(&request, now_ms);
+                self.settle(now_ms);
+                return;
+            }
+        };
+        self.respond(id, answer);
+        self.settle(now_ms);
+    }
+
+    /// Lets time pass: fetches that waited long enough are answered, transactions that took too long are aborted.
+    pub fn tick(&mut self, now_ms: i64) {
+        let late = self.waiting.iter().filter(|(_, fetch)| fetch.deadline_ms <= now_ms).map(|(id, _)| *id);
+        self.woken.extend(late.collect::<Vec<_>>());
+        self.end_late_transactions(now_ms);
+        let effects = self.groups.tick(now_ms);
+        self.carry_out(effects);
+        self.settle(now_ms);
+    }
+
+    /// When [`Core::tick`] has something to do, milliseconds since 1970.
+    #[must_use]
+    pub fn next_deadline_ms(&self) -> Option<i64> {
+        let fetches = self.waiting.values().map(|fetch| fetch.deadline_ms).min();
+        let transactions = self.transactions.values().filter_map(Transaction::deadline_ms).min();
+        [fetches, transactions, self.groups.next_deadline_ms()].into_iter().flatten().min()
+    }
+
+    /// Forgets what a connection that is gone has been waiting for.
+    pub fn disconnected(&mut self, connection: ConnectionId) {
+        let of_connection = RequestId { connection, number: 0 }..=RequestId { connection, number: u64::MAX };
+        let gone: Vec<RequestId> = self.waiting.range(of_connection).map(|(id, _)| *id).collect();
+        for id in gone {
+            self.stop_waiting(id);
+        }
+    }
+
+    /// The answers since the last call.
+    #[must_use]
+    pub fn take_responses(&mut self) -> Vec<Response> {
+        std::mem::take(&mut self.responses)
+    }
+
+    fn respond(&mut self, id: RequestId, body: Option<ResponseKind>) {
+        self.responses.push(Response { id, body });
+    }
+
+    /// What is left to do after anything happened.
+    fn settle(&mut self, now_ms: i64) {
+        self.answer_woken(now_ms);
+        if self.journal.is_overgrown() {
+            let entries = self.snapshot();
+            if let Err(error) = self.journal.rewrite(&mut *self.storage, &entries) {
+                tracing::warn!(%error, "journal not written anew");
+            }
+        }
+    }
+
+    fn write(&mut self, entry: &Entry) -> Result<(), StorageError> {
+        let written = self.journal.append(&mut *self.storage, entry);
+        if let Err(error) = &written {
+            tracing::error!(%error, "not kept");
+        }
+        written
+    }
+
+    /// Everything the journal has to say.
+    fn snapshot(&self) -> Vec<Entry> {
+        let mut entries = vec![
+            Entry::Cluster(self.cluster_id.clone()),
+            Entry::Counters(self.counters),
+            Entry::BrokerConfigs(self.broker_configs.clone()),
+        ];
+        for (name, topic) in self.registry.iter() {
+            entries.push(Entry::Topic(self.topic_entry(name, topic)));
+            let starts = (0..).zip(&topic.partitions).filter(|(_, partition)| partition.log.start() > 0);
+            entries.extend(starts.map(|(index, partition)| Entry::LogStart(topic.id, index, partition.log.start())));
+        }
+        let transactions = self.transactions.iter();
+        entries.extend(transactions.map(|(id, transaction)| Entry::Transaction(id.clone(), transaction.clone())));
+        entries.extend(self.pending_offsets.values().flatten().cloned().map(Entry::TransactionOffsets));
+        entries.push(Entry::Offsets(self.groups.snapshot()));
+        entries
+    }
+
+    fn topic_entry(&self, name: &str, topic: &registry::Topic) -> TopicEntry {
+        TopicEntry {
+            name: name.to_owned(),
+            id: topic.id,
+            partitions: i32::try_from(topic.partitions.len()).unwrap_or(i32::MAX),
+            configs: topic.configs.clone(),
+        }
+    }
+}
