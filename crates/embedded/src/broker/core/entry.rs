@@ -25,9 +25,7 @@ pub(super) enum Entry {
     Transaction(String, Transaction),
     /// A transactional id was not used for long.
     TransactionForgotten(String),
-    /// Positions that an open transaction is going to commit.
-    TransactionOffsets(TransactionOffsets),
-    /// Committed positions.
+    /// Positions of groups, committed and of open transactions.
     Offsets(Vec<OffsetEntry>),
     /// Settings of the broker that were changed.
     BrokerConfigs(BTreeMap<String, String>),
@@ -47,17 +45,6 @@ pub(super) struct TopicEntry {
     pub id: Uuid,
     pub partitions: i32,
     pub configs: BTreeMap<String, String>,
-}
-
-/// Positions that an open transaction is going to commit, as the client sent them.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub(super) struct TransactionOffsets {
-    pub transactional_id: String,
-    pub producer_id: i64,
-    pub epoch: i16,
-    pub group: String,
-    /// Topic, partition, offset, leader epoch, metadata.
-    pub positions: Vec<(String, i32, i64, i32, Option<String>)>,
 }
 
 /// Partitions of topics, by the name of the topic.

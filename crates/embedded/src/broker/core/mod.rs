@@ -21,7 +21,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kafka_protocol::messages::{RequestKind, ResponseKind};
 
-use self::entry::{Counters, Entry, TopicEntry, TransactionOffsets};
+use self::entry::{Counters, Entry, TopicEntry};
 use self::fetch::WaitingFetch;
 pub use self::options::CoreOptions;
 use self::registry::Registry;
@@ -44,13 +44,15 @@ pub struct Core {
     broker_configs: BTreeMap<String, String>,
     registry: Registry,
     transactions: BTreeMap<String, Transaction>,
-    /// Positions that open transactions are going to commit, by producer.
-    pending_offsets: BTreeMap<i64, Vec<TransactionOffsets>>,
     groups: Groups,
     waiting: BTreeMap<RequestId, WaitingFetch>,
     /// Fetches that something has happened to since they were last looked at.
     woken: BTreeSet<RequestId>,
     responses: Vec<Response>,
+    /// Something is in memory that the journal refused: it is written anew before anything else is written to it.
+    is_ahead: bool,
+    /// When what the storage refused is tried again.
+    retry_ms: Option<i64>,
 }
 
 impl Core {
@@ -102,7 +104,7 @@ impl Core {
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let fetches = self.waiting.values().map(|fetch| fetch.deadline_ms).min();
         let transactions = self.transactions.values().filter_map(Transaction::deadline_ms).min();
-        [fetches, transactions, self.groups.next_deadline_ms()].into_iter().flatten().min()
+        [fetches, transactions, self.groups.next_deadline_ms(), self.retry_ms].into_iter().flatten().min()
     }
 
     /// Forgets what a connection that is gone has been waiting for.
@@ -127,20 +129,27 @@ impl Core {
     /// What is left to do after anything happened.
     fn settle(&mut self, now_ms: i64) {
         self.answer_woken(now_ms);
-        if self.journal.is_overgrown() {
-            let entries = self.snapshot();
-            if let Err(error) = self.journal.rewrite(&mut *self.storage, &entries) {
-                tracing::warn!(%error, "journal not written anew");
-            }
+        if self.journal.is_overgrown()
+            && let Err(error) = self.rewrite()
+        {
+            tracing::warn!(%error, "journal not written anew");
         }
     }
 
     fn write(&mut self, entry: &Entry) -> Result<(), StorageError> {
-        let written = self.journal.append(&mut *self.storage, entry);
+        let caught_up = if self.is_ahead { self.rewrite() } else { Ok(()) };
+        let written = caught_up.and_then(|()| self.journal.append(&mut *self.storage, entry));
         if let Err(error) = &written {
             tracing::error!(%error, "not kept");
         }
         written
+    }
+
+    fn rewrite(&mut self) -> Result<(), StorageError> {
+        let entries = self.snapshot();
+        self.journal.rewrite(&mut *self.storage, &entries)?;
+        self.is_ahead = false;
+        Ok(())
     }
 
     /// Everything the journal has to say.
@@ -157,7 +166,6 @@ impl Core {
         }
         let transactions = self.transactions.iter();
         entries.extend(transactions.map(|(id, transaction)| Entry::Transaction(id.clone(), transaction.clone())));
-        entries.extend(self.pending_offsets.values().flatten().cloned().map(Entry::TransactionOffsets));
         entries.push(Entry::Offsets(self.groups.snapshot()));
         entries
     }

@@ -21,7 +21,6 @@ struct Kept {
     topics: BTreeMap<Uuid, TopicEntry>,
     starts: BTreeMap<(Uuid, i32), i64>,
     transactions: BTreeMap<String, super::Transaction>,
-    pending_offsets: BTreeMap<i64, Vec<super::TransactionOffsets>>,
     offsets: Vec<OffsetEntry>,
 }
 
@@ -61,16 +60,16 @@ impl Core {
             broker_configs: kept.broker_configs,
             registry,
             transactions: kept.transactions,
-            pending_offsets: kept.pending_offsets,
             groups,
             waiting: BTreeMap::new(),
             woken: std::collections::BTreeSet::new(),
             responses: Vec::new(),
+            is_ahead: false,
+            retry_ms: None,
         };
         if kept.cluster_id.is_none() {
             core.write(&Entry::Cluster(core.cluster_id.clone()))?;
         }
-        core.restore_pending_offsets(now_ms);
         core.complete_prepared(now_ms);
         core.responses.clear();
         Ok(core)
@@ -100,16 +99,10 @@ impl Kept {
                 self.starts.insert((id, partition), offset);
             }
             Entry::Transaction(id, transaction) => {
-                if transaction.partitions.is_empty() && transaction.groups.is_empty() {
-                    self.pending_offsets.remove(&transaction.producer_id);
-                }
                 self.transactions.insert(id, transaction);
             }
             Entry::TransactionForgotten(id) => {
                 self.transactions.remove(&id);
-            }
-            Entry::TransactionOffsets(offsets) => {
-                self.pending_offsets.entry(offsets.producer_id).or_default().push(offsets);
             }
             Entry::Offsets(offsets) => self.offsets.extend(offsets),
         }

@@ -73,12 +73,7 @@ impl Default for CoreOptions {
             transactional_id_expiry_ms: 7 * 24 * 60 * 60 * 1_000,
             producer_id_expiry_ms: 24 * 60 * 60 * 1_000,
             producers_max: 10_000,
-            groups: GroupOptions {
-                session_timeout_min_ms: 6_000,
-                session_timeout_max_ms: 1_800_000,
-                initial_rebalance_delay_ms: 0,
-                seed: 1,
-            },
+            groups: GroupOptions::default(),
         }
     }
 }

@@ -15,6 +15,9 @@ use super::Core;
 use super::entry::{Entry, PartitionSet};
 use super::transactions::{State, Transaction};
 
+/// How long the storage has to recover before a transaction that cannot end is tried again, milliseconds.
+const RETRY_MS: i64 = 500;
+
 impl Core {
     pub(super) fn init_producer_id(
         &mut self,
@@ -255,22 +258,21 @@ impl Core {
                 }
             }
         }
-        if done != transaction.partitions {
-            // Only what is missing is written the next time.
-            if let Some(known) = self.transactions.get_mut(id) {
-                for (topic, partitions) in &mut known.partitions {
-                    partitions.retain(|index| !done.get(topic).is_some_and(|done| done.contains(index)));
-                }
+        let missing = done != transaction.partitions;
+        // Only what is missing is written the next time.
+        if let Some(known) = self.transactions.get_mut(id) {
+            for (topic, partitions) in &mut known.partitions {
+                partitions.retain(|index| !done.get(topic).is_some_and(|done| done.contains(index)));
             }
-            return;
         }
+        if missing || !self.complete_groups(id, &transaction, commit, now_ms) {
+            self.retry_ms = Some(now_ms.saturating_add(RETRY_MS));
+        }
+    }
+
+    fn complete_groups(&mut self, id: &str, transaction: &Transaction, commit: bool, now_ms: i64) -> bool {
         let effects = self.groups.end_transaction(transaction.producer_id, commit, now_ms);
-        if !self.carry_out(effects) {
-            return;
-        }
-        if self.put_transaction(id, transaction.completed(now_ms)).is_ok() {
-            self.pending_offsets.remove(&transaction.producer_id);
-        }
+        self.carry_out(effects) && self.put_transaction(id, transaction.completed(now_ms)).is_ok()
     }
 
     /// Whether the marker is in the log, or there is no log any more.
@@ -299,6 +301,7 @@ impl Core {
 
     /// Ends what a crash or a full disk has interrupted.
     pub(super) fn complete_prepared(&mut self, now_ms: i64) {
+        self.retry_ms = None;
         let prepared = self.transactions.iter().filter(|(_, transaction)| transaction.state.preparing().is_some());
         let ids: Vec<String> = prepared.map(|(id, _)| id.clone()).collect();
         for id in ids {
