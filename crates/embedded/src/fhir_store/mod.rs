@@ -65,7 +65,7 @@ pub enum FhirStoreError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// Its data cannot be used.
-    #[error("WL-7083: the data of the FHIR store cannot be used: {0}")]
+    #[error("WL-7093: the data of the FHIR store cannot be used: {0}")]
     Data(#[from] JournalError),
 }
 
@@ -78,7 +78,7 @@ impl FhirStore {
     /// Reads its data and serves when this returns. Works with and without an async runtime around it.
     ///
     /// # Errors
-    /// WL-7080, WL-7081 when it cannot listen; WL-7083 when the data cannot be read or another process uses it.
+    /// WL-7090, WL-7091 when it cannot listen; WL-7093 when the data cannot be read or another process uses it.
     pub fn start(options: &FhirStoreOptions) -> Result<Self, FhirStoreError> {
         let mut store = Store::default();
         let open = |folder: &PathBuf| {

@@ -37,10 +37,10 @@ const STOP_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug, thiserror::Error)]
 pub enum ListenError {
     /// Other machines could reach the address.
-    #[error("WL-7080: {0} is not a loopback address: the embedded parts serve this machine only; use 127.0.0.1")]
+    #[error("WL-7090: {0} is not a loopback address: the embedded parts serve this machine only; use 127.0.0.1")]
     NotLoopback(SocketAddr),
     /// The address cannot be listened on.
-    #[error("WL-7081: cannot listen on {address}: {source}")]
+    #[error("WL-7091: cannot listen on {address}: {source}")]
     Bind {
         /// The address.
         address: SocketAddr,

@@ -49,7 +49,7 @@ pub enum RegistryError {
     #[error(transparent)]
     Listen(#[from] ListenError),
     /// What it knew cannot be read.
-    #[error("WL-7082: the log of the schema registry cannot be used: {0}")]
+    #[error("WL-7092: the log of the schema registry cannot be used: {0}")]
     Log(String),
 }
 
@@ -63,7 +63,7 @@ impl Registry {
     /// reading the log may block.
     ///
     /// # Errors
-    /// WL-7080, WL-7081 when it cannot listen; WL-7082 when the log cannot be read or holds what is not understood.
+    /// WL-7090, WL-7091 when it cannot listen; WL-7092 when the log cannot be read or holds what is not understood.
     pub fn start(options: RegistryOptions) -> Result<Self, RegistryError> {
         let book = Book::open(options.log).map_err(RegistryError::Log)?;
         let front = Loopback::start("registry", options.listen, Arc::new(Front { book: Mutex::new(book) }))?;
@@ -92,27 +92,44 @@ impl Registry {
 struct Book {
     state: State,
     log: Arc<dyn SchemaLog>,
+    /// A record failed: it may be in the log all the same.
+    in_doubt: bool,
 }
 
 impl Book {
     fn open(log: Arc<dyn SchemaLog>) -> Result<Self, String> {
+        let state = Self::read(log.as_ref())?;
+        Ok(Self { state, log, in_doubt: false })
+    }
+
+    fn read(log: &dyn SchemaLog) -> Result<State, String> {
         let mut state = State::default();
         for (key, value) in log.read_all().map_err(|error| error.to_string())? {
             state.apply(&key, value.as_deref())?;
         }
-        Ok(Self { state, log })
+        Ok(state)
+    }
+
+    /// After a failed record the log says what has happened, or nothing is answered: an id that was given in the log must
+    /// not be given again.
+    fn settle(&mut self) -> Result<(), Refusal> {
+        if self.in_doubt {
+            self.state = Self::read(self.log.as_ref()).map_err(|reason| failed(&reason))?;
+            self.in_doubt = false;
+        }
+        Ok(())
     }
 
     /// Writes a record and takes it in. When it cannot be written, nothing has changed.
     fn write(&mut self, key: &Key, value: Option<&impl Serialize>) -> Result<(), Refusal> {
-        let failed = |reason: String| Refusal::new(50001, format!("Error in the backend data store: {reason}"));
-        let key = serde_json::to_vec(key).map_err(|error| failed(error.to_string()))?;
-        let value = value.map(serde_json::to_vec).transpose().map_err(|error| failed(error.to_string()))?;
+        let key = serde_json::to_vec(key).map_err(|error| failed(&error))?;
+        let value = value.map(serde_json::to_vec).transpose().map_err(|error| failed(&error))?;
         self.log.append(&key, value.as_deref()).map_err(|error| {
+            self.in_doubt = true;
             tracing::error!(%error, "the log of the schema registry took no record");
-            failed(error.to_string())
+            failed(&error)
         })?;
-        self.state.apply(&key, value.as_deref()).map_err(failed)
+        self.state.apply(&key, value.as_deref()).map_err(|reason| failed(&reason))
     }
 
     /// Writes that what a key stands for is gone.
@@ -124,6 +141,10 @@ impl Book {
         let path: Vec<&str> = request.path.iter().map(String::as_str).collect();
         let path = path.strip_prefix(&PREFIX).unwrap_or(&path);
         let method = request.method.as_str();
+        // What is known stays true while the log cannot be asked.
+        if method != "GET" {
+            self.settle()?;
+        }
         match path {
             [] => Ok(json!({})),
             ["subjects", rest @ ..] => subjects::route(self, method, rest, request),
@@ -135,6 +156,10 @@ impl Book {
             _ => Err(Refusal::new(404, "HTTP 404 Not Found")),
         }
     }
+}
+
+fn failed(reason: &dyn std::fmt::Display) -> Refusal {
+    Refusal::new(50001, format!("Error in the backend data store: {reason}"))
 }
 
 struct Front {

@@ -144,6 +144,8 @@ impl State {
         }
         let parsed = Schema::read(&schema).map_err(|error| format!("subject {subject}, version {version}: {error}"))?;
         let digest = digest(&parsed);
+        // The newest record of a key counts: what it replaces holds no id any more.
+        self.forget(&subject, version);
         let registered = match self.by_id.get(&id) {
             Some(known) if known.digest == digest => Arc::clone(known),
             Some(_) => return Err(format!("two schemas have the id {id}")),
@@ -241,5 +243,8 @@ mod tests {
         put(&mut state, "a", 1, 1, "\"int\"", false);
         let twice = br#"{"subject":"b","version":1,"id":1,"schema":"\"long\""}"#;
         assert!(state.apply(&key, Some(twice)).unwrap_err().contains("id 1"));
+        // Of one key the newest record counts.
+        put(&mut state, "a", 1, 1, "\"long\"", false);
+        assert_eq!(state.schema(1).unwrap().text, "\"long\"");
     }
 }
