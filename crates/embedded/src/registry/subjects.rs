@@ -88,7 +88,8 @@ pub(super) fn compatibility(book: &Book, method: &str, path: &[&str], request: &
             match (wanted, find(book, subject, version, false)) {
                 // Nothing to be compared with.
                 (Wanted::Latest, Err(_)) => Vec::new(),
-                (_, found) => against(level, &new, std::iter::once(found?))?,
+                (Wanted::Number(number), Err(_)) => return Err(Refusal::version_not_found(number)),
+                (_, Ok(found)) => against(level, &new, std::iter::once(found))?,
             }
         }
         (_, [] | [_]) => return Err(Refusal::new(405, "HTTP 405 Method Not Allowed")),
