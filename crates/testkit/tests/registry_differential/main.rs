@@ -10,6 +10,7 @@ mod side;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use components::{Installation, Part, Progress, Registry, RegistryOptions};
 use embedded::registry::MemoryLog;
@@ -51,6 +52,9 @@ const NOT_THERE: &str = "Apicurio does not serve this address";
 /// Members in which Apicurio's answers have another form throughout. The first two hold what a client takes when they are
 /// missing; the third is what a level that was set comes back as, where Confluent says `compatibility`.
 const FORMS: [&str; 3] = ["compatibilityLevel", "references", "schemaType"];
+
+/// Longest mean time of an answer of the embedded registry.
+const ANSWER_MAX: Duration = Duration::from_millis(20);
 
 /// Every other known difference. Texts of errors are not compared.
 #[rustfmt::skip]
@@ -96,7 +100,7 @@ fn the_same_requests_have_the_same_answers() {
     let mut scenarios = scenarios::all();
     scenarios.extend(evolutions::small());
     scenarios.extend(evolutions::contracts());
-    let (mut compared, mut met, mut wrong) = (0, BTreeSet::new(), Vec::new());
+    let (mut compared, mut met, mut wrong) = (0_u32, BTreeSet::new(), Vec::new());
     for scenario in &scenarios {
         ours.forget_ids();
         theirs.forget_ids();
@@ -127,6 +131,9 @@ fn the_same_requests_have_the_same_answers() {
         ours.forms
     );
     assert!(wrong.is_empty(), "{} of {compared} answers:\n{}", wrong.len(), wrong.join("\n"));
+    let mean = ours.taken / compared;
+    println!("{compared} requests: {mean:?} each, Apicurio {:?}", theirs.taken / compared);
+    assert!(mean < ANSWER_MAX, "an answer takes {mean:?}");
     assert!(compared > 1_000, "only {compared} requests were compared");
     assert!(DIFFERENCES.iter().all(|known| known.embedded != known.apicurio), "a difference that is none");
 }

@@ -1,9 +1,11 @@
 //! One of the two registries, and what its answers come to.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use reqwest::Method;
 use reqwest::blocking::Client;
+use runtime::clock;
 use serde_json::{Map, Value};
 
 use super::Step;
@@ -16,12 +18,20 @@ pub struct Side {
     ids: Vec<i64>,
     /// Forms that were met and taken for the same as those of Confluent, by the name of the member.
     pub forms: BTreeSet<&'static str>,
+    /// How long all answers took together.
+    pub taken: Duration,
 }
 
 impl Side {
     /// The registry at this base.
     pub fn new(base: String) -> Self {
-        Self { base, client: Client::builder().no_proxy().build().unwrap(), ids: Vec::new(), forms: BTreeSet::new() }
+        Self {
+            base,
+            client: Client::builder().no_proxy().build().unwrap(),
+            ids: Vec::new(),
+            forms: BTreeSet::new(),
+            taken: Duration::ZERO,
+        }
     }
 
     /// The next scenario counts ids anew.
@@ -41,9 +51,11 @@ impl Side {
         if !step.body.is_empty() {
             request = request.header("content-type", "application/vnd.schemaregistry.v1+json").body(step.body.clone());
         }
+        let started = clock::tick();
         let answer = request.send().unwrap();
         let status = answer.status().as_u16();
         let text = answer.text().unwrap();
+        self.taken += clock::tick().since(started);
         match serde_json::from_str::<Value>(&text) {
             Ok(mut body) if status < 300 => {
                 if step.method == "PUT"
