@@ -1,8 +1,11 @@
 //! The state machine of the broker: requests in, answers out, time and randomness from outside.
 
+mod configs;
+mod describe;
 mod entry;
 mod fetch;
 mod groups;
+mod maintenance;
 mod metadata;
 mod offsets;
 mod open;
@@ -53,6 +56,8 @@ pub struct Core {
     is_ahead: bool,
     /// When what the storage refused is tried again.
     retry_ms: Option<i64>,
+    /// When retention and compaction are looked at next.
+    maintenance_ms: i64,
 }
 
 impl Core {
@@ -74,6 +79,14 @@ impl Core {
             RequestKind::DeleteTopics(body) => Some(self.delete_topics(version, body)),
             RequestKind::CreatePartitions(body) => Some(self.create_partitions(body)),
             RequestKind::DeleteRecords(body) => Some(self.delete_records(body)),
+            RequestKind::DescribeConfigs(body) => Some(self.describe_configs(&body)),
+            RequestKind::IncrementalAlterConfigs(body) => Some(self.incremental_alter_configs(&body)),
+            RequestKind::AlterConfigs(body) => Some(self.alter_configs(&body)),
+            RequestKind::DescribeTopicPartitions(body) => Some(self.describe_topic_partitions(body)),
+            RequestKind::DescribeProducers(body) => Some(self.describe_producers(&body)),
+            RequestKind::DescribeTransactions(body) => Some(self.describe_transactions(body, now_ms)),
+            RequestKind::ListTransactions(body) => Some(self.list_transactions(&body, now_ms)),
+            RequestKind::DescribeLogDirs(body) => Some(self.describe_log_dirs(&body)),
             RequestKind::FindCoordinator(body) => Some(self.find_coordinator(version, body)),
             RequestKind::InitProducerId(body) => Some(self.init_producer_id(version, &body, now_ms)),
             RequestKind::AddPartitionsToTxn(body) => Some(self.add_partitions_to_txn(version, body, now_ms)),
@@ -94,6 +107,7 @@ impl Core {
         let late = self.waiting.iter().filter(|(_, fetch)| fetch.deadline_ms <= now_ms).map(|(id, _)| *id);
         self.woken.extend(late.collect::<Vec<_>>());
         self.end_late_transactions(now_ms);
+        self.maintain(now_ms);
         let effects = self.groups.tick(now_ms);
         self.carry_out(effects);
         self.settle(now_ms);
@@ -104,7 +118,10 @@ impl Core {
     pub fn next_deadline_ms(&self) -> Option<i64> {
         let fetches = self.waiting.values().map(|fetch| fetch.deadline_ms).min();
         let transactions = self.transactions.values().filter_map(Transaction::deadline_ms).min();
-        [fetches, transactions, self.groups.next_deadline_ms(), self.retry_ms].into_iter().flatten().min()
+        [fetches, transactions, self.groups.next_deadline_ms(), self.retry_ms, Some(self.maintenance_ms)]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Forgets what a connection that is gone has been waiting for.

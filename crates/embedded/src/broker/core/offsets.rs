@@ -148,9 +148,9 @@ impl Partition {
                 let offset = header.base_offset.max(from);
                 return Ok(if offset < end { (header.max_timestamp, offset) } else { (-1, -1) });
             }
-            let base = if header.delete_horizon().is_some() { 0 } else { header.base_timestamp };
             let inside = records(&header, &batch).map_err(|_| ResponseError::CorruptMessage)?;
-            let places = inside.iter().map(|r| (base + r.timestamp_delta, header.base_offset + r.offset_delta));
+            let places =
+                inside.iter().map(|r| (header.base_timestamp + r.timestamp_delta, header.base_offset + r.offset_delta));
             if let Some(place) = places.into_iter().find(|(time, offset)| *time >= timestamp && *offset >= from) {
                 return Ok(if place.1 < end { place } else { (-1, -1) });
             }

@@ -51,6 +51,7 @@ impl Core {
             groups.restore(entry);
         }
         let cluster_id = kept.cluster_id.clone().unwrap_or_else(|| id_of(options.seed, u64::MAX).simple().to_string());
+        let interval_ms = options.retention_check_interval_ms.max(1);
         let mut core = Self {
             options,
             storage,
@@ -66,6 +67,7 @@ impl Core {
             responses: Vec::new(),
             is_ahead: false,
             retry_ms: None,
+            maintenance_ms: now_ms.saturating_add(interval_ms),
         };
         if kept.cluster_id.is_none() {
             core.write(&Entry::Cluster(core.cluster_id.clone()))?;

@@ -36,6 +36,8 @@ pub struct CoreOptions {
     pub retention_ms: i64,
     /// How often retention and compaction are looked at, milliseconds.
     pub retention_check_interval_ms: i64,
+    /// Most keys that one pass of compaction looks at, 16 bytes and an offset each.
+    pub compaction_keys_max: usize,
     /// Longest time-out of a transaction, milliseconds.
     pub transaction_timeout_max_ms: i32,
     /// Most transactional ids.
@@ -68,6 +70,7 @@ impl Default for CoreOptions {
             segment_bytes: 64 * 1024 * 1024,
             retention_ms: 7 * 24 * 60 * 60 * 1_000,
             retention_check_interval_ms: 5_000,
+            compaction_keys_max: 500_000,
             transaction_timeout_max_ms: 15 * 60 * 1_000,
             transactional_ids_max: 10_000,
             transactional_id_expiry_ms: 7 * 24 * 60 * 60 * 1_000,

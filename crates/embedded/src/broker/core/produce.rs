@@ -5,7 +5,7 @@ use kafka_protocol::error::ResponseError;
 use kafka_protocol::messages::produce_response::{LeaderIdAndEpoch, PartitionProduceResponse, TopicProduceResponse};
 use kafka_protocol::messages::{BrokerId, ProduceRequest, ProduceResponse, ResponseKind, TopicName};
 
-use super::super::storage::{BatchError, BatchHeader, Sequence};
+use super::super::storage::{BatchError, BatchHeader, Sequence, records};
 use super::registry::{Partition, text, topic_name};
 use super::settings::TopicSettings;
 use super::{Core, LEADER_EPOCH};
@@ -78,7 +78,7 @@ impl Core {
     fn append(
         &mut self,
         (name, index): (&str, i32),
-        records: &Bytes,
+        batch: &Bytes,
         transactional_id: Option<&str>,
         acks: i16,
         now_ms: i64,
@@ -88,7 +88,10 @@ impl Core {
         if acks == -1 && topic.min_insync() > 1 {
             return Err((ResponseError::NotEnoughReplicas, "there is one replica, and min.insync.replicas wants more"));
         }
-        let header = check_batch(records, &topic.settings, now_ms)?;
+        let header = check_batch(batch, &topic.settings, now_ms)?;
+        if topic.settings.compact && !has_keys(&header, batch) {
+            return Err((ResponseError::InvalidRecord, "every record of a compacted topic must have a key"));
+        }
         if header.is_transactional() {
             self.admit_transactional(transactional_id, &header, (name, index))?;
         }
@@ -107,7 +110,7 @@ impl Core {
         if base_offset.checked_add(i64::from(header.last_offset_delta) + 1).is_none() {
             return Err((ResponseError::KafkaStorageError, "no offsets are left"));
         }
-        let kept = partition.place(storage, &header, records, &settings, append_time, now_ms);
+        let kept = partition.place(storage, &header, batch, &settings, append_time, now_ms);
         kept.map_err(|error| {
             tracing::error!(%error, topic = name, partition = index, "batch not kept");
             (ResponseError::KafkaStorageError, "the storage refused the batch")
@@ -147,7 +150,7 @@ impl Partition {
         &mut self,
         storage: &mut dyn super::Storage,
         header: &BatchHeader,
-        records: &Bytes,
+        batch: &Bytes,
         settings: &TopicSettings,
         append_time: Option<i64>,
         now_ms: i64,
@@ -156,7 +159,7 @@ impl Partition {
             self.log.roll(storage, &self.producers)?;
         }
         let base_offset = self.log.end();
-        let parts = header.placed(records, base_offset, LEADER_EPOCH, append_time);
+        let parts = header.placed(batch, base_offset, LEADER_EPOCH, append_time);
         let max_timestamp = append_time.unwrap_or(header.max_timestamp);
         let placed = BatchHeader { base_offset, max_timestamp, leader_epoch: LEADER_EPOCH, ..*header };
         self.log.append(storage, &placed, &parts)?;
@@ -166,16 +169,16 @@ impl Partition {
 }
 
 /// Checks what can be told from the batch and its topic alone.
-fn check_batch(records: &Bytes, settings: &TopicSettings, now_ms: i64) -> Result<BatchHeader, Refusal> {
+fn check_batch(batch: &Bytes, settings: &TopicSettings, now_ms: i64) -> Result<BatchHeader, Refusal> {
     let invalid = |reason| Err((ResponseError::InvalidRecord, reason));
-    let header = match BatchHeader::parse_checked(records) {
+    let header = match BatchHeader::parse_checked(batch) {
         Ok(header) => header,
         Err(BatchError::Magic) => return invalid("only record batches of format 2 are taken"),
         Err(BatchError::Checksum | BatchError::Short | BatchError::Malformed) => {
             return Err((ResponseError::CorruptMessage, "the batch is cut or its checksum does not match"));
         }
     };
-    if header.size != records.len() {
+    if header.size != batch.len() {
         return invalid("there must be one batch for a partition");
     }
     if header.size > settings.batch_bytes_max {
@@ -200,6 +203,10 @@ fn check_batch(records: &Bytes, settings: &TopicSettings, now_ms: i64) -> Result
         return Err((ResponseError::InvalidTimestamp, "the timestamp is too far from the time of the broker"));
     }
     Ok(header)
+}
+
+fn has_keys(header: &BatchHeader, batch: &Bytes) -> bool {
+    records(header, batch).is_ok_and(|records| records.iter().all(|record| record.key.is_some()))
 }
 
 /// The offset of the batch when it is in the log already.

@@ -91,6 +91,10 @@ impl Registry {
         self.topics.iter().map(|(name, topic)| (name.as_str(), topic))
     }
 
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = (&str, &mut Topic)> {
+        self.topics.iter_mut().map(|(name, topic)| (name.as_str(), topic))
+    }
+
     pub(super) fn len(&self) -> usize {
         self.topics.len()
     }

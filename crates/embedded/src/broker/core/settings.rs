@@ -93,7 +93,7 @@ pub(super) const SETTINGS: &[Setting] = &[
     Setting::new("remote.storage.enable", "", Kind::Bool, "false"),
     Setting::new("retention.bytes", "log.retention.bytes", Kind::Long(-1, MAX), "-1"),
     Setting::new("retention.ms", "log.retention.ms", Kind::Long(-1, MAX), "604800000"),
-    Setting::new("segment.bytes", "log.segment.bytes", Kind::Int(14, INT_MAX), "67108864"),
+    Setting::new("segment.bytes", "log.segment.bytes", Kind::Int(1_048_576, INT_MAX), "1073741824"),
     Setting::new("segment.index.bytes", "log.index.size.max.bytes", Kind::Int(4, INT_MAX), "10485760"),
     Setting::new("segment.jitter.ms", "log.roll.jitter.ms", Kind::Long(0, MAX), "0"),
     Setting::new("segment.ms", "log.roll.ms", Kind::Long(1, MAX), "604800000"),
@@ -115,6 +115,11 @@ impl Setting {
         }
     }
 
+    /// Whether Apache Kafka has the same default.
+    pub(super) fn is_default(&self, value: &str) -> bool {
+        value == self.default
+    }
+
     /// What is wrong with a value.
     pub(super) fn fault(&self, value: &str) -> Option<String> {
         let valid = match self.kind {
@@ -126,6 +131,18 @@ impl Setting {
             Kind::Free => true,
         };
         (!valid).then(|| format!("Invalid value {value} for configuration {}", self.name))
+    }
+}
+
+/// Number that the protocol has for a kind of value.
+pub(super) fn type_code(kind: Kind) -> i8 {
+    match kind {
+        Kind::Bool => 1,
+        Kind::Choice(_) => 2,
+        Kind::Int(..) => 3,
+        Kind::Long(..) => 5,
+        Kind::Double(..) => 6,
+        Kind::List(_) | Kind::Free => 7,
     }
 }
 
@@ -193,9 +210,7 @@ impl super::Core {
         if let Some(value) = self.broker_configs.get(setting.broker_name) {
             return (value.clone(), SOURCE_BROKER);
         }
-        let value = setting.default(&self.options);
-        let source = if value == setting.default { SOURCE_DEFAULT } else { SOURCE_STATIC };
-        (value, source)
+        self.unset(setting)
     }
 }
 

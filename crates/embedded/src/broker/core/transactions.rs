@@ -44,6 +44,28 @@ pub(super) struct Transaction {
 }
 
 impl State {
+    /// Every one.
+    pub(super) const ALL: [Self; 6] = [
+        Self::Empty,
+        Self::Ongoing,
+        Self::PrepareCommit,
+        Self::PrepareAbort,
+        Self::CompleteCommit,
+        Self::CompleteAbort,
+    ];
+
+    /// What Kafka calls it.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Empty => "Empty",
+            Self::Ongoing => "Ongoing",
+            Self::PrepareCommit => "PrepareCommit",
+            Self::PrepareAbort => "PrepareAbort",
+            Self::CompleteCommit => "CompleteCommit",
+            Self::CompleteAbort => "CompleteAbort",
+        }
+    }
+
     /// Whether markers are still to be written, and which: true to commit.
     pub(super) fn preparing(self) -> Option<bool> {
         match self {

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use super::compaction::Swap;
 use super::segment::{Details, Segment, Walker, name, read_details, write_seal};
 use super::{AbortedRange, BatchHeader, HEADER_LEN, ProducerTable, Storage, StorageError, len_usize, len64};
 
@@ -24,6 +25,8 @@ pub struct Log {
     pub(super) start: i64,
     /// A failed append could not be cut off yet.
     pub(super) torn: bool,
+    /// A compacted segment that is not wholly in its place yet, and the segments that it replaces.
+    pub(super) swapping: Option<(Swap, Vec<i64>)>,
     loaded: VecDeque<(i64, Arc<Details>)>,
 }
 
@@ -51,6 +54,7 @@ impl Log {
             active_details: Details::default(),
             start: base,
             torn: false,
+            swapping: None,
             loaded: VecDeque::new(),
         }
     }
@@ -269,6 +273,10 @@ impl Log {
         let details = Arc::new(read_details(storage, &name(&self.prefix, base, "seal"))?);
         self.keep_loaded(base, Arc::clone(&details));
         Ok(Some(details))
+    }
+
+    pub(super) fn forget_loaded(&mut self) {
+        self.loaded.clear();
     }
 
     fn keep_loaded(&mut self, base: i64, details: Arc<Details>) {

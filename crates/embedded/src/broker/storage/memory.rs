@@ -56,6 +56,12 @@ impl MemoryStorage {
         disk.dead = false;
     }
 
+    /// How many more bytes are written until [`MemoryStorage::kill_after`] strikes.
+    #[must_use]
+    pub fn writes_left(&self) -> Option<u64> {
+        self.disk().writes_left
+    }
+
     /// Whether [`MemoryStorage::kill_after`] has struck.
     #[must_use]
     pub fn is_dead(&self) -> bool {

@@ -5,6 +5,7 @@
 //! acknowledged survives the death of the process, not a power cut.
 
 mod batch;
+mod compaction;
 mod disk;
 mod journal;
 mod log;
@@ -17,6 +18,7 @@ mod segment;
 use bytes::Bytes;
 
 pub use batch::{BatchError, BatchHeader, HEADER_LEN, control_batch};
+pub use compaction::CompactionPolicy;
 pub use disk::DiskStorage;
 pub use journal::Journal;
 pub use log::{Log, ReadLimits};

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::batch::commits;
+use super::compaction::Swap;
 use super::segment::{Details, Segment, Walker, name, read_producers, read_seal, write_seal};
 use super::{BatchHeader, Log, ProducerTable, Storage, StorageError};
 
@@ -21,7 +22,8 @@ pub fn open_log(
     let mut log = Log::new(prefix.to_owned(), start);
     let mut producers = ProducerTable::default();
     let mut snapshot = None;
-    let bases = segments(storage, prefix, files)?;
+    let files = finish_swaps(storage, prefix, files)?;
+    let bases = segments(storage, prefix, &files)?;
     let last = bases.last().map(|(base, _)| *base);
     for (base, size) in bases {
         let seal = name(prefix, base, "seal");
@@ -47,6 +49,27 @@ pub fn open_log(
     }
     log.start = log.start.max(log.sealed.keys().next().copied().unwrap_or(log.active.base)).min(log.active.next);
     Ok((log, producers))
+}
+
+/// Puts compacted segments in their place where this was decided; the files after it.
+fn finish_swaps(
+    storage: &mut dyn Storage,
+    prefix: &str,
+    files: &[(String, u64)],
+) -> Result<Vec<(String, u64)>, StorageError> {
+    let mut found = false;
+    for swap in files.iter().filter_map(|(file, _)| Swap::parse(prefix, file)) {
+        let bases = files.iter().filter_map(|(file, _)| base_of(prefix, file, ".log"));
+        let old: Vec<i64> = bases.filter(|base| (swap.base..swap.next).contains(base)).collect();
+        // A seal without its segment goes too.
+        swap.finish(storage, prefix, &[old, vec![swap.base]].concat())?;
+        found = true;
+    }
+    if !found {
+        return Ok(files.to_vec());
+    }
+    let folder = format!("{prefix}/");
+    Ok(storage.list()?.into_iter().filter(|(file, _)| file.starts_with(&folder)).collect())
 }
 
 /// Base offsets and lengths of the segments; removes files that nothing refers to.

@@ -55,11 +55,14 @@ pub(super) struct Segment {
     pub first: i64,
     /// Whether transactions were aborted in it.
     pub has_aborted: bool,
+    /// Whether it was compacted.
+    #[serde(default)]
+    pub cleaned: bool,
 }
 
 impl Segment {
     pub(super) fn new(base: i64) -> Self {
-        Self { base, next: base, size: 0, newest: -1, first: -1, has_aborted: false }
+        Self { base, next: base, size: 0, newest: -1, first: -1, has_aborted: false, cleaned: false }
     }
 
     /// Notes a batch that was appended.

@@ -1,5 +1,8 @@
 //! The state machine, through requests as clients send them.
 
+mod admin;
+mod housekeeping;
+mod killed;
 mod produce_and_fetch;
 mod transactions;
 

@@ -4,7 +4,7 @@ use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnT
 use super::*;
 
 /// A transactional producer, as a client library keeps it.
-struct Producer {
+pub(super) struct Producer {
     name: &'static str,
     id: i64,
     epoch: i16,
@@ -13,12 +13,15 @@ struct Producer {
 
 impl Producer {
     fn new(bench: &mut Bench, name: &'static str) -> Self {
-        let (error, id, epoch) = init(bench, name);
-        assert_eq!(error, 0);
-        Self { name, id, epoch, sequence: 0 }
+        Self::try_new(bench, name).expect("refused")
     }
 
-    fn add(&self, bench: &mut Bench, topic: &str) -> i16 {
+    pub(super) fn try_new(bench: &mut Bench, name: &'static str) -> Option<Self> {
+        let (error, id, epoch) = init(bench, name);
+        (error == 0).then_some(Self { name, id, epoch, sequence: 0 })
+    }
+
+    pub(super) fn add(&self, bench: &mut Bench, topic: &str) -> i16 {
         let topic = AddPartitionsToTxnTopic::default().with_name(topic_name(topic)).with_partitions(vec![0]);
         let request = AddPartitionsToTxnRequest::default()
             .with_v3_and_below_transactional_id(TransactionalId(text(self.name)))
@@ -33,7 +36,7 @@ impl Producer {
         }
     }
 
-    fn write(&mut self, bench: &mut Bench, topic: &str, values: &[&str]) -> i16 {
+    pub(super) fn write(&mut self, bench: &mut Bench, topic: &str, values: &[&str]) -> i16 {
         let writer = Writer { id: self.id, epoch: self.epoch, sequence: self.sequence, transactional: true };
         let answer = bench.produce_raw(topic, Some(self.name), batch(writer, values, bench.now_ms));
         if answer.error_code == 0 {
@@ -42,7 +45,7 @@ impl Producer {
         answer.error_code
     }
 
-    fn end(&self, bench: &mut Bench, committed: bool) -> i16 {
+    pub(super) fn end(&self, bench: &mut Bench, committed: bool) -> i16 {
         let request = EndTxnRequest::default()
             .with_transactional_id(TransactionalId(text(self.name)))
             .with_producer_id(ProducerId(self.id))
