@@ -1,26 +1,24 @@
 //! A whole hospital: Kafka, registry, ERP, FHIR server, and `wardline` processes over them.
 
 use crate::processes::RoomProcess;
-use components::{
-    ERP_KEY, Hapi, HapiOptions, Installation, Kafka, KafkaOptions, Part, Progress, Registry, RegistryOptions, Tryton,
-    TrytonOptions, free_port,
-};
+use components::ERP_KEY;
 use serde_json::Value;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
+use testkit::parts::{Erp, Fhir, Kafka, Registry, free_port};
 
 /// How long a hospital day may take.
 const DAY: Duration = Duration::from_secs(600);
 
-/// The real parts, started for one test.
+/// The parts, started for one test.
 pub struct HospitalStack {
     pub dir: TempDir,
     pub kafka: Kafka,
     pub registry: Registry,
-    pub erp: Tryton,
-    pub fhir: Hapi,
+    pub erp: Erp,
+    pub fhir: Fhir,
     wardline: String,
 }
 
@@ -35,14 +33,12 @@ impl HospitalStack {
     /// Starts everything; `wardline` is the binary under test.
     pub fn start(wardline: &str) -> Self {
         let dir = TempDir::new().unwrap();
-        let installation = Installation::ensure(&Part::ALL, &Progress::stderr()).unwrap();
         let at = |name: &str| dir.path().join(name);
         let (kafka, registry, erp, fhir) = std::thread::scope(|scope| {
-            let kafka = scope.spawn(|| Kafka::start(&installation, KafkaOptions::in_dir(at("kafka"))).unwrap());
-            let registry =
-                scope.spawn(|| Registry::start(&installation, RegistryOptions::in_dir(at("registry"))).unwrap());
-            let erp = scope.spawn(|| Tryton::start(&installation, TrytonOptions::in_dir(at("erp"))).unwrap());
-            let fhir = scope.spawn(|| Hapi::start(&installation, HapiOptions::in_dir(at("fhir"))).unwrap());
+            let kafka = scope.spawn(|| Kafka::start(&at("kafka")));
+            let registry = scope.spawn(|| Registry::start(&at("registry")));
+            let erp = scope.spawn(|| Erp::start(&at("erp")));
+            let fhir = scope.spawn(|| Fhir::start(&at("fhir")));
             (kafka.join().unwrap(), registry.join().unwrap(), erp.join().unwrap(), fhir.join().unwrap())
         });
         Self { dir, kafka, registry, erp, fhir, wardline: wardline.to_owned() }
@@ -66,7 +62,7 @@ impl HospitalStack {
         let config = self.config("day");
         let mut command = Command::new(&self.wardline);
         command.args(["demo", "--config", config.to_str().unwrap(), "--day", "2026-03-02", "--report"]).arg(&report);
-        command.arg("--mllp").arg(format!("127.0.0.1:{}", free_port().unwrap()));
+        command.arg("--mllp").arg(format!("127.0.0.1:{}", free_port()));
         command.arg("--data").arg(self.dir.path().join("lake"));
         if !without.is_empty() {
             command.args(["--without", without]);
@@ -107,7 +103,6 @@ impl DayUnderWay {
         let deadline = Instant::now() + DAY;
         while self.goes_on() {
             assert!(Instant::now() < deadline, "the day did not end; its log:\n{}", self.tail());
-            std::thread::yield_now();
             std::thread::park_timeout(Duration::from_millis(100));
         }
         let text = std::fs::read_to_string(&self.report);

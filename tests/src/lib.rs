@@ -1,4 +1,4 @@
-//! What the end-to-end tests share: real components, processes to kill, toy rooms with scripted behaviour.
+//! What the end-to-end tests share: a stack of parts, processes to kill, toy rooms with scripted behaviour.
 
 #![allow(
     clippy::unwrap_used,
@@ -12,5 +12,4 @@
 pub mod events;
 pub mod hospital;
 pub mod processes;
-pub mod stack;
 pub mod toys;

@@ -20,10 +20,8 @@ fn files(below: &str) -> Vec<PathBuf> {
         }
     }
     let mut found = Vec::new();
-    if let Some(corpus) = testkit::corpus() {
-        collect(&corpus.join(below), &mut found);
-        found.sort();
-    }
+    collect(&testkit::corpus().join(below), &mut found);
+    found.sort();
     found
 }
 
@@ -64,9 +62,6 @@ fn line(part: &Part) -> String {
 
 #[test]
 fn every_message_of_the_corpus_parses_without_loss() {
-    if testkit::corpus().is_none() {
-        return;
-    }
     let options = ParseOptions { fallback_charset: None };
     let (mut messages, mut refused) = (0, Vec::new());
     for path in files("hl7v2").into_iter().chain(files("mllp")) {
@@ -97,9 +92,6 @@ fn every_message_of_the_corpus_parses_without_loss() {
 
 #[test]
 fn every_file_of_the_corpus_ends_in_named_outcomes() {
-    if testkit::corpus().is_none() {
-        return;
-    }
     let mut outcomes: BTreeMap<String, usize> = BTreeMap::new();
     for path in files("hl7v2").into_iter().chain(files("mllp")) {
         let bytes = std::fs::read(&path).unwrap();
@@ -142,7 +134,7 @@ fn event_ids_are_unique_across_the_authored_corpus() {
 
 #[test]
 fn charges_become_usages_with_their_signs_and_devices() {
-    let Some(corpus) = testkit::corpus() else { return };
+    let corpus = testkit::corpus();
     let usages = usages(&corpus, "scenario71-07-dft-p03-consumption.hl7");
     let quantities: Vec<_> = usages.iter().map(|usage| usage.quantity.to_string()).collect();
     assert_eq!(quantities, ["1", "12", "-1"]);
@@ -160,7 +152,7 @@ fn charges_become_usages_with_their_signs_and_devices() {
 
 #[test]
 fn observations_of_devices_become_implants_once_each() {
-    let Some(corpus) = testkit::corpus() else { return };
+    let corpus = testkit::corpus();
     let usages = usages(&corpus, "scenario71-10-oru-r01-udi.hl7");
     let serials: Vec<_> = usages.iter().filter_map(|usage| usage.serial.as_deref()).collect();
     assert_eq!(serials, ["SN710001", "SN710002"]);
@@ -173,7 +165,7 @@ fn observations_of_devices_become_implants_once_each() {
 
 #[test]
 fn a_stay_is_admitted_moved_discharged_reopened_and_merged() {
-    let Some(corpus) = testkit::corpus() else { return };
+    let corpus = testkit::corpus();
     let kinds = |name: &str| match &authored(&corpus, name)[0].reading.outcome {
         Outcome::Events(events) => events
             .iter()
@@ -194,7 +186,7 @@ fn a_stay_is_admitted_moved_discharged_reopened_and_merged() {
 
 #[test]
 fn hard_cases_end_where_they_should() {
-    let Some(corpus) = testkit::corpus() else { return };
+    let corpus = testkit::corpus();
     let lines = |name: &str| authored(&corpus, name).iter().map(line).collect::<Vec<_>>();
     assert_eq!(lines("nasty-no-msh10.hl7"), ["ADT^A03 exception WL-1003 control-id.missing MSH-10"]);
     assert_eq!(lines("nasty-declared-utf8-but-latin1.hl7"), ["ADT^A08 exception WL-1005 charset.unreadable MSH-18"]);

@@ -1,8 +1,11 @@
-//! What tests are made of: driving a processor without a broker, a proxy that breaks calls, a supplier that takes notices.
+//! What tests are made of: driving a processor without a broker, the parts that rooms run on, a proxy that breaks calls, a
+//! supplier that takes notices.
 
 mod corpus;
 pub mod drive;
 pub mod fault_proxy;
+pub mod parts;
+pub mod stack;
 pub mod supplier;
 mod until;
 

@@ -13,8 +13,8 @@ use clap::ValueEnum;
 /// registry, ERP and FHIR server. What is missing is fetched into a cache of yours ($WARDLINE_CACHE, else
 /// ~/.cache/wardline/components). Wanted: JDK 17, Maven, Python 3.11.
 ///
-/// Some tests read a corpus of messages in the folder named by WARDLINE_CORPUS. Without it they have nothing to read and
-/// pass; where CI is set, that is an error. The last line sums up the tests: `N passed, N failed`.
+/// Some tests read a corpus of messages in the folder named by WARDLINE_CORPUS. Without it they are left out; where CI is
+/// set, that is an error. The last line sums up the tests: `N passed, N failed`.
 #[derive(clap::Args)]
 pub struct Arguments {
     /// Only these steps, separated by commas.
@@ -25,6 +25,14 @@ pub struct Arguments {
     list: bool,
 }
 
+/// Test targets that run on parts of the testkit, embedded or real.
+const ON_PARTS: [&str; 2] = ["--test", "parts*"];
+
+/// Test targets that read the corpus, and those that make sense on real systems alone. Their manifests keep them out of every
+/// selection that does not name them.
+const ON_CORPUS: [&str; 2] = ["--test", "corpus*"];
+const REAL_ONLY: [&str; 2] = ["--test", "real*"];
+
 /// A part of the whole, in the order in which they run: what is quick to say no comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
@@ -34,6 +42,7 @@ enum Step {
     Docs,
     Chart,
     Tests,
+    Real,
 }
 
 impl Step {
@@ -45,7 +54,10 @@ impl Step {
             Self::Clippy => "no warning of the compiler or of clippy, in any target",
             Self::Docs => "the documentation of every crate builds without a warning",
             Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
-            Self::Tests => "every crate and room, and the whole path over real Kafka, registry, ERP and FHIR server",
+            Self::Tests => "every crate and room, and the whole path",
+            Self::Real => {
+                "what runs on parts once more, on real Kafka, registry, ERP and FHIR server, and what only they show"
+            }
         }
     }
 
@@ -58,16 +70,24 @@ impl Step {
             Self::Docs => "mend the first warning above",
             Self::Chart => "mend what is said above; `cargo xtask chart` checks the chart alone",
             Self::Tests => "run the failed test alone: `cargo test -p PACKAGE --test FILE NAME`",
+            Self::Real => {
+                "run the failed test alone: `WARDLINE_TEST_PARTS=real cargo test -p PACKAGE --test FILE NAME`"
+            }
         }
     }
 
     fn run(self, root: &Path, tally: &mut Tally) -> Result<()> {
-        const STRICT: [&str; 3] = ["--locked", "--workspace", "--all-targets"];
+        const STRICT: [&str; 2] = ["--locked", "--workspace"];
         match self {
             Self::Fmt => super::cargo(root, &["fmt", "--all", "--", "--check"], &[]),
             Self::Tidy => super::tidy::run(&super::tidy::Arguments::default()),
             Self::Clippy => {
-                super::cargo(root, &[&["clippy"], &STRICT[..], &["--", "--deny", "warnings"]].concat(), &[])
+                let clippy = |targets: &[&str]| {
+                    let arguments = [&["clippy"], &STRICT[..], targets, &["--", "--deny", "warnings"]].concat();
+                    super::cargo(root, &arguments, &[])
+                };
+                clippy(&["--all-targets"])?;
+                clippy(&[ON_CORPUS, REAL_ONLY].concat())
             }
             Self::Docs => super::cargo(
                 root,
@@ -76,7 +96,17 @@ impl Step {
             ),
             Self::Chart => super::chart::run(&super::chart::Arguments {}),
             // One selection for all: another one would unify features differently and build the largest crates again.
-            Self::Tests => tests(root, &["--workspace"], tally),
+            Self::Tests => {
+                tests(root, &["--workspace"], &[], tally)?;
+                if has_corpus() {
+                    return tests(root, &[&["--workspace"], &ON_CORPUS[..]].concat(), &[], tally);
+                }
+                say("WARDLINE_CORPUS is not set: the tests of the corpus are left out")
+            }
+            Self::Real => {
+                let selection = [&["--workspace"], &ON_PARTS[..], &REAL_ONLY].concat();
+                tests(root, &selection, &[("WARDLINE_TEST_PARTS", "real")], tally)
+            }
         }
     }
 }
@@ -140,24 +170,32 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     Ok(())
 }
 
-/// On a build machine no test may be skipped because its input is not there.
+/// On a build machine no test may be left out because its input is not there.
 fn needs_corpus() -> Result<()> {
-    let set = |name| std::env::var_os(name).is_some_and(|value| !value.is_empty());
-    if set("CI") && !set("WARDLINE_CORPUS") {
+    if is_set("CI") && !has_corpus() {
         bail!(
-            "CI is set and WARDLINE_CORPUS is not: name the folder with the corpus of messages, so that no test is skipped"
+            "CI is set and WARDLINE_CORPUS is not: name the folder with the corpus of messages, so that no test is left out"
         );
     }
     Ok(())
 }
 
+fn has_corpus() -> bool {
+    is_set("WARDLINE_CORPUS")
+}
+
+fn is_set(variable: &str) -> bool {
+    std::env::var_os(variable).is_some_and(|value| !value.is_empty())
+}
+
 /// Runs tests, shows their output and counts them. A test that is ignored is a failure: nothing is skipped.
-fn tests(root: &Path, selection: &[&str], tally: &mut Tally) -> Result<()> {
+fn tests(root: &Path, selection: &[&str], environment: &[(&str, &str)], tally: &mut Tally) -> Result<()> {
     let ignored_before = tally.ignored;
     let mut cargo = super::cargo_command(root);
     let mut child = cargo
         .args(["test", "--locked", "--no-fail-fast"])
         .args(selection)
+        .envs(environment.iter().copied())
         .stdout(Stdio::piped())
         .spawn()
         .context("start cargo test")?;

@@ -51,7 +51,7 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/processor" => &["schemas"],
         "crates/connector" => &["schemas", "processor"],
         "crates/runtime" | "crates/tryton" => &["schemas", "processor", "connector"],
-        "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded"],
+        "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded", "components"],
         "xtask" => &["schemas", "components"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
         "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),

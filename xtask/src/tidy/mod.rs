@@ -9,6 +9,7 @@ mod furniture;
 mod layers;
 mod links;
 mod spdx;
+mod targets;
 mod tree;
 mod words;
 
@@ -51,7 +52,9 @@ impl fmt::Display for Finding {
 pub fn check(root: &Path) -> anyhow::Result<Vec<Finding>> {
     let tree = Tree::read(root)?;
     let mut findings = Vec::new();
-    for rule in [layers::check, furniture::check, words::check, links::check, codes::check, chart::check] {
+    for rule in
+        [layers::check, furniture::check, words::check, links::check, codes::check, chart::check, targets::check]
+    {
         findings.extend(rule(&tree));
     }
     findings.extend(deny::check(root, &tree)?);

@@ -1,13 +1,11 @@
-//! The lane loop over real Kafka and an outside world that is a file: once, in order, also when killed or in doubt.
-
-#![allow(clippy::disallowed_methods, reason = "a test waits for real components, with a bound")]
+//! The lane loop over a broker and an outside world that is a file: once, in order, also when killed or in doubt.
 
 use processor::laws::{check_effects, check_once, check_order};
 use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
-use std::time::{Duration, Instant};
+use testkit::stack::Stack;
+use testkit::until;
 use wardline_tests::events::usage;
 use wardline_tests::processes::RoomProcess;
-use wardline_tests::stack::Stack;
 use wardline_tests::toys::{self, FileWorld};
 
 fn effect_key(request: &str) -> &str {
@@ -79,11 +77,7 @@ async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
     for round in 1..=5 {
         // Killed in the middle of the load, by progress rather than by time.
         let wished = round * 200;
-        let deadline = Instant::now() + Duration::from_secs(60);
-        while FileWorld::ledger(&ledger).len() < wished {
-            assert!(Instant::now() < deadline, "no progress in round {round}");
-            tokio::task::yield_now().await;
-        }
+        until(&format!("progress in round {round}"), || FileWorld::ledger(&ledger).len() >= wished).await;
         process.kill();
         process = start();
     }

@@ -1,46 +1,32 @@
-//! The two rooms at the ERP, over real Kafka, registry and Tryton: what the ERP knows becomes events once, and usages become
+//! The two rooms at the ERP, over a broker, a registry and an ERP: what the ERP knows becomes events once, and usages become
 //! stock movements once.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
 use connector::erp::{Erp, MovementQuery, Net, net};
-use reqwest::Method;
 use schemas::{
     Action, Cursor, Decimal, EnrichedUsage, ErpPosting, Event, EventMeta, Exception, GoodsReceipt, MasterCostCenter,
     MasterEmployee, MasterItem, MasterLocation, MasterSupplier, PurchaseOrder, RecordStatus,
 };
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::HashSet;
-use std::sync::Arc;
+use testkit::parts::Erp as ErpPart;
+use testkit::stack::Stack;
 use tryton::{Tryton, TrytonConfig};
-use wardline_tests::stack::Stack;
 
-/// Starts Tryton and tells both rooms where it is.
-async fn start() -> (Stack, components::Tryton, TrytonConfig) {
+/// Starts an ERP and tells both rooms where it is.
+async fn start() -> (Stack, ErpPart, TrytonConfig) {
     let mut stack = Stack::start().await;
     let dir = stack.dir.path().join("erp");
-    let server = tokio::task::spawn_blocking(|| {
-        let installation = Installation::ensure(&[Part::Erp], &Progress::stderr()).unwrap();
-        components::Tryton::start(&installation, TrytonOptions::in_dir(dir)).unwrap()
-    });
-    let server = server.await.unwrap();
-    let block = json!({"url": server.url(), "database": ERP_DATABASE, "key": ERP_KEY});
-    let config = Arc::make_mut(&mut stack.config);
-    config.rooms.insert(erp::NAME.to_owned(), json!({"tryton": block, "poll_ms": 200}));
-    config.rooms.insert(erp_post::NAME.to_owned(), json!({"tryton": block}));
+    let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
+    let block = server.block(&server.url());
+    stack.configure(erp::NAME, json!({"tryton": block, "poll_ms": 200}));
+    stack.configure(erp_post::NAME, json!({"tryton": block}));
     (stack, server, serde_json::from_value(block).unwrap())
 }
 
 async fn ids<T: Event>(stack: &Stack) -> Vec<String> {
     stack.events::<T>().await.iter().map(|event| event.event_id().unwrap_or_default().to_owned()).collect()
-}
-
-async fn change(server: &components::Tryton, path: &str, body: Value) {
-    let url = format!("{}/{ERP_DATABASE}/rest/model/{path}", server.url());
-    let request = reqwest::Client::new().request(Method::PUT, url).bearer_auth(ERP_KEY).json(&body);
-    let answer = request.send().await.unwrap();
-    assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
 }
 
 /// LOSS-1, EOS-1: every record of the ERP is published once, also over a restart, and a change once more.
@@ -63,8 +49,7 @@ async fn loss_1_what_the_erp_knows_becomes_events_once() {
 
     let running = stack.run(vec![erp::room()]).await;
     let first = &items[0];
-    let path = format!("product.template/{}", first.erp_id.as_deref().unwrap());
-    change(&server, &path, json!({"name": "Renamed"})).await;
+    server.rename_item(first.erp_id.as_deref().unwrap(), "Renamed").await;
     let renamed = |items: &[MasterItem]| items.iter().any(|item| item.description == "Renamed");
     let after = stack.until::<MasterItem>("the renamed item", renamed).await;
     running.stop().await;

@@ -1,8 +1,7 @@
-//! The client of the room against a real Tryton: batches, corrections, lost answers.
+//! The client of the room against an ERP: batches, corrections, lost answers.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use components::{ERP_DATABASE, ERP_KEY, Installation, Part, Progress, TrytonOptions};
 use connector::effect::{CallError, EffectClient};
 use connector::erp::{Direction, Erp, MovementQuery, net};
 use rust_decimal::Decimal;
@@ -10,26 +9,24 @@ use schemas::{Date, PostingKind};
 use std::net::SocketAddr;
 use std::sync::{Arc, OnceLock};
 use testkit::fault_proxy::{Fault, FaultProxy};
+use testkit::parts;
 use tryton::{Tryton, TrytonConfig};
 use wardline_erp_post::{ErpClient, ErpPostConfig, Held, Move, Request};
 
 /// The server that all tests share; it ends with the process.
-static SERVER: OnceLock<(components::Tryton, tempfile::TempDir)> = OnceLock::new();
+static SERVER: OnceLock<(parts::Erp, tempfile::TempDir)> = OnceLock::new();
 
-fn address() -> SocketAddr {
+fn server() -> &'static parts::Erp {
     let (server, _) = SERVER.get_or_init(|| {
-        let installation = Installation::ensure(&[Part::Erp], &Progress::stderr()).unwrap();
         let dir = tempfile::tempdir().unwrap();
-        (components::Tryton::start(&installation, TrytonOptions::in_dir(dir.path())).unwrap(), dir)
+        (parts::Erp::start(dir.path()), dir)
     });
-    SocketAddr::from(([127, 0, 0, 1], server.port()))
+    server
 }
 
 fn erp(address: SocketAddr) -> Arc<Tryton> {
-    let url = format!("http://{address}");
-    let config =
-        TrytonConfig { url, database: ERP_DATABASE.to_owned(), key: ERP_KEY.into(), ..TrytonConfig::default() };
-    Arc::new(Tryton::new(config).unwrap())
+    let block = server().block(&format!("http://{address}"));
+    Arc::new(Tryton::new(serde_json::from_value::<TrytonConfig>(block).unwrap()).unwrap())
 }
 
 fn part(item: &str, lot: Option<&str>, direction: Direction, quantity: i64) -> Move {
@@ -62,7 +59,7 @@ async fn moved(erp: &dyn Erp, keys: &[&str]) -> Vec<(String, Decimal)> {
 
 #[tokio::test]
 async fn a_batch_is_one_document_and_answers_each_request() {
-    let erp = erp(address());
+    let erp = erp(server().address());
     let client = ErpClient::new(erp.clone(), 50, 4);
     let stem = request(vec![part(STEM, Some("LOT71A"), Direction::Consume, 1)]);
     let requests = [
@@ -85,7 +82,7 @@ async fn a_batch_is_one_document_and_answers_each_request() {
 
 #[tokio::test]
 async fn the_request_at_fault_is_named_and_nothing_moves() {
-    let erp = erp(address());
+    let erp = erp(server().address());
     let client = ErpClient::new(erp.clone(), 50, 4);
     let too_much = request(vec![part(STEM, Some("LOT71B"), Direction::Consume, 999_999)]);
     let requests = [request(vec![part(SUTURE, None, Direction::Consume, 1)]), too_much];
@@ -100,7 +97,7 @@ async fn the_request_at_fault_is_named_and_nothing_moves() {
 
 #[tokio::test]
 async fn fx_1_a_correction_of_two_documents_survives_a_cut_at_any_call() {
-    let proxy = FaultProxy::start(address()).await.unwrap();
+    let proxy = FaultProxy::start(server().address()).await.unwrap();
     let erp = erp(proxy.address());
     let client = ErpClient::new(erp.clone(), 50, 4);
     let out = part(SUTURE, None, Direction::Consume, 4);

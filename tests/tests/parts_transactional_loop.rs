@@ -1,4 +1,4 @@
-//! The transactional loop over real Kafka: verdicts, parking, dead letters, crashes.
+//! The transactional loop over a broker: verdicts, parking, dead letters, crashes.
 
 use processor::laws::{check_once, check_order};
 use runtime::outgoing::Outgoing;
@@ -6,9 +6,9 @@ use schemas::{Audit, Event, Exception, ExceptionKind, ExceptionState, SupplyUsag
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
+use testkit::stack::Stack;
 use wardline_tests::events::{item, usage};
 use wardline_tests::processes::RoomProcess;
-use wardline_tests::stack::Stack;
 use wardline_tests::toys;
 
 fn ids(events: &[ValidatedUsage], encounter: &str) -> Vec<String> {
@@ -26,7 +26,7 @@ fn has(events: &[ValidatedUsage], encounter: &str, quantities: &[&str]) -> bool 
 /// LOSS-1, ORD-1, KEY-1, RAW-1: each verdict has its visible outcome, a waiting key holds only itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn every_verdict_is_visible_and_a_waiting_key_holds_only_itself() {
-    let stack = Stack::with(|limits| limits.wait_budget_ms.patient_adjacent = 1_000).await;
+    let stack = Stack::with(|config| config.limits.wait_budget_ms.patient_adjacent = 1_000).await;
     stack
         .publish(&[
             usage("enc-wait", 1, "plain"),
@@ -130,7 +130,7 @@ async fn bad_bytes_and_unknown_schemas_become_dead_letters() {
 /// EOS-1, ORD-1, LOSS-1 under kill -9 of the processor, over and over, while events flow.
 #[tokio::test(flavor = "multi_thread")]
 async fn eos_1_killed_again_and_again_nothing_is_lost_doubled_or_reordered() {
-    let stack = Stack::with(|limits| limits.batch_records_max = 50).await;
+    let stack = Stack::with(|config| config.limits.batch_records_max = 50).await;
     let config = stack.dir.path().join("wardline.yaml");
     std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
     let log = stack.dir.path().join("toy.log");

@@ -1,69 +1,94 @@
-//! Kafka and a schema registry of a test's own, with all topics.
+//! What a test of rooms needs around them: a broker and a registry of its own, with all topics and schemas.
 
-use components::{Installation, Kafka, KafkaOptions, Part, Progress, Registry, RegistryOptions};
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    reason = "a helper of tests: a part that does not start fails the test"
+)]
+
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
 use runtime::admin::{Cluster, apply_topics, plan_topics};
 use runtime::codec::Codec;
-use runtime::config::{Config, Limits};
+use runtime::config::Config;
 use runtime::health::Health;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::Publisher;
 use runtime::reader::{Range, read_range};
 use runtime::record::Record;
-use runtime::{Room, ShutdownTrigger, run_rooms, shutdown};
+use runtime::{Room, RoomError, ShutdownTrigger, run_rooms, shutdown};
 use schemas::Event;
-use std::ops::ControlFlow;
-use std::sync::Arc;
-use std::time::Duration;
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
-/// How long anything may take before a test fails.
-pub const PATIENCE: Duration = Duration::from_secs(60);
+use crate::parts::{Kafka, Registry};
 
-/// Real Kafka, a real registry, a configuration that points at them.
+/// How long anything may take before a test fails. Far longer than what works takes, so that a busy machine fails no test.
+pub const PATIENCE: Duration = Duration::from_secs(90);
+
+/// Between two looks at a topic.
+const LOOK: Duration = Duration::from_millis(20);
+
+/// The topics of this repository.
+const TOPICS: &str = include_str!("../../../topics.yaml");
+
+/// A broker, a registry and a configuration that points at them.
 pub struct Stack {
+    /// Lives as long as the stack.
     pub dir: TempDir,
+    /// The broker, to break and to start again.
     pub kafka: Kafka,
+    /// The schema registry.
     pub registry: Registry,
+    /// What rooms are started with. Members are missed and dead transactions end quickly.
     pub config: Arc<Config>,
+    /// Reads events.
     pub codec: Arc<Codec>,
 }
 
-/// Rooms that run in this process until they are dropped or stopped.
+/// Rooms that run in this process until they are stopped.
 pub struct Running {
+    /// What they say of themselves.
+    pub health: Health,
     trigger: ShutdownTrigger,
-    task: JoinHandle<Result<(), runtime::RoomError>>,
+    task: JoinHandle<Result<(), RoomError>>,
 }
 
 impl Stack {
-    /// Starts the components and creates all topics.
+    /// Starts the parts and creates all topics.
     pub async fn start() -> Self {
         Self::with(|_| {}).await
     }
 
     /// The same with other bounds.
-    pub async fn with(adjust: impl FnOnce(&mut Limits)) -> Self {
+    pub async fn with(adjust: impl FnOnce(&mut Config)) -> Self {
         let started = tokio::task::spawn_blocking(|| {
             let dir = TempDir::new().unwrap();
-            let installation = Installation::ensure(&[Part::Kafka, Part::Registry], &Progress::stderr()).unwrap();
-            let kafka = Kafka::start(&installation, KafkaOptions::in_dir(dir.path().join("kafka"))).unwrap();
-            let registry =
-                Registry::start(&installation, RegistryOptions::in_dir(dir.path().join("registry"))).unwrap();
+            let kafka = Kafka::start(&dir.path().join("kafka"));
+            let registry = Registry::start(&dir.path().join("registry"));
             (dir, kafka, registry)
         });
         let (dir, kafka, registry) = started.await.unwrap();
         let mut config = Config::default();
         config.kafka.bootstrap = kafka.bootstrap();
-        config.registry.url = registry.url();
         config.kafka.session_timeout_ms = 6_000;
         config.kafka.transaction_timeout_ms = 10_000;
-        adjust(&mut config.limits);
+        config.registry.url = registry.url();
+        adjust(&mut config);
         let cluster = Cluster { kafka: config.kafka.clone(), registry: config.registry.clone(), replication: 1 };
-        let catalogue = schemas::catalogue::parse(include_str!("../../topics.yaml")).unwrap();
-        let changes = plan_topics(&catalogue, &cluster).await.unwrap();
-        apply_topics(&changes, &cluster).await.unwrap();
+        let catalogue = schemas::catalogue::parse(TOPICS).unwrap();
+        apply_topics(&plan_topics(&catalogue, &cluster).await.unwrap(), &cluster).await.unwrap();
         let codec = Arc::new(Codec::new(&config.registry).unwrap());
         Self { dir, kafka, registry, config: Arc::new(config), codec }
+    }
+
+    /// Sets the configuration block of a room, for the rooms that start from now on.
+    pub fn configure(&mut self, room: &str, block: serde_json::Value) {
+        Arc::make_mut(&mut self.config).rooms.insert(room.to_owned(), block);
     }
 
     /// Publishes events, confirmed.
@@ -76,7 +101,8 @@ impl Stack {
 
     /// Publishes records as they are.
     pub async fn publish_raw(&self, records: &[Outgoing]) {
-        self.publisher::<schemas::SupplyUsage>().await.publish(records).await.unwrap();
+        let publisher = Publisher::connect(&self.config, Arc::clone(&self.codec), &[]).await.unwrap();
+        publisher.publish(records).await.unwrap();
     }
 
     /// All committed records of a topic, in order per partition.
@@ -107,17 +133,14 @@ impl Stack {
 
     /// Waits until the events of a type are as wished.
     pub async fn until<T: Event>(&self, what: &str, wish: impl Fn(&[T]) -> bool) -> Vec<T> {
-        let deadline = tokio::time::Instant::now() + PATIENCE;
+        let deadline = Instant::now() + PATIENCE;
         loop {
             let events = self.events::<T>().await;
             if wish(&events) {
                 return events;
             }
-            assert!(
-                tokio::time::Instant::now() < deadline,
-                "no {what} within {PATIENCE:?}; there are {}",
-                events.len()
-            );
+            assert!(Instant::now() < deadline, "no {what} within {PATIENCE:?}; there are {}", events.len());
+            tokio::time::sleep(LOOK).await;
         }
     }
 
@@ -128,7 +151,7 @@ impl Stack {
         let (config, known) = (Arc::clone(&self.config), health.clone());
         let task = tokio::spawn(async move { run_rooms(config, rooms, &known, stop).await });
         tokio::time::timeout(PATIENCE, health.wait_ready()).await.expect("rooms are ready in time").unwrap();
-        Running { trigger, task }
+        Running { health, trigger, task }
     }
 
     async fn publisher<T: Event>(&self) -> Publisher {
@@ -141,5 +164,11 @@ impl Running {
     pub async fn stop(self) {
         self.trigger.stop();
         tokio::time::timeout(PATIENCE, self.task).await.expect("rooms stop in time").unwrap().unwrap();
+    }
+
+    /// As a crash: nothing is finished, an open transaction stays open.
+    pub async fn crash(self) {
+        self.task.abort();
+        assert!(self.task.await.is_err_and(|ended| ended.is_cancelled()), "the rooms had ended before");
     }
 }

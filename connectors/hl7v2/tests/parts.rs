@@ -1,0 +1,71 @@
+//! The room on a broker and a registry: what is answered is there, a restart forgets no resend, an outage loses nothing.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
+mod common;
+
+use common::charge;
+use hl7v2::mllp::{Ack, AckCode, ClientOptions, MllpClient};
+use schemas::{Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage};
+use serde_json::json;
+use testkit::stack::{PATIENCE, Running, Stack};
+
+async fn run(stack: &Stack) -> Running {
+    stack.run(vec![hl7v2::room()]).await
+}
+
+async fn send(address: &str, message: &[u8]) -> Ack {
+    let options = ClientOptions { timeout: PATIENCE, ..ClientOptions::default() };
+    MllpClient::connect(address, options).await.unwrap().send(message).await.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_answered_is_on_kafka_once_and_survives_restart_and_outage() {
+    let mut stack = Stack::start().await;
+    let address = format!("127.0.0.1:{}", testkit::parts::free_port());
+    stack.configure("hl7v2", json!({"listen": address, "limits": {"confirm_ms": 4_000}}));
+    let running = run(&stack).await;
+
+    let admit = b"MSH|^~\\&|EHR|NORTH|||20260914||ADT^A01|a1|P|2.5.1|||AL|NE\rEVN|A01|20260914\rPID|1||7^^^N^MR\rPV1|1|I|W||||||||||||||||V7\r";
+    assert_eq!(send(&address, admit).await.code, Some(AckCode::Ca));
+    let first = send(&address, &charge("1", "p")).await;
+    assert_eq!(first.code, Some(AckCode::Aa));
+    let unusable = b"MSH|^~\\&|EHR|NORTH|||20260914||ADT^A01|a2|P|2.5.1\rPID|1||7\rPV1|1|I\r";
+    assert_eq!(send(&address, unusable).await.code, Some(AckCode::Ae));
+    assert_eq!(stack.events::<Encounter>().await.len(), 1);
+    let usages = stack.events::<SupplyUsage>().await;
+    assert_eq!(usages.len(), 1);
+    let exceptions = stack.events::<Exception>().await;
+    assert_eq!(exceptions[0].raw_value.as_ref().unwrap().as_slice(), unusable);
+    let receipts = stack.events::<Receipt>().await;
+    let outcome = |id: &str| receipts.iter().find(|receipt| receipt.message_id == id).map(|receipt| receipt.outcome);
+    assert_eq!(outcome("a1"), Some(ReceiptOutcome::Events));
+    assert_eq!(outcome("a2"), Some(ReceiptOutcome::Exception));
+    running.stop().await;
+
+    // The memory of resends is on Kafka.
+    let running = run(&stack).await;
+    assert_eq!(send(&address, &charge("1", "p")).await.raw, first.raw);
+    assert_eq!(stack.events::<SupplyUsage>().await.len(), 1);
+
+    // LOSS-1: without Kafka there is no positive answer, and the repeated message arrives.
+    stack.kafka.kill();
+    let refused = send(&address, &charge("2", "p")).await;
+    assert_eq!(refused.code, Some(AckCode::Ae));
+    assert!(refused.error.unwrap().contains("207"));
+    stack.kafka.restart();
+    let mut answer = send(&address, &charge("2", "p")).await;
+    for _ in 0..10 {
+        if answer.code == Some(AckCode::Aa) {
+            break;
+        }
+        answer = send(&address, &charge("2", "p")).await;
+    }
+    assert_eq!(answer.code, Some(AckCode::Aa));
+    let mut ids: Vec<String> =
+        stack.events::<SupplyUsage>().await.into_iter().map(|usage| usage.meta.event_id).collect();
+    ids.sort();
+    ids.dedup();
+    assert_eq!(ids.len(), 2, "a message was lost or got a second identity");
+    running.stop().await;
+}
