@@ -39,10 +39,11 @@ impl Groups {
 }
 
 impl Member {
-    /// Ends a sync that the member waits for with an error.
+    /// Ends a sync that the member waits for with an error. From then on it must be heard of again.
     pub(super) fn refuse_sync(&mut self, error: ResponseError, turn: &mut Turn<'_>) {
         if let Some(waiting) = self.syncing.take() {
             turn.respond(waiting.id, refusal(error));
+            self.deadline_ms = turn.after(self.session_timeout_ms);
         }
     }
 }
