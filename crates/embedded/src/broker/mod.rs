@@ -5,5 +5,8 @@
 
 pub mod core;
 pub mod groups;
+pub mod server;
 pub mod storage;
 pub mod wire;
+
+pub use server::{Broker, BrokerError, BrokerOptions, LocalClient, LocalError, TopicLog};

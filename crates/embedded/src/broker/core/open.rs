@@ -50,7 +50,8 @@ impl Core {
         for entry in kept.offsets {
             groups.restore(entry);
         }
-        let cluster_id = kept.cluster_id.clone().unwrap_or_else(|| id_of(options.seed, u64::MAX).simple().to_string());
+        let new_id = || format!("wardline-embedded-{}", id_of(options.seed, u64::MAX).simple());
+        let cluster_id = kept.cluster_id.clone().unwrap_or_else(new_id);
         let interval_ms = options.retention_check_interval_ms.max(1);
         let mut core = Self {
             options,

@@ -89,9 +89,8 @@ impl World {
         self.next_offset += 1;
         let partition =
             OffsetCommitRequestPartition::default().with_partition_index(0).with_committed_offset(self.next_offset);
-        let topic = OffsetCommitRequestTopic::default()
-            .with_name(TopicName(text("usage")))
-            .with_partitions(vec![partition]);
+        let topic =
+            OffsetCommitRequestTopic::default().with_name(TopicName(text("usage"))).with_partitions(vec![partition]);
         let body = OffsetCommitRequest::default()
             .with_group_id(group())
             .with_generation_id_or_member_epoch(client.generation)

@@ -68,7 +68,11 @@ fn members_that_do_not_fit_are_refused() {
     driver.working();
     code(&mut driver, join("ghost", &["range"]), ResponseError::UnknownMemberId);
     code(&mut driver, join("", &["sticky"]), ResponseError::InconsistentGroupProtocol);
-    code(&mut driver, join("", &["range"]).with_protocol_type(text("connect")), ResponseError::InconsistentGroupProtocol);
+    code(
+        &mut driver,
+        join("", &["range"]).with_protocol_type(text("connect")),
+        ResponseError::InconsistentGroupProtocol,
+    );
 }
 
 #[test]
@@ -203,7 +207,7 @@ fn a_repeated_join_takes_the_place_of_the_one_before() {
 #[test]
 fn sync_is_checked() {
     let mut driver = Driver::new();
-    let mut code = |driver: &mut Driver, body: SyncGroupRequest| {
+    let code = |driver: &mut Driver, body: SyncGroupRequest| {
         let number = driver.send(5, body);
         driver.synced(number).map(|answer| answer.error_code)
     };
@@ -236,9 +240,7 @@ fn leaving_several_at_once() {
     let mut driver = Driver::new();
     let (member, _) = driver.working();
     let codes = |answer| match answer {
-        ResponseKind::LeaveGroup(answer) => {
-            answer.members.iter().map(|member| member.error_code).collect::<Vec<_>>()
-        }
+        ResponseKind::LeaveGroup(answer) => answer.members.iter().map(|member| member.error_code).collect::<Vec<_>>(),
         other => panic!("{other:?}"),
     };
     let unknown = ResponseError::UnknownMemberId.code();

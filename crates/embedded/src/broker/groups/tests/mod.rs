@@ -62,13 +62,7 @@ impl Driver {
     }
 
     fn with(options: GroupOptions) -> Self {
-        Self {
-            groups: Groups::new(options),
-            now_ms: 1_000_000,
-            sent: 0,
-            answers: BTreeMap::new(),
-            journal: Vec::new(),
-        }
+        Self { groups: Groups::new(options), now_ms: 1_000_000, sent: 0, answers: BTreeMap::new(), journal: Vec::new() }
     }
 
     /// Sends a request and returns its number.
@@ -179,7 +173,9 @@ fn group() -> GroupId {
 
 fn join(member: &str, protocols: &[&str]) -> JoinGroupRequest {
     let protocol = |name: &&str| {
-        JoinGroupRequestProtocol::default().with_name(text(name)).with_metadata(Bytes::from(format!("metadata of {name}")))
+        JoinGroupRequestProtocol::default()
+            .with_name(text(name))
+            .with_metadata(Bytes::from(format!("metadata of {name}")))
     };
     JoinGroupRequest::default()
         .with_group_id(group())

@@ -5,7 +5,9 @@ use kafka_protocol::messages::offset_delete_request::{OffsetDeleteRequestPartiti
 use kafka_protocol::messages::offset_fetch_request::{
     OffsetFetchRequestGroup, OffsetFetchRequestTopic, OffsetFetchRequestTopics,
 };
-use kafka_protocol::messages::txn_offset_commit_request::{TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic};
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 use kafka_protocol::messages::{
     OffsetCommitRequest, OffsetDeleteRequest, OffsetFetchRequest, ProducerId, TopicName, TransactionalId,
     TxnOffsetCommitRequest,
@@ -27,7 +29,9 @@ fn commit(member: &str, generation: i32, partition: i32, offset: i64) -> OffsetC
         .with_group_id(group())
         .with_generation_id_or_member_epoch(generation)
         .with_member_id(text(member))
-        .with_topics(vec![OffsetCommitRequestTopic::default().with_name(topic("usage")).with_partitions(vec![partition])])
+        .with_topics(vec![
+            OffsetCommitRequestTopic::default().with_name(topic("usage")).with_partitions(vec![partition]),
+        ])
 }
 
 fn txn_commit(member: &str, generation: i32, partition: i32, offset: i64) -> TxnOffsetCommitRequest {
@@ -63,7 +67,8 @@ fn codes(answer: ResponseKind) -> Vec<i16> {
 impl Driver {
     /// Offset, metadata and error code of a partition of `usage`.
     fn position(&mut self, partition: i32, stable: bool) -> (i64, String, i16) {
-        let topics = vec![OffsetFetchRequestTopics::default().with_name(topic("usage")).with_partition_indexes(vec![partition])];
+        let topics =
+            vec![OffsetFetchRequestTopics::default().with_name(topic("usage")).with_partition_indexes(vec![partition])];
         let wanted = OffsetFetchRequestGroup::default().with_group_id(group()).with_topics(Some(topics));
         let request = OffsetFetchRequest::default().with_groups(vec![wanted]).with_require_stable(stable);
         match self.ask(9, request) {
@@ -187,7 +192,10 @@ fn a_transaction_moves_positions_when_it_commits() {
         let effects = broker.groups.end_transaction(PRODUCER, true, broker.now_ms);
         broker.apply(effects);
         assert_eq!(broker.position(0, true), (9, "in transaction".to_owned(), 0));
-        assert!(broker.groups.end_transaction(PRODUCER, true, broker.now_ms).is_empty(), "ending twice changes nothing");
+        assert!(
+            broker.groups.end_transaction(PRODUCER, true, broker.now_ms).is_empty(),
+            "ending twice changes nothing"
+        );
     }
     driver.restarted();
 }
@@ -213,7 +221,11 @@ fn a_fenced_producer_or_an_old_member_moves_nothing() {
     assert_eq!(codes(driver.ask(4, old)), vec![ResponseError::IllegalGeneration.code()]);
     let ghost = txn_commit("ghost", generation, 0, 9);
     assert_eq!(codes(driver.ask(4, ghost)), vec![ResponseError::UnknownMemberId.code()]);
-    assert_eq!(codes(driver.ask(4, txn_commit("", -1, 0, 9))), vec![0], "clients before KIP-447 do not say who they are");
+    assert_eq!(
+        codes(driver.ask(4, txn_commit("", -1, 0, 9))),
+        vec![0],
+        "clients before KIP-447 do not say who they are"
+    );
     assert_eq!(driver.journal.len(), 1);
 }
 
