@@ -19,6 +19,7 @@ pub(super) struct Reply {
 
 /// What came in a frame.
 #[derive(Debug)]
+#[allow(clippy::large_enum_variant, reason = "nearly all frames are requests")]
 pub(super) enum Incoming {
     /// A request for the broker.
     Request { reply: Reply, client_id: String, body: RequestKind },

@@ -17,6 +17,7 @@ use kafka_protocol::records::{
 
 use super::local::{LocalClient, LocalError};
 use crate::clock;
+use crate::registry::{LogError, LogRecord, SchemaLog};
 
 /// Versions that name topics by their names.
 const CREATE_VERSION: i16 = 5;
@@ -118,6 +119,18 @@ impl TopicLog {
         let partition = partition.ok_or_else(|| LocalError::Unexpected("no partition".to_owned()))?;
         check(partition.error_code)?;
         Ok(partition)
+    }
+}
+
+impl SchemaLog for TopicLog {
+    fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), LogError> {
+        Self::append(self, key, value).map(drop).map_err(|error| LogError(error.to_string()))
+    }
+
+    fn read_all(&self) -> Result<Vec<LogRecord>, LogError> {
+        let records = Self::read_all(self).map_err(|error| LogError(error.to_string()))?;
+        let copied = |(key, value): (Bytes, Option<Bytes>)| (key.to_vec(), value.map(|value| value.to_vec()));
+        Ok(records.into_iter().map(copied).collect())
     }
 }
 
