@@ -29,7 +29,7 @@ use self::engine::{Inbox, Machine, Message};
 pub use self::local::{LocalClient, LocalError};
 pub use self::topic_log::TopicLog;
 use super::core::{Core, CoreOptions};
-use super::storage::{MemoryStorage, StorageError};
+use super::storage::{DiskStorage, MemoryStorage, Storage, StorageError};
 use crate::clock;
 use crate::loopback::ListenError;
 
@@ -110,7 +110,10 @@ impl Broker {
         let refused = |source| ListenError::Bind { address: options.listen, source };
         let address = listener.local_addr().map_err(refused)?;
         let core = CoreOptions { host: address.ip().to_string(), port: address.port(), ..options.core.clone() };
-        let storage = Box::new(MemoryStorage::default());
+        let storage: Box<dyn Storage> = match &options.data {
+            None => Box::new(MemoryStorage::default()),
+            Some(folder) => Box::new(DiskStorage::open(folder)?),
+        };
         let core = Core::open(core, storage, clock::now_ms())?;
         let broker = Self::serve(options, listener, address, core).map_err(BrokerError::Threads)?;
         tracing::info!(%address, "wardline-embedded: a broker for development, demos and tests on this machine");
