@@ -70,6 +70,9 @@ impl Core {
                 .with_leader_epoch(LEADER_EPOCH)
                 .with_replica_nodes(vec![node])
                 .with_isr_nodes(vec![node])
+                // The Java client fails on null here.
+                .with_eligible_leader_replicas(Some(Vec::new()))
+                .with_last_known_elr(Some(Vec::new()))
         });
         answer.with_topic_id(topic.id).with_partitions(partitions.collect())
     }
