@@ -130,6 +130,20 @@ fn answers_come_in_the_order_of_the_requests() {
 }
 
 #[test]
+fn bytes_after_a_request_are_left_alone() {
+    let broker = broker();
+    let mut client = Client::connect(broker.address());
+    let body = RequestKind::Metadata(MetadataRequest::default().with_topics(None));
+    let mut bytes = BytesMut::from(&frame(ApiKey::Metadata, 9, 1, &body)[..]);
+    bytes.put_slice(&[0; 3]);
+    let len = i32::try_from(bytes.len() - 4).unwrap();
+    bytes[..4].copy_from_slice(&len.to_be_bytes());
+    client.stream.write_all(&bytes).unwrap();
+    let (correlation_id, _): (_, MetadataResponse) = client.receive(ApiKey::Metadata, 9);
+    assert_eq!(correlation_id, 1);
+}
+
+#[test]
 fn the_broker_says_what_it_is() {
     let broker = broker();
     let mut client = Client::connect(broker.address());
