@@ -6,7 +6,7 @@ use kafka_protocol::messages::fetch_request::FetchPartition;
 use kafka_protocol::messages::fetch_response::{AbortedTransaction, FetchableTopicResponse, PartitionData};
 use kafka_protocol::messages::{FetchRequest, FetchResponse, ProducerId, TopicName};
 
-use super::super::storage::{AbortedRange, ReadLimits};
+use super::super::storage::{AbortedRange, BatchHeader, ReadLimits};
 use super::super::wire::RequestId;
 use super::registry::{Partition, topic_name};
 use super::{Core, LEADER_EPOCH, Storage, StorageError};
@@ -163,7 +163,8 @@ impl Partition {
             return Ok((Bytes::new(), Vec::new()));
         }
         let records = self.log.read(storage, ReadLimits { from, to, max_bytes, at_least_one })?;
-        let aborted = if committed_only { self.log.aborted(storage, from, to)? } else { Vec::new() };
+        let end = end_of(&records);
+        let aborted = if committed_only && end > from { self.log.aborted(storage, from, end)? } else { Vec::new() };
         Ok((records, aborted))
     }
 
@@ -172,6 +173,16 @@ impl Partition {
             .with_last_stable_offset(self.last_stable())
             .with_log_start_offset(self.log.start())
     }
+}
+
+/// Offset after the last record of some batches.
+fn end_of(mut batches: &[u8]) -> i64 {
+    let mut end = -1;
+    while let Ok(header) = BatchHeader::parse(batches) {
+        end = header.last_offset() + 1;
+        batches = batches.get(header.size..).unwrap_or_default();
+    }
+    end
 }
 
 /// Whether the client knows the leader that there is.
