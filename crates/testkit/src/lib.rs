@@ -1,6 +1,7 @@
 //! What tests are made of: driving a processor without a broker, the parts that rooms run on, a proxy that breaks calls, a
-//! supplier that takes notices.
+//! supplier that takes notices, and the checks that every broker must pass.
 
+pub mod conformance;
 mod corpus;
 pub mod drive;
 pub mod fault_proxy;
