@@ -3,6 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use runtime::codec::Codec;
 use runtime::config::KafkaConfig;
@@ -37,13 +38,19 @@ pub(super) fn written() -> Vec<&'static TopicInfo> {
 pub(super) struct KafkaSink {
     publisher: Publisher,
     kafka: KafkaConfig,
+    /// Receipts written, for the choice of their partition.
+    receipts: AtomicU64,
 }
+
+/// So many receipts in a row go to one partition. Nobody needs them in an order, and spread over all partitions by their key
+/// they would be a request to the broker each instead of one for all that are written at the same time.
+const RECEIPTS_IN_A_ROW: u64 = 1_000;
 
 impl KafkaSink {
     /// Connects.
     pub(super) async fn connect(context: &RoomContext) -> Result<Self, RoomError> {
         let publisher = Publisher::connect(&context.config, Arc::clone(&context.codec), &written()).await?;
-        Ok(Self { publisher, kafka: context.config.kafka.clone() })
+        Ok(Self { publisher, kafka: context.config.kafka.clone(), receipts: AtomicU64::new(0) })
     }
 
     fn encode(&self, batch: &Batch, traceparent: &str) -> Result<Vec<Outgoing>, PublishError> {
@@ -74,8 +81,16 @@ impl KafkaSink {
                 ticket: None,
             });
         }
-        records.push(self.publisher.event(&batch.receipt, &lineage)?);
+        let mut receipt = self.publisher.event(&batch.receipt, &lineage)?;
+        receipt.partition = self.receipt_partition();
+        records.push(receipt);
         Ok(records)
+    }
+
+    fn receipt_partition(&self) -> Option<i32> {
+        let partitions = u64::from(Receipt::topic().partitions.max(1));
+        let number = self.receipts.fetch_add(1, Ordering::Relaxed) / RECEIPTS_IN_A_ROW;
+        i32::try_from(number % partitions).ok()
     }
 }
 
