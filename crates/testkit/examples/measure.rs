@@ -1,5 +1,5 @@
-//! Measures a broker with the clients' eyes and prints JSON: `cargo run --release --example measure -- HOST:PORT`, or
-//! `kafka` to start Apache Kafka for it. `--rate` and `--seconds` change the load.
+//! Measures a broker with the clients' eyes and prints JSON: `cargo run --release --example measure -- BROKER`, which is
+//! `embedded` or `kafka` to start one, or the `HOST:PORT` of one that runs. `--rate` and `--seconds` change the load.
 
 use anyhow::{Context, Result, bail};
 use components::{Installation, Kafka, KafkaOptions, Part, Progress};
@@ -8,6 +8,7 @@ use std::io::Write;
 use tempfile::TempDir;
 use wardline_testkit::conformance::Target;
 use wardline_testkit::conformance::measure::{Load, measure};
+use wardline_testkit::served::{Served, served_instead};
 
 /// A broker that somebody else runs.
 struct Running(String);
@@ -23,8 +24,11 @@ impl Target for Running {
 }
 
 fn main() -> Result<()> {
+    if served_instead()? {
+        return Ok(());
+    }
     let mut arguments = std::env::args().skip(1);
-    let broker = arguments.next().context("say which broker: HOST:PORT or kafka")?;
+    let broker = arguments.next().context("say which broker: embedded, kafka or HOST:PORT")?;
     let mut high = Load::HIGH;
     while let Some(name) = arguments.next() {
         let value = arguments.next().with_context(|| format!("{name} needs a number"))?.parse()?;
@@ -35,6 +39,7 @@ fn main() -> Result<()> {
         }
     }
     let dir = TempDir::new()?;
+    let embedded = if broker == "embedded" { Some(Served::start()?) } else { None };
     let mut kafka = None;
     let address = if broker == "kafka" {
         let installation = Installation::ensure(&[Part::Kafka], &Progress::stderr())?;
@@ -42,8 +47,11 @@ fn main() -> Result<()> {
     } else {
         broker.clone()
     };
-    let target = Running(address);
-    let report = json!({ "broker": broker, "low": measure(&target, Load::LOW)?, "high": measure(&target, high)? });
+    let target: Box<dyn Target> = match embedded {
+        Some(served) => Box::new(served),
+        None => Box::new(Running(address)),
+    };
+    let report = json!({ "broker": broker, "low": measure(&*target, Load::LOW)?, "high": measure(&*target, high)? });
     writeln!(std::io::stdout(), "{}", serde_json::to_string_pretty(&report)?)?;
     Ok(())
 }

@@ -6,6 +6,7 @@ mod corpus;
 pub mod drive;
 pub mod fault_proxy;
 pub mod parts;
+pub mod served;
 pub mod stack;
 pub mod supplier;
 mod until;

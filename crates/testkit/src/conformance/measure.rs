@@ -14,6 +14,7 @@ use rdkafka::producer::{BaseRecord, DeliveryResult, Producer, ProducerContext, T
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 /// How much is sent.
@@ -45,10 +46,10 @@ impl Load {
 pub fn measure(target: &dyn Target, load: Load) -> Result<Value> {
     let topic = fresh("measure");
     create(target, &topic, i32::try_from(load.partitions)?, &[])?;
-    let watch = Stopwatch::start();
+    let (watch, arrived) = (Stopwatch::start(), AtomicU64::new(0));
     let (sent, received) = std::thread::scope(|scope| {
-        let receiving = scope.spawn(|| receive(target, &topic, load, &watch));
-        let sent = send(target, &topic, load, &watch);
+        let receiving = scope.spawn(|| receive(target, &topic, load, (&watch, &arrived)));
+        let sent = send(target, &topic, load, (&watch, &arrived));
         let received = receiving.join().map_err(|_| anyhow!("the reader stopped"))?;
         Ok::<_, anyhow::Error>((sent?, received?))
     })?;
@@ -98,17 +99,23 @@ impl ProducerContext for Acknowledged {
     }
 }
 
-fn send(target: &dyn Target, topic: &str, load: Load, since: &Stopwatch) -> Result<Seen> {
+/// Sends a record to each partition and waits until all have arrived, so that nobody connects any more; then the load.
+fn send(target: &dyn Target, topic: &str, load: Load, (since, arrived): (&Stopwatch, &AtomicU64)) -> Result<Seen> {
     let context = Acknowledged { latencies: Mutex::default(), refused: Mutex::default(), watch: Stopwatch::start() };
     let mut settings = config(&target.bootstrap(), &[("enable.idempotence", "true"), ("batch.size", "200000")]);
     settings.set("linger.ms", load.linger_ms.to_string()).set("queue.buffering.max.messages", "2000000");
     settings.set("queue.buffering.max.kbytes", "1000000");
     let producer: ThreadedProducer<Acknowledged> = settings.create_with_context(context)?;
     let mut value = vec![b'x'; load.bytes.max(16)];
-    let total = u64::from(load.rate) * u64::from(load.seconds);
-    let begin = since.elapsed();
+    let first = u64::from(load.partitions);
+    let total = first + u64::from(load.rate) * u64::from(load.seconds);
+    let mut begin = since.elapsed();
     for number in 0..total {
-        let due = begin + Duration::from_micros(number * 1_000_000 / u64::from(load.rate));
+        if number == first {
+            clock::until("the first records arrive", || Ok(arrived.load(Ordering::SeqCst) == first))?;
+            begin = since.elapsed();
+        }
+        let due = begin + Duration::from_micros(number.saturating_sub(first) * 1_000_000 / u64::from(load.rate));
         let early = due.saturating_sub(since.elapsed());
         if early > Duration::from_millis(1) {
             clock::pause(early);
@@ -127,10 +134,11 @@ fn send(target: &dyn Target, topic: &str, load: Load, since: &Stopwatch) -> Resu
         ensure!(lock(&producer.context().refused).is_none(), "refused: {:?}", lock(&producer.context().refused));
         Ok(lock(acknowledged).len() as u64 >= total)
     })?;
-    Ok(Seen { took: since.elapsed() - begin, latencies: std::mem::take(&mut *lock(acknowledged)) })
+    let latencies = lock(acknowledged).split_off(usize::try_from(first)?);
+    Ok(Seen { took: since.elapsed() - begin, latencies })
 }
 
-fn receive(target: &dyn Target, topic: &str, load: Load, since: &Stopwatch) -> Result<Seen> {
+fn receive(target: &dyn Target, topic: &str, load: Load, (since, arrived): (&Stopwatch, &AtomicU64)) -> Result<Seen> {
     let group = fresh("measure");
     let mut settings = config(&target.bootstrap(), &[("group.id", &group), ("enable.auto.commit", "false")]);
     settings.set("fetch.queue.backoff.ms", "10").set("queued.max.messages.kbytes", "65536");
@@ -152,15 +160,16 @@ fn receive(target: &dyn Target, topic: &str, load: Load, since: &Stopwatch) -> R
         };
         let message = message?;
         last = since.elapsed();
-        let first = *first.get_or_insert(last);
-        ensure!(first <= last, "the clock goes back");
         let value = message.payload().context("no value")?;
         let number = u64::from_be_bytes(*value.first_chunk().context("short")?);
         let sent = u64::from_be_bytes(*value[8..].first_chunk().context("short")?);
         let expected = &mut next[usize::try_from(message.partition())?];
         ensure!(number == *expected, "partition {}: {number} instead of {expected}", message.partition());
         *expected += u64::from(load.partitions);
-        latencies.push(u64::try_from(last.as_micros())?.saturating_sub(sent));
+        if arrived.fetch_add(1, Ordering::SeqCst) >= u64::from(load.partitions) {
+            first.get_or_insert(last);
+            latencies.push(u64::try_from(last.as_micros())?.saturating_sub(sent));
+        }
     }
     Ok(Seen { took: last - first.unwrap_or_default(), latencies })
 }
@@ -176,7 +185,7 @@ fn percentiles(mut latencies: Vec<u64>) -> Value {
     let at = |per_mille: usize| {
         let index = (latencies.len() * per_mille / 1_000).min(latencies.len().saturating_sub(1));
         let micros = latencies.get(index).copied().unwrap_or_default();
-        Duration::from_micros(micros).as_secs_f64() * 1_000.0
+        (Duration::from_micros(micros).as_secs_f64() * 1_000_000.0).round() / 1_000.0
     };
     json!({ "p50": at(500), "p99": at(990), "p999": at(999), "max": at(1_000) })
 }
