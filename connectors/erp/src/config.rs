@@ -3,21 +3,25 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use connector::erp::Stream;
+use erp_systems::{SandboxConfig, System, TrytonConfig};
 use serde::{Deserialize, Serialize};
-use tryton::TrytonConfig;
 
 /// How the ERP is followed and what its records mean.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErpConfig {
-    /// Name of this ERP in events. Default `tryton`.
-    pub instance: String,
+    /// Name of this ERP in events. Default: the name of the system.
+    pub instance: Option<String>,
     /// Facility the records belong to. Default `GENERAL`.
     pub facility: String,
-    /// ISO 4217 code of the company's currency; Tryton's prices are in it. Default `EUR`.
+    /// ISO 4217 code of the company's currency; the ERP's prices are in it. Default `EUR`.
     pub currency: String,
-    /// Where Tryton is.
+    /// Which ERP it is, `tryton` or `sandbox`. Default `tryton`.
+    pub system: System,
+    /// Where Tryton is, when it is Tryton.
     pub tryton: TrytonConfig,
+    /// Where the sandbox ERP is, when it is the sandbox.
+    pub sandbox: SandboxConfig,
     /// Streams that are followed. Default: all.
     pub streams: BTreeSet<Stream>,
     /// Wait between two sweeps of a stream, in milliseconds. Default 5000.
@@ -37,10 +41,12 @@ pub struct ErpConfig {
 impl Default for ErpConfig {
     fn default() -> Self {
         Self {
-            instance: "tryton".to_owned(),
+            instance: None,
             facility: "GENERAL".to_owned(),
             currency: "EUR".to_owned(),
+            system: System::default(),
             tryton: TrytonConfig::default(),
+            sandbox: SandboxConfig::default(),
             streams: Stream::ALL.into_iter().collect(),
             poll_ms: 5_000,
             remembered_max: 200_000,
@@ -53,9 +59,15 @@ impl Default for ErpConfig {
 }
 
 impl ErpConfig {
+    /// Name of this ERP in events.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        self.instance.as_deref().unwrap_or(self.system.as_str())
+    }
+
     /// Under which name the cursors of this ERP are kept.
     pub(crate) fn cursor_owner(&self) -> String {
-        format!("erp.{}", self.instance)
+        format!("erp.{}", self.instance())
     }
 }
 

@@ -9,7 +9,6 @@ use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::{RoomContext, RoomError, clock, reader};
 use schemas::{Bytes, Exception, ExceptionKind, ExceptionState, Severity, Subject, Timestamp, identity, topics};
-use tryton::Tryton;
 
 use crate::mapping::{self, MapError, Mapped};
 use crate::seen::{Content, Name, Seen, identify};
@@ -18,13 +17,14 @@ use crate::{ErpConfig, NAME, written};
 /// Runs until the stop is asked for.
 pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     let config: ErpConfig = context.config.room(NAME)?;
-    let erp = Tryton::new(config.tryton.clone()).map_err(|error| RoomError::Room(error.to_string()))?;
+    let opened = config.system.open(&config.tryton, &config.sandbox);
+    let erp = opened.map_err(|error| RoomError::Room(error.to_string()))?.erp;
     let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
     let cursors = stored_cursors(&context, &config).await?;
     let mut poll = Poll { seen: Seen::new(config.remembered_max), failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();
     while !poll.context.shutdown.requested() {
-        let wait = poll.sweep_all(&erp).await?;
+        let wait = poll.sweep_all(erp.as_ref()).await?;
         let shutdown = poll.context.shutdown.clone();
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
@@ -201,7 +201,7 @@ fn exception(config: &ErpConfig, stream: Stream, change: &Change, error: &MapErr
     let body = change.body.to_string();
     let identity = format!("{stream}/{}", change.key);
     Exception {
-        exception_id: identity::event_id(&config.instance, &identity, &body, "exception"),
+        exception_id: identity::event_id(config.instance(), &identity, &body, "exception"),
         kind: ExceptionKind::Raised,
         state: ExceptionState::Open,
         room: NAME.to_owned(),

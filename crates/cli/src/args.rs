@@ -27,10 +27,13 @@ pub struct Globals {
     /// Schema registry, base URL of its Confluent-compatible API.
     #[arg(long, env = "WARDLINE_REGISTRY", global = true, value_name = "URL", help_heading = "Where things are")]
     pub registry: Option<String>,
-    /// ERP (Tryton) base URL.
+    /// ERP base URL.
     #[arg(long, env = "WARDLINE_ERP", global = true, value_name = "URL", help_heading = "Where things are")]
     pub erp: Option<String>,
-    /// Key of the ERP's user application. Prefer the variable: flags are visible to other users.
+    /// What the ERP is [default: what the configuration says, else tryton].
+    #[arg(long, env = "WARDLINE_ERP_SYSTEM", global = true, value_name = "SYSTEM", help_heading = "Where things are")]
+    pub erp_system: Option<ErpSystem>,
+    /// Key of the ERP (Tryton: of its user application). Prefer the variable: flags are visible to other users.
     #[arg(
         long,
         env = "WARDLINE_ERP_KEY",
@@ -43,6 +46,24 @@ pub struct Globals {
     /// FHIR server base URL.
     #[arg(long, env = "WARDLINE_FHIR", global = true, value_name = "URL", help_heading = "Where things are")]
     pub fhir: Option<String>,
+}
+
+/// The ERPs that can be talked to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ErpSystem {
+    /// Tryton 8.0.
+    Tryton,
+    /// The sandbox ERP of `wardline sandbox-erp`, `up` and `demo`.
+    Sandbox,
+}
+
+impl From<ErpSystem> for erp_systems::System {
+    fn from(system: ErpSystem) -> Self {
+        match system {
+            ErpSystem::Tryton => Self::Tryton,
+            ErpSystem::Sandbox => Self::Sandbox,
+        }
+    }
 }
 
 /// What to do.

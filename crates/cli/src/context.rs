@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use crate::args::Globals;
+use erp_systems::System;
 use runtime::Config;
 use serde_json::{Map, Value};
 use std::future::Future;
@@ -21,11 +22,20 @@ pub fn config(globals: &Globals) -> Result<Config, Failure> {
         config.registry.url = url.trim_end_matches('/').to_owned();
     }
     for room in ["erp", "erp-post"] {
-        set(&mut config, room, &["tryton", "url"], globals.erp.clone().map(Value::String));
-        set(&mut config, room, &["tryton", "key"], globals.erp_key.clone().map(Value::String));
+        set_erp(&mut config, room, globals);
     }
     set(&mut config, "fhir", &["base_url"], globals.fhir.clone().map(Value::String));
     Ok(config)
+}
+
+/// Lays what is said of the ERP over a room's block: the address and the key belong to the system that is chosen.
+fn set_erp(config: &mut Config, room: &str, globals: &Globals) {
+    let system = globals.erp_system.map(|system| System::from(system).as_str());
+    set(config, room, &["system"], system.map(Value::from));
+    let chosen = config.rooms.get(room).and_then(|block| block.get("system")).and_then(Value::as_str);
+    let chosen = chosen.unwrap_or(System::default().as_str()).to_owned();
+    set(config, room, &[&chosen, "url"], globals.erp.clone().map(Value::String));
+    set(config, room, &[&chosen, "key"], globals.erp_key.clone().map(Value::String));
 }
 
 /// Runs a future to its end on a runtime of its own.
@@ -53,6 +63,24 @@ pub fn set(config: &mut Config, room: &str, path: &[&str], value: Option<Value>)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::args::ErpSystem;
+    use serde_json::json;
+
+    #[test]
+    fn the_address_of_the_erp_goes_to_the_system_that_is_chosen() {
+        let said = |file: Value, erp_system| {
+            let mut config = Config::default();
+            config.rooms.insert("erp".to_owned(), file);
+            let globals = Globals { erp: Some("http://erp".to_owned()), erp_system, ..Globals::default() };
+            set_erp(&mut config, "erp", &globals);
+            config.rooms.remove("erp")
+        };
+        let address = json!({"url": "http://erp"});
+        assert_eq!(said(json!({}), None), Some(json!({"tryton": address})));
+        assert_eq!(said(json!({"system": "sandbox"}), None), Some(json!({"system": "sandbox", "sandbox": address})));
+        let chosen = said(json!({"system": "tryton"}), Some(ErpSystem::Sandbox));
+        assert_eq!(chosen, Some(json!({"system": "sandbox", "sandbox": address})));
+    }
 
     #[test]
     fn a_flag_changes_its_key_and_leaves_the_others() {

@@ -2,8 +2,8 @@
 
 use serde::Deserialize;
 
-/// The file both this module and the loader of the database read.
-pub(crate) const HOSPITAL_JSON: &str = include_str!("../assets/tryton/hospital.json");
+/// The file that this module, the loader of the database and the sandbox ERP read.
+pub const HOSPITAL_JSON: &str = include_str!("../assets/tryton/hospital.json");
 
 /// All master data of the hospital.
 #[derive(Clone, Debug, Deserialize)]

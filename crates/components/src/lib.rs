@@ -37,8 +37,8 @@ pub use chart_tools::{ChartTools, KUBERNETES_VERSION};
 pub use error::{DEBIAN_LINE, Error, Result};
 pub use hapi::{FhirVersion, Hapi, HapiOptions};
 pub use hospital::{
-    CostCenter, Employee, Hospital, Item, Location, Lot, OpeningStock, Pack, PurchaseOrder, PurchaseOrderLine,
-    Supplier, Unit,
+    CostCenter, Employee, HOSPITAL_JSON, Hospital, Item, Location, Lot, OpeningStock, Pack, PurchaseOrder,
+    PurchaseOrderLine, Supplier, Unit,
 };
 pub use install::{Installation, Part};
 pub use kafka::{Kafka, KafkaCluster, KafkaOptions};

@@ -6,5 +6,6 @@ mod clock;
 pub mod fhir_store;
 mod loopback;
 pub mod registry;
+pub mod sandbox_erp;
 
 pub use loopback::ListenError;

@@ -1,17 +1,21 @@
 //! The block `rooms.erp-post`.
 
+use erp_systems::{SandboxConfig, System, TrytonConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use tryton::TrytonConfig;
 
 /// Which ERP is posted to and where consumption goes there.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct ErpPostConfig {
-    /// Name of this ERP in events and metrics. Default `tryton`.
-    pub instance: String,
-    /// Where Tryton is.
+    /// Name of this ERP in events and metrics. Default: the name of the system.
+    pub instance: Option<String>,
+    /// Which ERP it is, `tryton` or `sandbox`. Default `tryton`.
+    pub system: System,
+    /// Where Tryton is, when it is Tryton.
     pub tryton: TrytonConfig,
+    /// Where the sandbox ERP is, when it is the sandbox.
+    pub sandbox: SandboxConfig,
     /// The consumption location of a stock location is this prefix and its code. Default `USE-`.
     pub use_location_prefix: String,
     /// Stock locations whose consumption location is another one.
@@ -23,8 +27,10 @@ pub struct ErpPostConfig {
 impl Default for ErpPostConfig {
     fn default() -> Self {
         Self {
-            instance: "tryton".to_owned(),
+            instance: None,
+            system: System::default(),
             tryton: TrytonConfig::default(),
+            sandbox: SandboxConfig::default(),
             use_location_prefix: "USE-".to_owned(),
             use_locations: BTreeMap::new(),
             batch: true,
@@ -33,6 +39,12 @@ impl Default for ErpPostConfig {
 }
 
 impl ErpPostConfig {
+    /// Name of this ERP in events and metrics.
+    #[must_use]
+    pub fn instance(&self) -> &str {
+        self.instance.as_deref().unwrap_or(self.system.as_str())
+    }
+
     /// The consumption location of a stock location.
     #[must_use]
     pub fn use_location(&self, stock_location: &str) -> String {

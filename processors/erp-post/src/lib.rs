@@ -20,11 +20,11 @@ pub use config::ErpPostConfig;
 pub use request::{Held, Move, Part, Request, Response};
 
 use connector::effect::{Effect, EffectClient, Plan};
+use erp_systems::Opened;
 use processor::Verdict;
 use runtime::{Room, RoomError, RoomInfo};
 use schemas::{EnrichedUsage, ErpPosting};
 use std::sync::Arc;
-use tryton::Tryton;
 
 /// Name of the room.
 pub const NAME: &str = "erp-post";
@@ -79,11 +79,9 @@ pub fn room() -> Room {
     let info = RoomInfo::of_effect::<ErpPost>(NAME, "Posts each usage to the ERP: stock movement and cost allocation.");
     Room::effect(info, |config| {
         let config: ErpPostConfig = config.room(NAME)?;
-        let tryton = &config.tryton;
-        let (lines_max, calls_max) = (tryton.lines_max, tryton.requests_max);
-        let erp = Tryton::new(tryton.clone()).map_err(|error| RoomError::Room(error.to_string()))?;
-        let client: Arc<dyn EffectClient<Request, Response>> =
-            Arc::new(ErpClient::new(Arc::new(erp), lines_max, calls_max));
+        let opened = config.system.open(&config.tryton, &config.sandbox);
+        let Opened { erp, lines_max, requests_max } = opened.map_err(|error| RoomError::Room(error.to_string()))?;
+        let client: Arc<dyn EffectClient<Request, Response>> = Arc::new(ErpClient::new(erp, lines_max, requests_max));
         Ok((ErpPost::new(config), client))
     })
 }

@@ -50,7 +50,7 @@ pub(crate) fn plan(
     let alone = request.moves.len() > 1 || !config.batch;
     Plan::Act(Act {
         effect_key: effect_key(usage),
-        target: config.instance.clone(),
+        target: config.instance().to_owned(),
         batch_key: request.moves.first().filter(|_| !alone).map(Move::batch_key),
         request,
     })
@@ -77,7 +77,7 @@ pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Re
         uom: text(&held.uom),
         cost_centre_id: held.cost_centre.clone(),
         currency: usage.currency.clone(),
-        erp: config.instance.clone(),
+        erp: config.instance().to_owned(),
         ..ErpPosting::default()
     }
 }

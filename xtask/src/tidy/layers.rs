@@ -17,7 +17,8 @@ const KAFKA_CLIENT: &str = "rdkafka";
 const KAFKA_CLIENT_USERS: [&str; 3] = ["runtime", "testkit", "tests"];
 
 /// What rooms may use of the workspace.
-const ROOM_USES: [&str; 7] = ["schemas", "processor", "connector", "runtime", "udi", "fhir-gate", "tryton"];
+const ROOM_USES: [&str; 9] =
+    ["schemas", "processor", "connector", "runtime", "udi", "fhir-gate", "tryton", "sandbox", "erp-systems"];
 
 /// Checks every manifest of the workspace.
 pub(super) fn check(tree: &Tree) -> Vec<Finding> {
@@ -50,7 +51,8 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/embedded" => &["schemas"],
         "crates/processor" => &["schemas"],
         "crates/connector" => &["schemas", "processor"],
-        "crates/runtime" | "crates/tryton" => &["schemas", "processor", "connector"],
+        "crates/runtime" | "crates/tryton" | "crates/sandbox" => &["schemas", "processor", "connector"],
+        "crates/erp-systems" => &["connector", "tryton", "sandbox"],
         "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded", "components"],
         "xtask" => &["schemas", "components"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
@@ -113,8 +115,9 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
                     format!("`{short}` must not know {KAFKA_CLIENT}: the runtime does"),
                 ));
             }
-            // Tests of any crate may drive it with the testkit, on real components, and compare generated code.
-            let for_tests = tests_only && ["testkit", "components", "xtask"].contains(&name.as_str());
+            // Tests of any crate may drive it with the testkit, on embedded parts or real components, and compare
+            // generated code.
+            let for_tests = tests_only && ["testkit", "embedded", "components", "xtask"].contains(&name.as_str());
             if workspace.contains(&name.as_str()) && !shipped.contains(&name.as_str()) && !for_tests {
                 findings.push(Finding::new(
                     path,
@@ -166,6 +169,14 @@ mod tests {
     fn a_step_back_is_found_also_for_tests() {
         let text = manifest("processor", "[dev-dependencies]\nruntime = { workspace = true }\n");
         assert_eq!(messages(&[("crates/processor/Cargo.toml", text)]).len(), 1);
+    }
+
+    #[test]
+    fn embedded_parts_are_for_tests_of_any_crate_and_for_nothing_that_it_ships() {
+        let tests = manifest("sandbox", "[dev-dependencies]\nembedded.workspace = true\n");
+        assert_eq!(messages(&[("crates/sandbox/Cargo.toml", tests)]), Vec::<String>::new());
+        let shipped = manifest("sandbox", "[dependencies]\nembedded.workspace = true\n");
+        assert_eq!(messages(&[("crates/sandbox/Cargo.toml", shipped)]).len(), 1);
     }
 
     #[test]

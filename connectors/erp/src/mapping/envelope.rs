@@ -1,8 +1,10 @@
 //! What all events of the ERP have in common: identity, revision, time, origin.
 
 use connector::erp::{Change, Stream};
+use erp_systems::System;
 use jiff::civil::Date as CivilDate;
 use schemas::{Action, Date, Decimal, Event, EventMeta, Precision, Source, SourceFormat, Timestamp, identity};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tryton::{date, decimal, text, timestamp};
@@ -35,9 +37,10 @@ impl<'a> Envelope<'a> {
         let digest = Sha256::digest(canonical.as_bytes());
         let content_hash = digest.iter().map(|byte| format!("{byte:02x}")).collect();
         // A supplier shows once for each of its items; only its own changes count, so that all show the same.
-        let changed_at = match stream {
-            Stream::Suppliers => newest(&change.body["party"]),
-            _ => newest(&change.body).max(change.changed_at),
+        let changed_at = match (config.system, stream) {
+            (System::Tryton, Stream::Suppliers) => newest(&change.body["party"]),
+            (System::Tryton, _) => newest(&change.body).max(change.changed_at),
+            (System::Sandbox, _) => change.changed_at,
         };
         Self { config, stream, change, now, changed_at, content_hash }
     }
@@ -63,6 +66,16 @@ impl<'a> Envelope<'a> {
         self.changed_at.map(|moment| Timestamp::from_micros(moment.as_microsecond()))
     }
 
+    /// The record as the adapter types it.
+    pub(super) fn typed<T: DeserializeOwned>(&self) -> Result<T, MapError> {
+        let read = serde_json::from_value(self.change.body.clone());
+        read.map_err(|error| MapError::Shape {
+            stream: self.stream,
+            key: self.key().to_owned(),
+            reason: error.to_string(),
+        })
+    }
+
     pub(super) fn missing(&self, field: &'static str) -> MapError {
         MapError::Missing { stream: self.stream, key: self.key().to_owned(), field }
     }
@@ -70,12 +83,22 @@ impl<'a> Envelope<'a> {
     /// A quantity of `record`; above all others a quantity is never rounded.
     pub(super) fn quantity(&self, record: &Value, field: &'static str) -> Result<Decimal, MapError> {
         let quantity = decimal(record, field).ok_or_else(|| self.missing(field))?;
+        self.exact_quantity(quantity, field)
+    }
+
+    /// The quantity as the contract has it.
+    pub(super) fn exact_quantity(&self, quantity: Decimal, field: &'static str) -> Result<Decimal, MapError> {
         self.exact(quantity, QUANTITY_PLACES, field)
     }
 
     /// An amount of `record`, if there is one.
     pub(super) fn money(&self, record: &Value, field: &'static str) -> Result<Option<Decimal>, MapError> {
-        decimal(record, field).map(|amount| self.exact(amount, MONEY_PLACES, field)).transpose()
+        decimal(record, field).map(|amount| self.exact_money(amount, field)).transpose()
+    }
+
+    /// The amount as the contract has it.
+    pub(super) fn exact_money(&self, amount: Decimal, field: &'static str) -> Result<Decimal, MapError> {
+        self.exact(amount, MONEY_PLACES, field)
     }
 
     fn exact(&self, value: Decimal, places: u32, field: &'static str) -> Result<Decimal, MapError> {
@@ -98,7 +121,7 @@ impl<'a> Envelope<'a> {
         let identity = format!("{}@{changed_at}", self.key());
         let config = self.config;
         EventMeta {
-            event_id: identity::event_id(&config.instance, &identity, &position.to_string(), &event_type),
+            event_id: identity::event_id(config.instance(), &identity, &position.to_string(), &event_type),
             business_key: format!("{}/{name}", T::topic().name),
             revision,
             action,
@@ -108,11 +131,11 @@ impl<'a> Envelope<'a> {
             occurred_precision: Precision::Micros,
             facility_id: config.facility.clone(),
             source: Source {
-                system: config.instance.clone(),
+                system: config.instance().to_owned(),
                 facility: config.facility.clone(),
                 format: if self.stream == Stream::Employees { SourceFormat::HrApi } else { SourceFormat::ErpApi },
-                message_type: text(self.body(), "__name__").unwrap_or_default().to_owned(),
-                message_id: format!("{}@{revision}", self.erp_id().unwrap_or_default()),
+                message_type: text(self.body(), "__name__").unwrap_or(self.stream.as_str()).to_owned(),
+                message_id: format!("{}@{revision}", self.erp_id().unwrap_or_else(|| self.key().to_owned())),
                 position,
                 content_hash: self.content_hash.clone(),
             },

@@ -115,7 +115,7 @@ fn preferred_supplier(body: &Value) -> Option<&Value> {
     })
 }
 
-fn gtin14(code: &str) -> Option<String> {
+pub(super) fn gtin14(code: &str) -> Option<String> {
     let digits = code.len() <= GTIN_DIGITS && code.bytes().all(|byte| byte.is_ascii_digit());
     digits.then(|| format!("{code:0>GTIN_DIGITS$}"))
 }

@@ -1,4 +1,4 @@
-//! From the records of Tryton to events: pure functions, a record goes in, events or the reason why not come out.
+//! From the records of the ERP to events: pure functions, a record goes in, events or the reason why not come out.
 //!
 //! ```text
 //! product.product {code: 71-100234, identifiers: [ean 00844588003288], ...}
@@ -10,11 +10,13 @@
 
 mod envelope;
 mod item;
+mod ledger;
 mod party;
 mod place;
 mod purchase;
 
 use connector::erp::{Change, Stream};
+use erp_systems::System;
 use schemas::{
     EventMeta, GoodsReceipt, MasterCostCenter, MasterEmployee, MasterItem, MasterLocation, MasterSupplier,
     PurchaseOrder, Timestamp,
@@ -67,6 +69,16 @@ pub enum MapError {
         /// Path of the field in the ERP.
         field: &'static str,
     },
+    /// A record that is not as the adapter of this version knows it.
+    #[error("WL-3022: {stream} {key}: the record is not understood: {reason}")]
+    Shape {
+        /// The stream.
+        stream: Stream,
+        /// Natural key of the record.
+        key: String,
+        /// What was not as expected.
+        reason: String,
+    },
 }
 
 /// The events of one record. `now` is only for `publishedAt`. A record may give none (an order that was cancelled before
@@ -76,14 +88,21 @@ pub enum MapError {
 /// [`MapError`] when the record lacks what the event must have.
 pub fn events(config: &ErpConfig, stream: Stream, change: &Change, now: Timestamp) -> Result<Vec<Mapped>, MapError> {
     let envelope = Envelope::new(config, stream, change, now);
+    match config.system {
+        System::Tryton => of_tryton(config, stream, &envelope),
+        System::Sandbox => ledger::events(config, stream, &envelope),
+    }
+}
+
+fn of_tryton(config: &ErpConfig, stream: Stream, envelope: &Envelope<'_>) -> Result<Vec<Mapped>, MapError> {
     Ok(match stream {
-        Stream::Items => vec![Mapped::Item(Box::new(item::item(config, &envelope)?))],
-        Stream::Suppliers => vec![Mapped::Supplier(party::supplier(&envelope)?)],
-        Stream::Locations => vec![Mapped::Location(place::location(config, &envelope))],
-        Stream::CostCentres => vec![Mapped::CostCentre(place::cost_centre(config, &envelope))],
-        Stream::Employees => vec![Mapped::Employee(party::employee(&envelope))],
-        Stream::PurchaseOrders => purchase::order(config, &envelope)?.into_iter().map(Mapped::PurchaseOrder).collect(),
-        Stream::Receipts => purchase::receipts(config, &envelope)?.into_iter().map(Mapped::GoodsReceipt).collect(),
+        Stream::Items => vec![Mapped::Item(Box::new(item::item(config, envelope)?))],
+        Stream::Suppliers => vec![Mapped::Supplier(party::supplier(envelope)?)],
+        Stream::Locations => vec![Mapped::Location(place::location(config, envelope))],
+        Stream::CostCentres => vec![Mapped::CostCentre(place::cost_centre(config, envelope))],
+        Stream::Employees => vec![Mapped::Employee(party::employee(envelope))],
+        Stream::PurchaseOrders => purchase::order(config, envelope)?.into_iter().map(Mapped::PurchaseOrder).collect(),
+        Stream::Receipts => purchase::receipts(config, envelope)?.into_iter().map(Mapped::GoodsReceipt).collect(),
     })
 }
 
@@ -109,6 +128,7 @@ impl MapError {
         match self {
             Self::Missing { .. } => "WL-3020",
             Self::Digits { .. } => "WL-3021",
+            Self::Shape { .. } => "WL-3022",
         }
     }
 
@@ -117,6 +137,7 @@ impl MapError {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::Missing { field, .. } | Self::Digits { field, .. } => field,
+            Self::Shape { .. } => "record",
         }
     }
 }

@@ -102,12 +102,12 @@ fn order_line_number(part: &Value) -> Option<i32> {
     Some(number(index))
 }
 
-fn number(index: usize) -> i32 {
+pub(super) fn number(index: usize) -> i32 {
     i32::try_from(index + 1).unwrap_or(i32::MAX)
 }
 
-/// Tryton keeps days here, not moments.
-fn midnight(day: CivilDate) -> Option<Timestamp> {
+/// ERPs keep days here, not moments.
+pub(super) fn midnight(day: CivilDate) -> Option<Timestamp> {
     let moment = TimeZone::UTC.to_timestamp(day.to_datetime(jiff::civil::Time::midnight())).ok()?;
     Some(Timestamp::from_micros(moment.as_microsecond()))
 }

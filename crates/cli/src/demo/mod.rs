@@ -153,9 +153,9 @@ async fn play(
     for (code, count) in put.answers {
         *report.acknowledged.entry(format!("FHIR {code}")).or_default() += count;
     }
-    let tryton =
-        config.room::<erp::ErpConfig>("erp").map_err(|error| Failure::usage(error, "correct rooms.erp"))?.tryton;
-    let (difference, findings) = stock::difference(tryton, &gathered.postings, &day.stock_locations).await?;
+    let erp: erp::ErpConfig =
+        config.room("erp").map_err(|error| Failure::usage(error, "correct rooms.erp of the configuration"))?;
+    let (difference, findings) = stock::difference(&erp, &gathered.postings, &day.stock_locations).await?;
     report.erp_difference = difference;
     report.findings.extend(findings);
     Ok(report)

@@ -1,25 +1,26 @@
 //! The ERP's own stock movements against the sum of what was posted, per item, lot and location.
 
 use crate::Failure;
-use connector::erp::{Erp as _, ErpError, MovementQuery, movement::Net, net};
+use connector::erp::{ErpError, MovementQuery, movement::Net, net};
+use erp::ErpConfig;
 use rust_decimal::Decimal;
 use schemas::ErpPosting;
 use std::collections::BTreeSet;
-use tryton::{Tryton, TrytonConfig};
 
 /// Start of the key of every document that Wardline makes in the ERP.
 const DOCUMENT_PREFIX: &str = "wl-";
 
 /// What differs, each as a sentence, and the sum of the differences without their signs.
 pub async fn difference(
-    config: TrytonConfig,
+    config: &ErpConfig,
     postings: &[ErpPosting],
     stock_locations: &BTreeSet<String>,
 ) -> Result<(Decimal, Vec<String>), Failure> {
-    let failed = |error: ErpError| Failure::new(error, "check that --erp and --erp-key name a running Tryton");
-    let tryton = Tryton::new(config).map_err(failed)?;
+    let failed =
+        |error: ErpError| Failure::new(error, "check that --erp, --erp-key and --erp-system name a running ERP");
+    let erp = config.system.open(&config.tryton, &config.sandbox).map_err(failed)?.erp;
     let query = MovementQuery::Prefix(DOCUMENT_PREFIX.to_owned());
-    let movements = tryton.stock_movements(&query).await.map_err(failed)?;
+    let movements = erp.stock_movements(&query).await.map_err(failed)?;
     let moved = net(&movements, |location| stock_locations.contains(location));
     Ok(compare(&moved, &posted(postings)))
 }

@@ -53,6 +53,7 @@ pub trait Erp: Send + Sync {
 
     /// One page of what changed in `stream` since `cursor`; the start of time when `None`.
     ///
-    /// A change is seen at least once; overlaps repeat records, so compare contents. Deletions are not seen.
+    /// A change is seen at least once; overlaps repeat records, so compare contents. A deletion is seen only
+    /// when the ERP keeps a trace of it; the adapter's records say how.
     fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage>;
 }
