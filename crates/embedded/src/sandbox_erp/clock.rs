@@ -1,4 +1,4 @@
-//! The one place of the sandbox ERP that reads the clock: a ledger dates its own entries.
+//! Moments and days, as a ledger dates its entries.
 
 use jiff::Timestamp;
 use jiff::civil::Date;
@@ -6,28 +6,21 @@ use jiff::tz::TimeZone;
 
 /// A moment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Now(Timestamp);
+pub(super) struct Now(Timestamp);
 
 impl Now {
     /// This moment.
-    #[allow(
-        clippy::disallowed_methods,
-        reason = "a ledger dates its entries by its own clock; logic takes `Now` as a value"
-    )]
-    #[must_use]
-    pub fn read() -> Self {
-        Self(Timestamp::now())
+    pub(super) fn read() -> Self {
+        Self(Timestamp::from_microsecond(crate::clock::now_micros()).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
     /// Microseconds since 1970.
-    #[must_use]
-    pub fn micros(self) -> i64 {
+    pub(super) fn micros(self) -> i64 {
         self.0.as_microsecond()
     }
 
     /// The day in UTC.
-    #[must_use]
-    pub fn day(self) -> Date {
+    pub(super) fn day(self) -> Date {
         self.0.to_zoned(TimeZone::UTC).date()
     }
 }

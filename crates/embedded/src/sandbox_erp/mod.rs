@@ -34,6 +34,7 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
+use crate::ListenError;
 use api::Shared;
 use clock::Now;
 use listener::{Cut, Cuttable};
@@ -69,18 +70,12 @@ pub struct SandboxErpOptions {
 /// Why a sandbox ERP did not start.
 #[derive(Debug, thiserror::Error)]
 pub enum SandboxErpError {
-    /// The address is one that others can reach.
-    #[error("{0} is not a loopback address, and the sandbox ERP is not for others")]
-    NotLoopback(SocketAddr),
-    /// The address cannot be listened on, or the folder cannot be made.
-    #[error("the sandbox ERP cannot start: {0}")]
-    Io(#[from] io::Error),
-    /// The file cannot be opened: it is broken, or another server holds it.
-    #[error("the ledger cannot be opened: {0}")]
-    Store(#[from] rusqlite::Error),
-    /// The seed contradicts itself or the ledger.
-    #[error("the ledger cannot be filled: {0}")]
-    Seed(String),
+    /// It cannot listen.
+    #[error(transparent)]
+    Listen(#[from] ListenError),
+    /// Its folder or its file cannot be used, or the seed contradicts itself or the ledger.
+    #[error("WL-7094: the ledger of the sandbox ERP cannot be used: {0}")]
+    Ledger(String),
 }
 
 /// A running sandbox ERP. It stops when it is dropped.
@@ -98,21 +93,23 @@ impl SandboxErp {
     /// [`SandboxErpError`] when the address, the folder or the seed are no good.
     pub fn start(options: SandboxErpOptions) -> Result<Self, SandboxErpError> {
         if !options.listen.ip().is_loopback() {
-            return Err(SandboxErpError::NotLoopback(options.listen));
+            return Err(ListenError::NotLoopback(options.listen).into());
         }
         let mut store = open(options.data.as_deref())?;
         let seeded = store.write(|ledger| options.seed.write(ledger, Now::read()));
-        seeded.map_err(|problem| SandboxErpError::Seed(format!("{}: {}", problem.code, problem.message)))?;
-        let listener = TcpListener::bind(options.listen)?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
+        seeded.map_err(|problem| SandboxErpError::Ledger(format!("{}: {}", problem.code, problem.message)))?;
+        let refused = |source| ListenError::Bind { address: options.listen, source };
+        let listener = TcpListener::bind(options.listen).map_err(refused)?;
+        listener.set_nonblocking(true).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
         let shared = Shared::new(store, &options.key);
         let (stop, stopped) = oneshot::channel();
         let (ready, is_ready) = mpsc::sync_channel(1);
         let thread = std::thread::Builder::new()
             .name("sandbox-erp".to_owned())
-            .spawn(move || serve(listener, shared, stopped, &ready))?;
-        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended")))?;
+            .spawn(move || serve(listener, shared, stopped, &ready))
+            .map_err(refused)?;
+        is_ready.recv().unwrap_or_else(|_| Err(io::Error::other("its thread ended"))).map_err(refused)?;
         tracing::info!(%address, "the sandbox ERP listens");
         Ok(Self { address, stop: Some(stop), thread: Some(thread) })
     }
@@ -151,11 +148,12 @@ impl Drop for SandboxErp {
 
 fn open(data: Option<&Path>) -> Result<Store, SandboxErpError> {
     let file = data.map(|folder| folder.join(FILE));
+    let failed = |reason: &dyn std::fmt::Display| SandboxErpError::Ledger(reason.to_string());
     if let Some(folder) = data {
-        std::fs::create_dir_all(folder)?;
+        std::fs::create_dir_all(folder).map_err(|error| failed(&error))?;
     }
     let ledger = uuid::Uuid::new_v4().to_string();
-    Ok(Store::open(file.as_deref(), &ledger)?)
+    Store::open(file.as_deref(), &ledger).map_err(|error| failed(&error))
 }
 
 /// One thread does everything: calls are short, and the ledger has one writer anyway.
