@@ -61,7 +61,7 @@ pub struct FhirConfig {
 impl Default for FhirConfig {
     fn default() -> Self {
         Self {
-            base_url: "http://127.0.0.1:18090/fhir".to_owned(),
+            base_url: "http://127.0.0.1:17090/fhir".to_owned(),
             version: Version::R4,
             system: "fhir".to_owned(),
             facility: "GENERAL".to_owned(),

@@ -1,11 +1,20 @@
 //! What can be typed.
 
+mod running;
+
+pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
 
+const AFTER_HELP: &str = "\
+New here? `wardline demo` streams a hospital day through everything, in this process, and says what to look at next.
+Without flags the commands that look at a running system find the one that `wardline up` or `wardline demo` has started on
+this machine. `wardline COMMAND --help` tells more about each.";
+
 /// Event streaming for hospitals: from the bedside to the ERP.
 #[derive(Debug, Parser)]
-#[command(name = "wardline", version, propagate_version = true, arg_required_else_help = true)]
+#[command(name = "wardline", version, propagate_version = true, arg_required_else_help = true, after_help = AFTER_HELP)]
 pub struct Arguments {
     /// Where things are.
     #[command(flatten)]
@@ -17,34 +26,28 @@ pub struct Arguments {
 
 /// Where things are. A flag or variable here wins over the configuration file.
 #[derive(Clone, Debug, Default, Args)]
+#[command(next_help_heading = "Real parts (`up` and `demo` embed what is not named; other commands look there)")]
 pub struct Globals {
     /// Configuration file (YAML).
-    #[arg(long, env = "WARDLINE_CONFIG", global = true, value_name = "FILE", help_heading = "Where things are")]
+    #[arg(long, env = "WARDLINE_CONFIG", global = true, value_name = "FILE")]
     pub config: Option<PathBuf>,
-    /// Kafka, comma-separated host:port.
-    #[arg(long, env = "WARDLINE_KAFKA", global = true, value_name = "HOST:PORT", help_heading = "Where things are")]
+    /// Kafka, comma-separated host:port [without it: 127.0.0.1:17092, the embedded one].
+    #[arg(long, env = "WARDLINE_KAFKA", global = true, value_name = "HOST:PORT")]
     pub kafka: Option<String>,
-    /// Schema registry, base URL of its Confluent-compatible API.
-    #[arg(long, env = "WARDLINE_REGISTRY", global = true, value_name = "URL", help_heading = "Where things are")]
+    /// Schema registry, base URL of its Confluent-compatible API [without it: http://127.0.0.1:17081].
+    #[arg(long, env = "WARDLINE_REGISTRY", global = true, value_name = "URL")]
     pub registry: Option<String>,
     /// ERP base URL.
-    #[arg(long, env = "WARDLINE_ERP", global = true, value_name = "URL", help_heading = "Where things are")]
+    #[arg(long, env = "WARDLINE_ERP", global = true, value_name = "URL")]
     pub erp: Option<String>,
     /// What the ERP is [default: what the configuration says, else tryton].
-    #[arg(long, env = "WARDLINE_ERP_SYSTEM", global = true, value_name = "SYSTEM", help_heading = "Where things are")]
+    #[arg(long, env = "WARDLINE_ERP_SYSTEM", global = true, value_name = "SYSTEM")]
     pub erp_system: Option<ErpSystem>,
     /// Key of the ERP (Tryton: of its user application). Prefer the variable: flags are visible to other users.
-    #[arg(
-        long,
-        env = "WARDLINE_ERP_KEY",
-        hide_env_values = true,
-        global = true,
-        value_name = "KEY",
-        help_heading = "Where things are"
-    )]
+    #[arg(long, env = "WARDLINE_ERP_KEY", hide_env_values = true, global = true, value_name = "KEY")]
     pub erp_key: Option<String>,
-    /// FHIR server base URL.
-    #[arg(long, env = "WARDLINE_FHIR", global = true, value_name = "URL", help_heading = "Where things are")]
+    /// FHIR server base URL [without it: http://127.0.0.1:17090/fhir].
+    #[arg(long, env = "WARDLINE_FHIR", global = true, value_name = "URL")]
     pub fhir: Option<String>,
 }
 
@@ -69,43 +72,36 @@ impl From<ErpSystem> for erp_systems::System {
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run all connectors and processors in this process.
+    /// See the main job: a hospital day streams through, and a report proves that nothing was lost.
+    Demo(Demo),
+    /// Run all connectors and processors in this process, on embedded parts or on real ones.
     Up(Up),
     /// Run one connector or processor: what a container runs.
     Run(RunOne),
-    /// Compare topics.yaml with the cluster and the registry, or bring them to it.
-    Topics(Topics),
-    /// Show what Wardline makes of an input, with no broker at all.
-    Parse(Parse),
-    /// Send messages as a real sender does and print the acknowledgements.
-    Send(Send),
     /// Show rooms, lag, parked keys and open exceptions.
     Status(Status),
     /// Follow one event from the source message to the ERP document and the supplier's answer.
     Trace(Trace),
     /// Look at work items for people, and decide them.
     Exceptions(Exceptions),
-    /// Play a hospital day through the named components and report that nothing was lost.
-    Demo(Demo),
-    /// Measure how fast the real loops are on this machine.
-    Bench(crate::bench::Bench),
     /// Process records again, in order beside the live flow; effects that already happened are suppressed.
     Replay(Replay),
-}
-
-/// Options of `up`.
-#[derive(Debug, Args)]
-pub struct Up {
-    /// Leave these rooms out.
-    #[arg(long, value_name = "ROOM", value_delimiter = ',')]
-    pub without: Vec<String>,
-}
-
-/// Options of `run`.
-#[derive(Debug, Args)]
-pub struct RunOne {
-    /// Name of the room; `wardline run help` lists them.
-    pub room: String,
+    /// Send messages as a real sender does and print the acknowledgements.
+    Send(Send),
+    /// Show what Wardline makes of an input, with no broker at all.
+    Parse(Parse),
+    /// Compare topics.yaml with the cluster and the registry, or bring them to it.
+    Topics(Topics),
+    /// Run the embedded Kafka broker alone, for any Kafka client. For development and tests, never for production.
+    Broker(Part),
+    /// Run the embedded schema registry alone, over the topic _schemas of a Kafka or in a folder.
+    Registry(RegistryAlone),
+    /// Run the sandbox ERP alone: a small ledger with a hospital in it.
+    SandboxErp(SandboxErpAlone),
+    /// Run the embedded FHIR store alone.
+    FhirStore(Part),
+    /// Measure how fast the real loops are on this machine.
+    Bench(crate::bench::Bench),
 }
 
 /// Options of `topics`.
@@ -192,7 +188,7 @@ pub struct Send {
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
     /// MLLP listener for hl7v2; the FHIR server is --fhir.
-    #[arg(long, default_value = "127.0.0.1:2575", value_name = "HOST:PORT")]
+    #[arg(long, env = "WARDLINE_MLLP", default_value = "127.0.0.1:2575", value_name = "HOST:PORT")]
     pub to: String,
     /// Longest wait for one answer, milliseconds.
     #[arg(long, default_value_t = 30_000)]
@@ -205,8 +201,8 @@ pub struct Send {
 /// Options of `status`.
 #[derive(Debug, Args)]
 pub struct Status {
-    /// Health endpoint of a running `wardline up`.
-    #[arg(long, default_value = "http://127.0.0.1:9464", value_name = "URL")]
+    /// Health endpoint of a running `wardline up` or `demo`.
+    #[arg(long, env = "WARDLINE_HEALTH", default_value = "http://127.0.0.1:9464", value_name = "URL")]
     pub health: String,
     /// JSON.
     #[arg(long)]
@@ -338,44 +334,6 @@ pub struct Replay {
     #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
     pub actor: String,
     /// JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `demo`.
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// The day, YYYY-MM-DD; yesterday when left out. The same day has the same messages.
-    #[arg(long)]
-    pub day: Option<String>,
-    /// Stays told over HL7 v2.
-    #[arg(long, default_value_t = 24)]
-    pub stays: usize,
-    /// Stays told through the FHIR server.
-    #[arg(long, default_value_t = 4)]
-    pub fhir_stays: usize,
-    /// MLLP connections that send at the same time.
-    #[arg(long, default_value_t = 4)]
-    pub connections: usize,
-    /// Address for the MLLP listener.
-    #[arg(long, default_value = "127.0.0.1:2575", value_name = "HOST:PORT")]
-    pub mllp: String,
-    /// Directory for the Parquet files.
-    #[arg(long, default_value = "target/wardline-demo", value_name = "DIR")]
-    pub data: PathBuf,
-    /// Rooms that run elsewhere.
-    #[arg(long, value_name = "ROOM", value_delimiter = ',')]
-    pub without: Vec<String>,
-    /// Longest wait until all is processed, seconds.
-    #[arg(long, default_value_t = 900)]
-    pub wait_s: u64,
-    /// Filter of the log lines on stderr.
-    #[arg(long, default_value = "warn")]
-    pub log: String,
-    /// Also write the report to this file, as JSON.
-    #[arg(long, value_name = "FILE")]
-    pub report: Option<PathBuf>,
-    /// Print the report as one JSON line.
     #[arg(long)]
     pub json: bool,
 }

@@ -6,6 +6,13 @@ use erp_systems::System;
 use runtime::Config;
 use serde_json::{Map, Value};
 use std::future::Future;
+use std::net::{TcpStream, ToSocketAddrs};
+use std::time::Duration;
+
+/// Longest wait for a connection to Kafka before a command that needs a running one.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(3);
+/// Longest wait for blocking work that nobody waits for any more.
+const LEFT_BEHIND: Duration = Duration::from_secs(1);
 
 /// Reads the configuration file and lays the flags over it.
 pub fn config(globals: &Globals) -> Result<Config, Failure> {
@@ -38,12 +45,59 @@ fn set_erp(config: &mut Config, room: &str, globals: &Globals) {
     set(config, room, &[&chosen, "key"], globals.erp_key.clone().map(Value::String));
 }
 
+/// The configuration, once it is sure that its Kafka is there: a command that looks at a running system should say at once
+/// that there is none.
+pub fn running(globals: &Globals) -> Result<Config, Failure> {
+    let config = config(globals)?;
+    let bootstrap = &config.kafka.bootstrap;
+    let mut last = "no address".to_owned();
+    for address in bootstrap.split(',').map(str::trim) {
+        match connect(address) {
+            Ok(()) => return Ok(config),
+            Err(error) => last = error.to_string(),
+        }
+    }
+    Err(Failure::new(
+        format!("WL-7067: no Kafka answers at {bootstrap}: {last}"),
+        "start `wardline up` or `wardline demo` in another terminal, or name a running cluster with --kafka",
+    ))
+}
+
+fn connect(address: &str) -> std::io::Result<()> {
+    let mut last = std::io::Error::other("the name has no address");
+    for address in address.to_socket_addrs()? {
+        match TcpStream::connect_timeout(&address, CONNECT_TIMEOUT) {
+            Ok(_) => return Ok(()),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+/// What the configuration file itself says, without defaults; null when there is none.
+pub fn file(globals: &Globals) -> Result<Value, Failure> {
+    match &globals.config {
+        None => Ok(Value::Null),
+        Some(path) => Config::said(path).map_err(|error| {
+            Failure::usage(error, "correct the file named with --config; docs/errors explains the code")
+        }),
+    }
+}
+
+/// The block of a room.
+pub fn room<C: Default + serde::de::DeserializeOwned>(config: &Config, room: &str) -> Result<C, Failure> {
+    config.room(room).map_err(|error| Failure::usage(error, format!("correct rooms.{room} of the configuration")))
+}
+
 /// Runs a future to its end on a runtime of its own.
 pub fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().map_err(|error| {
         Failure::new(format!("cannot start threads: {error}"), "raise the limit of threads of this user")
     })?;
-    Ok(runtime.block_on(future))
+    let output = runtime.block_on(future);
+    // What still reads from a broker that is gone is not worth waiting for.
+    runtime.shutdown_timeout(LEFT_BEHIND);
+    Ok(output)
 }
 
 /// Sets one key of a room's block, whatever else the block holds.

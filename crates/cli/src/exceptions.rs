@@ -19,7 +19,7 @@ const EXCEPTIONS_MAX: usize = 1_000_000;
 
 /// Executes `wardline exceptions`.
 pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure> {
-    let config = context::config(globals)?;
+    let config = context::running(globals)?;
     context::block_on(async {
         match &exceptions.action {
             ExceptionsAction::Ls(options) => list(&config, options).await,

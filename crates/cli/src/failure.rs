@@ -24,12 +24,18 @@ impl Failure {
 
     /// Kafka is not there or refuses.
     pub fn kafka(error: impl Display) -> Self {
-        Self::new(error, "check that --kafka names a running broker and that `wardline topics apply` has been run")
+        Self::new(
+            error,
+            "check that --kafka names a running broker (`wardline up` starts one) and that it has the topics (`wardline topics apply`)",
+        )
     }
 
     /// The registry is not there or refuses.
     pub fn registry(error: impl Display) -> Self {
-        Self::new(error, "check that --registry names the Confluent-compatible API of a running schema registry")
+        Self::new(
+            error,
+            "check that --registry names the Confluent-compatible API of a running schema registry (`wardline up` starts one)",
+        )
     }
 
     /// Writing the answer failed, usually because the reader has gone.

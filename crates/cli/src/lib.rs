@@ -12,11 +12,13 @@ mod exceptions;
 mod failure;
 mod output;
 mod parse;
+mod parts;
 mod replay;
 mod rooms;
 mod run;
 mod send;
 mod status;
+mod system;
 mod topics;
 mod trace;
 
@@ -54,6 +56,10 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Trace(trace) => trace::execute(&globals, &trace),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
         Command::Demo(demo) => demo::execute(&globals, &demo),
+        Command::Broker(part) => parts::broker(&part),
+        Command::Registry(registry) => parts::registry(&globals, &registry),
+        Command::SandboxErp(erp) => parts::sandbox_erp(&globals, &erp),
+        Command::FhirStore(part) => parts::fhir_store(&part),
         Command::Bench(bench) => bench::execute(&globals, &bench),
         Command::Replay(replay) => replay::execute(&globals, &replay),
     }

@@ -2,6 +2,7 @@
 
 use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
+use runtime::clock;
 use serde::Serialize;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};
 use std::time::Duration;
@@ -58,6 +59,28 @@ impl Output {
 pub fn note(text: &str) {
     // When stderr is gone there is nobody left to tell.
     let _ = writeln!(std::io::stderr(), "{text}");
+}
+
+/// Tells on stderr how far something long has come, each line with the seconds since the start.
+pub struct Progress {
+    started: clock::Tick,
+}
+
+impl Progress {
+    /// Starts now.
+    pub fn start() -> Self {
+        Self { started: clock::tick() }
+    }
+
+    /// Something is done.
+    pub fn step(&self, what: &str) {
+        note(&format!("[{:5.1} s] {what}", self.seconds()));
+    }
+
+    /// Seconds since the start.
+    pub fn seconds(&self) -> f64 {
+        clock::tick().since(self.started).as_secs_f64()
+    }
 }
 
 /// Progress on stderr: a spinner on a terminal, nothing otherwise.

@@ -40,7 +40,7 @@ pub struct Summary {
 
 /// Executes `wardline replay`.
 pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
-    let config = context::config(globals)?;
+    let config = context::running(globals)?;
     let all = rooms::all();
     let room =
         all.iter().find(|room| room.info().name == options.room).ok_or_else(|| run::unknown_room(&options.room))?;

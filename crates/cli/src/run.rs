@@ -1,25 +1,46 @@
 //! `wardline up` and `wardline run ROOM`.
 
 use crate::args::{Globals, RunOne, Up};
+use crate::parts::{self, Choice, Part, Plan};
+use crate::system::{self, Applies, System};
 use crate::{Failure, context, output, rooms};
 use runtime::health::Health;
-use runtime::{Config, Room, RoomError, shutdown, telemetry};
+use runtime::{Config, Room, RoomError, clock, telemetry};
 use std::sync::Arc;
 
-/// Runs all rooms in this process.
+/// Runs all rooms in this process, and embeds the parts that nobody names.
 pub fn up(globals: &Globals, up: &Up) -> Result<(), Failure> {
-    let names = rooms::names();
-    if let Some(unknown) = up.without.iter().find(|name| !names.contains(&name.as_str())) {
-        return Err(unknown_room(unknown));
-    }
-    let wanted = |room: &Room| !up.without.iter().any(|left_out| left_out == room.info().name);
-    run(globals, rooms::all().into_iter().filter(wanted).collect(), "wardline")
+    let file = context::file(globals)?;
+    let mut config = context::config(globals)?;
+    let choice = Choice::of(globals, &file);
+    // The suppliers of the sandbox exist here alone, unless the configuration knows better.
+    let supplier = choice.embeds(Part::Erp) && file.pointer("/rooms/supplier-fanout/profiles").is_none();
+    let plan = Plan { choice, place: &up.place, data: &up.data, supplier, without: &up.without };
+    plan.prepare(&mut config, &file)?;
+    let rooms = system::rooms_without(&up.without)?;
+    context::block_on(async {
+        let _telemetry = start_telemetry(&config, "wardline")?;
+        let started = clock::tick();
+        let signal = system::signal();
+        let system = System::start(&plan, config, rooms, Applies::OnEmbedded, &signal).await?;
+        output::note(&format!("wardline {} runs, with its data in {}:", env!("CARGO_PKG_VERSION"), up.data.display()));
+        parts::announce(&plan.choice, &system.parts, &system.config);
+        let (health, config) = (system.health.clone(), Arc::clone(&system.config));
+        tokio::spawn(async move {
+            if health.wait_ready().await.is_ok() {
+                let seconds = clock::tick().since(started).as_secs_f64();
+                output::note(&format!("All rooms are ready after {seconds:.1} s. Ctrl-C stops. In another terminal:"));
+                parts::try_next(&config, []);
+            }
+        });
+        system.ended().await
+    })?
 }
 
 /// Runs one room: what a container runs.
 pub fn one(globals: &Globals, one: &RunOne) -> Result<(), Failure> {
     if one.room == "help" {
-        return list();
+        return list(one.json);
     }
     let room =
         rooms::all().into_iter().find(|room| room.info().name == one.room).ok_or_else(|| unknown_room(&one.room))?;
@@ -40,10 +61,20 @@ pub fn stopped(error: &RoomError) -> Failure {
     }
 }
 
-fn list() -> Result<(), Failure> {
+/// Logs and traces.
+pub fn start_telemetry(config: &Config, service: &'static str) -> Result<telemetry::TelemetryGuard, Failure> {
+    telemetry::init(&config.telemetry, service)
+        .map_err(|error| Failure::usage(error, "correct the telemetry block of the configuration"))
+}
+
+fn list(json: bool) -> Result<(), Failure> {
     let mut output = output::Output::stdout();
     for room in rooms::all() {
         let info = room.info();
+        if json {
+            output.json(info)?;
+            continue;
+        }
         output.line(format!("{:<16} {}", info.name, info.purpose))?;
         for (title, topics) in [("reads", &info.reads), ("looks up", &info.looks_up), ("writes", &info.writes)] {
             if !topics.is_empty() {
@@ -57,8 +88,7 @@ fn list() -> Result<(), Failure> {
 fn run(globals: &Globals, rooms: Vec<Room>, service: &'static str) -> Result<(), Failure> {
     let config: Arc<Config> = Arc::new(context::config(globals)?);
     context::block_on(async {
-        let _telemetry = telemetry::init(&config.telemetry, service)
-            .map_err(|error| Failure::usage(error, "correct the telemetry block of the configuration"))?;
+        let _telemetry = start_telemetry(&config, service)?;
         let health = Health::new();
         let _server = health.serve(&config.http.listen).await.map_err(|error| {
             Failure::new(
@@ -66,12 +96,6 @@ fn run(globals: &Globals, rooms: Vec<Room>, service: &'static str) -> Result<(),
                 "set http.listen to a free address, or stop the process that has it",
             )
         })?;
-        let (trigger, shutdown) = shutdown();
-        tokio::spawn(async move {
-            if let Err(error) = trigger.stop_on_signal().await {
-                tracing::error!(%error, "cannot listen to signals");
-            }
-        });
-        runtime::run_rooms(Arc::clone(&config), rooms, &health, shutdown).await.map_err(|error| stopped(&error))
+        runtime::run_rooms(Arc::clone(&config), rooms, &health, system::signal()).await.map_err(|error| stopped(&error))
     })?
 }

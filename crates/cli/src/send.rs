@@ -3,6 +3,7 @@
 use crate::args::{Globals, Send, SendKind};
 use crate::output::Output;
 use crate::{Failure, context};
+use ::fhir::FhirConfig;
 use hl7v2::mllp::{AckCode, ClientError, ClientOptions, MAX_FRAME_BYTES, MllpClient};
 use hl7v2::parser::{PieceKind, split};
 use reqwest::{Client, Method};
@@ -65,7 +66,7 @@ async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
     let broken = |error: ClientError| {
         Failure::new(
             format!("{}: {error}", options.to),
-            "check that the listener runs (`wardline run hl7v2`) and that --to names it, then send again",
+            "start `wardline up`, or name a running MLLP listener with --to, then send again",
         )
     };
     let timeout = Duration::from_millis(options.timeout_ms);
@@ -98,9 +99,7 @@ async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
 }
 
 async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<usize, Failure> {
-    let base = globals.fhir.as_deref().ok_or_else(|| {
-        Failure::usage("WL-7067: no FHIR server is named", "name it with --fhir or the variable WARDLINE_FHIR")
-    })?;
+    let base = context::room::<FhirConfig>(&context::config(globals)?, "fhir")?.base_url;
     let client = Client::builder()
         .no_proxy()
         .timeout(Duration::from_millis(options.timeout_ms))
@@ -113,7 +112,7 @@ async fn fhir(globals: &Globals, options: &Send, output: &mut Output) -> Result<
             Failure::usage(format!("WL-7068: {} is not JSON: {error}", path.display()), "send FHIR resources as JSON")
         })?;
         let started = clock::tick();
-        let (id, status, text) = put(&client, base, &resource, bytes).await?;
+        let (id, status, text) = put(&client, &base, &resource, bytes).await?;
         let accepted = (200..300).contains(&status);
         refused += usize::from(!accepted);
         let answer = Answer {
@@ -149,7 +148,10 @@ pub async fn put(
     };
     let request = client.request(method, &url).header("content-type", "application/fhir+json").body(bytes);
     let unreachable = |error: reqwest::Error| {
-        Failure::new(format!("WL-7067: {url}: {error}"), "check that the FHIR server runs and that --fhir names it")
+        Failure::new(
+            format!("WL-7067: {url}: {error}"),
+            "start `wardline up`, or name a running FHIR server with --fhir",
+        )
     };
     let answer = request.send().await.map_err(unreachable)?;
     let status = answer.status().as_u16();

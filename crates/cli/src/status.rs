@@ -31,7 +31,7 @@ struct RoomReport {
 
 /// Executes `wardline status`.
 pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
-    let config = context::config(globals)?;
+    let config = context::running(globals)?;
     let report = context::block_on(report(&config, &options.health))??;
     let mut output = Output::stdout();
     if options.json {
@@ -50,13 +50,21 @@ pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
     output.finish()
 }
 
-/// How many records a room has not finished. Sources have no group: what they read, they only remember.
-pub fn lag(config: &Config, room: &RoomInfo) -> Result<Vec<PartitionLag>, ReadError> {
-    if room.kind == RoomKind::Source {
-        Ok(Vec::new())
-    } else {
-        reader::group_lag(&config.kafka, room.name, &room.reads)
+/// How many records each room has not finished. Sources have no group: what they read, they only remember.
+pub async fn lags(config: &Config, rooms: &[RoomInfo]) -> Result<Vec<Vec<PartitionLag>>, Failure> {
+    // At the same time, because a client waits a while until it knows who keeps the positions of a group.
+    let ask = |room: &RoomInfo| {
+        let (kafka, room) = (config.kafka.clone(), room.clone());
+        tokio::task::spawn_blocking(move || match room.kind {
+            RoomKind::Source => Ok(Vec::new()),
+            _ => reader::group_lag(&kafka, room.name, &room.reads),
+        })
+    };
+    let mut lags = Vec::with_capacity(rooms.len());
+    for asked in rooms.iter().map(ask).collect::<Vec<_>>() {
+        lags.push(asked.await.map_err(Failure::kafka)?.map_err(Failure::kafka)?);
     }
+    Ok(lags)
 }
 
 /// Keys of the records that lie in the parking lot now.
@@ -91,19 +99,11 @@ fn add_parked(mut rows: Vec<Vec<String>>, parked: &BTreeMap<String, usize>) -> V
 
 async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     let states = states(health).await;
+    let infos: Vec<RoomInfo> = rooms::all().iter().map(|room| room.info().clone()).collect();
     let blocking = config.clone();
-    let (lags, parked) = tokio::task::spawn_blocking(move || {
-        let mut lags = Vec::new();
-        for room in rooms::all() {
-            let info = room.info().clone();
-            let partitions = lag(&blocking, &info)?;
-            lags.push((info, partitions));
-        }
-        Ok::<_, ReadError>((lags, parked_keys(&blocking)?))
-    })
-    .await
-    .map_err(Failure::kafka)?
-    .map_err(Failure::kafka)?;
+    let parked = tokio::task::spawn_blocking(move || parked_keys(&blocking));
+    let lags = infos.iter().zip(lags(config, &infos).await?);
+    let parked = parked.await.map_err(Failure::kafka)?.map_err(Failure::kafka)?;
     let mut by_room = BTreeMap::new();
     for key in parked {
         *by_room.entry(key.split('|').next().unwrap_or_default().to_owned()).or_default() += 1;
@@ -113,7 +113,7 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     for exception in exceptions::load(config, &codec).await?.into_iter().filter(exceptions::is_open) {
         *by_code.entry(exception.code).or_default() += 1;
     }
-    let rooms = lags.into_iter().map(|(info, partitions)| RoomReport {
+    let rooms = lags.map(|(info, partitions)| RoomReport {
         room: info.name,
         state: states.get(info.name).cloned().unwrap_or_else(|| "not running here".to_owned()),
         lag_records: (info.kind != RoomKind::Source).then(|| partitions.iter().map(|partition| partition.lag).sum()),

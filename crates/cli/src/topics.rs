@@ -20,10 +20,12 @@ pub fn execute(globals: &Globals, topics: &Topics) -> Result<(), Failure> {
     }
 }
 
-/// Brings the cluster and the registry to the catalogue of this version.
-pub async fn apply_built_in(config: &Config, replication: u8) -> Result<Vec<Change>, Failure> {
-    let catalogue = load(None)?;
-    apply(&catalogue, &cluster(config, replication)).await
+/// Brings the cluster and the registry to the catalogue of this version, as far as a change is wanted.
+pub async fn apply_built_in(config: &Config, wanted: impl Fn(&Change) -> bool) -> Result<(), Failure> {
+    let cluster = cluster(config, 1);
+    let mut changes = admin::plan_topics(&load(None)?, &cluster).await.map_err(failure)?;
+    changes.retain(wanted);
+    admin::apply_topics(&changes, &cluster).await.map_err(failure)
 }
 
 fn check(options: &TopicsCheck) -> Result<(), Failure> {
@@ -54,7 +56,7 @@ fn check(options: &TopicsCheck) -> Result<(), Failure> {
 }
 
 fn plan(globals: &Globals, options: &TopicsPlan, applying: bool) -> Result<(), Failure> {
-    let config = context::config(globals)?;
+    let config = context::running(globals)?;
     let catalogue = load(options.file.as_deref())?;
     let cluster = cluster(&config, options.replication);
     let changes = context::block_on(async {
@@ -91,7 +93,7 @@ fn cluster(config: &Config, replication: u8) -> Cluster {
 fn failure(error: AdminError) -> Failure {
     match &error {
         AdminError::Registry(_) => Failure::registry(error),
-        AdminError::Read(_) | AdminError::Kafka(_) => {
+        AdminError::Read(_) | AdminError::Kafka(_) | AdminError::Client(_) => {
             Failure::new(error, "check that --kafka names a running broker that this user may administer")
         }
         AdminError::Topic { .. } => Failure::new(error, "see the broker's log, then run `wardline topics plan` again"),

@@ -32,7 +32,7 @@ const ID_FIELDS: [&str; 9] = [
 
 /// Executes `wardline trace`.
 pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
-    let config = context::config(globals)?;
+    let config = context::running(globals)?;
     let steps = context::block_on(follow(&config, options))??;
     if steps.is_empty() {
         return Err(Failure::new(

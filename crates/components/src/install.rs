@@ -75,6 +75,27 @@ impl Part {
             Self::Fhir => "fhir",
         }
     }
+
+    /// The port of 127.0.0.1 on which `cargo xtask components up` starts it.
+    pub fn port(self) -> u16 {
+        match self {
+            Self::Kafka => 19_092,
+            Self::Registry => 18_081,
+            Self::Erp => 18_069,
+            Self::Fhir => 18_090,
+        }
+    }
+
+    /// Its address on [`Part::port`], as a client is told it: `host:port` for Kafka, a base URL for the others.
+    pub fn url(self) -> String {
+        let address = format!("127.0.0.1:{}", self.port());
+        match self {
+            Self::Kafka => address,
+            Self::Registry => format!("http://{address}/apis/ccompat/v7"),
+            Self::Erp => format!("http://{address}"),
+            Self::Fhir => format!("http://{address}/fhir"),
+        }
+    }
 }
 
 impl fmt::Display for Part {

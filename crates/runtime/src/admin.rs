@@ -2,7 +2,7 @@
 
 use crate::config::{KafkaConfig, RegistryConfig};
 use crate::kafka;
-use crate::reader::{self, ReadError};
+use crate::reader::{self, Range, ReadError};
 use crate::registry::{Registry, RegistryError};
 use rdkafka::admin::{
     AdminClient, AdminOptions, AlterConfig, ConfigResource, ConfigSource, NewPartitions, NewTopic,
@@ -19,6 +19,8 @@ use std::time::Duration;
 
 /// Longest wait for one administrative request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Between two looks at whether a new topic is known.
+const KNOWN_EVERY: Duration = Duration::from_millis(50);
 
 /// Where topics and schemas live.
 #[derive(Clone, Debug)]
@@ -112,6 +114,9 @@ pub enum AdminError {
     /// The registry does not answer or refuses.
     #[error(transparent)]
     Registry(#[from] RegistryError),
+    /// A client cannot be made.
+    #[error(transparent)]
+    Client(#[from] crate::kafka::ClientError),
 }
 
 /// What would have to change, in the order in which it would be done.
@@ -187,6 +192,36 @@ pub async fn ensure_topics(kafka: &KafkaConfig, topics: &[&'static TopicInfo]) -
         create(&admin, topic.name, topic.partitions, 1, &configs).await?;
     }
     Ok(())
+}
+
+/// Creates a compacted topic of one partition when it is not there; one that is stays as it is.
+///
+/// # Errors
+/// When the cluster does not answer or refuses the topic.
+pub async fn ensure_compacted(kafka: &KafkaConfig, topic: &str) -> Result<(), AdminError> {
+    let settings = kafka.clone();
+    if blocking(move || reader::topics(&settings)).await?.contains_key(topic) {
+        return Ok(());
+    }
+    let configs = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
+    create(&admin(kafka)?, topic, 1, 1, &configs).await?;
+    // The answer may come before every broker knows the topic.
+    let started = crate::clock::tick();
+    loop {
+        let (settings, range) = (kafka.clone(), Range::all(topic));
+        match blocking(move || reader::spans(&settings, &range)).await {
+            Ok(_) => return Ok(()),
+            Err(error) if crate::clock::tick().since(started) > REQUEST_TIMEOUT => return Err(error.into()),
+            Err(_) => tokio::time::sleep(KNOWN_EVERY).await,
+        }
+    }
+}
+
+impl Change {
+    /// Whether the change is made in the schema registry, and not in Kafka.
+    pub fn is_of_registry(&self) -> bool {
+        matches!(self, Self::RegisterSchema { .. } | Self::SetCompatibility { .. })
+    }
 }
 
 impl fmt::Display for Change {

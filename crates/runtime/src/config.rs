@@ -30,7 +30,7 @@ pub struct Config {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct KafkaConfig {
-    /// Comma-separated `host:port` list.
+    /// Comma-separated `host:port` list; the broker that `wardline up` embeds when left out.
     pub bootstrap: String,
     /// `plaintext`, `ssl`, `sasl_plaintext` or `sasl_ssl`.
     pub security_protocol: String,
@@ -56,7 +56,7 @@ pub struct KafkaConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct RegistryConfig {
-    /// Base URL of the Confluent-compatible API.
+    /// Base URL of the Confluent-compatible API; the registry that `wardline up` embeds when left out.
     pub url: String,
     /// User for basic authentication.
     pub username: Option<String>,
@@ -200,6 +200,17 @@ impl Config {
         Ok(config)
     }
 
+    /// What a file itself says, without defaults: for whoever must know whether a key was named at all.
+    ///
+    /// # Errors
+    /// When the file cannot be read or is no YAML.
+    pub fn said(path: &Path) -> Result<serde_json::Value, ConfigError> {
+        let text =
+            std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        serde_saphyr::from_str(&text)
+            .map_err(|error| ConfigError::Parse { path: path.to_owned(), reason: error.to_string() })
+    }
+
     /// Checks every bound.
     ///
     /// # Errors
@@ -267,7 +278,7 @@ impl Limits {
 impl Default for KafkaConfig {
     fn default() -> Self {
         Self {
-            bootstrap: "127.0.0.1:19092".to_owned(),
+            bootstrap: "127.0.0.1:17092".to_owned(),
             security_protocol: "plaintext".to_owned(),
             sasl_mechanism: None,
             username: None,
@@ -283,12 +294,7 @@ impl Default for KafkaConfig {
 
 impl Default for RegistryConfig {
     fn default() -> Self {
-        Self {
-            url: "http://127.0.0.1:18081/apis/ccompat/v7".to_owned(),
-            username: None,
-            password: None,
-            timeout_ms: 10_000,
-        }
+        Self { url: "http://127.0.0.1:17081".to_owned(), username: None, password: None, timeout_ms: 10_000 }
     }
 }
 

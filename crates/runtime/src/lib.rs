@@ -15,6 +15,7 @@ pub mod desk;
 mod effects;
 pub mod health;
 pub mod kafka;
+pub mod kept_log;
 mod launch;
 pub mod librdkafka;
 mod loop_metrics;

@@ -21,6 +21,10 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Slice of waiting for the next record.
 const POLL_SLICE: Duration = Duration::from_millis(200);
+/// How long the broker may wait at the end of a partition of a range: what is read is there already.
+const RANGE_WAIT: Duration = Duration::from_millis(5);
+/// The same for what is still to come.
+const FOLLOW_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a range starts, in each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -137,7 +141,7 @@ pub fn read_range(
     range: &Range,
     mut visit: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
-    let consumer = consumer(kafka, "wardline-reader")?;
+    let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
     let mut open = spans_with(&consumer, range)?;
     open.retain(|_, span| span.start < span.end);
     let mut assignment = TopicPartitionList::new();
@@ -322,7 +326,7 @@ fn without_markers(kafka: &KafkaConfig, topic: &str, lags: &mut [PartitionLag]) 
     if open.is_empty() {
         return Ok(());
     }
-    let consumer = consumer(kafka, "wardline-reader")?;
+    let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
     let mut assignment = TopicPartitionList::new();
     for lag in lags.iter().filter(|lag| doubtful(lag)) {
         assignment.add_partition_offset(topic, lag.partition, Offset::Offset(lag.end - lag.lag))?;
@@ -368,9 +372,15 @@ pub fn topics(kafka: &KafkaConfig) -> Result<BTreeMap<String, usize>, ReadError>
 }
 
 fn consumer(kafka: &KafkaConfig, group: &str) -> Result<Reader, KafkaError> {
+    consumer_waiting(kafka, group, FOLLOW_WAIT)
+}
+
+/// Also says how long the broker may wait for records before it tells that a partition is at its end.
+fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client
         .set("group.id", group)
+        .set("fetch.wait.max.ms", wait.as_millis().to_string())
         .set("enable.partition.eof", "true")
         .set("auto.offset.reset", "earliest")
         .set("queued.max.messages.kbytes", "16384");

@@ -79,7 +79,7 @@ pub fn up(parts: &[Part]) -> Result<()> {
 }
 
 fn start(part: Part, installation: &Installation) -> Result<(), components::Error> {
-    let (dir, port) = (dir(part), Some(port(part)));
+    let (dir, port) = (dir(part), Some(part.port()));
     match part {
         Part::Kafka => Kafka::start(installation, KafkaOptions { port, ..KafkaOptions::in_dir(dir) })?.detach(),
         Part::Registry => {
@@ -120,9 +120,9 @@ fn status(parts: &[Part], json: bool) -> Result<()> {
             Some(status) if status.answers() => "healthy",
             Some(_) => "not answering",
         };
-        let (name, url) = (part.name(), url(*part));
+        let (name, url) = (part.name(), part.url());
         let pid = found.as_ref().map(|found| found.pid);
-        let port = found.as_ref().map_or(port(*part), |found| found.port);
+        let port = found.as_ref().map_or(part.port(), |found| found.port);
         let shown = pid.map_or("-".to_owned(), |pid| pid.to_string());
         lines.push(format!("{name:9} {health:13} pid {shown:>7}  port {port:5}  {url}"));
         objects.push(serde_json::json!({
@@ -137,10 +137,10 @@ pub fn environment(parts: &[Part]) -> Vec<(&'static str, String)> {
     let mut values = Vec::new();
     for part in parts {
         match part {
-            Part::Kafka => values.push(("WARDLINE_KAFKA", url(*part))),
-            Part::Registry => values.push(("WARDLINE_REGISTRY", url(*part))),
-            Part::Erp => values.extend([("WARDLINE_ERP", url(*part)), ("WARDLINE_ERP_KEY", ERP_KEY.to_owned())]),
-            Part::Fhir => values.push(("WARDLINE_FHIR", url(*part))),
+            Part::Kafka => values.push(("WARDLINE_KAFKA", part.url())),
+            Part::Registry => values.push(("WARDLINE_REGISTRY", part.url())),
+            Part::Erp => values.extend([("WARDLINE_ERP", part.url()), ("WARDLINE_ERP_KEY", ERP_KEY.to_owned())]),
+            Part::Fhir => values.push(("WARDLINE_FHIR", part.url())),
         }
     }
     values
@@ -160,25 +160,6 @@ fn env(parts: &[Part], json: bool) -> Result<()> {
 fn dir(part: Part) -> PathBuf {
     let member = Path::new(env!("CARGO_MANIFEST_DIR"));
     member.parent().unwrap_or(member).join(".wardline/components").join(part.name())
-}
-
-fn port(part: Part) -> u16 {
-    match part {
-        Part::Kafka => 19_092,
-        Part::Registry => 18_081,
-        Part::Erp => 18_069,
-        Part::Fhir => 18_090,
-    }
-}
-
-fn url(part: Part) -> String {
-    let port = port(part);
-    match part {
-        Part::Kafka => format!("127.0.0.1:{port}"),
-        Part::Registry => format!("http://127.0.0.1:{port}/apis/ccompat/v7"),
-        Part::Erp => format!("http://127.0.0.1:{port}"),
-        Part::Fhir => format!("http://127.0.0.1:{port}/fhir"),
-    }
 }
 
 fn print(text: &str) -> Result<()> {

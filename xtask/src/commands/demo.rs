@@ -54,7 +54,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
         started
     });
     started?;
-    play.args(["--", "demo"]);
+    play.args(["--", "demo", "--real"]);
     if let Some(report) = &arguments.report {
         play.args(["--report", report]);
     }

@@ -116,21 +116,30 @@ pub fn load_items(kafka: &KafkaConfig) -> Result<(), Failure> {
 /// Loads the items and `events` events.
 pub fn load(kafka: &KafkaConfig, events: u64) -> Result<(), Failure> {
     load_items(kafka)?;
+    load_while(kafka, |loaded| events.saturating_sub(loaded)).map(drop)
+}
+
+/// Loads events in parts as long as more are `wanted` after so many, and says how many were loaded.
+pub fn load_while(kafka: &KafkaConfig, wanted: impl Fn(u64) -> u64) -> Result<u64, Failure> {
     let producer = Producer::new(kafka, None).map_err(Failure::kafka)?;
-    let mut part = Delivery::new();
     let progress = crate::output::spinner("events loaded");
     let mut generator = Generator::new();
-    for number in 1..=events {
-        producer.send(&generator.draw().outgoing()?, &part).map_err(Failure::kafka)?;
-        if number % PART == 0 {
-            part.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)?;
-            part = Delivery::new();
-            progress.set_position(number);
+    let mut loaded = 0;
+    loop {
+        let part = wanted(loaded).min(PART);
+        if part == 0 {
+            break;
         }
+        let delivery = Delivery::new();
+        for _ in 0..part {
+            producer.send(&generator.draw().outgoing()?, &delivery).map_err(Failure::kafka)?;
+        }
+        delivery.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)?;
+        loaded += part;
+        progress.set_position(loaded);
     }
-    part.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)?;
     progress.finish_and_clear();
-    Ok(())
+    Ok(loaded)
 }
 
 fn encoded<T: Event>(event: &T, id: u32) -> Result<Outgoing, Failure> {

@@ -6,6 +6,7 @@ mod enrich;
 mod latency;
 mod mllp;
 mod random;
+mod restart;
 mod sender;
 mod usage;
 
@@ -30,6 +31,8 @@ pub enum What {
     Enrich(BenchEnrich),
     /// MLLP to Kafka: parse, map, encode, confirmed by Kafka, then acknowledged. Needs a broker of its own, no registry.
     Mllp(BenchMllp),
+    /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
+    Restart(BenchRestart),
     /// The sender of `bench mllp`, in a process of its own.
     #[command(hide = true)]
     MllpLoad(BenchMllpLoad),
@@ -82,6 +85,20 @@ pub struct BenchMllp {
     pub sender: Option<std::path::PathBuf>,
 }
 
+/// Options of `bench restart`.
+#[derive(Debug, Args)]
+pub struct BenchRestart {
+    /// Megabytes that the broker's folder is to have before the kill.
+    #[arg(long, default_value_t = 2_048)]
+    pub mb: u64,
+    /// A new folder for the data; it is left there.
+    #[arg(long, default_value = "wardline-data/bench-restart", value_name = "DIR")]
+    pub data: std::path::PathBuf,
+    /// Seconds without work after which memory and CPU are looked at.
+    #[arg(long, default_value_t = 20)]
+    pub idle: u64,
+}
+
 /// Options of `bench mllp-load`.
 #[derive(Debug, Args)]
 pub struct BenchMllpLoad {
@@ -110,6 +127,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
     match &bench.what {
         What::Enrich(options) => enrich::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
+        What::Restart(options) => restart::execute(options),
         What::MllpLoad(options) => mllp::load(options),
     }
 }

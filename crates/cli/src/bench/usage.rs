@@ -12,6 +12,8 @@ pub struct Usage {
     pub cpu_seconds: f64,
     /// Highest resident memory so far, MB.
     pub peak_rss_mb: f64,
+    /// Resident memory now, MB.
+    pub rss_mb: f64,
 }
 
 /// The machine that was measured on.
@@ -62,7 +64,8 @@ pub fn usage_of(process: u32) -> Usage {
     let read = |name: &str| std::fs::read_to_string(format!("/proc/{process}/{name}")).unwrap_or_default();
     Usage {
         cpu_seconds: cpu_seconds(&read("stat")).unwrap_or_default(),
-        peak_rss_mb: peak_rss_mb(&read("status")).unwrap_or_default(),
+        peak_rss_mb: memory_mb(&read("status"), "VmHWM:").unwrap_or_default(),
+        rss_mb: memory_mb(&read("status"), "VmRSS:").unwrap_or_default(),
     }
 }
 
@@ -94,8 +97,8 @@ fn cpu_seconds(stat: &str) -> Option<f64> {
     Some(ticks / TICKS_PER_SECOND)
 }
 
-fn peak_rss_mb(status: &str) -> Option<f64> {
-    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+fn memory_mb(status: &str, name: &str) -> Option<f64> {
+    let line = status.lines().find_map(|line| line.strip_prefix(name))?;
     let kilobytes: f64 = line.trim().trim_end_matches(" kB").parse().ok()?;
     Some(kilobytes / 1024.0)
 }
@@ -108,7 +111,7 @@ mod tests {
     fn reads_what_linux_prints() {
         let stat = "7 (a b) c) S 1 7 7 0 -1 4194560 1 0 0 0 250 50 0 0 20 0 1 0 1 1 1";
         assert_eq!(cpu_seconds(stat), Some(3.0));
-        assert_eq!(peak_rss_mb("Name:\tx\nVmHWM:\t  2048 kB\n"), Some(2.0));
+        assert_eq!(memory_mb("Name:\tx\nVmHWM:\t  2048 kB\n", "VmHWM:"), Some(2.0));
     }
 
     #[test]

@@ -1,0 +1,88 @@
+//! Tells where everything listens and what to try next.
+
+use super::{Choice, Part, Parts};
+use crate::{context, output};
+use ::erp::ErpConfig;
+use ::fhir::FhirConfig;
+use erp_systems::System;
+use hl7v2::config::Hl7v2Config;
+use runtime::Config;
+
+/// Prints commands for the running system, as they can be typed in another terminal; `more` comes first.
+pub fn try_next(config: &Config, more: impl IntoIterator<Item = (String, &'static str)>) {
+    let variables = variables(config);
+    if !variables.is_empty() {
+        output::note(&format!("  export {}", variables.join(" ")));
+    }
+    let program = std::env::args().next().filter(|name| !name.is_empty()).unwrap_or_else(|| "wardline".to_owned());
+    let always = [
+        ("status", "rooms, lag, parked keys, open exceptions"),
+        ("exceptions ls", "what a person has to decide"),
+        ("topics plan", "whether topics and schemas are as topics.yaml says"),
+    ];
+    let always = always.map(|(command, what)| (command.to_owned(), what));
+    let commands: Vec<_> = more.into_iter().chain(always).collect();
+    let width = commands.iter().map(|(command, _)| command.len()).max().unwrap_or_default();
+    for (command, what) in commands {
+        output::note(&format!("  {program} {command:<width$}  # {what}"));
+    }
+}
+
+/// Variables that the other commands need, where something is not where they look by themselves.
+fn variables(config: &Config) -> Vec<String> {
+    let usual = Config::default();
+    let health = |config: &Config| format!("http://{}", config.http.listen);
+    let pairs = [
+        ("WARDLINE_KAFKA", config.kafka.bootstrap.clone(), usual.kafka.bootstrap.clone()),
+        ("WARDLINE_REGISTRY", config.registry.url.clone(), usual.registry.url.clone()),
+        ("WARDLINE_FHIR", fhir(config), FhirConfig::default().base_url),
+        ("WARDLINE_MLLP", mllp(config), Hl7v2Config::default().listen),
+        ("WARDLINE_HEALTH", health(config), health(&usual)),
+    ];
+    let moved = pairs.into_iter().filter(|(_, now, usual)| now != usual);
+    moved.map(|(name, now, _)| format!("{name}={now}")).collect()
+}
+
+/// Prints where everything listens.
+pub fn announce(choice: &Choice, parts: &Parts, config: &Config) {
+    for (name, address, note) in lines(choice, parts, config) {
+        output::note(format!("  {name:<17} {address:<31} {note}").trim_end());
+    }
+    if choice.embeds_any() {
+        output::note(
+            "Embedded parts are for development and demos, never for production: this machine alone reaches them.",
+        );
+    }
+}
+
+fn lines(choice: &Choice, parts: &Parts, config: &Config) -> Vec<(&'static str, String, &'static str)> {
+    let note = |part| if choice.embeds(part) { "embedded" } else { "" };
+    let mut lines = vec![
+        (Part::Kafka.name(), config.kafka.bootstrap.clone(), note(Part::Kafka)),
+        (Part::Registry.name(), config.registry.url.clone(), note(Part::Registry)),
+        (Part::Erp.name(), erp(config), if choice.embeds(Part::Erp) { "embedded: a sandbox" } else { "" }),
+        (Part::Fhir.name(), fhir(config), note(Part::Fhir)),
+    ];
+    if let Some(url) = parts.supplier_url() {
+        lines.push(("supplier", url, "embedded"));
+    }
+    lines.push(("HL7 v2 over MLLP", mllp(config), ""));
+    lines.push(("health, metrics", format!("http://{}/ready", config.http.listen), ""));
+    lines
+}
+
+fn mllp(config: &Config) -> String {
+    context::room::<Hl7v2Config>(config, "hl7v2").unwrap_or_default().listen
+}
+
+fn fhir(config: &Config) -> String {
+    context::room::<FhirConfig>(config, "fhir").unwrap_or_default().base_url
+}
+
+fn erp(config: &Config) -> String {
+    let erp: ErpConfig = context::room(config, "erp").unwrap_or_default();
+    match erp.system {
+        System::Tryton => erp.tryton.url,
+        System::Sandbox => erp.sandbox.url,
+    }
+}

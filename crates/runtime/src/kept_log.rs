@@ -1,0 +1,68 @@
+//! A small log of keys and values on a compacted topic of one partition, for tools that keep their own state in Kafka.
+//!
+//! These functions block, except [`KeptLog::open`]: call them on a blocking thread.
+
+use crate::admin::{self, AdminError};
+use crate::config::KafkaConfig;
+use crate::kafka::ClientError;
+use crate::outgoing::Outgoing;
+use crate::producer::{Delivery, Producer};
+use crate::reader::{self, Range, ReadError};
+use std::borrow::Cow;
+use std::ops::ControlFlow;
+use std::time::Duration;
+
+/// Longest wait until an append is confirmed.
+const APPEND_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A key and its value; no value deletes the key.
+pub type Pair = (Vec<u8>, Option<Vec<u8>>);
+
+/// A log on a topic. Only one process appends to it at a time.
+pub struct KeptLog {
+    kafka: KafkaConfig,
+    topic: &'static str,
+    producer: Producer,
+}
+
+impl KeptLog {
+    /// Creates the topic when it is not there.
+    ///
+    /// # Errors
+    /// When Kafka does not answer or refuses the topic.
+    pub async fn open(kafka: &KafkaConfig, topic: &'static str) -> Result<Self, AdminError> {
+        admin::ensure_compacted(kafka, topic).await?;
+        Ok(Self { kafka: kafka.clone(), topic, producer: Producer::new(kafka, None)? })
+    }
+
+    /// Appends, and returns when all in-sync replicas have it.
+    ///
+    /// # Errors
+    /// When it is not confirmed in time; it may be in the log all the same.
+    pub fn append(&self, key: &[u8], value: Option<&[u8]>) -> Result<(), ClientError> {
+        let delivery = Delivery::new();
+        let record = Outgoing {
+            topic: Cow::Borrowed(self.topic),
+            partition: Some(0),
+            key: Some(key.to_vec()),
+            value: value.map(<[u8]>::to_vec),
+            headers: Vec::new(),
+            ticket: None,
+        };
+        self.producer.send(&record, &delivery)?;
+        delivery.wait(APPEND_TIMEOUT, || self.producer.last_error())
+    }
+
+    /// Everything that is there, oldest first.
+    ///
+    /// # Errors
+    /// When it cannot be read to its end.
+    pub fn read_all(&self) -> Result<Vec<Pair>, ReadError> {
+        let mut pairs = Vec::new();
+        reader::read_range(&self.kafka, &Range::all(self.topic), |record| {
+            pairs.push((record.key.unwrap_or_default(), record.value));
+            ControlFlow::Continue(())
+        })?;
+        Ok(pairs)
+    }
+}
