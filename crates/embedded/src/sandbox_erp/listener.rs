@@ -1,6 +1,5 @@
 //! A listener whose connections are counted, and can be cut from within a call.
 
-use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
@@ -54,16 +53,14 @@ impl Listener for Cuttable {
     type Io = Line;
     type Addr = SocketAddr;
 
-    fn accept(&mut self) -> impl Future<Output = (Line, SocketAddr)> + Send {
-        async {
-            // The semaphore is never closed.
-            let place = Arc::clone(&self.free).acquire_owned().await.ok();
-            let (stream, address) = Listener::accept(&mut self.listener).await;
-            if let Err(error) = stream.set_nodelay(true) {
-                tracing::debug!(%error, "answers may be delayed");
-            }
-            (Line { stream, cut: Cut::default(), _place: place }, address)
+    async fn accept(&mut self) -> (Line, SocketAddr) {
+        // The semaphore is never closed.
+        let place = Arc::clone(&self.free).acquire_owned().await.ok();
+        let (stream, address) = Listener::accept(&mut self.listener).await;
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "answers may be delayed");
         }
+        (Line { stream, cut: Cut::default(), _place: place }, address)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -3,7 +3,8 @@
 use crate::support::{Caller, SUTURE, line, posting, start};
 use reqwest::Method;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use std::time::Duration;
+use tokio::time::Instant;
 
 fn one(key: &str) -> Value {
     posting(key, vec![line("a", SUTURE, None, "1")])
