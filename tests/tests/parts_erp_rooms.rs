@@ -4,25 +4,34 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use connector::erp::{Erp, MovementQuery, Net, net};
+use erp_post::ErpPostConfig;
 use schemas::{
     Action, Cursor, Decimal, EnrichedUsage, ErpPosting, Event, EventMeta, Exception, GoodsReceipt, MasterCostCenter,
     MasterEmployee, MasterItem, MasterLocation, MasterSupplier, PurchaseOrder, RecordStatus,
 };
 use serde_json::json;
 use std::collections::HashSet;
+use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
-use tryton::{Tryton, TrytonConfig};
 
 /// Starts an ERP and tells both rooms where it is.
-async fn start() -> (Stack, ErpPart, TrytonConfig) {
+async fn start() -> (Stack, ErpPart) {
     let mut stack = Stack::start().await;
     let dir = stack.dir.path().join("erp");
     let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
-    let block = server.block(&server.url());
-    stack.configure(erp::NAME, json!({"tryton": block, "poll_ms": 200}));
-    stack.configure(erp_post::NAME, json!({"tryton": block}));
-    (stack, server, serde_json::from_value(block).unwrap())
+    let block = server.block(server.address());
+    let mut followed = block.clone();
+    followed["poll_ms"] = json!(200);
+    stack.configure(erp::NAME, followed);
+    stack.configure(erp_post::NAME, block);
+    (stack, server)
+}
+
+/// The ERP as the room that posts to it sees it.
+fn open(stack: &Stack) -> Arc<dyn Erp> {
+    let config: ErpPostConfig = stack.config.room(erp_post::NAME).unwrap();
+    config.system.open(&config.tryton, &config.sandbox).unwrap().erp
 }
 
 async fn ids<T: Event>(stack: &Stack) -> Vec<String> {
@@ -32,7 +41,7 @@ async fn ids<T: Event>(stack: &Stack) -> Vec<String> {
 /// LOSS-1, EOS-1: every record of the ERP is published once, also over a restart, and a change once more.
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_1_what_the_erp_knows_becomes_events_once() {
-    let (stack, server, _) = start().await;
+    let (stack, server) = start().await;
     let running = stack.run(vec![erp::room()]).await;
     stack.until::<GoodsReceipt>("two lines of the receipt", |receipts| receipts.len() == 2).await;
     let items = stack.until::<MasterItem>("all items", |items| items.len() >= 50).await;
@@ -49,7 +58,7 @@ async fn loss_1_what_the_erp_knows_becomes_events_once() {
 
     let running = stack.run(vec![erp::room()]).await;
     let first = &items[0];
-    server.rename_item(first.erp_id.as_deref().unwrap(), "Renamed").await;
+    server.rename_item(&first.item_id, first.erp_id.as_deref(), "Renamed").await;
     let renamed = |items: &[MasterItem]| items.iter().any(|item| item.description == "Renamed");
     let after = stack.until::<MasterItem>("the renamed item", renamed).await;
     running.stop().await;
@@ -90,7 +99,7 @@ fn later(visit: &str, revision: i32, quantity: i64) -> EnrichedUsage {
     usage
 }
 
-async fn moved(erp: &Tryton) -> Net {
+async fn moved(erp: &dyn Erp) -> Net {
     let movements = erp.stock_movements(&MovementQuery::Prefix("wl-".to_owned())).await.unwrap();
     net(&movements, |place| place == "OR1")
 }
@@ -98,8 +107,8 @@ async fn moved(erp: &Tryton) -> Net {
 /// FX-1: what the ERP moved is what the postings say, after first statements, corrections, retractions and refusals.
 #[tokio::test(flavor = "multi_thread")]
 async fn fx_1_usages_become_movements_once() {
-    let (stack, _server, config) = start().await;
-    let erp = Tryton::new(config).unwrap();
+    let (stack, _server) = start().await;
+    let erp = open(&stack);
     let mut sent: Vec<EnrichedUsage> = (0..30).map(|visit| usage(&format!("enc-{visit}"), 1, 1)).collect();
     // Each of ten is corrected to 4 and then to 2: every correction needs to know what the one before has posted.
     for (revision, quantity) in [(1, 4), (2, 2)] {
@@ -122,7 +131,7 @@ async fn fx_1_usages_become_movements_once() {
     let said: Decimal = postings.iter().map(|posting| posting.quantity).sum();
     let later: Vec<_> = postings.iter().filter(|posting| posting.revision > 0).collect();
     assert_eq!(said, Decimal::from(30 + 10 - 1), "{later:?}");
-    assert_eq!(moved(&erp).await, [(("71-400101".to_owned(), None, "OR1".to_owned()), said)].into());
+    assert_eq!(moved(erp.as_ref()).await, [(("71-400101".to_owned(), None, "OR1".to_owned()), said)].into());
     let documents: HashSet<&str> =
         postings.iter().flat_map(|posting| &posting.documents).map(|found| found.id.as_str()).collect();
     assert!(documents.len() < 80, "lines share documents: {}", documents.len());
