@@ -1,9 +1,8 @@
 //! A whole hospital: Kafka, registry, ERP, FHIR server, and `wardline` processes over them.
 
 use crate::processes::RoomProcess;
-use components::ERP_KEY;
 use serde_json::Value;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -30,12 +29,12 @@ pub struct DayUnderWay {
 }
 
 impl HospitalStack {
-    /// Starts everything; `wardline` is the binary under test.
-    pub fn start(wardline: &str) -> Self {
+    /// Starts everything; `wardline` is the binary under test, `broker` what an embedded broker is run with.
+    pub fn start(wardline: &str, broker: &str) -> Self {
         let dir = TempDir::new().unwrap();
         let at = |name: &str| dir.path().join(name);
         let (kafka, registry, erp, fhir) = std::thread::scope(|scope| {
-            let kafka = scope.spawn(|| Kafka::start(&at("kafka")));
+            let kafka = scope.spawn(|| Kafka::start_process(&at("kafka"), Path::new(broker)));
             let registry = scope.spawn(|| Registry::start(&at("registry")));
             let erp = scope.spawn(|| Erp::start(&at("erp")));
             let fhir = scope.spawn(|| Fhir::start(&at("fhir")));
@@ -86,7 +85,8 @@ impl HospitalStack {
             ("WARDLINE_KAFKA", self.kafka.bootstrap()),
             ("WARDLINE_REGISTRY", self.registry.url()),
             ("WARDLINE_ERP", self.erp.url()),
-            ("WARDLINE_ERP_KEY", ERP_KEY.to_owned()),
+            ("WARDLINE_ERP_SYSTEM", self.erp.system().to_owned()),
+            ("WARDLINE_ERP_KEY", self.erp.key().to_owned()),
             ("WARDLINE_FHIR", self.fhir.url()),
         ]
     }

@@ -30,7 +30,8 @@ fn number(report: &Value, name: &str) -> f64 {
 /// same day posts nothing new.
 #[test]
 fn a_hospital_day_survives_kill_9_of_erp_post_and_of_the_broker() {
-    let mut stack = HospitalStack::start(env!("CARGO_BIN_EXE_wardline-under-test"));
+    let mut stack =
+        HospitalStack::start(env!("CARGO_BIN_EXE_wardline-under-test"), env!("CARGO_BIN_EXE_embedded-broker"));
     let kafka = KafkaConfig { bootstrap: stack.kafka.bootstrap(), ..KafkaConfig::default() };
     let mut erp_post = stack.room("erp-post");
     let mut day = stack.day("first.json", "erp-post", &[]);

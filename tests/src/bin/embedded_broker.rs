@@ -1,0 +1,16 @@
+//! The embedded broker as a process, to be killed: `embedded-broker ADDRESS FOLDER`. Says where it listens, and ends with its
+//! standard input, which is when whoever started it is gone.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "only serves tests")]
+
+use embedded::broker::server::{Broker, BrokerOptions};
+use std::io::{Read, Write};
+
+fn main() {
+    let arguments: Vec<String> = std::env::args().collect();
+    let [_, address, folder] = arguments.as_slice() else { panic!("usage: embedded-broker ADDRESS FOLDER") };
+    let (listen, data) = (address.parse().unwrap(), Some(folder.into()));
+    let broker = Broker::start(BrokerOptions { listen, data, ..BrokerOptions::default() }).unwrap();
+    writeln!(std::io::stdout(), "{}", broker.address()).unwrap();
+    std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
+}
