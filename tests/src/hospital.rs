@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
-use testkit::parts::{Erp, Fhir, Kafka, Registry, free_port};
+use testkit::parts::{Erp, Fhir, Kafka, Registry, SESSION_TIMEOUT_MS, free_port};
 
 /// How long a hospital day may take.
 const DAY: Duration = Duration::from_secs(600);
@@ -74,8 +74,10 @@ impl HospitalStack {
     /// Bounds that suit a test: members are missed quickly, dead transactions end quickly.
     fn config(&self, name: &str) -> PathBuf {
         let path = self.dir.path().join(format!("{name}.yaml"));
-        let text = "kafka: {session_timeout_ms: 6000, transaction_timeout_ms: 10000}\n\
-                    http: {listen: \"127.0.0.1:0\"}\n";
+        let text = format!(
+            "kafka: {{session_timeout_ms: {SESSION_TIMEOUT_MS}, transaction_timeout_ms: 10000}}\n\
+             http: {{listen: \"127.0.0.1:0\"}}\n"
+        );
         std::fs::write(&path, text).unwrap();
         path
     }

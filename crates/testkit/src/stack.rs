@@ -25,7 +25,7 @@ use tempfile::TempDir;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
-use crate::parts::{Kafka, Registry};
+use crate::parts::{Kafka, Registry, SESSION_TIMEOUT_MS};
 
 /// How long anything may take before a test fails. Far longer than what works takes, so that a busy machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -75,7 +75,7 @@ impl Stack {
         let (dir, kafka, registry) = started.await.unwrap();
         let mut config = Config::default();
         config.kafka.bootstrap = kafka.bootstrap();
-        config.kafka.session_timeout_ms = 6_000;
+        config.kafka.session_timeout_ms = SESSION_TIMEOUT_MS.into();
         config.kafka.transaction_timeout_ms = 10_000;
         config.registry.url = registry.url();
         adjust(&mut config);

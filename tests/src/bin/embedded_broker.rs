@@ -3,14 +3,15 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "only serves tests")]
 
-use embedded::broker::server::{Broker, BrokerOptions};
+use embedded::broker::server::Broker;
 use std::io::{Read, Write};
+use std::path::Path;
+use testkit::parts::broker_options;
 
 fn main() {
     let arguments: Vec<String> = std::env::args().collect();
     let [_, address, folder] = arguments.as_slice() else { panic!("usage: embedded-broker ADDRESS FOLDER") };
-    let (listen, data) = (address.parse().unwrap(), Some(folder.into()));
-    let broker = Broker::start(BrokerOptions { listen, data, ..BrokerOptions::default() }).unwrap();
+    let broker = Broker::start(broker_options(address.parse().unwrap(), Path::new(folder))).unwrap();
     writeln!(std::io::stdout(), "{}", broker.address()).unwrap();
     std::io::stdin().read_to_end(&mut Vec::new()).unwrap();
 }

@@ -8,6 +8,10 @@ use std::process::{Child, Command, Stdio};
 use components::{KafkaOptions, Part};
 use embedded::broker::server::{Broker, BrokerOptions};
 
+/// After how long members of a group are missed in tests, milliseconds. Shorter than a broker lets them ask for on its own,
+/// because a test that kills a member waits that long for the next one to take over.
+pub const SESSION_TIMEOUT_MS: u16 = 3_000;
+
 /// A broker.
 pub struct Kafka(System);
 
@@ -47,7 +51,9 @@ impl Kafka {
 
     fn start_with(dir: &Path, program: Option<PathBuf>) -> Self {
         if super::real() {
-            let server = components::Kafka::start(&super::installed(Part::Kafka), KafkaOptions::in_dir(dir)).unwrap();
+            let mut options = KafkaOptions::in_dir(dir);
+            options.properties.push(("group.min.session.timeout.ms".to_owned(), SESSION_TIMEOUT_MS.to_string()));
+            let server = components::Kafka::start(&super::installed(Part::Kafka), options).unwrap();
             return Self(System::Real(Box::new(server)));
         }
         let mut embedded = Embedded { address: super::LOOPBACK, data: dir.to_owned(), program, running: None };
@@ -84,13 +90,19 @@ impl Kafka {
     }
 }
 
+/// How an embedded broker is started for tests, in this process or in one of its own.
+#[must_use]
+pub fn options(listen: SocketAddr, data: &Path) -> BrokerOptions {
+    let mut options = BrokerOptions { listen, data: Some(data.to_owned()), ..BrokerOptions::default() };
+    options.core.groups.session_timeout_min_ms = SESSION_TIMEOUT_MS.into();
+    options
+}
+
 impl Embedded {
     /// Starts it at its address; the first time that is a free port, which it keeps.
     fn start(&mut self) {
         let Some(program) = &self.program else {
-            let options =
-                BrokerOptions { listen: self.address, data: Some(self.data.clone()), ..BrokerOptions::default() };
-            let broker = Broker::start(options).unwrap();
+            let broker = Broker::start(options(self.address, &self.data)).unwrap();
             self.address = broker.address();
             self.running = Some(Running::Here(broker));
             return;

@@ -18,7 +18,7 @@ mod registry;
 
 pub use erp::Erp;
 pub use fhir::Fhir;
-pub use kafka::Kafka;
+pub use kafka::{Kafka, SESSION_TIMEOUT_MS, options as broker_options};
 pub use registry::Registry;
 
 use std::net::SocketAddr;
