@@ -9,9 +9,9 @@ use clap::ValueEnum;
 
 /// Run everything that must hold, and stop at the first step that fails with what to do next.
 ///
-/// Format, lints, rules of the repository, documentation, tests of every crate, the chart, and the tests over real Kafka,
-/// registry, ERP and FHIR server. What is missing is fetched into a cache of yours ($WARDLINE_CACHE, else
-/// ~/.cache/wardline/components). Wanted: JDK 17, Maven, Python 3.11.
+/// Format, lints, rules of the repository, documentation, the chart, tests of every crate and of the whole path on embedded
+/// parts, and then on real Kafka, registry, ERP and FHIR server. What is missing is fetched into a cache of yours
+/// ($WARDLINE_CACHE, else ~/.cache/wardline/components). Wanted for the real parts: JDK 17, Maven, Python 3.11.
 ///
 /// Some tests read a corpus of messages in the folder named by WARDLINE_CORPUS. Without it they are left out; where CI is
 /// set, that is an error. The last line sums up the tests: `N passed, N failed`.
@@ -54,7 +54,7 @@ impl Step {
             Self::Clippy => "no warning of the compiler or of clippy, in any target",
             Self::Docs => "the documentation of every crate builds without a warning",
             Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
-            Self::Tests => "every crate and room, and the whole path",
+            Self::Tests => "every crate and room, and the whole path, on embedded parts",
             Self::Real => {
                 "what runs on parts once more, on real Kafka, registry, ERP and FHIR server, and what only they show"
             }
