@@ -5,9 +5,11 @@ use std::time::Duration;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE;
 use connector::effect::current_traceparent;
+use connector::erp::answer::{failed, unknown};
+pub(crate) use connector::erp::answer::{refused, transient};
 use connector::erp::{ErpError, Refusal, RefusalCode};
 use connector::http::body::read_bounded;
-use connector::http::classify::{Class, Safety, answered_at, classify, classify_failure};
+use connector::http::classify::{Class, Safety, answered_at, classify};
 use jiff::Timestamp;
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Value, json};
@@ -156,29 +158,6 @@ impl Rest {
             url.query_pairs_mut().extend_pairs(fields.iter().map(|field| ("f", field)));
         }
         Ok(url)
-    }
-}
-
-pub(crate) fn transient(reason: &str) -> ErpError {
-    ErpError::Transient { reason: reason.to_owned(), retry_after: None }
-}
-
-pub(crate) fn refused(reason: String) -> ErpError {
-    Refusal::new(RefusalCode::RefusedByErp, reason, None).into()
-}
-
-fn failed(safety: Safety, error: &reqwest::Error) -> ErpError {
-    let reason = if error.is_timeout() { "timeout" } else { "the connection failed" };
-    match classify_failure(safety, error) {
-        Class::InDoubt => unknown(safety, reason.to_owned()),
-        _ => transient(reason),
-    }
-}
-
-fn unknown(safety: Safety, reason: String) -> ErpError {
-    match safety {
-        Safety::Read => ErpError::Transient { reason, retry_after: None },
-        Safety::Effect => ErpError::InDoubt { reason },
     }
 }
 

@@ -12,6 +12,7 @@
 //! posting twice under one key gives one document, and a posting that broke off half way is finished, not repeated, by
 //! posting or resuming it.
 
+pub mod answer;
 pub mod conformance;
 pub mod error;
 pub mod feed;

@@ -16,10 +16,9 @@ use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Query, State};
 use axum::http::{HeaderName, HeaderValue, Request as HttpRequest, Response as HttpResponse, StatusCode, header};
-use axum::serve::ListenerExt;
 use tokio::sync::oneshot;
 
-use bounded::Bounded;
+pub(crate) use bounded::{Bounded, Cut};
 pub(crate) use message::{Answer, Request, decoded};
 
 /// Most connections at once; more wait to be accepted.
@@ -120,7 +119,7 @@ impl Drop for Loopback {
 }
 
 async fn serve(listener: tokio::net::TcpListener, service: Arc<dyn Service>, stopped: oneshot::Receiver<()>) {
-    let listener = Bounded::new(listener, CONNECTIONS_MAX).tap_io(|io| io.no_delay());
+    let listener = Bounded::new(listener, CONNECTIONS_MAX);
     let router = Router::new().fallback(handle).with_state(service);
     let (draining, drain) = oneshot::channel::<()>();
     let serving = axum::serve(listener, router).with_graceful_shutdown(async move {

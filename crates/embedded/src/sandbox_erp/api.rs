@@ -17,13 +17,13 @@ use serde_json::{Value, json};
 use super::books;
 use super::clock::Now;
 use super::faults::{Faults, How, LoseAnswerBy, Strike, Switches};
-use super::listener::Cut;
 use super::posting::{self as postings, Posted, Posting};
 use super::problem::Problem;
 use super::records::Stream;
 use super::seed::Seed;
 use super::stock::{self, Count, MoveQuery};
 use super::store::{self, Store};
+use crate::loopback::Cut;
 
 /// Where postings go.
 const POSTINGS: &str = "/api/v1/postings";

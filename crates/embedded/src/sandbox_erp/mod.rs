@@ -17,7 +17,6 @@ mod api;
 mod books;
 mod clock;
 mod faults;
-mod listener;
 mod posting;
 mod problem;
 mod records;
@@ -35,9 +34,9 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::ListenError;
+use crate::loopback::{Bounded, Cut};
 use api::Shared;
 use clock::Now;
-use listener::{Cut, Cuttable};
 use store::Store;
 
 pub use amount::Amount;
@@ -51,6 +50,8 @@ pub use stock::{Count, CountLine};
 
 /// Name of the ledger's file in its folder.
 const FILE: &str = "ledger.sqlite";
+/// Connections that are open at the same time; more wait to be accepted.
+const CONNECTIONS_MAX: usize = 1_024;
 /// How long calls that are under way at the end are waited for.
 const DRAIN: Duration = Duration::from_secs(5);
 
@@ -184,7 +185,7 @@ fn serve(
 async fn run(listener: tokio::net::TcpListener, shared: Shared, stopped: oneshot::Receiver<()>) {
     let service = api::router(shared).into_make_service_with_connect_info::<Cut>();
     let (drain, draining) = oneshot::channel::<()>();
-    let server = axum::serve(Cuttable::new(listener), service).with_graceful_shutdown(async {
+    let server = axum::serve(Bounded::new(listener, CONNECTIONS_MAX), service).with_graceful_shutdown(async {
         let _told = draining.await;
     });
     let server = async {
