@@ -17,6 +17,9 @@ use rdkafka::admin::ResourceSpecifier;
 use rdkafka::{Offset, TopicPartitionList};
 use std::time::Duration;
 
+/// NOT_LEADER_OR_FOLLOWER, an error code of the protocol.
+const NOT_LEADER: i16 = 6;
+
 /// Topics with their settings and partitions, records, deleted records, positions: all as before.
 pub(super) fn everything_is_as_before(target: &dyn Target) -> Result<()> {
     let name = topic(target, 3, &[("retention.ms", "123456000")])?;
@@ -92,9 +95,15 @@ pub(super) fn sequences_are_remembered(target: &dyn Target) -> Result<()> {
     let mut raw = Raw::connect(target)?;
     let other = raw.producer_id(None)?;
     ensure!(other.producer_id != producer.producer_id, "a producer id was given twice");
+    // A broker that comes back may lead, be fenced and lead again; a client asks again meanwhile, as here.
     let mut put = |sequence, value: &str| -> Result<(i16, i64)> {
-        let answer = raw.produce(&topic, -1, write(sequence, value)?)?;
-        Ok((answer.error_code, answer.base_offset))
+        let mut answer = (NOT_LEADER, -1);
+        until("the partition takes records", || {
+            let given = raw.produce(&topic, -1, write(sequence, value)?)?;
+            answer = (given.error_code, given.base_offset);
+            Ok(answer.0 != NOT_LEADER)
+        })?;
+        Ok(answer)
     };
     same("second again", put(1, "b")?, (0, 1))?;
     same("a gap", put(7, "x")?.0, 45)?;
