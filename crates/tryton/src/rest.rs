@@ -7,7 +7,7 @@ use base64::engine::general_purpose::URL_SAFE;
 use connector::effect::current_traceparent;
 use connector::erp::answer::{failed, unknown};
 pub(crate) use connector::erp::answer::{refused, transient};
-use connector::erp::{ErpError, Refusal, RefusalCode};
+use connector::erp::ErpError;
 use connector::http::body::read_bounded;
 use connector::http::classify::{Class, Safety, answered_at, classify};
 use jiff::Timestamp;
