@@ -20,6 +20,7 @@ enum Command {
     // What each one is for stands at its arguments, so that the list and its own help say the same.
     Demo(commands::demo::Arguments),
     Test(commands::test::Arguments),
+    Simulate(commands::simulate::Arguments),
     Tidy(commands::tidy::Arguments),
     Chart(commands::chart::Arguments),
     NewRoom(commands::new_room::Arguments),
@@ -32,6 +33,7 @@ fn main() -> ExitCode {
     let outcome = match Arguments::parse().command {
         Command::Demo(arguments) => commands::demo::run(&arguments),
         Command::Test(arguments) => commands::test::run(&arguments),
+        Command::Simulate(arguments) => commands::simulate::run(&arguments),
         Command::Tidy(arguments) => commands::tidy::run(&arguments),
         Command::Chart(arguments) => commands::chart::run(&arguments),
         Command::NewRoom(arguments) => commands::new_room::run(&arguments),

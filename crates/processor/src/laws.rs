@@ -182,6 +182,74 @@ pub fn check_phi<'a>(values: &[&str], texts: impl IntoIterator<Item = (&'a str, 
     violations
 }
 
+/// One record as it came, and what an exception or a dead letter keeps of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kept<'a> {
+    /// Where the record lies: topic, partition and offset in one text.
+    pub place: &'a str,
+    /// Key bytes.
+    pub key: Option<&'a [u8]>,
+    /// Value bytes.
+    pub value: Option<&'a [u8]>,
+    /// Headers, in order.
+    pub headers: Vec<(&'a str, Option<&'a [u8]>)>,
+}
+
+/// RAW-1: what is kept of a record is the record, and stage, code and version of what refused it are told. Further headers
+/// may have been added.
+pub fn check_raw(original: Option<&Kept<'_>>, kept: &Kept<'_>, told: &[(&str, Option<&str>)]) -> Vec<Violation> {
+    let mut found = Vec::new();
+    let place = kept.place;
+    match original {
+        None => found.push(format!("{place} is named, but there is no such record")),
+        Some(original) => {
+            if original.value != kept.value {
+                found.push(format!("the bytes of {place} are not kept"));
+            }
+            if original.key != kept.key {
+                found.push(format!("the key of {place} is not kept"));
+            }
+            let missing = original.headers.iter().filter(|header| !kept.headers.contains(header)).count();
+            if missing > 0 {
+                found.push(format!("{missing} headers of {place} are not kept"));
+            }
+        }
+    }
+    let untold = told.iter().filter(|(_, text)| text.is_none_or(str::is_empty));
+    found.extend(untold.map(|(name, _)| format!("the {name} of what refused {place} is not told")));
+    found.into_iter().map(|detail| violation(Law::Raw1, detail)).collect()
+}
+
+/// KEY-1: nobody who has nothing to wait for waits longer than allowed. Times are of any one unit.
+pub fn check_delays<'a>(delays: impl IntoIterator<Item = (&'a str, u64)>, most: u64) -> Vec<Violation> {
+    let late = delays.into_iter().filter(|(_, delay)| *delay > most);
+    late.map(|(id, delay)| violation(Law::Key1, format!("{id} took {delay}, more than {most}"))).collect()
+}
+
+/// RPL-1: what was replayed has happened once at most on the other side, and each replay is on record.
+pub fn check_replays<'a>(
+    replayed: impl IntoIterator<Item = &'a str>,
+    ledger: impl IntoIterator<Item = &'a str>,
+    replays: usize,
+    on_record: usize,
+) -> Vec<Violation> {
+    let replayed: BTreeSet<&str> = replayed.into_iter().collect();
+    let again = repeated(ledger.into_iter().filter(|key| replayed.contains(key)));
+    let mut violations: Vec<Violation> = again
+        .map(|(key, times)| violation(Law::Rpl1, format!("replayed effect {key} happened {times} times")))
+        .collect();
+    if on_record < replays {
+        violations.push(violation(Law::Rpl1, format!("{on_record} of {replays} replays are on record")));
+    }
+    violations
+}
+
+/// BND-1: nothing was ever larger than its bound.
+pub fn check_bounds<'a>(seen: impl IntoIterator<Item = (&'a str, usize, usize)>) -> Vec<Violation> {
+    let over = seen.into_iter().filter(|(_, seen, most)| seen > most);
+    over.map(|(what, seen, most)| violation(Law::Bnd1, format!("{what}: {seen}, more than {most}"))).collect()
+}
+
 fn violation(law: Law, detail: String) -> Violation {
     Violation { law, detail }
 }
@@ -228,6 +296,24 @@ mod tests {
         assert!(check_effects(["a"], ["a"]).is_empty());
         assert_eq!(check_effects(["a", "b"], ["a", "a"]).len(), 2);
         assert_eq!(check_once(["a", "b", "a"]).len(), 1);
+    }
+
+    #[test]
+    fn raw_1_compares_with_the_record_as_it_came() {
+        let original = Kept { place: "t-0@1", key: Some(b"k"), value: Some(b"v"), headers: vec![("a", None)] };
+        let added = Kept { headers: vec![("a", None), ("b", None)], ..original.clone() };
+        assert!(check_raw(Some(&original), &added, &[("code", Some("WL-1"))]).is_empty());
+        let bare = Kept { value: None, ..original.clone() };
+        assert_eq!(check_raw(Some(&original), &bare, &[("code", None)]).len(), 2);
+        assert_eq!(check_raw(None, &original, &[]).len(), 1);
+    }
+
+    #[test]
+    fn key_1_rpl_1_and_bnd_1_name_what_is_over() {
+        assert_eq!(check_delays([("a", 5), ("b", 6)], 5).len(), 1);
+        assert!(check_replays(["a"], ["a", "b", "b"], 1, 1).is_empty());
+        assert_eq!(check_replays(["a"], ["a", "a"], 2, 1).len(), 2);
+        assert_eq!(check_bounds([("queue", 3, 2), ("cache", 1, 2)]).len(), 1);
     }
 
     #[test]

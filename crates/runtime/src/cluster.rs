@@ -9,7 +9,7 @@ use crate::producer::Delivery;
 use crate::reader::{From, Range, ReadError, Until};
 use crate::record::{Place, Record};
 use std::borrow::Cow;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -51,6 +51,13 @@ pub trait Cluster: Clone + Send + Sync + 'static {
     /// # Errors
     /// See [`ReadError`].
     fn read_range(&self, range: &Range, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<u64, ReadError>;
+
+    /// Waits until every transaction that has written to these partitions by now has ended. What a `read_committed` reader
+    /// finds until then may lack what was committed long ago, because it stands behind what is still open.
+    ///
+    /// # Errors
+    /// When a transaction is still open after `longest`, or the cluster does not answer.
+    fn settled(&self, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError>;
 
     /// A name for this start of a room that no other start ever had.
     fn session(&self) -> String;
@@ -99,7 +106,8 @@ pub trait GroupConsumer {
     where
         Self: 'a;
 
-    /// Waits up to `patience` for a record. Changes of the assignment are told meanwhile.
+    /// Waits up to `patience` for a record. Changes of the assignment are told meanwhile; a poll that has told one hands out
+    /// no record.
     fn poll(&self, patience: Duration) -> Polled<Self::Message<'_>>;
 
     /// The partitions that are ours.

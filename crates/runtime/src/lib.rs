@@ -38,7 +38,7 @@ mod turn;
 pub mod wake;
 
 pub use config::{Config, ConfigError};
-pub use effects::EffectRoom;
+pub use effects::{EffectLoops, EffectRoom};
 pub use launch::run_one;
 pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms, run_rooms_with};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};

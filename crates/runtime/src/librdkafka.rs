@@ -1,5 +1,6 @@
 //! The ports of the loops on librdkafka.
 
+use crate::clock::tick;
 use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
 use crate::config::KafkaConfig;
 use crate::kafka::{self, ClientError, GroupContext};
@@ -12,12 +13,15 @@ use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// One wait for the cluster.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// Pause before it is looked again whether a transaction has ended.
+const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
 /// A Kafka cluster behind librdkafka.
 #[derive(Clone, Debug)]
@@ -61,6 +65,28 @@ impl Cluster for Librdkafka {
 
     fn read_range(&self, range: &Range, visit: &mut dyn FnMut(Record) -> ControlFlow<()>) -> Result<u64, ReadError> {
         read_range(&self.config, range, visit)
+    }
+
+    fn settled(&self, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError> {
+        let decided = kafka::open_reader(&kafka::reader(&self.config))?;
+        let written = kafka::open_reader(kafka::reader(&self.config).set("isolation.level", "read_uncommitted"))?;
+        let mut open = BTreeMap::new();
+        for partition in partitions {
+            open.insert(*partition, written.fetch_watermarks(topic, *partition, METADATA_TIMEOUT)?.1);
+        }
+        let started = tick();
+        while let Some((partition, end)) = open.first_key_value() {
+            if decided.fetch_watermarks(topic, *partition, METADATA_TIMEOUT)?.1 >= *end {
+                open.pop_first();
+            } else if tick().since(started) > longest {
+                let reason = format!("a transaction on {topic}-{partition} is open for longer than {longest:?}");
+                return Err(ClientError::Delivery(reason));
+            } else {
+                // Nothing is assigned, so this is a pause.
+                drop(BaseConsumer::poll(&decided, SETTLE_PAUSE));
+            }
+        }
+        Ok(())
     }
 
     fn session(&self) -> String {

@@ -10,7 +10,7 @@ use crate::record::Record;
 use processor::Subject;
 use schemas::catalogue::OnReject;
 use schemas::{Parked, TopicInfo, topics};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -21,6 +21,8 @@ pub const REPLAY_CODE: &str = "replay";
 const POLL: Duration = Duration::from_millis(100);
 /// Records that a reader of the parking topic fetches ahead.
 const RECORDS_AHEAD: usize = 1_000;
+/// Longest wait for transactions of others that are open when partitions become ours.
+pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 /// Longest wait for one record that must be there.
 const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -42,34 +44,34 @@ pub enum ParkingError {
 }
 
 /// The parking topic as one worker sees it: its partitions, and only what its room parked.
-pub struct ParkingStore<R> {
+pub struct ParkingStore<K: Cluster> {
     desk: Desk,
-    tail: R,
-    fetch: R,
+    cluster: K,
+    tail: K::Reader,
+    fetch: K::Reader,
     handle: Handle,
     parked_max: usize,
     partitions: BTreeSet<i32>,
+    /// How far each partition was read.
+    read: BTreeMap<i32, i64>,
     inputs: Vec<&'static TopicInfo>,
 }
 
-impl<R: PartitionReader> ParkingStore<R> {
+impl<K: Cluster> ParkingStore<K> {
     /// Connects; reads nothing yet.
     ///
     /// # Errors
     /// When the client refuses its settings.
-    pub fn new<K: Cluster<Reader = R>>(
-        cluster: &K,
-        desk: &Desk,
-        handle: Handle,
-        parked_max: usize,
-    ) -> Result<Self, ParkingError> {
+    pub fn new(cluster: &K, desk: &Desk, handle: Handle, parked_max: usize) -> Result<Self, ParkingError> {
         Ok(Self {
             desk: desk.clone(),
+            cluster: cluster.clone(),
             tail: cluster.reader(RECORDS_AHEAD)?,
             fetch: cluster.reader(RECORDS_AHEAD)?,
             handle,
             parked_max,
             partitions: BTreeSet::new(),
+            read: BTreeMap::new(),
             inputs: Vec::new(),
         })
     }
@@ -87,8 +89,10 @@ impl<R: PartitionReader> ParkingStore<R> {
     /// When Kafka or the registry does not answer, or too much is parked.
     pub fn load(&mut self, lot: &mut ParkingLot, partitions: BTreeSet<i32>, now: Tick) -> Result<(), ParkingError> {
         lot.forget(|_| true);
+        self.read = partitions.iter().map(|partition| (*partition, 0)).collect();
         self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
+        self.cluster.settled(topic, &self.partitions, SETTLED_WITHIN)?;
         let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, None)).collect();
         self.tail.assign(topic, &whole)?;
         let mut behind = self.partitions.clone();
@@ -99,7 +103,11 @@ impl<R: PartitionReader> ParkingStore<R> {
                     behind.remove(&partition);
                 }
                 Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
-                Polled::Record(message) => self.index(lot, &message.to_record(), now)?,
+                Polled::Record(message) => {
+                    let record = message.to_record();
+                    self.read.insert(record.place.partition, record.place.offset + 1);
+                    self.index(lot, &record, now)?;
+                }
             }
         }
         Ok(())
@@ -117,6 +125,7 @@ impl<R: PartitionReader> ParkingStore<R> {
                 Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
                 Polled::Record(message) => {
                     let record = message.to_record();
+                    self.read.insert(record.place.partition, record.place.offset + 1);
                     // What this session parked or released is in the index already, and newer there.
                     if record.header(WRITER_HEADER) != Some(self.desk.writer()) {
                         self.index(lot, &record, now)?;
@@ -124,6 +133,14 @@ impl<R: PartitionReader> ParkingStore<R> {
                 }
             }
         }
+    }
+
+    /// How far the parking topic was read in one of our partitions: topic, partition, next offset. A transaction that has no
+    /// position of its own commits this one, because only positions prove that the partitions are still ours: without it
+    /// somebody who was thrown out of the group could redrive what the new owner redrives too (EOS-1).
+    pub fn position(&self) -> Option<(Arc<str>, i32, i64)> {
+        let (partition, next) = self.read.first_key_value()?;
+        Some((Arc::from(topics::OPS_PARKED_V1.name()), *partition, *next))
     }
 
     /// The parked event at an offset of the parking topic.

@@ -188,11 +188,13 @@ impl Delivery {
         std::mem::take(&mut self.lock().tickets)
     }
 
-    fn expect_one(&self) {
+    /// One more record was sent: whoever sends calls this first.
+    pub fn expect_one(&self) {
         self.lock().open += 1;
     }
 
-    fn settle(&self, result: Result<Option<TicketOffset>, String>) {
+    /// The fate of one record: the offset of its ticket when it had one, or why it is not there.
+    pub fn settle(&self, result: Result<Option<TicketOffset>, String>) {
         let mut state = self.lock();
         state.open -= 1;
         match result {

@@ -7,6 +7,7 @@ pub mod drive;
 pub mod fault_proxy;
 pub mod parts;
 pub mod served;
+pub mod simulation;
 pub mod stack;
 pub mod supplier;
 mod until;

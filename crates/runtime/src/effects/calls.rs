@@ -1,15 +1,15 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
 use super::index::EffectIndex;
+use super::intents::Intent;
 use super::{Called, Event, Outcome, Parts};
 use crate::clock::{Tick, now_micros, tick};
-use crate::cluster::{Cluster, Membership, RecordProducer as _};
+use crate::cluster::{Cluster, Membership};
 use crate::codec::WireError;
 use crate::config::Limits;
 use crate::desk::EffectFacts;
 use crate::outgoing::Outgoing;
 use crate::parking::Lane;
-use crate::producer::Delivery;
 use crate::record::Record;
 use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
@@ -18,6 +18,10 @@ use schemas::EffectState;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+use tokio::sync::oneshot;
+
+/// Tells whether effect records are durable, or why not.
+type Written = oneshot::Receiver<Result<(), String>>;
 
 /// One event whose effect is asked for.
 pub(super) struct Item<E: Effect> {
@@ -162,16 +166,27 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
         for items in self.calls.take_due(tick(), lines_max, calls_max) {
             let document_key = document_key(&items);
-            let intents: Result<Vec<Outgoing>, WireError> =
-                items.iter().map(|item| intent(&self.parts, item, &document_key)).collect();
+            let intent = self.intend(&items, &document_key);
             mark_intended(&mut self.index, &items, &document_key);
             let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
             let span_parent = items.first().and_then(|item| trace_of(&item.record));
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
             let number = self.calls.register(items, document_key.clone(), false);
             let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-            (self.parts.spawn)(Box::pin(call.make(intents)));
+            (self.parts.spawn)(Box::pin(call.make(intent)));
         }
+    }
+
+    /// Has the effect records of a document written.
+    fn intend(&self, items: &[Item<E>], document_key: &str) -> Result<Written, WireError> {
+        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, document_key)).collect();
+        let (written, waiting) = oneshot::channel();
+        if let Some(group) = self.group() {
+            let intent = Intent { records: records?, position: self.store.position(), group, written };
+            // Where the writer has stopped, whoever waits learns it by the end of its channel.
+            drop(self.parts.intents.send(intent));
+        }
+        Ok(waiting)
     }
 
     /// Asks the other side what became of an earlier call.
@@ -194,7 +209,8 @@ struct Call<E: Effect, K: Cluster> {
     target: String,
     room: &'static str,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
-    intents: Arc<K::Producer>,
+    /// How long an effect record that is about to be written says whose the partitions are.
+    valid: Duration,
     mailbox: super::Mailbox<E::Response>,
     events: std::sync::mpsc::Sender<Event<Membership<K>>>,
 }
@@ -216,14 +232,14 @@ impl<E: Effect, K: Cluster> Call<E, K> {
             target,
             room: parts.desk.room,
             client: Arc::clone(&parts.client),
-            intents: Arc::clone(&parts.intents),
+            valid: Duration::from_millis(u64::from(parts.config.kafka.session_timeout_ms) / 2),
             mailbox: Arc::clone(&parts.mailbox),
             events: parts.events.clone(),
         }
     }
 
-    async fn make(self, intents: Result<Vec<Outgoing>, WireError>) {
-        let outcome = match self.intend(intents).await {
+    async fn make(self, intent: Result<Written, WireError>) {
+        let outcome = match self.intend(intent).await {
             Err(reason) => Outcome::NotIntended(reason),
             Ok(()) => {
                 let mut span = self.span("effect.call");
@@ -252,14 +268,17 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         self.tell(outcome);
     }
 
-    /// The effect records must be durable before anything happens outside.
-    async fn intend(&self, intents: Result<Vec<Outgoing>, WireError>) -> Result<(), String> {
-        let intents = intents.map_err(|error| error.to_string())?;
-        let delivery = Delivery::new();
-        for intent in &intents {
-            self.intents.send(intent, &delivery).map_err(|error| error.to_string())?;
+    /// The effect records must be durable before anything happens outside. When that took so long that the partitions may
+    /// belong to somebody else by now (a process that was paused), nothing happens.
+    async fn intend(&self, intent: Result<Written, WireError>) -> Result<(), String> {
+        let asked = tick();
+        let written = intent.map_err(|error| error.to_string())?.await;
+        written.unwrap_or_else(|_| Err("the writer of effect records has stopped".to_owned()))?;
+        let took = tick().since(asked);
+        if took > self.valid {
+            return Err(format!("it took {took:?} to write the effect record down"));
         }
-        delivery.confirmed().await.map_err(|error| error.to_string())
+        Ok(())
     }
 
     fn deliver(&self, answers: Vec<E::Response>) -> Outcome {
@@ -290,9 +309,11 @@ fn trace_of(record: &Record) -> Option<String> {
     record.header(schemas::headers::TRACEPARENT).map(str::to_owned)
 }
 
-/// The same lines always give the same document key, so that a late first try and its repetition meet on the other side.
+/// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on
+/// the other side.
 fn document_key<E: Effect>(items: &[Item<E>]) -> String {
-    let keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
+    let mut keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
+    keys.sort_unstable();
     let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
     format!("wl-{}", id.simple())
 }

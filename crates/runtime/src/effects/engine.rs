@@ -30,7 +30,7 @@ const COMMIT_RECORDS_MAX: usize = 5_000;
 /// All state of an effect room.
 pub(super) struct Engine<E: Effect, K: Cluster> {
     pub parts: Parts<E, K>,
-    pub store: ParkingStore<K::Reader>,
+    pub store: ParkingStore<K>,
     pub lot: ParkingLot,
     pub lanes: Lanes,
     pub index: EffectIndex,
@@ -40,8 +40,12 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
     pub pending: Vec<Outgoing>,
     settled: bool,
+    /// Records taken in and not settled.
     held: usize,
-    committing: bool,
+    /// Records settled and not part of a commit yet.
+    uncommitted: usize,
+    /// A commit is under way, which settles so many records for good.
+    committing: Option<usize>,
     group: Option<Arc<Membership<K>>>,
     draining: Option<Sender<()>>,
     stopped: bool,
@@ -80,7 +84,7 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
 }
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
-    pub fn new(parts: Parts<E, K>, store: ParkingStore<K::Reader>, told: Receiver<Event<Membership<K>>>) -> Self {
+    pub fn new(parts: Parts<E, K>, store: ParkingStore<K>, told: Receiver<Event<Membership<K>>>) -> Self {
         let index = EffectIndex::new(parts.config.limits.effects_max);
         Self {
             parts,
@@ -94,7 +98,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             pending: Vec::new(),
             settled: false,
             held: 0,
-            committing: false,
+            uncommitted: 0,
+            committing: None,
             group: None,
             draining: None,
             stopped: false,
@@ -110,7 +115,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Event::Revoking(drained) => self.draining = Some(drained),
             Event::Called(called) => self.called(*called)?,
             Event::Committed(outcome, took) => {
-                self.committing = false;
+                let committed = self.committing.take().unwrap_or_default();
+                self.parts.in_flight.fetch_sub(committed, Ordering::Relaxed);
                 let tickets = outcome?;
                 self.parts.metrics.committed(took);
                 for (ticket, partition, offset) in tickets {
@@ -120,6 +126,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                     }
                 }
             }
+            Event::Lost(error) => return Err(error.into()),
             Event::Stopped => self.stopped = true,
         }
         Ok(())
@@ -137,7 +144,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
         let lane =
             self.store.lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
-        if self.lot.holds(&lane) {
+        // Behind live events of its key it goes with them, also when a replay has parked the key meanwhile: parked now, it
+        // would be there before them after a crash.
+        let follows_live = self.lanes.head(&lane).is_some_and(|head| head.parked.is_none());
+        if self.lot.holds(&lane) && !follows_live {
             let reason =
                 Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
             self.park_record(&lane, &record, &reason, false)?;
@@ -175,14 +185,20 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Ok(())
     }
 
+    /// Proof that the partitions are ours.
+    pub fn group(&self) -> Option<Arc<Membership<K>>> {
+        self.group.clone()
+    }
+
     /// Marks a record as settled; its offset goes with the next commit.
     pub fn done(&mut self, record: &Record) {
         let place = &record.place;
         if let Some(mark) = self.marks.get_mut(&(Arc::clone(&place.topic), place.partition)) {
             mark.settle(place.offset);
         }
+        // It counts until it is committed: what waits for that is in memory too (BND-1).
         self.held = self.held.saturating_sub(1);
-        self.parts.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.uncommitted += 1;
         self.settled = true;
     }
 
@@ -208,7 +224,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Sends what is settled to the committer when it is idle.
     fn commit(&mut self) -> Result<(), RoomError> {
         let Some(group) = self.group.clone() else { return Ok(()) };
-        if self.committing || !self.settled && self.pending.is_empty() {
+        if self.committing.is_some() || !self.settled && self.pending.is_empty() {
             return Ok(());
         }
         let whole = self.pending.len() <= COMMIT_RECORDS_MAX;
@@ -228,7 +244,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if records.is_empty() && offsets.is_empty() {
             return Ok(());
         }
-        self.committing = true;
+        if offsets.is_empty() {
+            offsets.extend(self.store.position());
+        }
+        self.committing = Some(if whole { std::mem::take(&mut self.uncommitted) } else { 0 });
         let commit = super::settler::Commit { records, offsets, group };
         let sent = self.parts.commits.send(commit);
         sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
@@ -245,7 +264,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn idle(&self) -> bool {
-        self.calls.is_empty() && !self.committing && self.pending.is_empty() && !(self.settled && self.group.is_some())
+        self.calls.is_empty() && self.committing.is_none() && self.pending.is_empty() && !(self.settled && self.group.is_some())
     }
 
     fn forget(&mut self) {
@@ -258,8 +277,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.placing.clear();
         self.settled = false;
         // Only what this loop holds: what waits in the channel is counted off when it is taken in.
-        self.parts.in_flight.fetch_sub(self.held, Ordering::Relaxed);
-        self.held = 0;
+        let held = std::mem::take(&mut self.held) + std::mem::take(&mut self.uncommitted);
+        self.parts.in_flight.fetch_sub(held, Ordering::Relaxed);
     }
 
     fn nap(&self) -> Duration {

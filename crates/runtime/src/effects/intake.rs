@@ -6,7 +6,7 @@ use crate::kafka::ClientError;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -30,13 +30,14 @@ pub(super) struct Intake<K: Cluster> {
     drain: Arc<Drain<Membership<K>>>,
     bounds: Bounds,
     stop: Shutdown,
-    paused: bool,
 }
 
 /// Hands rebalances to the loop and waits for it to drain before partitions go.
 struct Drain<M> {
     events: Mutex<Sender<Event<M>>>,
     longest: Duration,
+    /// Fetching is paused. Partitions that are assigned are fetched from, whatever was before.
+    paused: AtomicBool,
 }
 
 impl<K: Cluster> Intake<K> {
@@ -52,20 +53,21 @@ impl<K: Cluster> Intake<K> {
         bounds: Bounds,
         stop: Shutdown,
     ) -> Result<Self, ClientError> {
-        let drain = Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain });
+        let drain = Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain, paused: AtomicBool::default() });
         let consumer = cluster.consumer(room, topics, Arc::clone(&drain) as _)?;
-        Ok(Self { consumer, drain, bounds, stop, paused: false })
+        Ok(Self { consumer, drain, bounds, stop })
     }
 
     /// Fetching stops while the loop holds its maximum (BND-1); polling goes on, so the group keeps us.
-    fn pause_or_resume(&mut self) {
+    fn pause_or_resume(&self) {
+        let paused = self.drain.paused.load(Ordering::Relaxed);
         let (held, most) = (self.bounds.in_flight.load(Ordering::Relaxed), self.bounds.records_max);
-        let full = if self.paused { held > most / 2 } else { held >= most };
-        if full == self.paused {
+        let full = if paused { held > most / 2 } else { held >= most };
+        if full == paused {
             return;
         }
         match self.consumer.pause(full) {
-            Ok(()) => self.paused = full,
+            Ok(()) => self.drain.paused.store(full, Ordering::Relaxed),
             Err(error) => tracing::warn!(%error, "cannot pause or resume"),
         }
     }
@@ -116,6 +118,7 @@ impl<M: Send + Sync> Rebalances<M> for Drain<M> {
     }
 
     fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.paused.store(false, Ordering::Relaxed);
         self.tell(Event::Assigned(partitions, membership));
     }
 }

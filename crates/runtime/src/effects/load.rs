@@ -5,6 +5,7 @@ use super::engine::Engine;
 use super::index::EffectIndex;
 use crate::cluster::Cluster;
 use crate::codec::WireError;
+use crate::parking_store::SETTLED_WITHIN;
 use crate::reader::Range;
 use crate::record::Record;
 use crate::room::RoomError;
@@ -22,7 +23,9 @@ pub(super) fn effects<E: Effect, K: Cluster>(
     if partitions.is_empty() {
         return Ok(index);
     }
-    let range = Range::all(topics::OPS_EFFECT_V1.name()).partitions(partitions.iter().copied());
+    let topic = topics::OPS_EFFECT_V1.name();
+    parts.cluster.settled(topic, partitions, SETTLED_WITHIN)?;
+    let range = Range::all(topic).partitions(partitions.iter().copied());
     let mut failed = None;
     let read = parts.cluster.read_range(&range, &mut |record| match effect_of(parts, &record) {
         Ok(Some(effect)) => {

@@ -9,6 +9,7 @@ mod calls;
 mod engine;
 mod index;
 mod intake;
+mod intents;
 mod lanes;
 mod load;
 mod redrive;
@@ -50,6 +51,8 @@ pub(crate) enum Event<M> {
     Called(Box<Called>),
     /// A transaction has ended, after so long.
     Committed(Result<Vec<TicketOffset>, ClientError>, Duration),
+    /// Nothing can be written any more: the room must start again.
+    Lost(ClientError),
     /// The consumer has left the group.
     Stopped,
 }
@@ -88,7 +91,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     decisions: Arc<Decisions>,
     desk: Desk,
     cluster: K,
-    intents: Arc<K::Producer>,
+    intents: Sender<intents::Intent<Membership<K>>>,
     config: Arc<Config>,
     metrics: RoomMetrics,
     inbox: WakeInbox,
@@ -122,7 +125,7 @@ pub(crate) async fn run<E: Effect>(
     engine.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())))
 }
 
-/// Gives the intake and the settler a thread each, and this one to the loop itself.
+/// Gives the intake, the intents and the settler a thread each, and this one to the loop itself.
 fn serve<E: Effect>(
     room: &EffectRoom<E>,
     cluster: &Librdkafka,
@@ -131,10 +134,11 @@ fn serve<E: Effect>(
 ) -> Result<(), RoomError> {
     let calls = handle.clone();
     let spawn: Spawn = Arc::new(move |call| drop(calls.spawn(call)));
-    let (engine, intake, settler) = room.open(cluster, context, spawn, handle.clone())?;
-    thread(format!("intake-{}", room.name), intake, context, handle)?;
-    thread(format!("settle-{}", room.name), settler, context, handle)?;
-    drive(engine, &context.shutdown, handle)
+    let loops = room.open(cluster, context, spawn, handle.clone())?;
+    thread(format!("intake-{}", room.name), loops.intake, context, handle)?;
+    thread(format!("intend-{}", room.name), loops.intents, context, handle)?;
+    thread(format!("settle-{}", room.name), loops.settler, context, handle)?;
+    drive(loops.engine, &context.shutdown, handle)
 }
 
 fn thread(
@@ -190,8 +194,7 @@ impl<E: Effect> EffectRoom<E> {
         std::slice::from_ref(&self.inbox)
     }
 
-    /// Opens the three loops of the room: the engine that owns all state, the intake of records, and the settler that
-    /// commits. `spawn` starts the calls to the outside.
+    /// Opens the loops of the room. `spawn` starts the calls to the outside.
     ///
     /// # Errors
     /// When Kafka does not answer.
@@ -201,14 +204,21 @@ impl<E: Effect> EffectRoom<E> {
         context: &RoomContext,
         spawn: Spawn,
         handle: Handle,
-    ) -> Result<Opened<impl Loop + use<E, K>, impl Loop + use<E, K>, impl Loop + use<E, K>>, RoomError> {
+    ) -> Result<EffectLoops<E, K>, RoomError> {
         let config = Arc::clone(&context.config);
-        let producer = cluster.producer(Some(&format!("wardline.{}.{}", self.name, config.kafka.instance)))?;
         let timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
-        producer.init_transactions(timeout)?;
+        let producer = |suffix: &str| {
+            let id = format!("wardline.{}.{}{suffix}", self.name, config.kafka.instance);
+            let producer = cluster.producer(Some(&id))?;
+            producer.init_transactions(timeout).map(|()| producer)
+        };
         let (events, told) = channel();
         let (commits, asked) = channel();
-        let settler = settler::Settler::<K> { producer, timeout, commits: asked, events: events.clone() };
+        let settler =
+            settler::Settler::<K> { producer: producer("")?, timeout, commits: asked, events: events.clone() };
+        let (intend, asked) = channel();
+        let intents =
+            intents::Intents::<K> { producer: producer(".intents")?, timeout, asked, events: events.clone() };
 
         let in_flight = Arc::new(AtomicUsize::new(0));
         let bounds = intake::Bounds {
@@ -230,8 +240,8 @@ impl<E: Effect> EffectRoom<E> {
             decisions: Arc::clone(&self.decisions),
             desk,
             cluster: cluster.clone(),
-            intents: Arc::new(cluster.producer(None)?),
-            config,
+            intents: intend,
+            config: Arc::clone(&config),
             metrics: context.metrics.clone(),
             inbox: self.inbox.clone(),
             mailbox: Mailbox::default(),
@@ -241,9 +251,26 @@ impl<E: Effect> EffectRoom<E> {
             spawn,
             handle,
         };
-        Ok((engine::Engine::new(parts, store, told), intake, settler))
+        let engine = engine::Engine::new(parts, store, told);
+        Ok(EffectLoops { engine, intake, intents, settler })
     }
 }
 
-/// The loops of an effect room: engine, intake, settler.
-pub type Opened<Engine, Intake, Settler> = (Engine, Intake, Settler);
+/// The loops of an effect room.
+pub struct EffectLoops<E: Effect, K: Cluster> {
+    /// Owns all state.
+    engine: engine::Engine<E, K>,
+    /// Takes records in.
+    intake: intake::Intake<K>,
+    /// Writes down what is about to be done.
+    intents: intents::Intents<K>,
+    /// Commits what was settled.
+    settler: settler::Settler<K>,
+}
+
+impl<E: Effect, K: Cluster> EffectLoops<E, K> {
+    /// Engine, intake, intents and settler, for whoever gives them their turns.
+    pub fn split(self) -> (impl Loop, impl Loop, impl Loop, impl Loop) {
+        (self.engine, self.intake, self.intents, self.settler)
+    }
+}

@@ -14,6 +14,8 @@ use std::time::Duration;
 
 /// Most lanes brought back in one round.
 const LANES_MAX: usize = 200;
+/// How long to wait for what is under way.
+const UNDER_WAY: Duration = Duration::from_millis(50);
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Brings back the lanes whose time has come.
@@ -24,13 +26,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Ok(())
     }
 
-    /// Brings the first parked event of a lane back, unless it is under way already.
+    /// Brings the first parked event of a lane back. Where events of the lane are under way, it is looked at again when that
+    /// may have ended: a replay or a decision that comes just then must not be forgotten.
     pub fn redrive(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        if self.lanes.contains(lane) {
+            self.lot.rehold(lane, |hold| hold.due = Some(tick().after(UNDER_WAY)));
+            return Ok(());
+        }
         while !self.lanes.contains(lane) {
             let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
             let Some(parked_at) = entry.parked_at else {
                 // Its place on the topic is known once its transaction is committed.
-                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
+                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(UNDER_WAY)));
                 return Ok(());
             };
             let record = self.store.fetch(lane.partition, parked_at)?;

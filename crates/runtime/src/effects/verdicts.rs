@@ -335,9 +335,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             if raise {
                 self.say(&head.record, reason, None, ExceptionKind::Raised, ExceptionState::Open, None)?;
             }
+            // Where a replay has parked the key meanwhile, the lane waits for what the replay put in front.
+            let is_first = !self.lot.holds(lane);
             self.park_record(lane, &head.record, reason, raise)?;
             self.done(&head.record);
-            if rejected {
+            if rejected && is_first {
                 self.lot.rehold(lane, |hold| hold.due = None);
             }
         }

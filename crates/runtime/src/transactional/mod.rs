@@ -194,7 +194,7 @@ struct Worker<P: Processor, K: Cluster> {
     shared: Shared<P>,
     desk: Desk,
     producer: K::Producer,
-    store: ParkingStore<K::Reader>,
+    store: ParkingStore<K>,
     lot: ParkingLot,
     changes: Arc<Changes<Membership<K>>>,
     group: Option<Membership<K>>,
@@ -287,7 +287,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         for lane in due {
             self.redrive(lane, &delivery, now)?;
         }
-        self.producer.commit(&delivery, &batch.next_offsets(), self.group.as_ref(), self.transaction_timeout)?;
+        let mut positions = batch.next_offsets();
+        if positions.is_empty() {
+            positions.extend(self.store.position());
+        }
+        self.producer.commit(&delivery, &positions, self.group.as_ref(), self.transaction_timeout)?;
         for (ticket, _, offset) in delivery.take_tickets() {
             self.lot.placed(ticket, offset);
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use sha2::{Digest, Sha256};
 use uuid::{Builder, Uuid};
 
-use super::super::groups::{Groups, OffsetEntry};
+use super::super::groups::{GroupOptions, Groups, OffsetEntry};
 use super::super::storage::{Journal, Log, Storage, StorageError, open_log};
 use super::entry::{Counters, Entry, TopicEntry};
 use super::registry::{Partition, Registry, Topic, log_prefix};
@@ -46,7 +46,9 @@ impl Core {
         for (file, _) in folders.into_values().flatten() {
             storage.remove(&file)?;
         }
-        let mut groups = Groups::new(options.groups.clone());
+        // A member of the broker before the restart may come back with its id: nobody else may get that id.
+        let seed = options.groups.seed ^ u64::from_be_bytes(now_ms.to_be_bytes());
+        let mut groups = Groups::new(GroupOptions { seed, ..options.groups.clone() });
         for entry in kept.offsets {
             groups.restore(entry);
         }

@@ -1,0 +1,286 @@
+//! A simulated ERP: a ledger, and a network between that loses, delays and repeats.
+//!
+//! It keeps the contract of an ERP adapter: one document key is done once, and a look-up that finds nothing means that
+//! nothing will come any more.
+
+use super::task::wait;
+use super::variant::Variant;
+use super::world::{Actor, Turn, world};
+use connector::effect::{BoxFuture, CallError, EffectClient};
+use processor::{Code, Reason};
+use schemas::{Decimal, Document};
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Most lines of one document.
+pub(crate) const LINES_MAX: usize = 4;
+/// Most documents at once.
+pub(crate) const CALLS_MAX: usize = 3;
+
+/// One line of a document.
+#[derive(Clone, Debug)]
+pub(crate) struct Line {
+    pub effect_key: String,
+    pub key: String,
+    pub business_key: String,
+    /// Id of the first event of the chain.
+    pub event: String,
+    pub quantity: Decimal,
+    /// Refused until this item is allowed.
+    pub refused_until: Option<String>,
+}
+
+/// Answer to one line.
+#[derive(Clone, Debug)]
+pub(crate) struct Answer {
+    document: String,
+}
+
+/// The ERP. Cheap to clone.
+#[derive(Clone, Default)]
+pub(crate) struct Erp(Arc<Mutex<State>>);
+
+#[derive(Default)]
+struct State {
+    /// What happened, in order.
+    ledger: Vec<Line>,
+    documents: BTreeSet<String>,
+    /// Requests that are still on their way.
+    under_way: BTreeMap<u64, (String, Vec<Line>)>,
+    allowed: BTreeSet<String>,
+    trouble: Trouble,
+    refused: BTreeMap<u64, usize>,
+    lines_seen: usize,
+}
+
+/// How often the ERP or the way to it fails, of 10,000 calls.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Trouble {
+    pub lost_request: u64,
+    pub lost_answer: u64,
+    pub late_request: u64,
+    pub error: u64,
+    pub busy: u64,
+    /// The ERP does not answer at all.
+    pub down: bool,
+}
+
+impl Erp {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub fn set_trouble(&self, trouble: Trouble) {
+        self.state().trouble = trouble;
+    }
+
+    pub fn trouble(&self) -> Trouble {
+        self.state().trouble
+    }
+
+    /// A person sees to what was refused.
+    pub fn allow(&self, item: &str) {
+        self.state().allowed.insert(item.to_owned());
+    }
+
+    pub fn ledger(&self) -> Vec<Line> {
+        self.state().ledger.clone()
+    }
+
+    /// Nothing is on its way.
+    pub fn is_quiet(&self) -> bool {
+        self.state().under_way.is_empty()
+    }
+
+    /// Most lines of one document that were ever seen.
+    pub fn lines_seen(&self) -> usize {
+        self.state().lines_seen
+    }
+
+    /// A request arrives; the line that is refused, when one is.
+    fn arrive(&self, number: u64) -> Result<(), usize> {
+        let mut state = self.state();
+        let Some((document_key, lines)) = state.under_way.remove(&number) else {
+            // It has arrived before.
+            return state.refused.remove(&number).map_or(Ok(()), Err);
+        };
+        if state.documents.contains(&document_key) {
+            return Ok(());
+        }
+        let allowed = |line: &Line| line.refused_until.as_ref().is_none_or(|item| state.allowed.contains(item));
+        if let Some(refused) = lines.iter().position(|line| !allowed(line)) {
+            state.refused.insert(number, refused);
+            return Err(refused);
+        }
+        world().note("effect", || format!("{document_key} {:?}", keys(&lines)));
+        state.documents.insert(document_key);
+        state.ledger.extend(lines);
+        Ok(())
+    }
+
+    fn send(&self, document_key: &str, lines: &[Line]) -> u64 {
+        let number = world().number();
+        let mut state = self.state();
+        state.lines_seen = state.lines_seen.max(lines.len());
+        state.under_way.insert(number, (document_key.to_owned(), lines.to_vec()));
+        number
+    }
+
+    fn lose(&self, number: u64) {
+        self.state().under_way.remove(&number);
+    }
+
+    /// What will become of a call.
+    fn fate(&self) -> Fate {
+        let trouble = self.trouble();
+        let hit = |times| world().chance(times);
+        if trouble.down || hit(trouble.lost_request) {
+            Fate::RequestLost
+        } else if hit(trouble.busy) {
+            Fate::Fails(Some(Duration::from_millis(700)))
+        } else if hit(trouble.error) {
+            Fate::Fails(None)
+        } else if hit(trouble.late_request) {
+            Fate::Late
+        } else if hit(trouble.lost_answer) {
+            Fate::AnswerLost
+        } else {
+            Fate::Answered
+        }
+    }
+
+    async fn call(&self, document_key: &str, lines: &[Line]) -> Result<Vec<Answer>, CallError> {
+        let number = self.send(document_key, lines);
+        let fate = self.fate();
+        world().note("erp-call", || format!("{document_key} {:?} {fate:?}", keys(lines)));
+        match fate {
+            Fate::RequestLost => {
+                self.lose(number);
+                wait(Duration::from_secs(2)).await;
+                Err(in_doubt("no answer"))
+            }
+            Fate::Fails(retry_after) => {
+                self.lose(number);
+                wait(way()).await;
+                Err(CallError::Transient { retry_after, reason: "busy or broken".to_owned() })
+            }
+            Fate::Late => {
+                // It arrives when nobody waits for it any more, whether its sender lives or not.
+                let late = world().random(|prng| prng.between(Duration::from_secs(2), Duration::from_secs(9)));
+                world().spawn(None, "late-request", late, Box::new(Arrival(self.clone(), number)));
+                wait(Duration::from_secs(1)).await;
+                Err(in_doubt("no answer in time"))
+            }
+            Fate::AnswerLost | Fate::Answered => {
+                let there = way();
+                // It arrives even when its sender dies meanwhile.
+                world().spawn(None, "request", there, Box::new(Arrival(self.clone(), number)));
+                wait(there).await;
+                let refused = self.arrive(number).err();
+                wait(way()).await;
+                match (fate, refused) {
+                    (Fate::AnswerLost, _) => Err(in_doubt("the answer was lost")),
+                    (_, Some(request)) => Err(refusal(request)),
+                    (_, None) => Ok(answers(document_key, lines)),
+                }
+            }
+        }
+    }
+
+    async fn look_up(&self, document_key: &str, lines: &[Line]) -> Result<Option<Vec<Answer>>, CallError> {
+        wait(way()).await;
+        let trouble = self.trouble();
+        if trouble.down || world().chance(trouble.lost_request + trouble.error) {
+            return Err(in_doubt("no answer to the look-up"));
+        }
+        let mut state = self.state();
+        let found = state.documents.contains(document_key);
+        if !found {
+            // What is still on its way will find its door closed.
+            state.under_way.retain(|_, (key, _)| key != document_key);
+        }
+        drop(state);
+        world().note("erp-look-up", || format!("{document_key} {found}"));
+        Ok(found.then(|| answers(document_key, lines)))
+    }
+}
+
+/// What becomes of a call.
+#[derive(Clone, Copy, Debug)]
+enum Fate {
+    RequestLost,
+    Fails(Option<Duration>),
+    Late,
+    AnswerLost,
+    Answered,
+}
+
+fn way() -> Duration {
+    world().random(|prng| prng.between(Duration::from_millis(1), Duration::from_millis(60)))
+}
+
+fn in_doubt(reason: &str) -> CallError {
+    CallError::InDoubt { reason: reason.to_owned() }
+}
+
+fn refusal(request: usize) -> CallError {
+    let reason = Reason::new(Code::new("WL-4001"), "refused", "the ERP refuses the item");
+    // Now and then it does not say which line.
+    let request = world().chance(7_000).then_some(request);
+    CallError::Refused { reason: Box::new(reason), request }
+}
+
+fn answers(document_key: &str, lines: &[Line]) -> Vec<Answer> {
+    lines.iter().map(|_| Answer { document: document_key.to_owned() }).collect()
+}
+
+fn keys(lines: &[Line]) -> Vec<&str> {
+    lines.iter().map(|line| line.effect_key.as_str()).collect()
+}
+
+/// A request on its way.
+struct Arrival(Erp, u64);
+
+impl Actor for Arrival {
+    fn turn(&mut self) -> Turn {
+        // Whoever sent it learns about a refusal by itself, or never.
+        let _ = self.0.arrive(self.1);
+        Turn::Done
+    }
+}
+
+/// The ERP as a room reaches it.
+pub(crate) struct Client {
+    pub erp: Erp,
+    pub variant: Variant,
+}
+
+impl EffectClient<Line, Answer> for Client {
+    fn call<'a>(&'a self, document_key: &'a str, lines: &'a [Line]) -> BoxFuture<'a, Result<Vec<Answer>, CallError>> {
+        Box::pin(self.erp.call(document_key, lines))
+    }
+
+    fn look_up<'a>(
+        &'a self,
+        document_key: &'a str,
+        lines: &'a [Line],
+    ) -> BoxFuture<'a, Result<Option<Vec<Answer>>, CallError>> {
+        if self.variant == Variant::NoLookUp {
+            return Box::pin(std::future::ready(Ok(None)));
+        }
+        Box::pin(self.erp.look_up(document_key, lines))
+    }
+
+    fn batch_max(&self) -> usize {
+        LINES_MAX
+    }
+
+    fn calls_max(&self) -> usize {
+        CALLS_MAX
+    }
+
+    fn documents(&self, answer: &Answer) -> Vec<Document> {
+        vec![Document { id: answer.document.clone(), ..Document::default() }]
+    }
+}
