@@ -24,10 +24,8 @@ fn told(report: &Report) -> String {
 fn the_same_seed_is_the_same_run() {
     let simulator = Simulator::new().unwrap();
     for seed in [3, 4, 5] {
-        let (once, again) = (
-            simulator.run(seed, Variant::Honest, false),
-            Simulator::new().unwrap().run(seed, Variant::Honest, false),
-        );
+        let (once, again) =
+            (simulator.run(seed, Variant::Honest, false), Simulator::new().unwrap().run(seed, Variant::Honest, false));
         assert_eq!((once.hash, once.turns), (again.hash, again.turns), "seed {seed}");
     }
     let other = simulator.run(6, Variant::Honest, false);
@@ -50,15 +48,15 @@ fn every_broken_variant_is_caught_by_the_law_that_it_breaks() {
     let mut caught: BTreeMap<&str, Option<u64>> = BTreeMap::new();
     for variant in Variant::BROKEN {
         let law: Law = variant.breaks().unwrap();
-        let breaks = |seed: &u64| {
-            simulator.run(*seed, variant, false).violations.iter().any(|violation| violation.law == law)
-        };
+        let breaks =
+            |seed: &u64| simulator.run(*seed, variant, false).violations.iter().any(|violation| violation.law == law);
         caught.insert(variant.name(), (0..CAUGHT_WITHIN).find(breaks));
     }
     println!("first seed that catches: {caught:?}");
     assert!(caught.values().all(Option::is_some), "{caught:?}");
 }
 
+#[allow(clippy::unwrap_used, reason = "a helper of tests")]
 fn on_all_cores(seeds: std::ops::Range<u64>, variant: Variant) -> Vec<Report> {
     let threads = std::thread::available_parallelism().map_or(1, usize::from);
     let share = |number: usize| {

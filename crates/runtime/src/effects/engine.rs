@@ -264,7 +264,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn idle(&self) -> bool {
-        self.calls.is_empty() && self.committing.is_none() && self.pending.is_empty() && !(self.settled && self.group.is_some())
+        self.calls.is_empty()
+            && self.committing.is_none()
+            && self.pending.is_empty()
+            && !(self.settled && self.group.is_some())
     }
 
     fn forget(&mut self) {

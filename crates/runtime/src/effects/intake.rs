@@ -53,7 +53,8 @@ impl<K: Cluster> Intake<K> {
         bounds: Bounds,
         stop: Shutdown,
     ) -> Result<Self, ClientError> {
-        let drain = Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain, paused: AtomicBool::default() });
+        let drain =
+            Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain, paused: AtomicBool::default() });
         let consumer = cluster.consumer(room, topics, Arc::clone(&drain) as _)?;
         Ok(Self { consumer, drain, bounds, stop })
     }

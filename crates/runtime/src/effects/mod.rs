@@ -217,8 +217,7 @@ impl<E: Effect> EffectRoom<E> {
         let settler =
             settler::Settler::<K> { producer: producer("")?, timeout, commits: asked, events: events.clone() };
         let (intend, asked) = channel();
-        let intents =
-            intents::Intents::<K> { producer: producer(".intents")?, timeout, asked, events: events.clone() };
+        let intents = intents::Intents::<K> { producer: producer(".intents")?, timeout, asked, events: events.clone() };
 
         let in_flight = Arc::new(AtomicUsize::new(0));
         let bounds = intake::Bounds {

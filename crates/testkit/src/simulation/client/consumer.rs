@@ -364,12 +364,7 @@ impl SimConsumer {
         });
         if self.group == POST {
             let event = record.header(schemas::headers::ID).unwrap_or_default().to_owned();
-            let handed = Handed::Record {
-                pid: self.pid,
-                consumer: self.number,
-                at_ms: ms(world().now()),
-                event,
-            };
+            let handed = Handed::Record { pid: self.pid, consumer: self.number, at_ms: ms(world().now()), event };
             world().handed.borrow_mut().push(handed);
         }
         Some(record)

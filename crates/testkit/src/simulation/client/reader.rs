@@ -228,12 +228,7 @@ pub(crate) fn undecided(pid: Pid, topics: &[&str]) -> Vec<String> {
 }
 
 /// Waits until what is open now in these partitions has been decided.
-pub(crate) fn settled(
-    pid: Pid,
-    topic: &str,
-    partitions: &BTreeSet<i32>,
-    longest: Duration,
-) -> Result<(), ClientError> {
+pub(crate) fn settled(pid: Pid, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError> {
     let until = world().now() + longest;
     for partition in partitions {
         let mut end = None;
