@@ -7,7 +7,7 @@ use wardline_testkit::simulation::{Report, Simulator, Variant};
 /// Seeds of a plain `cargo test`; `cargo xtask simulate` runs more.
 const SEEDS: u64 = 60;
 /// A broken variant is caught within so many seeds.
-const CAUGHT_WITHIN: u64 = 400;
+const CAUGHT_WITHIN: u64 = 100;
 
 fn told(report: &Report) -> String {
     let violations = report.violations.iter().map(ToString::to_string);

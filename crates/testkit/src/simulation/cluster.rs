@@ -13,7 +13,7 @@ use schemas::topics;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Keys of parked records by partition, shared by the clients of one instance.
@@ -219,7 +219,39 @@ impl RecordProducer for Producer {
 pub(crate) struct Reader {
     inner: SimReader,
     variant: Variant,
-    held: Mutex<VecDeque<Polled<Record>>>,
+    held: Mutex<Held>,
+}
+
+/// What a broken reader of the whole parking topic has read and not handed out.
+#[derive(Default)]
+struct Held {
+    whole: bool,
+    polled: VecDeque<Polled<Record>>,
+}
+
+impl Reader {
+    fn held(&self) -> MutexGuard<'_, Held> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was read up to now, the newest parked event first, and what releases them after it.
+    fn backwards(&self, patience: Duration) -> Polled<Record> {
+        let mut held = self.held();
+        if held.polled.is_empty() {
+            let (mut parked, mut released) = (VecDeque::new(), Vec::new());
+            let rest = loop {
+                match self.inner.poll(patience) {
+                    Polled::Record(record) if record.value.is_some() => parked.push_front(Polled::Record(record)),
+                    Polled::Record(record) => released.push(Polled::Record(record)),
+                    rest => break rest,
+                }
+            };
+            held.polled = parked;
+            held.polled.extend(released);
+            held.polled.push_back(rest);
+        }
+        held.polled.pop_front().unwrap_or(Polled::Nothing)
+    }
 }
 
 impl PartitionReader for Reader {
@@ -230,30 +262,13 @@ impl PartitionReader for Reader {
     }
 
     fn assign(&self, topic: &str, partitions: &[(i32, Option<i64>)]) -> Result<(), ClientError> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner).clear();
+        let whole = topic == topics::OPS_PARKED_V1.name() && partitions.iter().all(|(_, from)| from.is_none());
+        *self.held() = Held { whole, polled: VecDeque::new() };
         self.inner.assign(topic, partitions)
     }
 
     fn poll(&self, patience: Duration) -> Polled<Record> {
-        if self.variant != Variant::UnparkOutOfOrder {
-            return self.inner.poll(patience);
-        }
-        if let Some(held) = self.held.lock().unwrap_or_else(PoisonError::into_inner).pop_front() {
-            return held;
-        }
-        let first = self.inner.poll(patience);
-        let Polled::Record(record) = &first else { return first };
-        if record.place.topic.as_ref() != topics::OPS_PARKED_V1.name() {
-            return first;
-        }
-        // Two parked events change places.
-        let second = self.inner.poll(patience);
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if matches!(second, Polled::Record(_)) {
-            held.push_back(first);
-            return second;
-        }
-        held.push_back(second);
-        first
+        let breaks = self.variant == Variant::UnparkOutOfOrder && self.held().whole;
+        if breaks { self.backwards(patience) } else { self.inner.poll(patience) }
     }
 }
