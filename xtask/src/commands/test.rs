@@ -33,6 +33,9 @@ const ON_PARTS: [&str; 2] = ["--test", "parts*"];
 const ON_CORPUS: [&str; 2] = ["--test", "corpus*"];
 const REAL_ONLY: [&str; 2] = ["--test", "real*"];
 
+/// Seeds of the simulation, in place of the few of a plain `cargo test`.
+const SEEDS: (&str, &str) = ("WARDLINE_SIMULATION_SEEDS", "2000");
+
 /// A part of the whole, in the order in which they run: what is quick to say no comes first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 enum Step {
@@ -54,7 +57,7 @@ impl Step {
             Self::Clippy => "no warning of the compiler or of clippy, in any target",
             Self::Docs => "the documentation of every crate builds without a warning",
             Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
-            Self::Tests => "every crate and room, and the whole path, on embedded parts",
+            Self::Tests => "every crate and room, 2,000 seeds of the simulation, and the whole path, on embedded parts",
             Self::Real => {
                 "what runs on parts once more, on real Kafka, registry, ERP and FHIR server, and what only they show"
             }
@@ -97,7 +100,7 @@ impl Step {
             Self::Chart => super::chart::run(&super::chart::Arguments {}),
             // One selection for all: another one would unify features differently and build the largest crates again.
             Self::Tests => {
-                tests(root, &["--workspace"], &[], tally)?;
+                tests(root, &["--workspace"], &[SEEDS], tally)?;
                 if has_corpus() {
                     return tests(root, &[&["--workspace"], &ON_CORPUS[..]].concat(), &[], tally);
                 }
