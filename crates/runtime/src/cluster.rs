@@ -59,6 +59,13 @@ pub trait Cluster: Clone + Send + Sync + 'static {
     /// When a transaction is still open after `longest`, or the cluster does not answer.
     fn settled(&self, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError>;
 
+    /// Waits until no position of a group in these topics is part of an open transaction. Whoever was thrown out of the group
+    /// before cannot commit anything after that: its proof of membership was taken earlier, and is decided, or comes too late.
+    ///
+    /// # Errors
+    /// When a transaction is still open after `longest`, or the cluster does not answer.
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError>;
+
     /// A name for this start of a room that no other start ever had.
     fn session(&self) -> String;
 

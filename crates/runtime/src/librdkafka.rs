@@ -20,6 +20,8 @@ use std::time::Duration;
 
 /// One wait for the cluster.
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+/// One wait for positions of a group.
+const POSITIONS_TIMEOUT: Duration = Duration::from_secs(1);
 /// Pause before it is looked again whether a transaction has ended.
 const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -89,9 +91,46 @@ impl Cluster for Librdkafka {
         Ok(())
     }
 
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+        let member = kafka::open_reader(&kafka::group_consumer(&self.config, group))?;
+        let mut open = Vec::new();
+        for topic in topics {
+            open.extend(member.partitions(topic)?.into_iter().map(|partition| (*topic, partition)));
+        }
+        if is_decided(&member, &open) {
+            return Ok(());
+        }
+        // One by one: others may be at work in the other partitions all the time.
+        let started = tick();
+        while let Some(place) = open.last() {
+            if is_decided(&member, std::slice::from_ref(place)) {
+                open.pop();
+            } else if tick().since(started) > longest {
+                let (topic, partition) = place;
+                let reason = format!("the position of {group} in {topic}-{partition} is undecided after {longest:?}");
+                return Err(ClientError::Delivery(reason));
+            } else {
+                // Nothing is assigned, so this is a pause.
+                drop(BaseConsumer::poll(&member, SETTLE_PAUSE));
+            }
+        }
+        Ok(())
+    }
+
     fn session(&self) -> String {
         uuid::Uuid::new_v4().to_string()
     }
+}
+
+/// Whether the positions of a group are there to be read: `read_committed` clients get none that is part of an open transaction
+/// (KIP-447).
+fn is_decided(member: &kafka::Reader, places: &[(&str, i32)]) -> bool {
+    let mut asked = TopicPartitionList::with_capacity(places.len());
+    for (topic, partition) in places {
+        asked.add_partition(topic, *partition);
+    }
+    let told = member.committed_offsets(asked, POSITIONS_TIMEOUT);
+    told.is_ok_and(|told| told.elements().iter().all(|place| place.error().is_ok()))
 }
 
 impl GroupConsumer for BaseConsumer<GroupContext> {

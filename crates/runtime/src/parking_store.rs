@@ -92,6 +92,10 @@ impl<K: Cluster> ParkingStore<K> {
         self.read = partitions.iter().map(|partition| (*partition, 0)).collect();
         self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
+        if !self.partitions.is_empty() {
+            let inputs = self.inputs.iter().map(|input| input.name).chain([topic]);
+            self.cluster.decided(self.desk.room, &inputs.collect::<Vec<_>>(), SETTLED_WITHIN)?;
+        }
         self.cluster.settled(topic, &self.partitions, SETTLED_WITHIN)?;
         let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, None)).collect();
         self.tail.assign(topic, &whole)?;

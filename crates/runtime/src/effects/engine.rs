@@ -16,7 +16,7 @@ use crate::room::RoomError;
 use crate::turn::{Loop, Next};
 use connector::effect::Effect;
 use processor::{Code, Reason};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -171,9 +171,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn assign(&mut self, partitions: &[(String, i32)], group: Option<Membership<K>>) -> Result<(), RoomError> {
         self.forget();
         self.draining = None;
-        let numbers = partitions.iter().map(|(_, partition)| *partition).collect();
+        let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
+        // First the parking lot, which waits for whoever had the partitions before.
+        self.store.load(&mut self.lot, numbers.clone(), tick())?;
         self.index = super::load::effects(&self.parts, &numbers)?;
-        self.store.load(&mut self.lot, numbers, tick())?;
         self.group = group.map(Arc::new);
         tracing::info!(
             room = self.parts.desk.room,

@@ -15,8 +15,8 @@ use runtime::record::Record;
 use schemas::{AuditKind, Decimal};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Nobody who has nothing to wait for waits longer in a room, milliseconds.
-const DELAY_MAX_MS: u64 = 4_000;
+/// Nobody who has nothing to wait for waits longer in a room, milliseconds: two rebalances, each with the longest drain.
+const DELAY_MAX_MS: u64 = 6_000;
 /// What an effect room may hold, and what is dropped and read again when partitions go.
 const OUTSTANDING_MAX: usize = IN_FLIGHT_MAX + 4;
 

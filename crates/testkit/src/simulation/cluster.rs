@@ -1,6 +1,6 @@
 //! The ports of the runtime in the world. A broken variant does here what a faulty runtime would do.
 
-use super::client::{Proof, SimConsumer, SimProducer, SimReader, read_range, settled};
+use super::client::{Proof, SimConsumer, SimProducer, SimReader, decided, read_range, settled};
 use super::variant::Variant;
 use super::world::{Pid, world};
 use runtime::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer};
@@ -73,6 +73,10 @@ impl Cluster for SimCluster {
 
     fn settled(&self, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError> {
         settled(self.pid, topic, partitions, longest)
+    }
+
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+        decided(self.pid, group, topics, longest)
     }
 
     fn session(&self) -> String {

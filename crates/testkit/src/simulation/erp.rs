@@ -50,7 +50,7 @@ struct State {
     under_way: BTreeMap<u64, (String, Vec<Line>)>,
     allowed: BTreeSet<String>,
     trouble: Trouble,
-    refused: BTreeMap<u64, usize>,
+    ended: BTreeMap<u64, Ended>,
     lines_seen: usize,
 }
 
@@ -98,20 +98,20 @@ impl Erp {
         self.state().lines_seen
     }
 
-    /// A request arrives; the line that is refused, when one is.
-    fn arrive(&self, number: u64) -> Result<(), usize> {
+    /// A request arrives; how it ended, when it has no effect.
+    fn arrive(&self, number: u64) -> Result<(), Ended> {
         let mut state = self.state();
         let Some((document_key, lines)) = state.under_way.remove(&number) else {
-            // It has arrived before.
-            return state.refused.remove(&number).map_or(Ok(()), Err);
+            // It has arrived before, or a look-up has closed its door.
+            return state.ended.remove(&number).map_or(Ok(()), Err);
         };
         if state.documents.contains(&document_key) {
             return Ok(());
         }
         let allowed = |line: &Line| line.refused_until.as_ref().is_none_or(|item| state.allowed.contains(item));
         if let Some(refused) = lines.iter().position(|line| !allowed(line)) {
-            state.refused.insert(number, refused);
-            return Err(refused);
+            state.ended.insert(number, Ended::Refused(refused));
+            return Err(Ended::Refused(refused));
         }
         world().note("effect", || format!("{document_key} {:?}", keys(&lines)));
         state.documents.insert(document_key);
@@ -177,11 +177,12 @@ impl Erp {
                 // It arrives even when its sender dies meanwhile.
                 world().spawn(None, "request", there, Box::new(Arrival(self.clone(), number)));
                 wait(there).await;
-                let refused = self.arrive(number).err();
+                let ended = self.arrive(number).err();
                 wait(way()).await;
-                match (fate, refused) {
+                match (fate, ended) {
                     (Fate::AnswerLost, _) => Err(in_doubt("the answer was lost")),
-                    (_, Some(request)) => Err(refusal(request)),
+                    (_, Some(Ended::Refused(request))) => Err(refusal(request)),
+                    (_, Some(Ended::Closed)) => Err(in_doubt("a look-up came before the request")),
                     (_, None) => Ok(answers(document_key, lines)),
                 }
             }
@@ -198,12 +199,25 @@ impl Erp {
         let found = state.documents.contains(document_key);
         if !found {
             // What is still on its way will find its door closed.
-            state.under_way.retain(|_, (key, _)| key != document_key);
+            let on_its_way = state.under_way.iter().filter(|(_, (key, _))| key == document_key);
+            for number in on_its_way.map(|(number, _)| *number).collect::<Vec<_>>() {
+                state.under_way.remove(&number);
+                state.ended.insert(number, Ended::Closed);
+            }
         }
         drop(state);
         world().note("erp-look-up", || format!("{document_key} {found}"));
         Ok(found.then(|| answers(document_key, lines)))
     }
+}
+
+/// How a request ended that has no effect.
+#[derive(Clone, Copy, Debug)]
+enum Ended {
+    /// This line of it is refused.
+    Refused(usize),
+    /// It was looked up before it arrived, and the answer was that it will have no effect.
+    Closed,
 }
 
 /// What becomes of a call.

@@ -247,3 +247,31 @@ pub(crate) fn settled(pid: Pid, topic: &str, partitions: &BTreeSet<i32>, longest
     }
     Ok(())
 }
+
+/// Waits until no position of a group is part of an open transaction.
+pub(crate) fn decided(pid: Pid, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+    let until = world().now() + longest;
+    let asked = topics.iter().map(|topic| {
+        OffsetFetchRequestTopic::default()
+            .with_name(topic_name(topic))
+            .with_partition_indexes((0..PARTITIONS).collect())
+    });
+    let request = OffsetFetchRequest::default()
+        .with_group_id(group_id(group))
+        .with_require_stable(true)
+        .with_topics(Some(asked.collect()));
+    loop {
+        if let Ok(ResponseKind::OffsetFetch(answer)) =
+            call(pid, "decided", &RequestKind::OffsetFetch(request.clone()), 7, ANSWER)
+        {
+            let mut told = answer.topics.iter().flat_map(|topic| &topic.partitions);
+            if answer.error_code == 0 && told.all(|told| told.error_code == 0) {
+                return Ok(());
+            }
+        }
+        if world().now() >= until {
+            return Err(failed("decided", -1));
+        }
+        world().pass(SETTLE_PAUSE);
+    }
+}
