@@ -1,12 +1,18 @@
 //! The transactional loop over a broker: verdicts, parking, dead letters, crashes.
 
 use processor::laws::{check_once, check_order};
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::{Offset, TopicPartitionList};
+use runtime::cluster::Cluster;
+use runtime::kafka;
+use runtime::librdkafka::Librdkafka;
 use runtime::outgoing::Outgoing;
 use schemas::{Audit, Event, Exception, ExceptionKind, ExceptionState, SupplyUsage, ValidatedUsage, topics};
 use std::borrow::Cow;
 use std::collections::HashMap;
 use std::time::Duration;
-use testkit::stack::Stack;
+use testkit::stack::{PATIENCE, Stack};
 use wardline_tests::events::{item, usage};
 use wardline_tests::processes::RoomProcess;
 use wardline_tests::toys;
@@ -173,4 +179,31 @@ async fn eos_1_killed_again_and_again_nothing_is_lost_doubled_or_reordered() {
     let doubled = check_once(events.iter().map(|event| event.meta.event_id.as_str()));
     assert!(doubled.is_empty(), "{doubled:?}");
     assert_eq!(events.len(), sent.len(), "LOSS-1");
+}
+
+/// EOS-1: who reads state back waits for the positions of its group that are in an open transaction. Whatever that transaction
+/// writes is there when they are decided.
+#[tokio::test(flavor = "multi_thread")]
+async fn eos_1_open_positions_are_waited_for() {
+    let stack = Stack::start().await;
+    let config = stack.config.kafka.clone();
+    let looking = tokio::task::spawn_blocking(move || {
+        let topic = SupplyUsage::topic().name;
+        let before: BaseProducer = kafka::producer(&config, Some("before")).create().unwrap();
+        let member: BaseConsumer = kafka::group_consumer(&config, "room").create().unwrap();
+        before.init_transactions(PATIENCE).unwrap();
+        before.begin_transaction().unwrap();
+        let mut positions = TopicPartitionList::new();
+        positions.add_partition_offset(topic, 1, Offset::Offset(5)).unwrap();
+        before.send_offsets_to_transaction(&positions, &member.group_metadata().unwrap(), PATIENCE).unwrap();
+
+        let cluster = Librdkafka::new(&config);
+        let decided = |group, longest| cluster.decided(group, &[topic], longest);
+        let error = decided("room", Duration::from_millis(500)).unwrap_err().to_string();
+        assert!(error.contains(&format!("position of room in {topic}-1 is undecided")), "{error}");
+        decided("other", PATIENCE).unwrap();
+        before.commit_transaction(PATIENCE).unwrap();
+        decided("room", PATIENCE).unwrap();
+    });
+    looking.await.unwrap();
 }

@@ -8,6 +8,7 @@ use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What a Kafka operation failed with.
 #[derive(Debug, thiserror::Error)]
@@ -88,6 +89,18 @@ pub fn group_consumer(config: &KafkaConfig, group: &str) -> ClientConfig {
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "range");
     client
+}
+
+/// A wait that does not spin. librdkafka waits whole milliseconds, rounded down, and rdkafka asks again for what is left until
+/// nothing is: of a wait of 100 ms it spends the last millisecond asking. A little more than whole milliseconds is over when
+/// librdkafka comes back.
+pub(crate) fn whole_wait(wait: Duration) -> Duration {
+    const MORE: Duration = Duration::from_micros(20);
+    if wait.is_zero() {
+        return wait;
+    }
+    let whole = u64::try_from(wait.as_micros().div_ceil(1_000)).unwrap_or(u64::MAX);
+    Duration::from_millis(whole).saturating_add(MORE)
 }
 
 /// A consumer without a group, for tables, the parking lot and tools.
@@ -190,5 +203,17 @@ impl ConsumerContext for GroupContext {
             }
             Rebalance::Revoke(_) | Rebalance::Error(_) => self.told.revoked(),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_is_whole_milliseconds_and_a_little_more() {
+        assert_eq!(whole_wait(Duration::ZERO), Duration::ZERO);
+        assert_eq!(whole_wait(Duration::from_micros(300)), Duration::from_micros(1_020));
+        assert_eq!(whole_wait(Duration::from_millis(100)), Duration::from_micros(100_020));
     }
 }

@@ -85,7 +85,7 @@ impl Cluster for Librdkafka {
                 return Err(ClientError::Delivery(reason));
             } else {
                 // Nothing is assigned, so this is a pause.
-                drop(BaseConsumer::poll(&decided, SETTLE_PAUSE));
+                drop(BaseConsumer::poll(&decided, kafka::whole_wait(SETTLE_PAUSE)));
             }
         }
         Ok(())
@@ -111,7 +111,7 @@ impl Cluster for Librdkafka {
                 return Err(ClientError::Delivery(reason));
             } else {
                 // Nothing is assigned, so this is a pause.
-                drop(BaseConsumer::poll(&member, SETTLE_PAUSE));
+                drop(BaseConsumer::poll(&member, kafka::whole_wait(SETTLE_PAUSE)));
             }
         }
         Ok(())
@@ -138,7 +138,7 @@ impl GroupConsumer for BaseConsumer<GroupContext> {
     type Message<'a> = BorrowedMessage<'a>;
 
     fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
-        polled(BaseConsumer::poll(self, patience))
+        polled(BaseConsumer::poll(self, kafka::whole_wait(patience)))
     }
 
     fn assignment(&self) -> Result<Vec<(String, i32)>, ClientError> {
@@ -219,7 +219,7 @@ impl PartitionReader for kafka::Reader {
     }
 
     fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
-        polled(BaseConsumer::poll(self, patience))
+        polled(BaseConsumer::poll(self, kafka::whole_wait(patience)))
     }
 }
 

@@ -8,20 +8,25 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
-use rdkafka::producer::{BaseRecord, Producer as _, ProducerContext, ThreadedProducer};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::Notify;
 
 /// How long a full local queue may stay full before a send fails.
 const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+/// One wait for delivery reports, and the longest time that dropping a producer takes.
+const REPORTS_WAIT: Duration = Duration::from_millis(100);
 
 /// A producer with acks=all and idempotence, transactional when it has an id.
 pub struct Producer {
-    inner: ThreadedProducer<DeliveryContext>,
+    inner: Arc<BaseProducer<DeliveryContext>>,
     context: Arc<Shared>,
+    stop: Arc<AtomicBool>,
+    reports: Option<JoinHandle<()>>,
 }
 
 /// Records sent together; completes when each is confirmed or one has failed.
@@ -42,11 +47,14 @@ impl Producer {
     /// When librdkafka refuses the settings.
     pub fn new(config: &KafkaConfig, transactional_id: Option<&str>) -> Result<Self, ClientError> {
         let context = Arc::new(Shared::default());
-        let inner = ThreadedProducer::from_config_and_context(
+        let inner = Arc::new(BaseProducer::from_config_and_context(
             &kafka::producer(config, transactional_id),
             DeliveryContext(Arc::clone(&context)),
-        )?;
-        Ok(Self { inner, context })
+        )?);
+        let stop = Arc::new(AtomicBool::default());
+        let reports = hand_out_reports(Arc::clone(&inner), Arc::clone(&stop));
+        let reports = reports.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
+        Ok(Self { inner, context, stop, reports: Some(reports) })
     }
 
     /// Queues a record; its fate is told to `delivery`. Waits while the local queue is full.
@@ -133,6 +141,16 @@ impl Producer {
     /// What the client last complained about.
     pub fn last_error(&self) -> String {
         self.context.last_error()
+    }
+}
+
+impl Drop for Producer {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(reports) = self.reports.take() {
+            // A panic of that thread was told when it happened.
+            drop(reports.join());
+        }
     }
 }
 
@@ -259,6 +277,18 @@ impl Shared {
             self.room.notify_all();
         }
     }
+}
+
+/// Tells the fate of records on a thread of its own.
+fn hand_out_reports(
+    producer: Arc<BaseProducer<DeliveryContext>>,
+    stop: Arc<AtomicBool>,
+) -> std::io::Result<JoinHandle<()>> {
+    std::thread::Builder::new().name("deliveries".to_owned()).spawn(move || {
+        while !stop.load(Ordering::Relaxed) {
+            producer.poll(kafka::whole_wait(REPORTS_WAIT));
+        }
+    })
 }
 
 struct DeliveryContext(Arc<Shared>);

@@ -142,7 +142,7 @@ impl<S: BatchSink> Worker<S> {
         failed: &AtomicBool,
     ) -> Result<(), RoomError> {
         while !stop.requested() && !failed.load(Ordering::Relaxed) {
-            let polled = consumer.poll(self.patience());
+            let polled = consumer.poll(kafka::whole_wait(self.patience()));
             if !self.changes.is_empty() {
                 // A record of this poll belongs to the old assignment or comes again after the new one.
                 self.batch = Batch::default();
