@@ -5,6 +5,7 @@
 //! [`reader`] and [`admin`] for tools.
 
 pub mod admin;
+mod ask;
 pub mod clock;
 pub mod cluster;
 pub mod codec;
@@ -31,6 +32,7 @@ pub mod registry;
 mod room;
 pub mod shutdown;
 mod sink;
+mod stall;
 mod tables;
 pub mod telemetry;
 mod transactional;

@@ -1,5 +1,6 @@
 //! The ports of the loops on librdkafka.
 
+use crate::ask::ask;
 use crate::clock::tick;
 use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
 use crate::config::KafkaConfig;
@@ -74,11 +75,11 @@ impl Cluster for Librdkafka {
         let written = kafka::open_reader(kafka::reader(&self.config).set("isolation.level", "read_uncommitted"))?;
         let mut open = BTreeMap::new();
         for partition in partitions {
-            open.insert(*partition, written.fetch_watermarks(topic, *partition, METADATA_TIMEOUT)?.1);
+            open.insert(*partition, end_of(&written, topic, *partition, longest)?);
         }
         let started = tick();
         while let Some((partition, end)) = open.first_key_value() {
-            if decided.fetch_watermarks(topic, *partition, METADATA_TIMEOUT)?.1 >= *end {
+            if end_of(&decided, topic, *partition, longest)? >= *end {
                 open.pop_first();
             } else if tick().since(started) > longest {
                 let reason = format!("a transaction on {topic}-{partition} is open for longer than {longest:?}");
@@ -120,6 +121,11 @@ impl Cluster for Librdkafka {
     fn session(&self) -> String {
         uuid::Uuid::new_v4().to_string()
     }
+}
+
+/// Offset after the last record that a reader may see.
+fn end_of(reader: &kafka::Reader, topic: &str, partition: i32, longest: Duration) -> Result<i64, KafkaError> {
+    ask(longest, || reader.fetch_watermarks(topic, partition, METADATA_TIMEOUT)).map(|(_, end)| end)
 }
 
 /// Whether the positions of a group are there to be read: `read_committed` clients get none that is part of an open transaction

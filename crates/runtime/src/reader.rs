@@ -4,10 +4,12 @@
 //! end-of-partition event), because the last offsets of a partition may be transaction markers or compacted away and then
 //! no record with such an offset ever comes.
 
+use crate::ask::ask;
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka::{self, Reader};
 use crate::record::Record;
+use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -18,9 +20,9 @@ use std::time::Duration;
 /// Longest wait for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// A range that brings nothing for so long is given up.
-const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
 /// Slice of waiting for the next record.
-const POLL_SLICE: Duration = Duration::from_millis(200);
+pub(crate) const POLL_SLICE: Duration = Duration::from_millis(200);
 /// How long the broker may wait at the end of a partition of a range: what is read is there already.
 const RANGE_WAIT: Duration = Duration::from_millis(5);
 /// The same for what is still to come.
@@ -171,7 +173,7 @@ pub fn read_range(
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
             Some(Err(error)) if is_passing(&error) => {
-                stall.error(error)?;
+                stall.error(&error);
                 None
             }
             Some(Err(error)) => return Err(error.into()),
@@ -295,10 +297,10 @@ pub fn group_lag(kafka: &KafkaConfig, group: &str, topics: &[&str]) -> Result<Ve
             asked.add_partition(topic, partition);
         }
     }
-    let committed = consumer.committed_offsets(asked, ANSWER_TIMEOUT)?;
+    let committed = ask(STALL_TIMEOUT, || consumer.committed_offsets(asked.clone(), ANSWER_TIMEOUT))?;
     let mut lags = Vec::with_capacity(committed.count());
     for element in committed.elements() {
-        let (low, end) = consumer.fetch_watermarks(element.topic(), element.partition(), ANSWER_TIMEOUT)?;
+        let (low, end) = watermarks(&consumer, element.topic(), element.partition())?;
         let next = match element.offset() {
             Offset::Offset(offset) => Some(offset),
             _ => None,
@@ -352,7 +354,7 @@ fn without_markers(kafka: &KafkaConfig, topic: &str, lags: &mut [PartitionLag]) 
                     counted.insert(partition, records);
                 }
             }
-            Some(Err(error)) if is_passing(&error) => stall.error(error)?,
+            Some(Err(error)) if is_passing(&error) => stall.error(&error),
             Some(Err(error)) => return Err(error.into()),
         }
     }
@@ -399,6 +401,11 @@ fn partitions(consumer: &Reader, topic: &str) -> Result<Vec<i32>, ReadError> {
     Ok(ids)
 }
 
+/// Oldest offset, and offset after the last committed record.
+fn watermarks(consumer: &Reader, topic: &str, partition: i32) -> Result<(i64, i64), KafkaError> {
+    ask(STALL_TIMEOUT, || consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT))
+}
+
 fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
     let mut ids = partitions(consumer, &range.topic)?;
     if !range.partitions.is_empty() {
@@ -415,7 +422,7 @@ fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, R
     let mut spans = BTreeMap::new();
     for id in ids {
         // With read_committed the upper watermark is the last stable offset: what is still open is not in the range.
-        let (low, high) = consumer.fetch_watermarks(&range.topic, id, ANSWER_TIMEOUT)?;
+        let (low, high) = watermarks(consumer, &range.topic, id)?;
         let start = match range.from {
             From::Earliest => low,
             From::Offset(offset) => offset.max(low),
@@ -442,7 +449,7 @@ fn offsets_at(
     for partition in partitions {
         asked.add_partition_offset(topic, *partition, Offset::Offset(time_ms.max(0)))?;
     }
-    let found = consumer.offsets_for_times(asked, ANSWER_TIMEOUT)?;
+    let found = ask(STALL_TIMEOUT, || consumer.offsets_for_times(asked.clone(), ANSWER_TIMEOUT))?;
     Ok(found
         .elements()
         .iter()
@@ -464,35 +471,4 @@ fn is_passing(error: &KafkaError) -> bool {
         RDKafkaErrorCode::LeaderNotAvailable,
     ];
     matches!(error, KafkaError::MessageConsumption(code) | KafkaError::Global(code) if passing.contains(code))
-}
-
-struct Stall<'a> {
-    topic: &'a str,
-    waited: Duration,
-    last_error: String,
-}
-
-impl<'a> Stall<'a> {
-    fn new(topic: &'a str) -> Self {
-        Self { topic, waited: Duration::ZERO, last_error: "none".to_owned() }
-    }
-
-    fn reset(&mut self) {
-        self.waited = Duration::ZERO;
-    }
-
-    fn idle(&mut self) -> Result<(), ReadError> {
-        self.waited += POLL_SLICE;
-        if self.waited < STALL_TIMEOUT {
-            return Ok(());
-        }
-        let last_error = std::mem::take(&mut self.last_error);
-        Err(ReadError::Stalled { topic: self.topic.to_owned(), waited_s: self.waited.as_secs(), last_error })
-    }
-
-    /// An error may come at once, over and over: only the time in [`Stall::idle`] bounds the wait.
-    fn error(&mut self, error: KafkaError) -> Result<(), ReadError> {
-        self.last_error = error.to_string();
-        Ok(())
-    }
 }

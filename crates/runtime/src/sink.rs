@@ -9,6 +9,7 @@
 //! A worker that is thrown out of the group while it writes (paused for longer than the session) cannot commit, but leaves
 //! a file whose records the new owner writes again. Rows carry topic, partition and offset, so a reader can tell.
 
+use crate::ask::ask;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
@@ -188,16 +189,17 @@ impl<S: BatchSink> Worker<S> {
             for (topic, partition) in &partitions {
                 asked.add_partition(topic, *partition);
             }
-            let committed = consumer.committed_offsets(asked, BROKER_TIMEOUT).map_err(ClientError::from)?;
+            let committed = ask(BROKER_TIMEOUT, || consumer.committed_offsets(asked.clone(), BROKER_TIMEOUT));
+            let committed = committed.map_err(ClientError::from)?;
             for element in committed.elements() {
                 let next = match element.offset() {
                     Offset::Offset(offset) => offset,
                     // Nothing was ever committed: reading starts at the oldest record.
                     _ => {
-                        let (oldest, _) = consumer
-                            .fetch_watermarks(element.topic(), element.partition(), BROKER_TIMEOUT)
-                            .map_err(ClientError::from)?;
-                        oldest
+                        let (topic, partition) = (element.topic(), element.partition());
+                        ask(BROKER_TIMEOUT, || consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT))
+                            .map_err(ClientError::from)?
+                            .0
                     }
                 };
                 let wanted = self.sink.begin(element.topic(), element.partition(), next).map_err(refused)?;
