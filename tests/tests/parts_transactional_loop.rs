@@ -4,13 +4,14 @@ use processor::laws::{check_once, check_order};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::producer::{BaseProducer, Producer};
 use rdkafka::{Offset, TopicPartitionList};
-use runtime::cluster::Cluster;
+use runtime::cluster::{Changes, Cluster, GroupConsumer, Polled};
 use runtime::kafka;
 use runtime::librdkafka::Librdkafka;
 use runtime::outgoing::Outgoing;
 use schemas::{Audit, Event, Exception, ExceptionKind, ExceptionState, SupplyUsage, ValidatedUsage, topics};
 use std::borrow::Cow;
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 use testkit::stack::{PATIENCE, Stack};
 use wardline_tests::events::{item, usage};
@@ -206,4 +207,49 @@ async fn eos_1_open_positions_are_waited_for() {
         decided("room", PATIENCE).unwrap();
     });
     looking.await.unwrap();
+}
+
+/// KEY-1: partitions that were paused when a rebalance took them are fetched from when they come back.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_a_rebalance_ends_a_pause() {
+    let stack = Stack::start().await;
+    let config = stack.config.kafka.clone();
+    let (paused, joined) = tokio::sync::oneshot::channel();
+    let reading = tokio::task::spawn_blocking(move || {
+        let cluster = Librdkafka::new(&config);
+        let join = || {
+            let changes = Arc::new(Changes::default());
+            let consumer = cluster.consumer("room", &[SupplyUsage::topic().name], Arc::clone(&changes) as _).unwrap();
+            (consumer, changes)
+        };
+        let look = Duration::from_millis(50);
+        let (first, changes) = join();
+        while GroupConsumer::assignment(&first).unwrap().is_empty() {
+            GroupConsumer::poll(&first, look);
+        }
+        while changes.next().is_some() {}
+        GroupConsumer::pause(&first, true).unwrap();
+        let (second, _) = join();
+        while changes.is_empty() || GroupConsumer::assignment(&second).unwrap().is_empty() {
+            GroupConsumer::poll(&first, look);
+            GroupConsumer::poll(&second, look);
+        }
+        paused.send(()).unwrap();
+        let read = |consumer| matches!(GroupConsumer::poll(consumer, look), Polled::Record(_));
+        let (mut of_first, mut of_second) = (0, 0);
+        for _ in 0..1_000 {
+            of_first += u32::from(read(&first));
+            of_second += u32::from(read(&second));
+            if of_first + of_second == 40 {
+                break;
+            }
+        }
+        (of_first, of_second)
+    });
+    joined.await.unwrap();
+    let usages: Vec<_> = (0..40).map(|number| usage(&format!("enc-{number}"), 1, "plain")).collect();
+    stack.publish(&usages).await;
+    let (of_first, of_second) = reading.await.unwrap();
+    assert_eq!(of_first + of_second, 40, "{of_first} and {of_second}");
+    assert!(of_first > 0, "the first has partitions, and their keys have records");
 }

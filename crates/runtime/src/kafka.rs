@@ -195,6 +195,11 @@ impl ConsumerContext for GroupContext {
     fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
         match rebalance {
             Rebalance::Assign(list) => {
+                // librdkafka remembers that a partition was paused when it goes and comes back, and nothing would be
+                // fetched from it; whoever is told below takes all as fetched from.
+                if let Err(error) = consumer.resume(list) {
+                    tracing::warn!(%error, "cannot resume what was assigned");
+                }
                 let partitions =
                     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
                 // Taken here, in the callback: later the member may already have lost its generation, and metadata

@@ -52,7 +52,14 @@ impl<K: Cluster> Loop for Intents<K> {
         {
             together.push(next);
         }
-        // The newest proof: after a rebalance an older one would condemn what is ours.
+        // The newest proof: after a rebalance an older one would condemn what is ours, and what was asked for under it may be
+        // for partitions that are not.
+        if let Some(newest) = together.last().map(|intent| Arc::clone(&intent.group)) {
+            let older = together.extract_if(.., |intent| !Arc::ptr_eq(&intent.group, &newest));
+            for intent in older {
+                let _ = intent.written.send(Err("the partitions were assigned anew".to_owned()));
+            }
+        }
         let outcome = together.last().map_or(Ok(()), |newest| self.transact(&together, newest));
         let reason = outcome.as_ref().err().map(ToString::to_string);
         for intent in together {
