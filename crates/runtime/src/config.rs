@@ -123,7 +123,7 @@ pub struct Limits {
     pub wait_budget_ms: WaitBudget,
     /// Most parked events that one worker indexes in memory.
     pub parked_max: usize,
-    /// Most remembered effects per instance; older ones are looked up on the other side.
+    /// Most remembered effects per instance; older ones are forgotten, and a replay of them is not suppressed.
     pub effects_max: usize,
     /// Longest time to finish work in flight after SIGTERM, milliseconds.
     pub drain_ms: u64,
