@@ -17,27 +17,12 @@ See docs/simulation.md.
 #[derive(Args)]
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
-    /// How many seeds.
-    #[arg(long, default_value_t = 1_000)]
-    seeds: u64,
-    /// The first seed.
-    #[arg(long, default_value_t = 0)]
-    from: u64,
-    /// Who runs: honest, or a broken variant that must be caught.
-    #[arg(long, default_value = "honest")]
-    variant: String,
-    /// Threads; all cores when not given.
-    #[arg(long)]
-    threads: Option<usize>,
-    /// One JSON object per failing seed, and one for all.
-    #[arg(long)]
-    json: bool,
-    /// Tell what happened in each run, line by line.
-    #[arg(long)]
-    trace: bool,
     /// Build without optimisation: a shorter build, a slower run.
     #[arg(long)]
     dev: bool,
+    /// `--seeds N` (1,000 when not given), `--from N`, `--variant NAME`, `--threads N`, `--json`, `--trace`.
+    #[arg(value_name = "WHAT TO RUN", trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 /// Runs the command.
@@ -47,18 +32,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     if !arguments.dev {
         cargo.arg("--release");
     }
-    let (seeds, from) = (arguments.seeds.to_string(), arguments.from.to_string());
-    cargo.args(["--", "--seeds", &seeds, "--from", &from, "--variant", &arguments.variant]);
-    if let Some(threads) = arguments.threads {
-        cargo.args(["--threads", &threads.to_string()]);
-    }
-    if arguments.json {
-        cargo.arg("--json");
-    }
-    if arguments.trace {
-        cargo.arg("--trace");
-    }
-    let status = cargo.status().context("cannot run cargo")?;
+    let status = cargo.arg("--").args(&arguments.options).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("the simulation did not come out clean: see above");
     }
