@@ -1,4 +1,4 @@
-//! Questions that are asked again while the cluster moves what they are about.
+//! Questions that are asked again while the cluster moves what they are about, or is away.
 
 use crate::clock::tick;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
@@ -7,8 +7,9 @@ use std::time::Duration;
 /// Pause before the same question is asked again.
 const PAUSE: Duration = Duration::from_millis(50);
 
-/// Asks until the answer is not that a leader or coordinator is on its way, for `longest` at most. A broker that comes back
-/// may lead its partitions, lose them and lead them again within a second, and librdkafka gives up before.
+/// Asks until the answer is not that the broker is away or that a leader or coordinator is on its way, for `longest` at most.
+/// A broker that is killed takes its connections with it, needs a quarter of a minute to come back, and may then lead its
+/// partitions, lose them and lead them again within a second; librdkafka gives up before.
 ///
 /// # Errors
 /// What the last answer was.
@@ -16,15 +17,20 @@ pub(crate) fn ask<T>(longest: Duration, mut question: impl FnMut() -> Result<T, 
     let started = tick();
     loop {
         match question() {
-            Err(error) if is_moving(&error) && tick().since(started) < longest => std::thread::park_timeout(PAUSE),
+            Err(error) if is_passing(&error) && tick().since(started) < longest => std::thread::park_timeout(PAUSE),
             answer => return answer,
         }
     }
 }
 
-/// Whether leader or coordinator are about to be somewhere else, or are not ready yet.
-fn is_moving(error: &KafkaError) -> bool {
-    let moving = [
+/// Whether the cluster may answer otherwise soon: the broker is away, or leader or coordinator are about to be somewhere else.
+pub(crate) fn is_passing(error: &KafkaError) -> bool {
+    let passing = [
+        RDKafkaErrorCode::BrokerTransportFailure,
+        RDKafkaErrorCode::AllBrokersDown,
+        RDKafkaErrorCode::OperationTimedOut,
+        RDKafkaErrorCode::RequestTimedOut,
+        RDKafkaErrorCode::Resolve,
         RDKafkaErrorCode::NotLeaderForPartition,
         RDKafkaErrorCode::LeaderNotAvailable,
         RDKafkaErrorCode::FencedLeaderEpoch,
@@ -33,7 +39,7 @@ fn is_moving(error: &KafkaError) -> bool {
         RDKafkaErrorCode::CoordinatorNotAvailable,
         RDKafkaErrorCode::CoordinatorLoadInProgress,
     ];
-    error.rdkafka_error_code().is_some_and(|code| moving.contains(&code))
+    error.rdkafka_error_code().is_some_and(|code| passing.contains(&code))
 }
 
 #[cfg(test)]

@@ -205,7 +205,7 @@ impl PartitionReader for kafka::Reader {
     type Message<'a> = BorrowedMessage<'a>;
 
     fn partitions(&self, topic: &str) -> Result<Vec<i32>, ClientError> {
-        let metadata = self.fetch_metadata(Some(topic), METADATA_TIMEOUT)?;
+        let metadata = ask(METADATA_TIMEOUT, || self.fetch_metadata(Some(topic), METADATA_TIMEOUT))?;
         let found = metadata.topics().iter().find(|found| found.name() == topic);
         let partitions: Vec<i32> =
             found.map(|found| found.partitions().iter().map(|p| p.id()).collect()).unwrap_or_default();

@@ -4,14 +4,14 @@
 //! end-of-partition event), because the last offsets of a partition may be transaction markers or compacted away and then
 //! no record with such an offset ever comes.
 
-use crate::ask::ask;
+use crate::ask::{ask, is_passing};
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka::{self, Reader};
 use crate::record::Record;
 use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -369,7 +369,8 @@ fn without_markers(kafka: &KafkaConfig, topic: &str, lags: &mut [PartitionLag]) 
 /// # Errors
 /// See [`ReadError`].
 pub fn topics(kafka: &KafkaConfig) -> Result<BTreeMap<String, usize>, ReadError> {
-    let metadata = consumer(kafka, "wardline-reader")?.fetch_metadata(None, ANSWER_TIMEOUT)?;
+    let consumer = consumer(kafka, "wardline-reader")?;
+    let metadata = ask(STALL_TIMEOUT, || consumer.fetch_metadata(None, ANSWER_TIMEOUT))?;
     Ok(metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len())).collect())
 }
 
@@ -390,7 +391,7 @@ fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<
 }
 
 fn partitions(consumer: &Reader, topic: &str) -> Result<Vec<i32>, ReadError> {
-    let metadata = consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT)?;
+    let metadata = ask(STALL_TIMEOUT, || consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let mut ids: Vec<i32> =
         found.map(|found| found.partitions().iter().map(|one| one.id()).collect()).unwrap_or_default();
@@ -458,17 +459,4 @@ fn offsets_at(
             _ => None,
         })
         .collect())
-}
-
-/// Whether librdkafka will try again by itself.
-fn is_passing(error: &KafkaError) -> bool {
-    let passing = [
-        RDKafkaErrorCode::BrokerTransportFailure,
-        RDKafkaErrorCode::AllBrokersDown,
-        RDKafkaErrorCode::OperationTimedOut,
-        RDKafkaErrorCode::Resolve,
-        RDKafkaErrorCode::NotLeaderForPartition,
-        RDKafkaErrorCode::LeaderNotAvailable,
-    ];
-    matches!(error, KafkaError::MessageConsumption(code) | KafkaError::Global(code) if passing.contains(code))
 }

@@ -43,8 +43,10 @@ pub async fn wait(config: &Config, codec: &Codec, rooms: &[RoomInfo], bound: Dur
         left = now.lag;
         still = if now.lag == 0 && now.ends == before.ends { still + 1 } else { 0 };
         before = now;
-        if still >= STILL_LOOKS {
-            left = waiting(config, codec).await?;
+        if still >= STILL_LOOKS
+            && let Ok(parked) = waiting(config, codec).await
+        {
+            left = parked;
             if left == 0 {
                 break;
             }

@@ -102,7 +102,11 @@ pub async fn followed(
     let progress = output::spinner("FHIR resources not yet polled:");
     let started = clock::tick();
     while clock::tick().since(started) < bound {
-        let receipts = gather::receipts(config, codec).await?;
+        // While a broker is away nothing is seen; the wait is bounded.
+        let Ok(receipts) = gather::receipts(config, codec).await else {
+            tokio::time::sleep(LOOK_EVERY).await;
+            continue;
+        };
         let missing =
             wanted.iter().filter(|name| !receipts.iter().any(|receipt| receipt.message_id.contains(*name))).count();
         progress.set_position(u64::try_from(missing).unwrap_or_default());
