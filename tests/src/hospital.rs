@@ -76,7 +76,8 @@ impl HospitalStack {
         let path = self.dir.path().join(format!("{name}.yaml"));
         let text = format!(
             "kafka: {{session_timeout_ms: {SESSION_TIMEOUT_MS}, transaction_timeout_ms: 10000}}\n\
-             http: {{listen: \"127.0.0.1:0\"}}\n"
+             http: {{listen: \"127.0.0.1:0\"}}\n\
+             rooms: {{erp-post: {{certain_after_ms: 5000}}}}\n"
         );
         std::fs::write(&path, text).unwrap();
         path

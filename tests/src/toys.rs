@@ -178,6 +178,11 @@ impl EffectClient<String, String> for FileWorld {
         })
     }
 
+    /// Longer than a scripted call takes.
+    fn certain_after(&self) -> Duration {
+        Duration::from_millis(200)
+    }
+
     fn batch_max(&self) -> usize {
         self.batch_max
     }

@@ -75,12 +75,17 @@ pub trait EffectClient<Q, A>: Send + Sync + 'static {
     fn call<'a>(&'a self, document_key: &'a str, requests: &'a [Q]) -> BoxFuture<'a, Result<Vec<A>, CallError>>;
 
     /// What became of an earlier call with this document key: the answers for `requests` (which may be a part of the
-    /// document), or `None` when the other side never did it and never will. Completes or undoes what is half done.
+    /// document), or `None` when the other side has not done it. Completes or undoes what is half done.
     fn look_up<'a>(
         &'a self,
         document_key: &'a str,
         requests: &'a [Q],
     ) -> BoxFuture<'a, Result<Option<Vec<A>>, CallError>>;
+
+    /// How long after a call was sent the other side may still carry it out, although nobody waits for the answer any more:
+    /// the time-out of the call, and what the other side works on beyond it. A look-up that finds nothing before is not
+    /// believed.
+    fn certain_after(&self) -> Duration;
 
     /// Most requests in one document.
     fn batch_max(&self) -> usize;

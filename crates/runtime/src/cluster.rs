@@ -40,11 +40,11 @@ pub trait Cluster: Clone + Send + Sync + 'static {
     /// When the client refuses its settings.
     fn producer(&self, transactional_id: Option<&str>) -> Result<Self::Producer, ClientError>;
 
-    /// A reader that fetches up to about `ahead` records ahead.
+    /// A reader that fetches up to about `ahead` records ahead, and lets the broker wait up to `wait` for what is to come.
     ///
     /// # Errors
     /// When the client refuses its settings.
-    fn reader(&self, ahead: usize) -> Result<Self::Reader, ClientError>;
+    fn reader(&self, ahead: usize, wait: Duration) -> Result<Self::Reader, ClientError>;
 
     /// Visits the committed records of a range, in order per partition, until the end or until `visit` breaks.
     ///

@@ -1,14 +1,15 @@
 //! What people decided about exceptions, for the rooms that must act on it.
 
+use crate::desk::Raised;
 use processor::{FeedError, Subject, TableFeed};
 use schemas::codec::WriterSchema;
 use schemas::{Event, TopicInfo};
 use schemas::{Exception, ExceptionKind, ExceptionState};
 use std::collections::HashMap;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Most decisions that wait to be acted on.
-const DECISIONS_MAX: usize = 1_000_000;
+/// Most exceptions of a room that are kept in mind.
+const OPEN_MAX: usize = 1_000_000;
 
 /// A decision that a room has not acted on yet.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -19,22 +20,49 @@ pub enum Decision {
     Discard,
 }
 
-/// Open decisions for one room, read from the exception topic.
+/// The open exceptions of one room, and what people decided about them, read from the exception topic.
 #[derive(Debug)]
 pub struct Decisions {
     room: &'static str,
-    open: Mutex<HashMap<String, (Decision, Option<String>)>>,
+    open: Mutex<HashMap<String, Open>>,
+}
+
+/// A decision, who made it, and what they said.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Decided {
+    /// What is to be done.
+    pub decision: Decision,
+    /// Who decided.
+    pub actor: Option<String>,
+    /// What they said.
+    pub comment: Option<String>,
+}
+
+#[derive(Debug)]
+struct Open {
+    raised: Raised,
+    decided: Option<Decided>,
 }
 
 impl Decisions {
-    /// No decision yet.
+    /// No exception yet.
     pub fn new(room: &'static str) -> Self {
         Self { room, open: Mutex::default() }
     }
 
-    /// Takes the decision about an exception and who made it.
-    pub fn take(&self, exception_id: &str) -> Option<(Decision, Option<String>)> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).remove(exception_id)
+    /// The decision about an exception. It stands until the topic says what came of it: what is done about it now may be
+    /// aborted, and done again.
+    pub fn about(&self, exception_id: &str) -> Option<Decided> {
+        self.open().get(exception_id).and_then(|open| open.decided.clone())
+    }
+
+    /// What was said when an exception was raised that is open.
+    pub fn raised(&self, exception_id: &str) -> Option<Raised> {
+        self.open().get(exception_id).map(|open| open.raised.clone())
+    }
+
+    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
+        self.open.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -55,19 +83,29 @@ impl TableFeed for Decisions {
             (ExceptionKind::Discarded, _) => Some(Decision::Discard),
             _ => None,
         };
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let Some(decision) = decision else {
+        let is_over = matches!(exception.state, ExceptionState::Resolved | ExceptionState::Discarded);
+        let mut open = self.open();
+        if decision.is_none() && is_over {
             open.remove(id);
             return Ok(Vec::new());
-        };
-        if open.len() >= DECISIONS_MAX {
-            return Err(FeedError::Full { rows_max: DECISIONS_MAX });
         }
-        open.insert(id.to_owned(), (decision, exception.actor));
-        Ok(vec![Subject::new(Exception::topic().name, id)])
+        if open.len() >= OPEN_MAX && !open.contains_key(id) {
+            return Err(FeedError::Full { rows_max: OPEN_MAX });
+        }
+        let told = decision.map(|_| Subject::new(Exception::topic().name, id));
+        open.insert(id.to_owned(), Open::of(exception, decision));
+        Ok(told.into_iter().collect())
     }
 
     fn rows(&self) -> usize {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.open().len()
+    }
+}
+
+impl Open {
+    fn of(exception: Exception, decision: Option<Decision>) -> Self {
+        let Exception { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = exception;
+        let raised = Raised { code, message, subject, field_paths, suggested_fix, at: raised_at };
+        Self { raised, decided: decision.map(|decision| Decided { decision, actor, comment }) }
     }
 }

@@ -38,14 +38,35 @@ pub struct Statement<'a> {
     pub reason: &'a Reason,
     /// Code under which the exception was raised, when this is a later word on it.
     pub code: Option<&'a str>,
+    /// All that was said then, where it is known.
+    pub raised: Option<Raised>,
     /// Whether trying again may help without a person.
     pub retryable: bool,
     /// Whether the key waits behind it.
     pub parked: bool,
     /// Who decided; none for Wardline itself.
     pub actor: Option<String>,
+    /// What they said.
+    pub comment: Option<String>,
     /// When, microseconds since 1970.
     pub at: i64,
+}
+
+/// What was said when an exception was raised.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Raised {
+    /// Code.
+    pub code: String,
+    /// One sentence.
+    pub message: String,
+    /// What it is about.
+    pub subject: Option<schemas::Subject>,
+    /// Fields it is about.
+    pub field_paths: Vec<String>,
+    /// What would make it go away.
+    pub suggested_fix: Option<String>,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// What an effect record says.
@@ -109,13 +130,32 @@ impl Desk {
         schemas::identity::event_id(self.room, &place.to_string(), "0", "exception")
     }
 
-    /// An exception record; it carries the whole item, so the newest one per id is enough.
+    /// An exception record; it carries the whole item, so the newest one per id is enough. A last word on it keeps what was
+    /// said when it was raised, and comments it.
     ///
     /// # Errors
     /// When a value does not fit the schema.
     pub fn exception(&self, record: &Record, statement: &Statement<'_>) -> Result<Outgoing, WireError> {
+        let mut exception = self.statement(record, statement);
+        if let Some(raised) = &statement.raised {
+            exception.raised_at = raised.at;
+        }
+        if statement.kind == ExceptionKind::Resolved
+            && let Some(raised) = statement.raised.clone()
+        {
+            exception.comment = exception.comment.or(Some(exception.message));
+            exception.code = raised.code;
+            exception.message = raised.message;
+            exception.subject = raised.subject;
+            exception.field_paths = raised.field_paths;
+            exception.suggested_fix = raised.suggested_fix;
+        }
+        self.event(&exception, &Lineage::of(&record.headers))
+    }
+
+    fn statement(&self, record: &Record, statement: &Statement<'_>) -> Exception {
         let reason = statement.reason;
-        let exception = Exception {
+        Exception {
             exception_id: self.exception_id(&record.place),
             kind: statement.kind,
             state: statement.state,
@@ -141,10 +181,10 @@ impl Desk {
             raised_at: Timestamp(statement.at),
             at: Timestamp(statement.at),
             actor: statement.actor.clone(),
+            comment: statement.comment.clone(),
             parked_key: statement.parked,
             ..Exception::default()
-        };
-        self.event(&exception, &Lineage::of(&record.headers))
+        }
     }
 
     /// A dead letter: the record as it came, with headers that say where, at which stage and why.

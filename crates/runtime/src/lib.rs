@@ -22,6 +22,7 @@ pub mod librdkafka;
 mod loop_metrics;
 pub mod metrics;
 pub mod outgoing;
+mod parked_reader;
 pub mod parking;
 pub mod parking_store;
 pub mod producer;

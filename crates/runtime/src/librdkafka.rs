@@ -60,9 +60,12 @@ impl Cluster for Librdkafka {
         Producer::new(&self.config, transactional_id)
     }
 
-    fn reader(&self, ahead: usize) -> Result<Self::Reader, ClientError> {
+    fn reader(&self, ahead: usize, wait: Duration) -> Result<Self::Reader, ClientError> {
         let mut settings = kafka::reader(&self.config);
-        settings.set("enable.partition.eof", "true").set("queued.min.messages", ahead.to_string());
+        settings
+            .set("enable.partition.eof", "true")
+            .set("queued.min.messages", ahead.to_string())
+            .set("fetch.wait.max.ms", wait.as_millis().to_string());
         Ok(kafka::open_reader(&settings)?)
     }
 

@@ -284,6 +284,14 @@ impl Hold {
         Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due }
     }
 
+    /// An exception was raised for it before, perhaps by another instance: a person's decision about it reaches the lane.
+    pub fn asks(&mut self, exception_id: &str) {
+        if self.exception_id.is_none() {
+            self.exception_id = Some(exception_id.to_owned());
+            self.subjects.push(Lane::exception_subject(exception_id));
+        }
+    }
+
     /// Must wait on after another attempt. A rejected event waits for a subject or a person, any other also for time.
     pub fn again(&mut self, reason: &Reason, rejected: bool, raised: Option<String>, now: Tick, limits: &Limits) {
         self.attempts += 1;

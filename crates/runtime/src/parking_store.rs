@@ -1,11 +1,13 @@
 //! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
 
-use crate::clock::Tick;
+use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::codec::WireError;
 use crate::desk::{Desk, WRITER_HEADER, unpack};
 use crate::kafka::ClientError;
+use crate::parked_reader::ParkedReader;
 use crate::parking::{Entry, Hold, Lane, ParkingLot};
+use crate::reader::FOLLOW_WAIT;
 use crate::record::Record;
 use processor::Subject;
 use schemas::catalogue::OnReject;
@@ -19,12 +21,10 @@ use tokio::runtime::Handle;
 pub const REPLAY_CODE: &str = "replay";
 /// One wait for records while loading.
 const POLL: Duration = Duration::from_millis(100);
-/// Records that a reader of the parking topic fetches ahead.
+/// Records that the index fetches ahead.
 const RECORDS_AHEAD: usize = 1_000;
 /// Longest wait for transactions of others that are open when partitions become ours.
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(120);
-/// Longest wait for one record that must be there.
-const FETCH_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// What went wrong with the parking topic.
 #[derive(Debug, thiserror::Error)]
@@ -38,6 +38,9 @@ pub enum ParkingError {
     /// More is parked than this instance may index.
     #[error("WL-6030: more than {0} events are parked: raise limits.parked_max or add instances")]
     Full(usize),
+    /// The broker does not send what is parked.
+    #[error("WL-6032: nothing came from the parking topic for {0} s")]
+    Silent(u64),
     /// A record that the index knows is not on the topic.
     #[error("WL-6031: parked record at offset {0} cannot be read back")]
     Missing(i64),
@@ -48,7 +51,7 @@ pub struct ParkingStore<K: Cluster> {
     desk: Desk,
     cluster: K,
     tail: K::Reader,
-    fetch: K::Reader,
+    parked: ParkedReader<K>,
     handle: Handle,
     parked_max: usize,
     partitions: BTreeSet<i32>,
@@ -66,8 +69,8 @@ impl<K: Cluster> ParkingStore<K> {
         Ok(Self {
             desk: desk.clone(),
             cluster: cluster.clone(),
-            tail: cluster.reader(RECORDS_AHEAD)?,
-            fetch: cluster.reader(RECORDS_AHEAD)?,
+            tail: cluster.reader(RECORDS_AHEAD, FOLLOW_WAIT)?,
+            parked: ParkedReader::new(cluster)?,
             handle,
             parked_max,
             partitions: BTreeSet::new(),
@@ -89,6 +92,7 @@ impl<K: Cluster> ParkingStore<K> {
     /// When Kafka or the registry does not answer, or too much is parked.
     pub fn load(&mut self, lot: &mut ParkingLot, partitions: BTreeSet<i32>, now: Tick) -> Result<(), ParkingError> {
         lot.forget(|_| true);
+        self.parked.stop();
         self.read = partitions.iter().map(|partition| (*partition, 0)).collect();
         self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
@@ -100,8 +104,15 @@ impl<K: Cluster> ParkingStore<K> {
         let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, None)).collect();
         self.tail.assign(topic, &whole)?;
         let mut behind = self.partitions.clone();
+        let mut heard = tick();
         while !behind.is_empty() {
-            match self.tail.poll(POLL) {
+            let polled = self.tail.poll(POLL);
+            if matches!(polled, Polled::Record(_) | Polled::End(_)) {
+                heard = tick();
+            } else if tick().since(heard) > SETTLED_WITHIN {
+                return Err(ParkingError::Silent(SETTLED_WITHIN.as_secs()));
+            }
+            match polled {
                 Polled::Nothing => {}
                 Polled::End(partition) => {
                     behind.remove(&partition);
@@ -151,25 +162,15 @@ impl<K: Cluster> ParkingStore<K> {
     ///
     /// # Errors
     /// When it cannot be read within a bound.
-    pub fn fetch(&self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
-        let topic = topics::OPS_PARKED_V1.name();
-        self.fetch.assign(topic, &[(partition, Some(offset))])?;
-        let started = crate::clock::tick();
-        while crate::clock::tick().since(started) < FETCH_TIMEOUT {
-            match self.fetch.poll(POLL) {
-                Polled::Record(message) if message.offset() == offset => {
-                    let record = message.to_record();
-                    self.fetch.assign(topic, &[])?;
-                    let value = record.value.as_deref().ok_or(ParkingError::Missing(offset))?;
-                    return Ok(unpack(self.decode(value)?));
-                }
-                Polled::Record(_) => return Err(ParkingError::Missing(offset)),
-                Polled::End(_) | Polled::Nothing => {}
-                // It may be of long ago: this reader is polled only here, and an outage leaves many.
-                Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
-            }
-        }
-        Err(ParkingError::Missing(offset))
+    pub fn fetch(&mut self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
+        let record = self.parked.fetch(partition, offset)?;
+        let value = record.value.as_deref().ok_or(ParkingError::Missing(offset))?;
+        Ok(unpack(self.decode(value)?))
+    }
+
+    /// Nothing is to be brought back for now.
+    pub fn rest(&mut self) {
+        self.parked.rest();
     }
 
     /// The lane of an event: its key, or itself alone where its topic does not demand order.

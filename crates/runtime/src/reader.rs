@@ -26,7 +26,7 @@ pub(crate) const POLL_SLICE: Duration = Duration::from_millis(200);
 /// How long the broker may wait at the end of a partition of a range: what is read is there already.
 const RANGE_WAIT: Duration = Duration::from_millis(5);
 /// The same for what is still to come.
-const FOLLOW_WAIT: Duration = Duration::from_millis(100);
+pub(crate) const FOLLOW_WAIT: Duration = Duration::from_millis(100);
 
 /// Where a range starts, in each partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

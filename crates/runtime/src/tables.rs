@@ -3,6 +3,7 @@
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::codec::Codec;
 use crate::kafka::ClientError;
+use crate::reader::FOLLOW_WAIT;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE, drive};
@@ -82,7 +83,7 @@ impl<R: PartitionReader> TableReader<R> {
         handle: Handle,
     ) -> Result<Self, ClientError> {
         let topic = feed.topic().name;
-        let reader = cluster.reader(RECORDS_AHEAD)?;
+        let reader = cluster.reader(RECORDS_AHEAD, FOLLOW_WAIT)?;
         let partitions = reader.partitions(topic)?;
         let whole: Vec<_> = partitions.iter().map(|partition| (*partition, None)).collect();
         reader.assign(topic, &whole)?;

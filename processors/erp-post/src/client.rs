@@ -6,18 +6,21 @@ use connector::erp::{Erp, ErpError, Line, Lookup, Posted, Posting, Refusal};
 use processor::{Code, Reason};
 use schemas::Document;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Any ERP, as the runtime calls it.
 pub struct ErpClient {
     erp: Arc<dyn Erp>,
     lines_max: usize,
     calls_max: usize,
+    certain_after: Duration,
 }
 
 impl ErpClient {
-    /// Posts to `erp` at most `lines_max` lines in a document and `calls_max` documents at once.
-    pub fn new(erp: Arc<dyn Erp>, lines_max: usize, calls_max: usize) -> Self {
-        Self { erp, lines_max: lines_max.max(1), calls_max: calls_max.max(1) }
+    /// Posts to `erp` at most `lines_max` lines in a document and `calls_max` documents at once. What was sent `certain_after`
+    /// ago is carried out by now, or never.
+    pub fn new(erp: Arc<dyn Erp>, lines_max: usize, calls_max: usize, certain_after: Duration) -> Self {
+        Self { erp, lines_max: lines_max.max(1), calls_max: calls_max.max(1), certain_after }
     }
 
     async fn post(&self, document_key: &str, requests: &[Request]) -> Result<Vec<Response>, CallError> {
@@ -74,6 +77,10 @@ impl EffectClient<Request, Response> for ErpClient {
         requests: &'a [Request],
     ) -> BoxFuture<'a, Result<Option<Vec<Response>>, CallError>> {
         Box::pin(Self::look_up(self, document_key, requests))
+    }
+
+    fn certain_after(&self) -> Duration {
+        self.certain_after
     }
 
     fn batch_max(&self) -> usize {

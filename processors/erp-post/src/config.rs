@@ -20,6 +20,10 @@ pub struct ErpPostConfig {
     pub use_location_prefix: String,
     /// Stock locations whose consumption location is another one.
     pub use_locations: BTreeMap<String, String>,
+    /// How long after a posting was sent the ERP may still carry it out, when the answer was lost, milliseconds: the time-out of
+    /// a request (`request_timeout_ms`) and the ERP's own together. Until then a look-up that finds nothing is not believed,
+    /// because a posting that is sent again in another document could happen twice. Default 60000.
+    pub certain_after_ms: u64,
     /// Whether lines of one department, cost centre and day may share a document. Default true.
     pub batch: bool,
 }
@@ -33,6 +37,7 @@ impl Default for ErpPostConfig {
             sandbox: SandboxConfig::default(),
             use_location_prefix: "USE-".to_owned(),
             use_locations: BTreeMap::new(),
+            certain_after_ms: 60_000,
             batch: true,
         }
     }

@@ -25,6 +25,7 @@ use processor::Verdict;
 use runtime::{Room, RoomError, RoomInfo};
 use schemas::{EnrichedUsage, ErpPosting};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Name of the room.
 pub const NAME: &str = "erp-post";
@@ -81,7 +82,8 @@ pub fn room() -> Room {
         let config: ErpPostConfig = config.room(NAME)?;
         let opened = config.system.open(&config.tryton, &config.sandbox);
         let Opened { erp, lines_max, requests_max } = opened.map_err(|error| RoomError::Room(error.to_string()))?;
-        let client: Arc<dyn EffectClient<Request, Response>> = Arc::new(ErpClient::new(erp, lines_max, requests_max));
-        Ok((ErpPost::new(config), client))
+        let certain_after = Duration::from_millis(config.certain_after_ms);
+        let client = ErpClient::new(erp, lines_max, requests_max, certain_after);
+        Ok((ErpPost::new(config), Arc::new(client) as Arc<dyn EffectClient<Request, Response>>))
     })
 }

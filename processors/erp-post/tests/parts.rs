@@ -28,7 +28,7 @@ fn server() -> &'static parts::Erp {
 fn open(address: SocketAddr) -> (Arc<dyn Erp>, ErpClient) {
     let config: ErpPostConfig = serde_json::from_value(server().block(address)).unwrap();
     let Opened { erp, lines_max, requests_max } = config.system.open(&config.tryton, &config.sandbox).unwrap();
-    (erp.clone(), ErpClient::new(erp, lines_max, requests_max))
+    (erp.clone(), ErpClient::new(erp, lines_max, requests_max, std::time::Duration::ZERO))
 }
 
 fn part(item: &str, lot: Option<&str>, direction: Direction, quantity: i64) -> Move {

@@ -33,6 +33,7 @@ pub struct WebhookClient {
     receivers: HashMap<String, Receiver>,
     retry_after_max: Duration,
     calls_max: usize,
+    certain_after: Duration,
     clock: Clock,
 }
 
@@ -68,6 +69,7 @@ impl WebhookClient {
             receivers,
             retry_after_max: Duration::from_millis(config.retry_after_max_ms),
             calls_max: config.calls_max,
+            certain_after: Duration::from_millis(config.certain_after_ms),
             clock,
         })
     }
@@ -175,6 +177,10 @@ impl EffectClient<Notice, Answer> for WebhookClient {
             }
             Ok(Some(answers))
         })
+    }
+
+    fn certain_after(&self) -> Duration {
+        self.certain_after
     }
 
     /// One notice is one document.

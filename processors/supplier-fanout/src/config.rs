@@ -56,6 +56,9 @@ pub struct FanoutConfig {
     pub connect_timeout_ms: u64,
     /// Longest wait for an answer, milliseconds; after it the outcome is looked up. Default 15000.
     pub timeout_ms: u64,
+    /// How long after a notice was sent a supplier may still take it, when the answer was lost, milliseconds; not below
+    /// `timeout_ms`. Until then a look-up that finds nothing is not believed. Default 30000.
+    pub certain_after_ms: u64,
     /// Longest pause that a supplier may ask for (`Retry-After`), milliseconds. Default 300000.
     pub retry_after_max_ms: u64,
     /// Most calls to one supplier at once. Default 4.
@@ -85,10 +88,13 @@ impl FanoutConfig {
             ("retry_after_max_ms", self.retry_after_max_ms),
             ("calls_max", self.calls_max as u64),
         ];
-        match positive.iter().find(|(_, value)| *value == 0) {
-            Some((key, _)) => Err(format!("{key} is 0: must be at least 1")),
-            None => Ok(()),
+        if let Some((key, _)) = positive.iter().find(|(_, value)| *value == 0) {
+            return Err(format!("{key} is 0: must be at least 1"));
         }
+        if self.certain_after_ms < self.timeout_ms {
+            return Err(format!("certain_after_ms is {}: must be at least timeout_ms", self.certain_after_ms));
+        }
+        Ok(())
     }
 }
 
@@ -98,6 +104,7 @@ impl Default for FanoutConfig {
             profiles: BTreeMap::new(),
             connect_timeout_ms: 5_000,
             timeout_ms: 15_000,
+            certain_after_ms: 30_000,
             retry_after_max_ms: 300_000,
             calls_max: 4,
             proxy: None,

@@ -167,7 +167,7 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         for items in self.calls.take_due(tick(), lines_max, calls_max) {
             let document_key = document_key(&items);
             let intent = self.intend(&items, &document_key);
-            mark_intended(&mut self.index, &items, &document_key);
+            mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));
             let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
             let span_parent = items.first().and_then(|item| trace_of(&item.record));
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
@@ -232,7 +232,7 @@ impl<E: Effect, K: Cluster> Call<E, K> {
             target,
             room: parts.desk.room,
             client: Arc::clone(&parts.client),
-            valid: Duration::from_millis(u64::from(parts.config.kafka.session_timeout_ms) / 2),
+            valid: parts.intent_valid(),
             mailbox: Arc::clone(&parts.mailbox),
             events: parts.events.clone(),
         }
@@ -335,8 +335,8 @@ fn intent<E: Effect, K: Cluster>(
     parts.desk.effect(&item.record, facts)
 }
 
-fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str) {
+fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str, certain_at: Tick) {
     for item in items {
-        index.intend(&item.action.effect_key, document_key);
+        index.intend(&item.action.effect_key, document_key, certain_at);
     }
 }

@@ -3,6 +3,7 @@
 use super::calls::Calls;
 use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
+use super::pending::Pending;
 use super::watermark::Watermark;
 use super::{Event, Parts};
 use crate::clock::{Tick, now_micros, tick};
@@ -24,7 +25,7 @@ use std::time::Duration;
 
 /// Longest sleep of the loop: tables and replays are looked at as often.
 const NAP: Duration = Duration::from_millis(50);
-/// Most records in one transaction of settlements.
+/// About the most records in one transaction of settlements.
 const COMMIT_RECORDS_MAX: usize = 5_000;
 
 /// All state of an effect room.
@@ -38,7 +39,7 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: HashMap<u64, String>,
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
-    pub pending: Vec<Outgoing>,
+    pub pending: Pending,
     settled: bool,
     /// Records taken in and not settled.
     held: usize,
@@ -95,7 +96,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             calls: Calls::new(),
             placing: HashMap::new(),
             marks: BTreeMap::new(),
-            pending: Vec::new(),
+            pending: Pending::default(),
             settled: false,
             held: 0,
             uncommitted: 0,
@@ -154,15 +155,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             self.done(&record);
             return Ok(());
         }
-        let work = Work {
-            record,
-            parked: None,
-            since_micros: now_micros(),
-            taken: tick(),
-            attempts: 0,
-            in_doubt: None,
-            solo: false,
-        };
+        let work = Work { record, parked: None, since_micros: now_micros(), taken: tick(), attempts: 0, solo: false };
         self.lanes.push(lane, work);
         Ok(())
     }
@@ -197,6 +190,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if let Some(mark) = self.marks.get_mut(&(Arc::clone(&place.topic), place.partition)) {
             mark.settle(place.offset);
         }
+        self.pending.cut();
         // It counts until it is committed: what waits for that is in memory too (BND-1).
         self.held = self.held.saturating_sub(1);
         self.uncommitted += 1;
@@ -228,13 +222,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if self.committing.is_some() || !self.settled && self.pending.is_empty() {
             return Ok(());
         }
-        let whole = self.pending.len() <= COMMIT_RECORDS_MAX;
-        let records = if whole {
-            std::mem::take(&mut self.pending)
-        } else {
-            // Offsets may only go with all records settled so far, so they wait for the last part.
-            self.pending.drain(..COMMIT_RECORDS_MAX).collect()
-        };
+        // Offsets may only go with all records settled so far, so they wait for the last part.
+        let (records, whole) = self.pending.take(COMMIT_RECORDS_MAX);
         let mut offsets = Vec::new();
         if whole {
             self.settled = false;

@@ -1,5 +1,6 @@
 //! What is remembered of effects: done ones by hash, open ones by their document key (FX-1).
 
+use crate::clock::Tick;
 use std::collections::{HashMap, VecDeque};
 
 /// Where the newest effect record of a business key lies: partition and offset of `ops.effect.v1`.
@@ -10,10 +11,19 @@ pub(super) type EffectPlace = (i32, i64);
 pub(super) enum Known {
     /// Never attempted, as far as this index reaches.
     No,
-    /// It may have happened under this document key: look it up.
-    Intended(String),
+    /// It may have happened: look it up.
+    Intended(Intention),
     /// It happened.
     Applied,
+}
+
+/// A call that was to be made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Intention {
+    /// Idempotency key that it carries.
+    pub document_key: String,
+    /// From when on a look-up that finds nothing means that it did not happen and will not.
+    pub certain_at: Tick,
 }
 
 /// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
@@ -21,7 +31,7 @@ pub(super) enum Known {
 pub(super) struct EffectIndex {
     applied: HashMap<u128, ()>,
     order: VecDeque<u128>,
-    intended: HashMap<String, String>,
+    intended: HashMap<String, Intention>,
     newest: HashMap<u128, EffectPlace>,
     newest_order: VecDeque<u128>,
     bound: usize,
@@ -49,8 +59,14 @@ impl EffectIndex {
     }
 
     /// An attempt is about to be made.
-    pub fn intend(&mut self, effect_key: &str, document_key: &str) {
-        self.intended.insert(effect_key.to_owned(), document_key.to_owned());
+    pub fn intend(&mut self, effect_key: &str, document_key: &str, certain_at: Tick) {
+        let intention = Intention { document_key: document_key.to_owned(), certain_at };
+        self.intended.insert(effect_key.to_owned(), intention);
+    }
+
+    /// From when on a look-up for the effect that finds nothing is believed; none when nothing was attempted.
+    pub fn certain_at(&self, effect_key: &str) -> Option<Tick> {
+        self.intended.get(effect_key).map(|intention| intention.certain_at)
     }
 
     /// It did not happen and will not under the document key that was intended.
@@ -109,8 +125,9 @@ mod tests {
     fn fx_1_an_applied_effect_stays_known_and_an_intended_one_names_its_document() {
         let mut index = EffectIndex::new(10);
         assert_eq!(index.known("a"), Known::No);
-        index.intend("a", "doc");
-        assert_eq!(index.known("a"), Known::Intended("doc".to_owned()));
+        index.intend("a", "doc", Tick::default());
+        let intention = Intention { document_key: "doc".to_owned(), certain_at: Tick::default() };
+        assert_eq!(index.known("a"), Known::Intended(intention));
         index.apply("a");
         assert_eq!(index.known("a"), Known::Applied);
     }

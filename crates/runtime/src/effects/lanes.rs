@@ -18,8 +18,6 @@ pub(super) struct Work {
     pub taken: Tick,
     /// Calls made for it.
     pub attempts: u32,
-    /// A call whose outcome is not known: its document key.
-    pub in_doubt: Option<String>,
     /// Must not share a document: a shared one was refused without naming the culprit.
     pub solo: bool,
 }
@@ -40,11 +38,14 @@ pub(super) struct Lanes {
     ready: VecDeque<Lane>,
     timers: BTreeMap<(Tick, u64), Lane>,
     next_timer: u64,
+    /// Events that come from the parking lot.
+    parked: usize,
 }
 
 impl Lanes {
     /// Adds an event at the end of its lane.
     pub fn push(&mut self, lane: Lane, work: Work) {
+        self.parked += usize::from(work.parked.is_some());
         let state = self.active.entry(lane.clone()).or_default();
         state.queue.push_back(work);
         if !state.busy && state.queue.len() == 1 {
@@ -85,6 +86,7 @@ impl Lanes {
     pub fn advance(&mut self, lane: &Lane) -> Option<Work> {
         let state = self.active.get_mut(lane)?;
         let done = state.queue.pop_front();
+        self.parked -= usize::from(done.as_ref().is_some_and(|done| done.parked.is_some()));
         state.busy = false;
         if state.queue.is_empty() {
             self.active.remove(lane);
@@ -96,7 +98,9 @@ impl Lanes {
 
     /// Takes a whole lane off: its key is parked.
     pub fn take(&mut self, lane: &Lane) -> VecDeque<Work> {
-        self.active.remove(lane).map(|state| state.queue).unwrap_or_default()
+        let taken = self.active.remove(lane).map(|state| state.queue).unwrap_or_default();
+        self.parked -= taken.iter().filter(|work| work.parked.is_some()).count();
+        taken
     }
 
     /// Lets the head of a lane start again at once.
@@ -122,6 +126,11 @@ impl Lanes {
             let lane = first.remove();
             self.again(&lane);
         }
+    }
+
+    /// Number of events that come from the parking lot.
+    pub fn parked(&self) -> usize {
+        self.parked
     }
 
     /// When the next back-off is over.
@@ -156,7 +165,7 @@ mod tests {
         let place = Place { topic: Arc::from("t"), partition: 0, offset };
         let record = Record { place, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
         let taken = Tick::default();
-        Work { record, parked: None, since_micros: 0, taken, attempts: 0, in_doubt: None, solo: false }
+        Work { record, parked: None, since_micros: 0, taken, attempts: 0, solo: false }
     }
 
     #[test]

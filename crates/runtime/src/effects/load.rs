@@ -3,6 +3,7 @@
 use super::Parts;
 use super::engine::Engine;
 use super::index::EffectIndex;
+use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
 use crate::parking_store::SETTLED_WITHIN;
@@ -13,6 +14,7 @@ use connector::effect::Effect;
 use schemas::{EffectState, Event, topics};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::time::Duration;
 
 /// What is remembered of effects in the partitions of an assignment.
 pub(super) fn effects<E: Effect, K: Cluster>(
@@ -29,7 +31,7 @@ pub(super) fn effects<E: Effect, K: Cluster>(
     let mut failed = None;
     let read = parts.cluster.read_range(&range, &mut |record| match effect_of(parts, &record) {
         Ok(Some(effect)) => {
-            remember(&mut index, &effect, &record);
+            remember(&mut index, &effect, &record, parts.certain_after());
             ControlFlow::Continue(())
         }
         Ok(None) => ControlFlow::Continue(()),
@@ -83,7 +85,8 @@ fn effect_of<E: Effect, K: Cluster>(
     Ok((effect.room == parts.desk.room).then_some(effect))
 }
 
-fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record) {
+/// The age of an intention counts by the wall clock, which whoever wrote it had as well.
+fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, certain_after: Duration) {
     match effect.state {
         EffectState::Applied => {
             index.apply(&effect.effect_key);
@@ -91,7 +94,11 @@ fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record) 
                 index.place(&effect.business_key, (record.place.partition, record.place.offset));
             }
         }
-        EffectState::Intended | EffectState::InDoubt => index.intend(&effect.effect_key, &effect.document_key),
+        EffectState::Intended | EffectState::InDoubt => {
+            let age = Duration::from_micros(u64::try_from(now_micros() - effect.at.0).unwrap_or_default());
+            let certain_at = tick().after(certain_after.saturating_sub(age));
+            index.intend(&effect.effect_key, &effect.document_key, certain_at);
+        }
         EffectState::Refused | EffectState::Unknown => index.void(&effect.effect_key),
     }
     debug_assert_eq!(record.place.topic.as_ref(), schemas::Effect::topic().name);

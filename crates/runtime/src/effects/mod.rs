@@ -12,6 +12,7 @@ mod intake;
 mod intents;
 mod lanes;
 mod load;
+mod pending;
 mod redrive;
 mod settler;
 mod verdicts;
@@ -101,6 +102,18 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     in_flight: intake::InFlight,
     spawn: Spawn,
     handle: Handle,
+}
+
+impl<E: Effect, K: Cluster> Parts<E, K> {
+    /// How long an effect record that is about to be written says whose the partitions are.
+    fn intent_valid(&self) -> Duration {
+        Duration::from_millis(u64::from(self.config.kafka.session_timeout_ms) / 2)
+    }
+
+    /// How long after an effect record was made the call behind it may still take effect: the record is written first.
+    fn certain_after(&self) -> Duration {
+        self.intent_valid().saturating_add(self.client.certain_after())
+    }
 }
 
 /// Runs an effect room until the stop is asked for.

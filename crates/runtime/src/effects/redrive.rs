@@ -2,6 +2,7 @@
 
 use super::engine::Engine;
 use super::lanes::Work;
+use super::verdicts::Word;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::decisions::Decision;
@@ -9,19 +10,31 @@ use crate::parking::Lane;
 use crate::room::RoomError;
 use connector::effect::Effect;
 use processor::{Code, Reason};
-use schemas::{AuditKind, ExceptionKind, ExceptionState};
+use schemas::{AuditKind, ExceptionState};
 use std::time::Duration;
 
 /// Most lanes brought back in one round.
 const LANES_MAX: usize = 200;
+/// So long others wait for a round.
+const LONGEST: Duration = Duration::from_millis(50);
 /// How long to wait for what is under way.
 const UNDER_WAY: Duration = Duration::from_millis(50);
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Brings back the lanes whose time has come.
     pub fn redrive_due(&mut self) -> Result<(), RoomError> {
-        for lane in self.lot.take_due(tick(), LANES_MAX) {
-            self.redrive(&lane)?;
+        self.store.rest();
+        let started = tick();
+        let room = self.parts.config.limits.lanes_max.saturating_sub(self.lanes.parked());
+        let mut due = self.lot.take_due(started, room.min(LANES_MAX));
+        // In the order of their places they are read in one sweep.
+        due.sort_by_key(|lane| (lane.partition, self.lot.head(lane).and_then(|head| head.parked_at)));
+        for lane in due {
+            if tick().since(started) < LONGEST {
+                self.redrive(&lane)?;
+            } else {
+                self.lot.rehold(&lane, |hold| hold.due = Some(started));
+            }
         }
         Ok(())
     }
@@ -41,17 +54,22 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 return Ok(());
             };
             let record = self.store.fetch(lane.partition, parked_at)?;
+            let id = self.parts.desk.exception_id(&record.place);
+            if self.parts.decisions.raised(&id).is_some() {
+                self.lot.rehold(lane, |hold| hold.asks(&id));
+            }
             let hold = self.lot.hold(lane).cloned();
-            let exception_id = hold.as_ref().and_then(|hold| hold.exception_id.clone());
-            let decision = exception_id.as_deref().and_then(|id| self.parts.decisions.take(id));
-            if let Some((Decision::Discard, actor)) = decision {
+            let decided = self.parts.decisions.about(&id);
+            if let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) {
                 let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
                 let now = now_micros();
                 let audit = self.parts.desk.audit(&record, AuditKind::Dropped, reason.rule, &reason.message, now);
                 self.queue(audit)?;
-                let code = hold.as_ref().map(|hold| hold.code.as_str());
-                self.say(&record, &reason, code, ExceptionKind::Resolved, ExceptionState::Discarded, actor)?;
+                let code = hold.map(|hold| hold.code);
+                let decided = Some(discard);
+                self.say(&record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
                 self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+                self.pending.cut();
                 self.lot.release(lane);
                 continue;
             }
@@ -61,7 +79,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 since_micros: hold.map_or_else(now_micros, |hold| hold.since_micros),
                 taken: tick(),
                 attempts: 0,
-                in_doubt: None,
                 solo: false,
             };
             self.lanes.push(lane.clone(), work);

@@ -8,6 +8,7 @@ use super::{Called, Outcome};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
+use crate::decisions::Decided;
 use crate::desk::{EffectFacts, Statement};
 use crate::metrics::EffectOutcome;
 use crate::outgoing::Lineage;
@@ -19,6 +20,23 @@ use processor::{Code, Input, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
 use std::sync::PoisonError;
 use std::time::Duration;
+
+/// What is said about an exception.
+pub(super) struct Word {
+    pub kind: ExceptionKind,
+    pub state: ExceptionState,
+    /// Code under which it was raised.
+    pub code: Option<String>,
+    /// What a person decided.
+    pub decided: Option<Decided>,
+}
+
+impl Word {
+    pub const RAISED: Self =
+        Self { kind: ExceptionKind::Raised, state: ExceptionState::Open, code: None, decided: None };
+    pub const RESOLVED: Self =
+        Self { kind: ExceptionKind::Resolved, state: ExceptionState::Resolved, code: None, decided: None };
+}
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Starts the lanes that may start.
@@ -58,10 +76,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.decided(lane, &work.record, verdict),
             Plan::Act(action) => {
-                let known = match work.in_doubt.clone() {
-                    Some(document_key) => Known::Intended(document_key),
-                    None => self.index.known(&action.effect_key),
-                };
+                let known = self.index.known(&action.effect_key);
                 if let Some(wait) = self.calls.barred(&action.target, tick())
                     && known != Known::Applied
                 {
@@ -71,7 +86,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 let item = Item { lane: lane.clone(), record: work.record, input, action, attempt };
                 match known {
                     Known::Applied => return self.suppress(lane, &item),
-                    Known::Intended(document_key) => self.look_up(item, document_key),
+                    Known::Intended(intention) => self.look_up(item, intention.document_key),
                     Known::No => {
                         let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
                         self.calls.gather(item, work.solo, linger);
@@ -91,16 +106,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.calls.report(&target, works);
         match called.outcome {
             Outcome::Answered => self.answered(running, answers.unwrap_or_default()),
-            Outcome::NotFound => {
-                for item in running.items {
-                    self.index.void(&item.action.effect_key);
-                    if let Some(work) = self.lanes.head_mut(&item.lane) {
-                        work.in_doubt = None;
-                    }
-                    self.lanes.again(&item.lane);
-                }
-                Ok(())
-            }
+            Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
             Outcome::NotIntended(reason) => {
                 tracing::warn!(room = self.parts.desk.room, reason, "effect record not written, nothing was called");
                 self.failed(&running, None, "the effect record could not be written", EffectOutcome::Transient)
@@ -109,15 +115,22 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
             }
             Outcome::Failed(CallError::InDoubt { reason }) => {
-                for item in &running.items {
-                    if let Some(work) = self.lanes.head_mut(&item.lane) {
-                        work.in_doubt = Some(running.document_key.clone());
-                    }
-                }
                 self.failed(&running, None, &reason, EffectOutcome::InDoubt)
             }
             Outcome::Failed(CallError::Refused { reason, request }) => self.refused(running, *reason, request),
         }
+    }
+
+    /// A look-up found nothing. While the other side may still be at work on the call, that says nothing: sent again, perhaps
+    /// in another document, the effect would happen twice (FX-1).
+    fn not_found(&mut self, item: &Item<E>) -> Result<(), RoomError> {
+        let early = self.index.certain_at(&item.action.effect_key).map(|certain| certain.since(tick()));
+        if let Some(early) = early.filter(|early| !early.is_zero()) {
+            return self.back_off(&item.lane, Some(early), "an earlier call may still be carried out", false);
+        }
+        self.index.void(&item.action.effect_key);
+        self.lanes.again(&item.lane);
+        Ok(())
     }
 
     fn answered(&mut self, running: Running<E>, answers: Vec<E::Response>) -> Result<(), RoomError> {
@@ -261,7 +274,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 // Not to blame, or nobody was named: once more, alone where nobody was named.
                 if let Some(work) = self.lanes.head_mut(&item.lane) {
                     work.solo |= request.is_none();
-                    work.in_doubt = None;
                 }
                 self.lanes.again(&item.lane);
                 continue;
@@ -318,9 +330,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let held = self.lot.hold(lane).cloned();
         if let Some(hold) = held.filter(|hold| hold.exception_id.is_some()) {
             let reason = Reason::new(Code::new("WL-6041"), "resolved", "the event was processed");
-            self.say(&work.record, &reason, Some(&hold.code), ExceptionKind::Resolved, ExceptionState::Resolved, None)?;
+            self.say(&work.record, &reason, Word { code: Some(hold.code), ..Word::RESOLVED })?;
         }
         self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+        self.pending.cut();
         self.lot.release(lane);
         self.redrive(lane)
     }
@@ -333,7 +346,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             self.hold_again(lane, &head.record, reason, rejected)?;
         } else {
             if raise {
-                self.say(&head.record, reason, None, ExceptionKind::Raised, ExceptionState::Open, None)?;
+                self.say(&head.record, reason, Word::RAISED)?;
             }
             // Where a replay has parked the key meanwhile, the lane waits for what the replay put in front.
             let is_first = !self.lot.holds(lane);
@@ -360,10 +373,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             schemas::topics::find(&lane.topic).map_or(schemas::catalogue::Criticality::Operational, |t| t.class);
         let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
         let spent = rejected || waited >= limits.wait_budget(class);
-        if spent && hold.exception_id.is_none() {
-            self.say(record, reason, None, ExceptionKind::Raised, ExceptionState::Open, None)?;
-        }
         let id = self.parts.desk.exception_id(&record.place);
+        if self.parts.decisions.about(&id).is_some() {
+            // A person's retry did not help: it is theirs again.
+            self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?;
+        } else if spent && hold.exception_id.is_none() {
+            self.say(record, reason, Word::RAISED)?;
+        }
         self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), &limits));
         Ok(())
     }
@@ -392,18 +408,25 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Writes an exception record.
-    pub fn say(
-        &mut self,
-        record: &Record,
-        reason: &Reason,
-        code: Option<&str>,
-        kind: ExceptionKind,
-        state: ExceptionState,
-        actor: Option<String>,
-    ) -> Result<(), RoomError> {
-        let at = now_micros();
-        let statement =
-            Statement { stage: "effect", kind, state, reason, code, retryable: true, parked: true, actor, at };
+    pub fn say(&mut self, record: &Record, reason: &Reason, word: Word) -> Result<(), RoomError> {
+        let raised = match word.kind {
+            ExceptionKind::Raised => None,
+            _ => self.parts.decisions.raised(&self.parts.desk.exception_id(&record.place)),
+        };
+        let (actor, comment) = word.decided.map_or((None, None), |decided| (decided.actor, decided.comment));
+        let statement = Statement {
+            stage: "effect",
+            kind: word.kind,
+            state: word.state,
+            reason,
+            code: word.code.as_deref(),
+            raised,
+            retryable: true,
+            parked: true,
+            actor,
+            comment,
+            at: now_micros(),
+        };
         let outgoing = self.parts.desk.exception(record, &statement);
         self.queue(outgoing)
     }

@@ -284,8 +284,10 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         for message in batch.messages() {
             self.one(message, &delivery, now)?;
         }
+        // Beyond that the transaction would outlast its time-out.
+        let until = started.after(self.transaction_timeout / 4);
         for lane in due {
-            self.redrive(lane, &delivery, now)?;
+            self.redrive(lane, until, &delivery, now)?;
         }
         let mut positions = batch.next_offsets();
         if positions.is_empty() {

@@ -1,10 +1,10 @@
 //! What happens to one record inside a transaction.
 
 use super::{StepError, Worker};
-use crate::clock::tick;
+use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, RecordProducer as _, RecordView};
 use crate::codec::WireError;
-use crate::decisions::Decision;
+use crate::decisions::{Decided, Decision};
 use crate::desk::Statement;
 use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
@@ -36,7 +36,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                 self.lot.wake_all(tick());
             }
         }
-        Ok(self.lot.take_due(tick(), LANES_MAX))
+        let mut due = self.lot.take_due(tick(), LANES_MAX);
+        if due.is_empty() {
+            self.store.rest();
+        }
+        // In the order of their places they are read in one sweep.
+        due.sort_by_key(|lane| (lane.partition, self.lot.head(lane).and_then(|head| head.parked_at)));
+        Ok(due)
     }
 
     /// A record from its topic.
@@ -82,9 +88,18 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         }
     }
 
-    /// Tries the parked events of a lane again, in order, until one must go on waiting.
-    pub(super) fn redrive(&mut self, lane: &Lane, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+    /// Tries the parked events of a lane again, in order, until one must go on waiting or time is up.
+    pub(super) fn redrive(
+        &mut self,
+        lane: &Lane,
+        until: Tick,
+        delivery: &Arc<Delivery>,
+        now: i64,
+    ) -> Result<(), StepError> {
         for _ in 0..REDRIVE_MAX {
+            if tick() > until {
+                break;
+            }
             let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
             let Some(parked_at) = entry.parked_at else {
                 // Parked in this very transaction: its place is known after the commit.
@@ -92,12 +107,16 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                 return Ok(());
             };
             let record = self.store.fetch(lane.partition, parked_at)?;
-            let exception_id = self.lot.hold(lane).and_then(|hold| hold.exception_id.clone());
-            let decision = exception_id.as_deref().and_then(|id| self.shared.decisions.take(id));
-            if let Some((Decision::Discard, actor)) = &decision {
-                self.discard(lane, &record, actor.clone(), delivery, now)?;
-            } else if !self.retry(lane, &record, exception_id, delivery, now)? {
-                return Ok(());
+            let id = self.desk.exception_id(&record.place);
+            if self.shared.decisions.raised(&id).is_some() {
+                self.lot.rehold(lane, |hold| hold.asks(&id));
+            }
+            match self.shared.decisions.about(&id) {
+                Some(decided) if decided.decision == Decision::Discard => {
+                    self.discard(lane, &record, decided, delivery, now)?;
+                }
+                _ if !self.retry(lane, &record, delivery, now)? => return Ok(()),
+                _ => {}
             }
             self.producer.send(&self.desk.unpark(lane, entry.origin_offset), delivery)?;
             self.lot.release(lane);
@@ -107,14 +126,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// Whether the event is settled now; otherwise the lane waits on.
-    fn retry(
-        &mut self,
-        lane: &Lane,
-        record: &Record,
-        exception_id: Option<String>,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<bool, StepError> {
+    fn retry(&mut self, lane: &Lane, record: &Record, delivery: &Arc<Delivery>, now: i64) -> Result<bool, StepError> {
         let verdict = match self.decide(&record.place.topic, record.value.as_deref()) {
             Ok(verdict) => verdict,
             Err(error) if error.blames_record() => {
@@ -137,31 +149,34 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Verdict::Wait(reason) => (reason, false),
             Verdict::Reject(reason) => (reason, true),
         };
-        self.wait_on(lane, record, &reason, rejected, exception_id, delivery, now)?;
+        self.wait_on(lane, record, &reason, rejected, delivery, now)?;
         Ok(false)
     }
 
-    /// Keeps a lane waiting; raises the exception when the event was rejected or its budget is used up.
-    #[allow(clippy::too_many_arguments, reason = "one place where all facts of a waiting event meet")]
+    /// Keeps a lane waiting; raises the exception when the event was rejected or its budget is used up, and opens it again when
+    /// a person's retry did not help.
     fn wait_on(
         &mut self,
         lane: &Lane,
         record: &Record,
         reason: &Reason,
         rejected: bool,
-        exception_id: Option<String>,
         delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
-        let since = self.lot.hold(lane).map_or(now, |hold| hold.since_micros);
+        let (since, asked) = match self.lot.hold(lane) {
+            Some(hold) => (hold.since_micros, hold.exception_id.is_some()),
+            None => (now, false),
+        };
         let budget = self.shared.limits.wait_budget(class_of(&record.place.topic));
         let waited = Duration::from_micros(u64::try_from(now - since).unwrap_or_default());
         let spent = rejected || waited >= budget;
-        if spent && exception_id.is_none() {
-            let story = Story::raised();
-            self.say(record, reason, &story, delivery, now)?;
-        }
         let id = self.desk.exception_id(&record.place);
+        if self.shared.decisions.about(&id).is_some() {
+            self.say(record, reason, &Story::retried(), delivery, now)?;
+        } else if spent && !asked {
+            self.say(record, reason, &Story::raised(), delivery, now)?;
+        }
         let limits = &self.shared.limits;
         self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), limits));
         Ok(())
@@ -235,15 +250,22 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
+        let raised = match story.kind {
+            ExceptionKind::Raised => None,
+            _ => self.shared.decisions.raised(&self.desk.exception_id(&record.place)),
+        };
+        let decided = story.decided.as_ref();
         let statement = Statement {
             stage: "process",
             kind: story.kind,
             state: story.state,
             reason,
             code: story.code.as_deref(),
+            raised,
             retryable: true,
             parked: true,
-            actor: story.actor.clone(),
+            actor: decided.and_then(|decided| decided.actor.clone()),
+            comment: decided.and_then(|decided| decided.comment.clone()),
             at: now,
         };
         self.producer.send(&self.desk.exception(record, &statement)?, delivery)?;
@@ -257,7 +279,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             kind: ExceptionKind::Resolved,
             state: ExceptionState::Resolved,
             code: Some(hold.code.clone()),
-            actor: None,
+            decided: None,
         };
         self.say(record, &reason, &story, delivery, now)
     }
@@ -266,7 +288,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         &self,
         lane: &Lane,
         record: &Record,
-        actor: Option<String>,
+        decided: Decided,
         delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
@@ -276,7 +298,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             kind: ExceptionKind::Resolved,
             state: ExceptionState::Discarded,
             code: self.lot.hold(lane).map(|hold| hold.code.clone()),
-            actor,
+            decided: Some(decided),
         };
         self.say(record, &reason, &story, delivery, now)
     }
@@ -307,12 +329,16 @@ struct Story {
     kind: ExceptionKind,
     state: ExceptionState,
     code: Option<String>,
-    actor: Option<String>,
+    decided: Option<Decided>,
 }
 
 impl Story {
     fn raised() -> Self {
-        Self { kind: ExceptionKind::Raised, state: ExceptionState::Open, code: None, actor: None }
+        Self { kind: ExceptionKind::Raised, state: ExceptionState::Open, code: None, decided: None }
+    }
+
+    fn retried() -> Self {
+        Self { kind: ExceptionKind::Retried, ..Self::raised() }
     }
 }
 

@@ -60,7 +60,7 @@ impl Cluster for SimCluster {
         Ok(Producer { inner, variant: self.variant, parked: Arc::clone(&self.parked) })
     }
 
-    fn reader(&self, _ahead: usize) -> Result<Reader, ClientError> {
+    fn reader(&self, _ahead: usize, _wait: Duration) -> Result<Reader, ClientError> {
         Ok(Reader { inner: SimReader::open(self.pid), variant: self.variant, held: Mutex::default() })
     }
 

@@ -1,7 +1,7 @@
 //! A simulated ERP: a ledger, and a network between that loses, delays and repeats.
 //!
-//! It keeps the contract of an ERP adapter: one document key is done once, and a look-up that finds nothing means that
-//! nothing will come any more.
+//! It keeps the contract of an ERP adapter and nothing more: one document key is done once, and what was sent long ago has
+//! arrived, or never will. What is looked up before can still come.
 
 use super::task::wait;
 use super::variant::Variant;
@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(crate) const LINES_MAX: usize = 4;
 /// Most documents at once.
 pub(crate) const CALLS_MAX: usize = 3;
+/// After so long what was sent has arrived, or never will.
+const LATE_MAX: Duration = Duration::from_secs(9);
 
 /// One line of a document.
 #[derive(Clone, Debug)]
@@ -50,7 +52,7 @@ struct State {
     under_way: BTreeMap<u64, (String, Vec<Line>)>,
     allowed: BTreeSet<String>,
     trouble: Trouble,
-    ended: BTreeMap<u64, Ended>,
+    ended: BTreeMap<u64, Refused>,
     lines_seen: usize,
 }
 
@@ -99,10 +101,10 @@ impl Erp {
     }
 
     /// A request arrives; how it ended, when it has no effect.
-    fn arrive(&self, number: u64) -> Result<(), Ended> {
+    fn arrive(&self, number: u64) -> Result<(), Refused> {
         let mut state = self.state();
         let Some((document_key, lines)) = state.under_way.remove(&number) else {
-            // It has arrived before, or a look-up has closed its door.
+            // It has arrived before.
             return state.ended.remove(&number).map_or(Ok(()), Err);
         };
         if state.documents.contains(&document_key) {
@@ -110,8 +112,8 @@ impl Erp {
         }
         let allowed = |line: &Line| line.refused_until.as_ref().is_none_or(|item| state.allowed.contains(item));
         if let Some(refused) = lines.iter().position(|line| !allowed(line)) {
-            state.ended.insert(number, Ended::Refused(refused));
-            return Err(Ended::Refused(refused));
+            state.ended.insert(number, Refused(refused));
+            return Err(Refused(refused));
         }
         world().note("effect", || format!("{document_key} {:?}", keys(&lines)));
         state.documents.insert(document_key);
@@ -167,7 +169,7 @@ impl Erp {
             }
             Fate::Late => {
                 // It arrives when nobody waits for it any more, whether its sender lives or not.
-                let late = world().random(|prng| prng.between(Duration::from_secs(2), Duration::from_secs(9)));
+                let late = world().random(|prng| prng.between(Duration::from_secs(2), LATE_MAX));
                 world().spawn(None, "late-request", late, Box::new(Arrival(self.clone(), number)));
                 wait(Duration::from_secs(1)).await;
                 Err(in_doubt("no answer in time"))
@@ -181,8 +183,7 @@ impl Erp {
                 wait(way()).await;
                 match (fate, ended) {
                     (Fate::AnswerLost, _) => Err(in_doubt("the answer was lost")),
-                    (_, Some(Ended::Refused(request))) => Err(refusal(request)),
-                    (_, Some(Ended::Closed)) => Err(in_doubt("a look-up came before the request")),
+                    (_, Some(Refused(request))) => Err(refusal(request)),
                     (_, None) => Ok(answers(document_key, lines)),
                 }
             }
@@ -195,30 +196,15 @@ impl Erp {
         if trouble.down || world().chance(trouble.lost_request + trouble.error) {
             return Err(in_doubt("no answer to the look-up"));
         }
-        let mut state = self.state();
-        let found = state.documents.contains(document_key);
-        if !found {
-            // What is still on its way will find its door closed.
-            let on_its_way = state.under_way.iter().filter(|(_, (key, _))| key == document_key);
-            for number in on_its_way.map(|(number, _)| *number).collect::<Vec<_>>() {
-                state.under_way.remove(&number);
-                state.ended.insert(number, Ended::Closed);
-            }
-        }
-        drop(state);
+        let found = self.state().documents.contains(document_key);
         world().note("erp-look-up", || format!("{document_key} {found}"));
         Ok(found.then(|| answers(document_key, lines)))
     }
 }
 
-/// How a request ended that has no effect.
+/// A request had no effect, because this line of it is refused.
 #[derive(Clone, Copy, Debug)]
-enum Ended {
-    /// This line of it is refused.
-    Refused(usize),
-    /// It was looked up before it arrived, and the answer was that it will have no effect.
-    Closed,
-}
+struct Refused(usize);
 
 /// What becomes of a call.
 #[derive(Clone, Copy, Debug)]
@@ -284,6 +270,10 @@ impl EffectClient<Line, Answer> for Client {
             return Box::pin(std::future::ready(Ok(None)));
         }
         Box::pin(self.erp.look_up(document_key, lines))
+    }
+
+    fn certain_after(&self) -> Duration {
+        if self.variant == Variant::HastyLookUp { Duration::ZERO } else { LATE_MAX }
     }
 
     fn batch_max(&self) -> usize {

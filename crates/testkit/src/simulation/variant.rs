@@ -26,6 +26,8 @@ pub enum Variant {
     ForgetEffectRecord,
     /// A call in doubt is repeated without asking what became of it.
     NoLookUp,
+    /// A look-up that finds nothing is believed while the call may still arrive.
+    HastyLookUp,
     /// Effect records are not read back after a start.
     ForgetOnLoad,
     /// Dead letters are without the bytes of the record.
@@ -42,7 +44,7 @@ pub enum Variant {
 
 impl Variant {
     /// All that are broken.
-    pub const BROKEN: [Self; 15] = [
+    pub const BROKEN: [Self; 16] = [
         Self::OffsetsFirst,
         Self::SkipOnRewind,
         Self::SilentDrop,
@@ -52,6 +54,7 @@ impl Variant {
         Self::NoProof,
         Self::ForgetEffectRecord,
         Self::NoLookUp,
+        Self::HastyLookUp,
         Self::ForgetOnLoad,
         Self::BareDeadLetter,
         Self::NameInHeader,
@@ -73,6 +76,7 @@ impl Variant {
             Self::NoProof => "no-proof",
             Self::ForgetEffectRecord => "forget-effect-record",
             Self::NoLookUp => "no-look-up",
+            Self::HastyLookUp => "hasty-look-up",
             Self::ForgetOnLoad => "forget-on-load",
             Self::BareDeadLetter => "bare-dead-letter",
             Self::NameInHeader => "name-in-header",
@@ -95,7 +99,7 @@ impl Variant {
             Self::UnparkOutOfOrder => Law::Ord1,
             Self::ParkPartition => Law::Key1,
             Self::NoProof => Law::Eos1,
-            Self::ForgetEffectRecord | Self::NoLookUp => Law::Fx1,
+            Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp => Law::Fx1,
             Self::ForgetOnLoad => Law::Rpl1,
             Self::BareDeadLetter | Self::DirtyRead => Law::Raw1,
             Self::NameInHeader | Self::NameInKey | Self::NameInLog => Law::Phi1,
