@@ -79,16 +79,35 @@ async fn every_verdict_is_visible_and_a_waiting_key_holds_only_itself() {
         && e.state == ExceptionState::Resolved
         && e.code == toys::CODE.as_str()));
 
-    let decision = Exception {
-        kind: ExceptionKind::Discarded,
-        state: ExceptionState::Discarded,
+    let decision = |kind, state| Exception {
+        kind,
+        state,
         actor: Some("operator".to_owned()),
+        comment: Some("seen to".to_owned()),
         ..rejected.clone()
     };
-    stack.publish(&[decision]).await;
+    stack.publish(&[decision(ExceptionKind::RetryRequested, ExceptionState::Retrying)]).await;
+    let about = |exception: &&Exception| exception.exception_id == rejected.exception_id;
+    let told = stack
+        .until::<Exception>("the exception open again after a retry that did not help", |exceptions| {
+            exceptions.iter().any(|exception| exception.kind == ExceptionKind::Retried)
+        })
+        .await;
+    let again = told.iter().rfind(about).unwrap();
+    assert_eq!((again.state, again.raised_at), (ExceptionState::Open, rejected.raised_at));
+
+    stack.publish(&[decision(ExceptionKind::Discarded, ExceptionState::Discarded)]).await;
     stack
         .until::<ValidatedUsage>("the follower of the discarded event", |events| has(events, "enc-reject", &["2"]))
         .await;
+    let told = stack
+        .until::<Exception>("the last word on it", |exceptions| {
+            exceptions.iter().rfind(about).is_some_and(|exception| exception.kind == ExceptionKind::Resolved)
+        })
+        .await;
+    let last = told.iter().rfind(about).unwrap();
+    assert_eq!((last.state, last.raised_at), (ExceptionState::Discarded, rejected.raised_at));
+    assert_eq!((&last.message, last.comment.as_deref()), (&rejected.message, Some("seen to")));
     running.stop().await;
 
     let mut lot: HashMap<Vec<u8>, bool> = HashMap::new();

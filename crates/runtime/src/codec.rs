@@ -66,6 +66,14 @@ impl WireError {
         matches!(self, Self::Frame(_) | Self::UnknownSchema(_) | Self::UnreadableSchema { .. } | Self::Body(_))
     }
 
+    /// What may be said where anybody reads it: the text of a body error can hold a value of the body (PHI-1).
+    pub fn without_values(&self) -> String {
+        match self {
+            Self::Body(_) => "WL-6004: the body does not fit its schema, or not the type that is read here".to_owned(),
+            _ => self.to_string(),
+        }
+    }
+
     /// The stable code.
     pub fn code(&self) -> &'static str {
         match self {

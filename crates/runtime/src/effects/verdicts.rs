@@ -434,7 +434,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn bury(&mut self, lane: &Lane, record: &Record, error: &WireError) -> Result<(), RoomError> {
         self.parts.metrics.dead_letter.inc();
         tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
-        let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.to_string(), now_micros());
+        let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now_micros());
         self.pending.push(letter);
         self.finish(lane)
     }

@@ -318,7 +318,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     fn bury(&self, record: &Record, error: &WireError, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
         self.shared.metrics.dead_letter.inc();
         tracing::warn!(room = self.desk.room, place = %record.place, code = error.code(), "dead letter");
-        let letter = self.desk.dead_letter(record, "decode", error.code(), &error.to_string(), now);
+        let letter = self.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now);
         self.producer.send(&letter, delivery)?;
         Ok(())
     }
