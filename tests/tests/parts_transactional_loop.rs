@@ -13,7 +13,9 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+use testkit::fault_proxy::{Fault, FaultProxy};
 use testkit::stack::{PATIENCE, Stack};
+use testkit::until;
 use wardline_tests::events::{item, usage};
 use wardline_tests::processes::RoomProcess;
 use wardline_tests::toys;
@@ -115,6 +117,27 @@ async fn every_verdict_is_visible_and_a_waiting_key_holds_only_itself() {
         lot.insert(record.key.unwrap(), record.value.is_some());
     }
     assert!(!lot.is_empty() && lot.values().all(|parked| !parked), "nothing stays parked");
+}
+
+/// LOSS-1: a master record that comes while the registry is away is not left out of the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_master_record_waits_for_a_registry_that_is_away() {
+    let mut stack = Stack::start().await;
+    let registry = stack.registry.url().trim_start_matches("http://").trim_end_matches('/').to_owned();
+    let (registry, path) = registry.split_once('/').map_or((registry.as_str(), ""), |(server, path)| (server, path));
+    let proxy = FaultProxy::start(registry.parse().unwrap()).await.unwrap();
+    Arc::make_mut(&mut stack.config).registry.url = format!("http://{}/{path}", proxy.address());
+    let running = stack.run(vec![toys::validate()]).await;
+    // The schema of the usages is known from here on, that of the items is not.
+    stack.publish(&[usage("enc-first", 1, "plain"), usage("enc-wait", 1, "ITEM-7")]).await;
+    stack.until::<ValidatedUsage>("the first event", |events| has(events, "enc-first", &["1"])).await;
+
+    proxy.arm_all(Fault::Gone);
+    stack.publish(&[item("ITEM-7")]).await;
+    until("the table asks the registry", || proxy.calls() > 0).await;
+    assert!(proxy.heal());
+    stack.until::<ValidatedUsage>("the event that waited", |events| has(events, "enc-wait", &["1"])).await;
+    running.stop().await;
 }
 
 /// RAW-1: undecodable records go to the dead letters with bytes, place and code; others are not touched.

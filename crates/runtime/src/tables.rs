@@ -1,20 +1,22 @@
 //! Fills the tables from their compacted topics: caught up before the first record, then kept up to date.
 
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
-use crate::codec::Codec;
+use crate::codec::{Codec, WireError};
 use crate::kafka::ClientError;
 use crate::reader::FOLLOW_WAIT;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE, drive};
 use crate::wake::WakeInbox;
-use processor::TableFeed;
+use processor::{FeedError, Subject, TableFeed};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+/// Pause before the registry is asked again.
+const REGISTRY_PAUSE: Duration = Duration::from_millis(500);
 /// Records that a reader fetches ahead.
 const RECORDS_AHEAD: usize = 20_000;
 
@@ -67,6 +69,8 @@ pub struct TableReader<R> {
     handle: Handle,
     behind: HashSet<i32>,
     caught_up: Option<oneshot::Sender<()>>,
+    /// A record that waits for the registry; nothing is read behind it.
+    waiting: Option<Master>,
 }
 
 impl<R: PartitionReader> TableReader<R> {
@@ -88,7 +92,7 @@ impl<R: PartitionReader> TableReader<R> {
         let whole: Vec<_> = partitions.iter().map(|partition| (*partition, None)).collect();
         reader.assign(topic, &whole)?;
         let behind = partitions.into_iter().collect();
-        Ok(Self { reader, feed, codec, listeners, stop, handle, behind, caught_up: None })
+        Ok(Self { reader, feed, codec, listeners, stop, handle, behind, caught_up: None, waiting: None })
     }
 
     /// Whether everything that was there at the start is in the table.
@@ -107,26 +111,48 @@ impl<R: PartitionReader> TableReader<R> {
         }
     }
 
-    /// A master record that cannot be read leaves the older version in place and is reported.
-    fn apply(&self, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) {
+    /// Takes a record into the table; false when the registry does not answer, for nothing is decided about the record then. One
+    /// that can never be read leaves the older version in place and is reported.
+    fn apply(&self, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) -> bool {
         let topic = self.feed.topic().name;
-        let Some(key) = key else {
-            tracing::error!(topic, offset, code = "WL-6020", "master record without a key");
-            return;
-        };
-        let outcome = match value {
-            None => self.feed.apply(key, None).map_err(|error| error.to_string()),
-            Some(value) => self
-                .handle
-                .block_on(self.codec.open(value))
-                .map_err(|error| error.to_string())
-                .and_then(|(writer, body)| self.feed.apply(key, Some((&writer, body))).map_err(|e| e.to_string())),
-        };
-        match outcome {
+        match self.read(key, value) {
             Ok(subjects) => self.listeners.iter().for_each(|listener| listener.push(&subjects)),
-            Err(reason) => tracing::error!(topic, offset, reason, code = "WL-6020", "master record cannot be used"),
+            Err(Unread::Never(reason)) => {
+                tracing::error!(topic, offset, reason, code = "WL-6020", "master record cannot be used");
+            }
+            Err(Unread::Later(error)) => {
+                tracing::warn!(topic, offset, %error, "master record waits");
+                return false;
+            }
+        }
+        true
+    }
+
+    fn read(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Vec<Subject>, Unread> {
+        let never = |error: FeedError| Unread::Never(error.to_string());
+        let key = key.ok_or_else(|| Unread::Never("it has no key".to_owned()))?;
+        let Some(value) = value else { return self.feed.apply(key, None).map_err(never) };
+        match self.handle.block_on(self.codec.open(value)) {
+            Ok((writer, body)) => self.feed.apply(key, Some((&writer, body))).map_err(never),
+            Err(error) if error.blames_record() => Err(Unread::Never(error.without_values())),
+            Err(error) => Err(Unread::Later(error)),
         }
     }
+}
+
+/// A record of the topic.
+struct Master {
+    key: Option<Vec<u8>>,
+    value: Option<Vec<u8>>,
+    offset: i64,
+}
+
+/// Why a record is not in the table.
+enum Unread {
+    /// The registry does not answer.
+    Later(WireError),
+    /// It cannot be read.
+    Never(String),
 }
 
 impl<R: PartitionReader> Loop for TableReader<R> {
@@ -134,11 +160,20 @@ impl<R: PartitionReader> Loop for TableReader<R> {
         if self.stop.requested() {
             return Ok(Next::Ended);
         }
+        if let Some(waiting) = &self.waiting {
+            if !self.apply(waiting.key.as_deref(), waiting.value.as_deref(), waiting.offset) {
+                return Ok(Next::After(REGISTRY_PAUSE));
+            }
+            self.waiting = None;
+        }
         let ended = match self.reader.poll(patience) {
             Polled::Nothing => return Ok(Next::Within(PATIENCE)),
             Polled::End(partition) => Some(partition),
             Polled::Record(message) => {
-                self.apply(message.key(), message.value(), message.offset());
+                if !self.apply(message.key(), message.value(), message.offset()) {
+                    let (key, value) = (message.key().map(<[u8]>::to_vec), message.value().map(<[u8]>::to_vec));
+                    self.waiting = Some(Master { key, value, offset: message.offset() });
+                }
                 None
             }
             Polled::Failed(error) => {

@@ -6,7 +6,7 @@
 //! proxy.heal()                      everything passes again; tells whether the fault had struck
 //! ```
 //!
-//! Calls are counted from the arming on, from 0; reads (GET, HEAD) pass and are not counted. One request per connection,
+//! Calls are counted from the arming on, from 0; reads (GET, HEAD) pass and are not counted, unless the server is gone. One request per connection,
 //! so that a cut is always the cut of one call.
 
 use std::io;
@@ -29,6 +29,8 @@ pub enum Fault {
     LoseAnswer,
     /// The connection closes before the server hears of it.
     LoseRequest,
+    /// The server is gone, for reads too, which then count.
+    Gone,
     /// The server never hears of it; the caller gets this status, and `Retry-After` in seconds when given.
     Answer {
         /// HTTP status.
@@ -133,6 +135,10 @@ impl Drop for FaultProxy {
 }
 
 impl Plan {
+    fn is_gone(&self) -> bool {
+        self.armed.is_some_and(|armed| armed.fault == Fault::Gone)
+    }
+
     /// Counts a call and gives the fault that is meant for it.
     fn strike(&mut self) -> Option<Fault> {
         let call = self.calls;
@@ -148,9 +154,9 @@ async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) ->
         return Ok(());
     };
     let is_read = request.starts_with(b"GET ") || request.starts_with(b"HEAD ");
-    let fault = if is_read { None } else { lock(plan).strike() };
+    let fault = if is_read && !lock(plan).is_gone() { None } else { lock(plan).strike() };
     match fault {
-        Some(Fault::LoseRequest) => return Ok(()),
+        Some(Fault::LoseRequest | Fault::Gone) => return Ok(()),
         Some(Fault::Answer { status, retry_after_s }) => {
             let wait = retry_after_s.map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
             let head = format!("HTTP/1.1 {status} Fault\r\n{wait}content-length: 0\r\nconnection: close\r\n\r\n");
