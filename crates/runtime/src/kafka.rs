@@ -10,6 +10,9 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
 
+/// How long a broker may owe an answer before its connection is given up, milliseconds.
+const BROKER_SILENT_MS: u32 = 15_000;
+
 /// What a Kafka operation failed with.
 #[derive(Debug, thiserror::Error)]
 pub enum ClientError {
@@ -56,6 +59,8 @@ pub fn client(config: &KafkaConfig) -> ClientConfig {
         .set("security.protocol", &config.security_protocol)
         .set("client.id", format!("wardline-{}", config.instance))
         .set("socket.nagle.disable", "true")
+        // A broker that is stopped without closing its connections is given up after so long; the default is a minute.
+        .set("socket.timeout.ms", BROKER_SILENT_MS.to_string())
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "2000")
         .set("topic.metadata.refresh.interval.ms", "30000")
@@ -136,6 +141,9 @@ pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientC
         .set("delivery.timeout.ms", "60000");
     if let Some(id) = transactional_id {
         client.set("transactional.id", id).set("transaction.timeout.ms", config.transaction_timeout_ms.to_string());
+        if !config.properties.contains_key("socket.timeout.ms") {
+            client.set("socket.timeout.ms", BROKER_SILENT_MS.min(config.transaction_timeout_ms / 2).to_string());
+        }
         // A record of a transaction cannot outlive the transaction.
         client.set("delivery.timeout.ms", config.transaction_timeout_ms.to_string());
     }

@@ -10,9 +10,13 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Exit code of a refused configuration (EX_CONFIG of sysexits).
 const EXIT_CONFIG: u8 = 78;
+
+/// Longest wait for threads that go on after the rooms have ended.
+const LEFT_BEHIND: Duration = Duration::from_secs(2);
 
 #[derive(Debug, Parser)]
 #[command(version, about = "One Wardline room: reads its configuration, runs until SIGTERM, drains and exits.")]
@@ -52,7 +56,10 @@ pub fn run_one(room: fn() -> Room) -> ExitCode {
         Ok(threads) => threads,
         Err(error) => return end(&format!("WL-7004: cannot start threads: {error}"), 1),
     };
-    match threads.block_on(serve(config, room())) {
+    let ended = threads.block_on(serve(config, room()));
+    // What hangs in a client must not keep the process.
+    threads.shutdown_timeout(LEFT_BEHIND);
+    match ended {
         Ok(()) => ExitCode::SUCCESS,
         Err(reason) => end(&reason, 1),
     }

@@ -16,6 +16,7 @@ use connector::sink::BatchSink;
 use processor::{Input, Processor, Wiring};
 use schemas::{Event, TopicInfo, topics};
 use serde::Serialize;
+use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -70,6 +71,14 @@ pub struct RoomContext {
 /// Why a room stopped. Most reasons pass: the runtime starts the room again with a back-off.
 #[derive(Debug, thiserror::Error)]
 pub enum RoomError {
+    /// Asked to stop, rooms went on.
+    #[error("WL-6051: {rooms} did not end within {waited_ms} ms of the stop; what is not committed is done again")]
+    Overdue {
+        /// Their names.
+        rooms: String,
+        /// How long was waited.
+        waited_ms: u128,
+    },
     /// The configuration is at fault; starting again does not help.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -205,11 +214,11 @@ impl RoomInfo {
     }
 }
 
-/// Runs rooms until the stop is asked for. A room that fails is started again with a back-off; one whose configuration
-/// is at fault stops everything.
+/// Runs rooms until the stop is asked for, and for twice `limits.drain_ms` after that. A room that fails is started again
+/// with a back-off; one whose configuration is at fault stops everything.
 ///
 /// # Errors
-/// The first error that starting again cannot mend.
+/// The first error that starting again cannot mend, or that rooms did not end in time.
 pub async fn run_rooms(
     config: Arc<Config>,
     rooms: Vec<Room>,
@@ -232,6 +241,13 @@ pub async fn run_rooms_with(
     shutdown: Shutdown,
 ) -> Result<(), RoomError> {
     let mut running = tokio::task::JoinSet::new();
+    let mut left: BTreeSet<&'static str> = rooms.iter().map(|room| room.info.name).collect();
+    let longest = Duration::from_millis(config.limits.drain_ms).saturating_mul(2);
+    let overdue = shutdown.clone();
+    let overdue = async move {
+        overdue.wait().await;
+        tokio::time::sleep(longest).await;
+    };
     for room in rooms {
         let context = RoomContext {
             config: Arc::clone(&config),
@@ -240,17 +256,31 @@ pub async fn run_rooms_with(
             health: health.room(room.info.name),
             metrics: RoomMetrics::new(room.info.name),
         };
-        running.spawn(supervise(room, context));
+        let name = room.info.name;
+        running.spawn(async move { (name, supervise(room, context).await) });
     }
-    let mut outcome = Ok(());
-    while let Some(ended) = running.join_next().await {
-        let ended = ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
-        if ended.is_err() && outcome.is_ok() {
-            outcome = ended;
-            running.abort_all();
+    let all = async {
+        let mut outcome = Ok(());
+        while let Some(ended) = running.join_next().await {
+            let ended = ended.map_err(|error| RoomError::Worker(error.to_string())).and_then(|(name, ended)| {
+                left.remove(name);
+                ended
+            });
+            if ended.is_err() && outcome.is_ok() {
+                outcome = ended;
+                running.abort_all();
+            }
+        }
+        outcome
+    };
+    tokio::select! {
+        outcome = all => outcome,
+        // A client that hangs must not keep the process: what was not committed is done again by whoever takes over.
+        () = overdue => {
+            let rooms = left.into_iter().collect::<Vec<_>>().join(", ");
+            Err(RoomError::Overdue { rooms, waited_ms: longest.as_millis() })
         }
     }
-    outcome
 }
 
 /// Topics that any room may write.
@@ -293,4 +323,38 @@ async fn supervise(room: Room, context: RoomContext) -> Result<(), RoomError> {
     }
     context.health.draining();
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::shutdown;
+
+    fn source<F>(name: &'static str, run: impl Fn(RoomContext) -> F + Send + Sync + 'static) -> Room
+    where
+        F: Future<Output = Result<(), RoomError>> + Send + 'static,
+    {
+        let (purpose, kind) = ("for the test", RoomKind::Source);
+        let info = RoomInfo { name, purpose, kind, reads: Vec::new(), looks_up: Vec::new(), writes: Vec::new() };
+        Room::source(info, run)
+    }
+
+    #[tokio::test]
+    async fn bnd_1_a_room_that_does_not_end_keeps_nobody() {
+        let mut config = Config::default();
+        config.limits.drain_ms = 20;
+        let (trigger, stop) = shutdown();
+        let trigger = Arc::new(trigger);
+        let hears = source("hears", |context| async move {
+            context.shutdown.wait().await;
+            Ok(())
+        });
+        let deaf = source("deaf", move |_| {
+            trigger.stop();
+            std::future::pending()
+        });
+        let ended = run_rooms(Arc::new(config), vec![hears, deaf], &Health::new(), stop).await;
+        let told = ended.map_err(|error| error.to_string());
+        assert!(told.as_ref().is_err_and(|told| told.contains("WL-6051") && told.contains("deaf")), "{told:?}");
+    }
 }
