@@ -153,14 +153,17 @@ pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientC
 /// A consumer without a group.
 pub type Reader = BaseConsumer<ReaderContext>;
 
+/// Proof of membership of a group, shared with the thread that commits.
+pub type GroupProof = Arc<ConsumerGroupMetadata>;
+
 /// Hands what the callbacks of a consumer say to whoever asked for it.
 pub struct GroupContext {
-    told: Arc<dyn Rebalances<ConsumerGroupMetadata>>,
+    told: Arc<dyn Rebalances<GroupProof>>,
 }
 
 impl GroupContext {
     /// Tells changes of the assignment to `told`.
-    pub fn new(told: Arc<dyn Rebalances<ConsumerGroupMetadata>>) -> Self {
+    pub fn new(told: Arc<dyn Rebalances<GroupProof>>) -> Self {
         Self { told }
     }
 }
@@ -212,7 +215,7 @@ impl ConsumerContext for GroupContext {
                     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
                 // Taken here, in the callback: later the member may already have lost its generation, and metadata
                 // without a generation would let a zombie commit offsets.
-                self.told.assigned(partitions, consumer.group_metadata());
+                self.told.assigned(partitions, consumer.group_metadata().map(Arc::new));
             }
             Rebalance::Revoke(_) | Rebalance::Error(_) => self.told.revoked(),
         }

@@ -6,6 +6,7 @@
 
 pub mod admin;
 mod ask;
+mod bounded;
 pub mod clock;
 pub mod cluster;
 pub mod codec;

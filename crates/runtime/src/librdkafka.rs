@@ -4,13 +4,13 @@ use crate::ask::ask;
 use crate::clock::tick;
 use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
 use crate::config::KafkaConfig;
-use crate::kafka::{self, ClientError, GroupContext};
+use crate::kafka::{self, ClientError, GroupContext, GroupProof};
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
 use crate::reader::{Range, ReadError, read_range};
 use crate::record::Record;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -48,7 +48,7 @@ impl Cluster for Librdkafka {
         &self,
         group: &str,
         topics: &[&str],
-        told: Arc<dyn Rebalances<ConsumerGroupMetadata>>,
+        told: Arc<dyn Rebalances<GroupProof>>,
     ) -> Result<Self::Consumer, ClientError> {
         let settings = kafka::group_consumer(&self.config, group);
         let consumer: Self::Consumer = BaseConsumer::from_config_and_context(&settings, GroupContext::new(told))?;
@@ -143,7 +143,7 @@ fn is_decided(member: &kafka::Reader, places: &[(&str, i32)]) -> bool {
 }
 
 impl GroupConsumer for BaseConsumer<GroupContext> {
-    type Membership = ConsumerGroupMetadata;
+    type Membership = GroupProof;
     type Message<'a> = BorrowedMessage<'a>;
 
     fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
@@ -175,7 +175,7 @@ impl GroupConsumer for BaseConsumer<GroupContext> {
 }
 
 impl RecordProducer for Producer {
-    type Membership = ConsumerGroupMetadata;
+    type Membership = GroupProof;
 
     fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError> {
         Self::send(self, record, delivery)
@@ -193,7 +193,7 @@ impl RecordProducer for Producer {
         &self,
         delivery: &Delivery,
         next: &[(Arc<str>, i32, i64)],
-        group: Option<&ConsumerGroupMetadata>,
+        group: Option<&GroupProof>,
         longest: Duration,
     ) -> Result<(), ClientError> {
         Self::commit(self, delivery, next, group, longest)

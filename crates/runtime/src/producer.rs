@@ -1,11 +1,11 @@
 //! Sends records and says when all in-sync replicas have them.
 
+use crate::bounded::Bounded;
 use crate::config::KafkaConfig;
-use crate::kafka::{self, ClientError};
+use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::{Headers, Outgoing};
 use rdkafka::client::ClientContext;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::ConsumerGroupMetadata;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
@@ -18,6 +18,8 @@ use tokio::sync::Notify;
 
 /// How long a full local queue may stay full before a send fails.
 const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
+/// By so much librdkafka may be late.
+const MARGIN: Duration = Duration::from_secs(1);
 /// One wait for delivery reports, and the longest time that dropping a producer takes.
 const REPORTS_WAIT: Duration = Duration::from_millis(100);
 
@@ -27,6 +29,8 @@ pub struct Producer {
     context: Arc<Shared>,
     stop: Arc<AtomicBool>,
     reports: Option<JoinHandle<()>>,
+    /// Makes the call that may hang.
+    positions: Bounded,
 }
 
 /// Records sent together; completes when each is confirmed or one has failed.
@@ -53,8 +57,9 @@ impl Producer {
         )?);
         let stop = Arc::new(AtomicBool::default());
         let reports = hand_out_reports(Arc::clone(&inner), Arc::clone(&stop));
-        let reports = reports.map_err(|error| KafkaError::ClientCreation(error.to_string()))?;
-        Ok(Self { inner, context, stop, reports: Some(reports) })
+        let no_thread = |error: std::io::Error| KafkaError::ClientCreation(error.to_string());
+        let (reports, positions) = (reports.map_err(no_thread)?, Bounded::start("positions").map_err(no_thread)?);
+        Ok(Self { inner, context, stop, reports: Some(reports), positions })
     }
 
     /// Queues a record; its fate is told to `delivery`. Waits while the local queue is full.
@@ -113,7 +118,7 @@ impl Producer {
         &self,
         delivery: &Delivery,
         next: &[(Arc<str>, i32, i64)],
-        group: Option<&ConsumerGroupMetadata>,
+        group: Option<&GroupProof>,
         timeout: Duration,
     ) -> Result<(), ClientError> {
         if let Some(group) = group
@@ -123,11 +128,29 @@ impl Producer {
             for (topic, partition, offset) in next {
                 offsets.add_partition_offset(topic, *partition, Offset::Offset(*offset))?;
             }
-            self.inner.send_offsets_to_transaction(&offsets, group, timeout)?;
+            self.send_offsets(offsets, group, timeout)?;
         }
         // Flushing inside commit polls in slices of 100 ms; with nothing in flight it returns at once.
         delivery.wait(timeout, || self.context.last_error())?;
         Ok(self.inner.commit_transaction(timeout)?)
+    }
+
+    /// librdkafka does not keep its bound here: where the coordinator of the group has gone it waits for a change of some broker,
+    /// which may never come (its issues 5456 and 5511).
+    fn send_offsets(
+        &self,
+        offsets: TopicPartitionList,
+        group: &GroupProof,
+        timeout: Duration,
+    ) -> Result<(), ClientError> {
+        let (inner, group) = (Arc::clone(&self.inner), Arc::clone(group));
+        let call = move || inner.send_offsets_to_transaction(&offsets, &group, timeout);
+        match self.positions.call(timeout.saturating_add(MARGIN), call) {
+            Some(outcome) => Ok(outcome?),
+            None => Err(ClientError::Fenced(format!(
+                "positions are not taken within {timeout:?}, the producer is given up"
+            ))),
+        }
     }
 
     /// Aborts the open transaction.

@@ -14,7 +14,7 @@ use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
 use crate::desk::Desk;
-use crate::kafka::{self, ClientError, GroupContext};
+use crate::kafka::{self, ClientError, GroupContext, GroupProof};
 use crate::metrics::RoomMetrics;
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
@@ -23,7 +23,7 @@ use crate::shutdown::Shutdown;
 use connector::sink::{BatchBounds, BatchSink, SinkRecord};
 use processor::Input;
 use rdkafka::config::FromClientConfigAndContext;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerGroupMetadata};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -127,9 +127,9 @@ struct Worker<S: BatchSink> {
     transaction_timeout: Duration,
     metrics: RoomMetrics,
     handle: Handle,
-    changes: Arc<Changes<ConsumerGroupMetadata>>,
+    changes: Arc<Changes<GroupProof>>,
     /// Proves for a transaction that the partitions are ours.
-    group: Option<ConsumerGroupMetadata>,
+    group: Option<GroupProof>,
     batch: Batch<S::Input>,
     /// Per partition the offset from which records are wanted.
     wanted: BTreeMap<Key, i64>,
