@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod dead_letters;
 mod running;
 
+pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -84,6 +86,8 @@ pub enum Command {
     Trace(Trace),
     /// Look at work items for people, and decide them.
     Exceptions(Exceptions),
+    /// Look at records that could not be read: place, code, headers and original bytes.
+    DeadLetters(DeadLetters),
     /// Process records again, in order beside the live flow; effects that already happened are suppressed.
     Replay(Replay),
     /// Send messages as a real sender does and print the acknowledgements.

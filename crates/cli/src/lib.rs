@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod context;
+mod dead_letters;
 mod decode;
 mod demo;
 mod exceptions;
@@ -55,6 +56,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(status) => status::execute(&globals, &status),
         Command::Trace(trace) => trace::execute(&globals, &trace),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
+        Command::DeadLetters(letters) => dead_letters::execute(&globals, &letters),
         Command::Demo(demo) => demo::execute(&globals, &demo),
         Command::Broker(part) => parts::broker(&part),
         Command::Registry(registry) => parts::registry(&globals, &registry),

@@ -18,6 +18,7 @@ pub fn try_next(config: &Config, more: impl IntoIterator<Item = (String, &'stati
     let always = [
         ("status", "rooms, lag, parked keys, open exceptions"),
         ("exceptions ls", "what a person has to decide"),
+        ("dead-letters ls", "what could not be read at all"),
         ("topics plan", "whether topics and schemas are as topics.yaml says"),
     ];
     let always = always.map(|(command, what)| (command.to_owned(), what));
