@@ -84,4 +84,7 @@ pub fn room() -> Room {
         let client: Arc<dyn EffectClient<Request, Response>> = Arc::new(ErpClient::new(erp, lines_max, requests_max));
         Ok((ErpPost::new(config), client))
     })
+    .configured(|own: &ErpPostConfig, _| {
+        own.system.open(&own.tryton, &own.sandbox).map(drop).map_err(|error| error.to_string())
+    })
 }
