@@ -48,6 +48,18 @@ pub async fn load(config: &Config, codec: &Codec) -> Result<Vec<Exception>, Fail
     Ok(exceptions)
 }
 
+/// The one exception whose id starts so, if there is any.
+pub fn starting<'a>(all: &'a [Exception], start: &str) -> Result<Option<&'a Exception>, Failure> {
+    let mut matching = all.iter().filter(|exception| exception.exception_id.starts_with(start));
+    match (matching.next(), matching.next()) {
+        (Some(_), Some(_)) => Err(Failure::usage(
+            format!("WL-7063: several exceptions have an id that starts with {start}"),
+            "give more characters of the id",
+        )),
+        (one, _) => Ok(one),
+    }
+}
+
 /// Whether somebody still has to do something about it.
 pub fn is_open(exception: &Exception) -> bool {
     !matches!(exception.state, ExceptionState::Resolved | ExceptionState::Discarded)
@@ -128,18 +140,12 @@ async fn show(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> 
 
 /// The one exception whose id starts so.
 fn pick<'a>(all: &'a [Exception], start: &str) -> Result<&'a Exception, Failure> {
-    let mut matching = all.iter().filter(|exception| exception.exception_id.starts_with(start));
-    match (matching.next(), matching.next()) {
-        (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(Failure::usage(
-            format!("WL-7063: several exceptions have an id that starts with {start}"),
-            "give more characters of the id",
-        )),
-        (None, _) => Err(Failure::usage(
+    starting(all, start)?.ok_or_else(|| {
+        Failure::usage(
             format!("WL-7063: no exception has an id that starts with {start}"),
             "list them with `wardline exceptions ls --all`",
-        )),
-    }
+        )
+    })
 }
 
 /// All but the original bytes, which are told by their size.
@@ -169,6 +175,16 @@ fn summary(exception: &Exception) -> Result<Value, Failure> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn the_start_of_an_id_is_enough_when_it_is_unique() {
+        let all = ["3aa58b87-1", "3aa58b87-2", "3b5d68dd-1"]
+            .map(|id| Exception { exception_id: id.to_owned(), ..Exception::default() });
+        let found = |start| starting(&all, start).map(|found| found.map(|one| one.exception_id.as_str()));
+        assert_eq!(found("3b5d68dd"), Ok(Some("3b5d68dd-1")));
+        assert_eq!(found("V1"), Ok(None));
+        assert!(found("3aa58b87").is_err_and(|said| said.to_string().contains("WL-7063")));
+    }
 
     #[test]
     fn an_empty_list_says_what_was_looked_for() {

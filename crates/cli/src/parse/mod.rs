@@ -36,17 +36,19 @@ const FACTS: [(&str, &str); 16] = [
 pub fn execute(globals: &Globals, options: &Parse) -> Result<(), Failure> {
     let config = context::config(globals)?;
     let mut output = Output::stdout();
+    let mut refused = 0;
     for path in &options.files {
         let bytes = send::read(path)?;
         let found = match options.kind {
             InputKind::Udi => {
-                udi::print(&bytes, options.json, &mut output)?;
+                refused += udi::print(&bytes, options.json, &mut output)?;
                 continue;
             }
             InputKind::Hl7v2 => hl7v2(&config, &bytes)?,
             InputKind::Fhir => fhir(&config, &bytes)?,
         };
         for mut value in found {
+            refused += usize::from(is_refused(&value));
             if options.files.len() > 1
                 && let Value::Object(fields) = &mut value
             {
@@ -59,7 +61,19 @@ pub fn execute(globals: &Globals, options: &Parse) -> Result<(), Failure> {
             }
         }
     }
-    output.finish()
+    output.finish()?;
+    match refused {
+        0 => Ok(()),
+        _ => Err(Failure::usage(
+            format!("WL-7068: {refused} refused"),
+            "correct what is said above and parse it again; docs/errors explains each code",
+        )),
+    }
+}
+
+/// Whether it would be an exception or a dead letter. What a named rule leaves out is as it should be.
+fn is_refused(value: &Value) -> bool {
+    matches!(value.get("outcome").and_then(Value::as_str), Some("exception" | "dead-letter"))
 }
 
 fn hl7v2(config: &Config, bytes: &[u8]) -> Result<Vec<Value>, Failure> {
@@ -105,6 +119,9 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
         let body = event.get("event").or_else(|| event.get("value")).unwrap_or(event);
         output.line(format!("  {kind}"))?;
         output.line(format!("    {}", facts(body)))?;
+        for warning in warnings(body) {
+            output.line(format!("    note: {warning}"))?;
+        }
     }
     if outcome != "events" {
         let place = first(&["/place", "/path"]).map(|place| format!(" at {place}")).unwrap_or_default();
@@ -127,6 +144,18 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What an event tells about its own doubts: code, place and sentence.
+fn warnings(event: &Value) -> Vec<String> {
+    let warnings = event.pointer("/meta/warnings").and_then(Value::as_array).into_iter().flatten();
+    let text = |warning: &Value, name: &str| warning.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
+    let sentence = |warning: &Value| {
+        let place = Some(text(warning, "path")).filter(|path| !path.is_empty());
+        let place = place.map(|path| format!(" at {path}")).unwrap_or_default();
+        format!("{}{place}: {}", text(warning, "code"), text(warning, "detail"))
+    };
+    warnings.map(sentence).collect()
+}
+
 fn facts(event: &Value) -> String {
     let parts = FACTS.iter().filter_map(|(path, title)| match event.pointer(path)? {
         Value::String(text) if !text.is_empty() => Some(format!("{title}{text}")),
@@ -135,4 +164,52 @@ fn facts(event: &Value) -> String {
         _ => None,
     });
     parts.collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use serde_json::json;
+    use tempfile::TempDir;
+
+    const ADMISSION: &str = "MSH|^~\\&|EPIC|GENERAL|WL|GENERAL|20260302080000||ADT^A01|P-1|P|2.5.1\r\
+        EVN|A01|20260302080000\rPID|1||M1^^^GENERAL^MR||Abel^Ada||19700101|F\r\
+        PV1|1|I|OR1||||||||||||||||V1^^^GENERAL^VN|||||||||||||||||||||||||20260302080000\r";
+
+    fn parse(kind: InputKind, text: &str) -> Result<(), Failure> {
+        let folder = TempDir::new().unwrap();
+        let path = folder.path().join("input");
+        std::fs::write(&path, text).unwrap();
+        execute(&Globals::default(), &Parse { kind, files: vec![path], json: false })
+    }
+
+    #[test]
+    fn a_refusal_is_a_failure_with_one_sentence() {
+        for (kind, good, bad) in [
+            (InputKind::Hl7v2, ADMISSION, "PID|1||no header\r"),
+            (InputKind::Udi, "(01)04012345678901(10)L1", "(01)04012345678902"),
+        ] {
+            assert_eq!(parse(kind, good), Ok(()), "{kind:?}");
+            let said = parse(kind, bad).unwrap_err();
+            assert!(said.to_string().starts_with("WL-7068: 1 refused") && said.exit_code() == 2, "{said}");
+        }
+        assert!(parse(InputKind::Fhir, "{}").is_err());
+        assert!(parse(InputKind::Fhir, "").unwrap_err().to_string().contains("WL-7074"));
+    }
+
+    #[test]
+    fn what_a_rule_leaves_out_is_no_refusal() {
+        assert!(!is_refused(&json!({"outcome": "dropped"})) && !is_refused(&json!({"outcome": "events"})));
+        assert!(is_refused(&json!({"outcome": "exception"})) && is_refused(&json!({"outcome": "dead-letter"})));
+    }
+
+    #[test]
+    fn warnings_of_an_event_are_sentences() {
+        let event = json!({"meta": {"warnings": [
+            {"code": "WL-2020", "path": "Encounter.period", "detail": "no offset"},
+            {"code": "WL-2021", "path": "", "detail": "late"},
+        ]}});
+        assert_eq!(warnings(&event), ["WL-2020 at Encounter.period: no offset", "WL-2021: late"]);
+    }
 }
