@@ -98,12 +98,12 @@ fn add_parked(mut rows: Vec<Vec<String>>, parked: &BTreeMap<String, usize>) -> V
 }
 
 async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
-    let states = states(health).await.unwrap_or_else(|reason| {
+    let states = states(health).await;
+    if let Err(reason) = &states {
         output::note(&format!(
             "no process answers at {health}, so the states of the rooms are not known: name it with --health ({reason})"
         ));
-        BTreeMap::new()
-    });
+    }
     let infos: Vec<RoomInfo> = rooms::all().iter().map(|room| room.info().clone()).collect();
     let blocking = config.clone();
     let parked = tokio::task::spawn_blocking(move || parked_keys(&blocking));
@@ -120,11 +120,16 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     }
     let rooms = lags.map(|(info, partitions)| RoomReport {
         room: info.name,
-        state: states.get(info.name).cloned().unwrap_or_else(|| "not running here".to_owned()),
+        state: state_of(info.name, states.as_ref().ok()).to_owned(),
         lag_records: (info.kind != RoomKind::Source).then(|| partitions.iter().map(|partition| partition.lag).sum()),
         partitions,
     });
     Ok(Report { rooms: rooms.collect(), parked: by_room, exceptions: by_code })
+}
+
+/// What is known of a room when its process was asked, or when none answered.
+fn state_of<'a>(room: &str, states: Option<&'a BTreeMap<String, String>>) -> &'a str {
+    states.map_or("not known", |states| states.get(room).map_or("not running here", String::as_str))
 }
 
 /// State of each room of a process, or why there is none to ask.
@@ -151,6 +156,8 @@ mod tests {
             let server = Health::new().serve("127.0.0.1:0").await.unwrap();
             states(&format!("http://{}", server.address())).await
         });
-        assert_eq!(somebody.unwrap().unwrap(), BTreeMap::new());
+        let states = somebody.unwrap().unwrap();
+        assert_eq!(state_of("validate", Some(&states)), "not running here");
+        assert_eq!(state_of("validate", None), "not known");
     }
 }

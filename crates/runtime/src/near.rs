@@ -7,15 +7,19 @@ pub fn near<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Op
     distances.filter(|(distance, _)| *distance <= bound).min().map(|(_, candidate)| candidate)
 }
 
-/// A refusal of an unknown name, with what was meant behind it. Such refusals put names into back-quotes, the unknown one
-/// first: "unknown field `bootstap`, expected one of `bootstrap`, `instance`".
+/// A refusal of an unknown name, with what was meant behind it. Such a refusal puts the unknown name into back-quotes and lists
+/// the known ones, with or without them: "unknown field `bootstap`, expected one of `bootstrap`, `instance`".
 pub(crate) fn with_near(reason: String) -> String {
     let Some(start) = reason.find("unknown field `").or_else(|| reason.find("unknown variant `")) else {
         return reason;
     };
     let line = reason.get(start..).and_then(|rest| rest.lines().next()).unwrap_or_default();
-    let mut names = line.split('`').skip(1).step_by(2);
-    let meant = names.next().and_then(|unknown| near(unknown, names));
+    let unknown = line.split('`').nth(1).unwrap_or_default();
+    let (_, known) = line.split_once("expected ").unwrap_or_default();
+    let known = known.strip_prefix("one of ").unwrap_or(known);
+    let known = known.split_once(" at line ").map_or(known, |(known, _)| known);
+    let names = known.split([',', ' ', '`']).filter(|name| !matches!(*name, "" | "or"));
+    let meant = near(unknown, names);
     match meant.map(|meant| format!("; did you mean `{meant}`?")) {
         Some(hint) => {
             let end = start + line.len();
@@ -69,6 +73,14 @@ mod tests {
         assert_eq!(
             said("unknown field `pol_ms`, expected one of `facility`, `poll_ms` at line 3\n more"),
             "unknown field `pol_ms`, expected one of `facility`, `poll_ms` at line 3; did you mean `poll_ms`?\n more"
+        );
+        assert_eq!(
+            said("3:1: unknown field `pol_ms`, expected one of facility, poll_ms at line 3"),
+            "3:1: unknown field `pol_ms`, expected one of facility, poll_ms at line 3; did you mean `poll_ms`?"
+        );
+        assert_eq!(
+            said("unknown variant `trytn`, expected `tryton` or `sandbox`"),
+            "unknown variant `trytn`, expected `tryton` or `sandbox`; did you mean `tryton`?"
         );
         assert_eq!(said("unknown field `x`, expected `facility`"), "unknown field `x`, expected `facility`");
         assert_eq!(said("invalid type: `x`"), "invalid type: `x`");

@@ -119,9 +119,6 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
         let body = event.get("event").or_else(|| event.get("value")).unwrap_or(event);
         output.line(format!("  {kind}"))?;
         output.line(format!("    {}", facts(body)))?;
-        for warning in warnings(body) {
-            output.line(format!("    note: {warning}"))?;
-        }
     }
     if outcome != "events" {
         let place = first(&["/place", "/path"]).map(|place| format!(" at {place}")).unwrap_or_default();
@@ -137,23 +134,37 @@ fn print_text(value: &Value, output: &mut Output) -> Result<(), Failure> {
             output.line(format!("  fix: {fix}"))?;
         }
     }
-    let warnings = ["/warnings", "/tolerances"].into_iter().filter_map(|path| value.pointer(path)?.as_array());
-    for warning in warnings.flatten() {
-        output.line(format!("  note: {}", warning.as_str().map_or_else(|| warning.to_string(), str::to_owned)))?;
-    }
-    Ok(())
+    notes(value).iter().try_for_each(|note| output.line(format!("  note: {note}")))
 }
 
-/// What an event tells about its own doubts: code, place and sentence.
-fn warnings(event: &Value) -> Vec<String> {
-    let warnings = event.pointer("/meta/warnings").and_then(Value::as_array).into_iter().flatten();
-    let text = |warning: &Value, name: &str| warning.get(name).and_then(Value::as_str).unwrap_or_default().to_owned();
-    let sentence = |warning: &Value| {
-        let place = Some(text(warning, "path")).filter(|path| !path.is_empty());
-        let place = place.map(|path| format!(" at {path}")).unwrap_or_default();
-        format!("{}{place}: {}", text(warning, "code"), text(warning, "detail"))
-    };
-    warnings.map(sentence).collect()
+/// What was read and yet is doubtful, each once: what the events say of it, then what is said of the message alone.
+fn notes(value: &Value) -> Vec<String> {
+    let listed = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_array).cloned().unwrap_or_default();
+    let events = listed(value, "/events").into_iter().flat_map(|said| {
+        let event = said.get("event").or_else(|| said.get("value")).unwrap_or(&said).clone();
+        listed(&event, "/meta/warnings")
+    });
+    let mut notes: Vec<String> = Vec::new();
+    for note in events.map(|warning| sentence(&warning)) {
+        if !notes.contains(&note) {
+            notes.push(note);
+        }
+    }
+    for note in ["/warnings", "/tolerances"].into_iter().flat_map(|path| listed(value, path)) {
+        let note = note.as_str().map_or_else(|| note.to_string(), str::to_owned);
+        // Most of them are in the events too, with a code in front.
+        if !notes.iter().any(|known| known.ends_with(&note)) {
+            notes.push(note);
+        }
+    }
+    notes
+}
+
+/// Code, place and detail of a warning.
+fn sentence(warning: &Value) -> String {
+    let text = |name: &str| warning.get(name).and_then(Value::as_str).unwrap_or_default();
+    let place = if text("path").is_empty() { String::new() } else { format!(" at {}", text("path")) };
+    format!("{}{place}: {}", text("code"), text("detail"))
 }
 
 fn facts(event: &Value) -> String {
@@ -205,11 +216,18 @@ mod tests {
     }
 
     #[test]
-    fn warnings_of_an_event_are_sentences() {
-        let event = json!({"meta": {"warnings": [
-            {"code": "WL-2020", "path": "Encounter.period", "detail": "no offset"},
-            {"code": "WL-2021", "path": "", "detail": "late"},
-        ]}});
-        assert_eq!(warnings(&event), ["WL-2020 at Encounter.period: no offset", "WL-2021: late"]);
+    fn what_is_doubtful_is_noted_once() {
+        let warning = |code: &str, path: &str, detail: &str| json!({"code": code, "path": path, "detail": detail});
+        let event = |warnings: Value| json!({"type": "t", "event": {"meta": {"warnings": warnings}}});
+        let late = warning("WL-2022", "Encounter.period", "no offset");
+        let value = json!({
+            "events": [
+                event(json!([late, warning("WL-1008", "", "tolerated: line-end.crlf")])),
+                event(json!([late])),
+            ],
+            "tolerances": ["line-end.crlf", "header.none"],
+        });
+        let expected = ["WL-2022 at Encounter.period: no offset", "WL-1008: tolerated: line-end.crlf", "header.none"];
+        assert_eq!(notes(&value), expected);
     }
 }

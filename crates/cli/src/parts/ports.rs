@@ -93,7 +93,7 @@ pub fn all_free(wanted: &[Wanted]) -> Result<Vec<String>, Failure> {
 }
 
 fn unusable(wanted: &Wanted, error: &std::io::Error) -> Failure {
-    let key = wanted.key.map(|key| format!(", or {key} of the configuration")).unwrap_or_default();
+    let key = wanted.key.map(|key| format!(" (or {key} of the configuration)")).unwrap_or_default();
     Failure::usage(
         format!("WL-7073: {} ({}) is no address to listen on: {error}", wanted.address, wanted.what),
         format!("give {}{key} an address of this machine as HOST:PORT, for example 127.0.0.1:2575", wanted.flag),
@@ -146,7 +146,7 @@ mod tests {
             assert_eq!(said.exit_code(), 2);
             let said = said.to_string();
             assert!(said.contains(&format!("WL-7073: {wrong} (MLLP listener)")), "{said}");
-            assert!(said.contains("--mllp, or rooms.hl7v2.listen of the configuration"), "{said}");
+            assert!(said.contains("--mllp (or rooms.hl7v2.listen of the configuration)"), "{said}");
         }
     }
 
