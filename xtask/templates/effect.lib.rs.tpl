@@ -61,4 +61,5 @@ pub fn room() -> runtime::Room {
         let client = Client::new(&config.room(NAME)?).map_err(|error| runtime::RoomError::Room(error.to_string()))?;
         Ok((@Type@, Arc::new(client) as Arc<dyn EffectClient<Notice, Accepted>>))
     })
+    .configured(|_: &@Type@Config, _| Ok(()))
 }

@@ -44,5 +44,5 @@ pub fn wiring(config: @Type@Config) -> Wiring<@Type@> {
 #[must_use]
 pub fn room() -> runtime::Room {
     let info = runtime::RoomInfo::of_processor(&wiring(@Type@Config::default()));
-    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?)))
+    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?))).configured(|_: &@Type@Config, _| Ok(()))
 }

@@ -46,5 +46,5 @@ pub fn room() -> Room {
         looks_up: Vec::new(),
         writes: vec![topics::@WRITES@.name()],
     };
-    Room::source(info, poll::run)
+    Room::source(info, poll::run).configured(|_: &@Type@Config, _| Ok(()))
 }

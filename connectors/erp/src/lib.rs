@@ -33,7 +33,9 @@ pub fn room() -> Room {
         looks_up: Vec::new(),
         writes: written().iter().map(|topic| topic.name).collect(),
     };
-    Room::source(info, poll::run)
+    Room::source(info, poll::run).configured(|own: &ErpConfig, _| {
+        own.system.open(&own.tryton, &own.sandbox).map(drop).map_err(|error| error.to_string())
+    })
 }
 
 /// The topics that the room writes.

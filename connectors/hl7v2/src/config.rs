@@ -99,6 +99,25 @@ impl Default for Hl7v2Config {
     }
 }
 
+impl Hl7v2Config {
+    /// Checks what the types cannot: an address that can never be listened on must not be tried for ever.
+    ///
+    /// # Errors
+    /// A sentence that names the key.
+    pub fn validate(&self) -> Result<(), String> {
+        let port =
+            self.listen.rsplit_once(':').filter(|(host, _)| !host.is_empty()).map(|(_, port)| port.parse::<u16>());
+        match port {
+            Some(Ok(_)) => Ok(()),
+            None if self.listen.is_empty() => Ok(()),
+            _ => Err(format!(
+                "listen is {}: must be HOST:PORT, for example 127.0.0.1:2575, or empty for no listener",
+                self.listen
+            )),
+        }
+    }
+}
+
 impl Default for LimitsConfig {
     fn default() -> Self {
         Self {

@@ -1,7 +1,9 @@
 //! What can be typed.
 
+mod dead_letters;
 mod running;
 
+pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -84,6 +86,8 @@ pub enum Command {
     Trace(Trace),
     /// Look at work items for people, and decide them.
     Exceptions(Exceptions),
+    /// Look at records that could not be read: place, code, headers and original bytes.
+    DeadLetters(DeadLetters),
     /// Process records again, in order beside the live flow; effects that already happened are suppressed.
     Replay(Replay),
     /// Send messages as a real sender does and print the acknowledgements.
@@ -92,6 +96,8 @@ pub enum Command {
     Parse(Parse),
     /// Compare topics.yaml with the cluster and the registry, or bring them to it.
     Topics(Topics),
+    /// Show the configuration in force: file, variables, flags and defaults.
+    Config(ConfigOptions),
     /// Run the embedded Kafka broker alone, for any Kafka client. For development and tests, never for production.
     Broker(Part),
     /// Run the embedded schema registry alone, over the topic _schemas of a Kafka or in a folder.
@@ -102,6 +108,22 @@ pub enum Command {
     FhirStore(Part),
     /// Measure how fast the real loops are on this machine.
     Bench(crate::bench::Bench),
+}
+
+/// Options of `config`.
+#[derive(Debug, Args)]
+pub struct ConfigOptions {
+    /// What to do with the configuration.
+    #[command(subcommand)]
+    pub action: ConfigAction,
+}
+
+/// What to do with the configuration.
+#[derive(Clone, Copy, Debug, Subcommand)]
+pub enum ConfigAction {
+    /// Check it as `up` and `run` do, and print it as JSON, with the blocks of all rooms, secrets as stars. `up` and `demo`
+    /// lay the addresses of their embedded parts over it.
+    Show,
 }
 
 /// Options of `topics`.
@@ -212,7 +234,7 @@ pub struct Status {
 /// Options of `trace`.
 #[derive(Debug, Args)]
 pub struct Trace {
-    /// Event id, message control id, exception id, Kafka key or trace id.
+    /// Event id, message control id, exception id (or the start of one that is unique), Kafka key or trace id.
     pub id: String,
     /// Also show directly identifying data. Whoever uses it should have a reason.
     #[arg(long)]

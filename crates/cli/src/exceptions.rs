@@ -2,17 +2,17 @@
 //!
 //! An exception is a chain of records under its id, each with the whole item; what a person decides is one more record.
 
-use crate::args::{Decide, Exceptions, ExceptionsAction, ExceptionsLs, ExceptionsShow, Globals};
+mod decide;
+
+use crate::args::{Exceptions, ExceptionsAction, ExceptionsLs, ExceptionsShow, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context, decode};
+use crate::{Failure, context, decode, rooms};
+use decide::Decision;
 use runtime::Config;
 use runtime::codec::Codec;
-use runtime::outgoing::Lineage;
-use runtime::publisher::Publisher;
-use runtime::{clock, reader};
-use schemas::{Exception, ExceptionKind, ExceptionState, Timestamp, topics};
+use runtime::reader;
+use schemas::{Exception, ExceptionState, topics};
 use serde_json::{Value, json};
-use std::sync::Arc;
 
 /// Most exceptions held in memory.
 const EXCEPTIONS_MAX: usize = 1_000_000;
@@ -24,9 +24,9 @@ pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure
         match &exceptions.action {
             ExceptionsAction::Ls(options) => list(&config, options).await,
             ExceptionsAction::Show(options) => show(&config, options).await,
-            ExceptionsAction::Retry(options) => decide(&config, options, Decision::Retry).await,
-            ExceptionsAction::Discard(options) => decide(&config, options, Decision::Discard).await,
-            ExceptionsAction::Resolve(options) => decide(&config, options, Decision::Resolve).await,
+            ExceptionsAction::Retry(options) => decide::execute(&config, options, Decision::Retry).await,
+            ExceptionsAction::Discard(options) => decide::execute(&config, options, Decision::Discard).await,
+            ExceptionsAction::Resolve(options) => decide::execute(&config, options, Decision::Resolve).await,
         }
     })?
 }
@@ -48,26 +48,21 @@ pub async fn load(config: &Config, codec: &Codec) -> Result<Vec<Exception>, Fail
     Ok(exceptions)
 }
 
+/// The one exception whose id starts so, if there is any.
+pub fn starting<'a>(all: &'a [Exception], start: &str) -> Result<Option<&'a Exception>, Failure> {
+    let mut matching = all.iter().filter(|exception| exception.exception_id.starts_with(start));
+    match (matching.next(), matching.next()) {
+        (Some(_), Some(_)) => Err(Failure::usage(
+            format!("WL-7063: several exceptions have an id that starts with {start}"),
+            "give more characters of the id",
+        )),
+        (one, _) => Ok(one),
+    }
+}
+
 /// Whether somebody still has to do something about it.
 pub fn is_open(exception: &Exception) -> bool {
     !matches!(exception.state, ExceptionState::Resolved | ExceptionState::Discarded)
-}
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Decision {
-    Retry,
-    Discard,
-    Resolve,
-}
-
-impl Decision {
-    fn outcome(self) -> (ExceptionKind, ExceptionState, &'static str) {
-        match self {
-            Self::Retry => (ExceptionKind::RetryRequested, ExceptionState::Retrying, "retry requested"),
-            Self::Discard => (ExceptionKind::Discarded, ExceptionState::Discarded, "discarded"),
-            Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved, "resolved"),
-        }
-    }
 }
 
 async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
@@ -83,7 +78,11 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         for exception in &found {
             output.json(&summary(exception)?)?;
         }
-        return output.finish();
+        output.finish()?;
+        if found.is_empty() {
+            output::note(&nothing_matches(options));
+        }
+        return Ok(());
     }
     let rows: Vec<Vec<String>> = found
         .iter()
@@ -100,10 +99,22 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         .collect();
     output.table(&["ID", "RAISED", "STATE", "ROOM", "CODE", "MESSAGE"], &rows)?;
     output.finish()?;
-    if !found.is_empty() {
+    if found.is_empty() {
+        output::note(&nothing_matches(options));
+    } else {
         output::note("`wardline exceptions show ID` tells more; `retry ID` processes the event again");
     }
     Ok(())
+}
+
+/// An empty list may be good news or a misspelt filter: the reader must know which.
+fn nothing_matches(options: &ExceptionsLs) -> String {
+    let code = options.code.as_ref().map(|code| format!(" with code {code}")).unwrap_or_default();
+    let room = options.room.as_ref().map(|room| format!(" of room {room}")).unwrap_or_default();
+    let unknown = options.room.as_deref().filter(|room| !rooms::names().contains(room));
+    let unknown = unknown.map(|_| format!(": the rooms are {}", rooms::names().join(", "))).unwrap_or_default();
+    let (open, all) = if options.all { ("", "") } else { ("open ", "; --all also shows those that are settled") };
+    format!("no {open}exception{code}{room}{unknown}{all}")
 }
 
 async fn show(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
@@ -127,54 +138,14 @@ async fn show(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> 
     output.finish()
 }
 
-async fn decide(config: &Config, options: &Decide, decision: Decision) -> Result<(), Failure> {
-    let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
-    let all = load(config, &codec).await?;
-    let chosen: Vec<&Exception> = match &options.code {
-        Some(code) => all.iter().filter(|exception| is_open(exception) && exception.code == *code).collect(),
-        None => options.ids.iter().map(|id| pick(&all, id)).collect::<Result<_, _>>()?,
-    };
-    let publisher =
-        Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await.map_err(Failure::registry)?;
-    let (kind, state, verb) = decision.outcome();
-    let mut records = Vec::with_capacity(chosen.len());
-    for exception in &chosen {
-        let decided = Exception {
-            kind,
-            state,
-            actor: Some(options.actor.clone()),
-            comment: options.comment.clone(),
-            at: Timestamp(clock::now_micros()),
-            ..(*exception).clone()
-        };
-        records.push(publisher.event(&decided, &Lineage::default()).map_err(Failure::registry)?);
-    }
-    publisher.publish(&records).await.map_err(Failure::kafka)?;
-    let mut output = Output::stdout();
-    for exception in &chosen {
-        if options.json {
-            output.json(&json!({"exceptionId": exception.exception_id, "state": state.as_str()}))?;
-        } else {
-            output.line(format!("{} {verb}", exception.exception_id))?;
-        }
-    }
-    output.finish()
-}
-
 /// The one exception whose id starts so.
 fn pick<'a>(all: &'a [Exception], start: &str) -> Result<&'a Exception, Failure> {
-    let mut matching = all.iter().filter(|exception| exception.exception_id.starts_with(start));
-    match (matching.next(), matching.next()) {
-        (Some(one), None) => Ok(one),
-        (Some(_), Some(_)) => Err(Failure::usage(
-            format!("WL-7063: several exceptions have an id that starts with {start}"),
-            "give more characters of the id",
-        )),
-        (None, _) => Err(Failure::usage(
+    starting(all, start)?.ok_or_else(|| {
+        Failure::usage(
             format!("WL-7063: no exception has an id that starts with {start}"),
             "list them with `wardline exceptions ls --all`",
-        )),
-    }
+        )
+    })
 }
 
 /// All but the original bytes, which are told by their size.
@@ -199,4 +170,33 @@ fn summary(exception: &Exception) -> Result<Value, Failure> {
         }
     }
     Ok(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_start_of_an_id_is_enough_when_it_is_unique() {
+        let all = ["3aa58b87-1", "3aa58b87-2", "3b5d68dd-1"]
+            .map(|id| Exception { exception_id: id.to_owned(), ..Exception::default() });
+        let found = |start| starting(&all, start).map(|found| found.map(|one| one.exception_id.as_str()));
+        assert_eq!(found("3b5d68dd"), Ok(Some("3b5d68dd-1")));
+        assert_eq!(found("V1"), Ok(None));
+        assert!(found("3aa58b87").is_err_and(|said| said.to_string().contains("WL-7063")));
+    }
+
+    #[test]
+    fn an_empty_list_says_what_was_looked_for() {
+        let options = |code: Option<&str>, room: Option<&str>, all| ExceptionsLs {
+            all,
+            code: code.map(str::to_owned),
+            room: room.map(str::to_owned),
+            json: false,
+        };
+        let said = nothing_matches(&options(Some("WL-1"), Some("validat"), false));
+        assert!(said.starts_with("no open exception with code WL-1 of room validat: the rooms are "), "{said}");
+        assert!(said.contains("validate") && said.contains("--all"), "{said}");
+        assert_eq!(nothing_matches(&options(None, Some("validate"), true)), "no exception of room validate");
+    }
 }

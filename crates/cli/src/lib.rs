@@ -6,6 +6,7 @@
 mod args;
 mod bench;
 mod context;
+mod dead_letters;
 mod decode;
 mod demo;
 mod exceptions;
@@ -17,6 +18,7 @@ mod replay;
 mod rooms;
 mod run;
 mod send;
+mod settings;
 mod status;
 mod system;
 mod topics;
@@ -26,11 +28,15 @@ pub use args::{Arguments, Command};
 pub use failure::Failure;
 
 use clap::Parser as _;
+use clap::error::ErrorKind;
 use std::process::ExitCode;
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        Err(said) => return not_understood(&said),
+    };
     match execute(arguments) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
@@ -38,6 +44,22 @@ pub fn main() -> ExitCode {
             ExitCode::from(failure.exit_code())
         }
     }
+}
+
+/// Prints what clap says: help, the version, or what is wrong with the arguments, and then the code of that.
+fn not_understood(said: &clap::Error) -> ExitCode {
+    // When nobody reads it there is nobody left to tell.
+    let _ = said.print();
+    if let Some(code) = code_of(said) {
+        output::note(&format!("\n{code}"));
+    }
+    ExitCode::from(u8::try_from(said.exit_code()).unwrap_or(2))
+}
+
+/// Help and the version are no mistakes.
+fn code_of(said: &clap::Error) -> Option<&'static str> {
+    let shows_help = said.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    (said.use_stderr() && !shows_help).then_some("WL-7075: the arguments are not understood; nothing was done")
 }
 
 /// Executes one command.
@@ -48,6 +70,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
     let Arguments { globals, command } = arguments;
     match command {
         Command::Parse(parse) => parse::execute(&globals, &parse),
+        Command::Config(options) => settings::execute(&globals, &options),
         Command::Topics(topics) => topics::execute(&globals, &topics),
         Command::Up(up) => run::up(&globals, &up),
         Command::Run(one) => run::one(&globals, &one),
@@ -55,6 +78,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Status(status) => status::execute(&globals, &status),
         Command::Trace(trace) => trace::execute(&globals, &trace),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
+        Command::DeadLetters(letters) => dead_letters::execute(&globals, &letters),
         Command::Demo(demo) => demo::execute(&globals, &demo),
         Command::Broker(part) => parts::broker(&part),
         Command::Registry(registry) => parts::registry(&globals, &registry),
@@ -62,5 +86,25 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::FhirStore(part) => parts::fhir_store(&part),
         Command::Bench(bench) => bench::execute(&globals, &bench),
         Command::Replay(replay) => replay::execute(&globals, &replay),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wrong_arguments_have_a_code_and_keep_their_exit_code() {
+        let said =
+            |arguments: &[&str]| Arguments::try_parse_from([&["wardline"], arguments].concat()).map(drop).unwrap_err();
+        for wrong in [&["up", "--no-such-flag"][..], &["uup"], &["parse", "hl7v2"], &["up", "--ports", "x"]] {
+            let said = said(wrong);
+            assert!(code_of(&said).is_some_and(|code| code.starts_with("WL-7075: ")), "{wrong:?}: {said}");
+            assert_eq!(said.exit_code(), 2);
+        }
+        for asked in [&["--help"][..], &["--version"], &["up", "--help"], &[]] {
+            assert_eq!(code_of(&said(asked)), None, "{asked:?}");
+        }
     }
 }

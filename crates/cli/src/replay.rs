@@ -58,7 +58,9 @@ pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
         }
     }
     output.finish()?;
-    if summary.applied {
+    if summary.records == 0 {
+        output::note(&format!("{} has passed no such record: look at the range and the key", info.name));
+    } else if summary.applied {
         output::note("`wardline status` shows how many of them are still parked");
     }
     Ok(())

@@ -1,6 +1,9 @@
 //! All rooms, in the order in which an event meets them.
 
-use runtime::Room;
+use crate::Failure;
+use runtime::{Config, Room, near};
+use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// Every room of this version.
 pub fn all() -> Vec<Room> {
@@ -21,12 +24,38 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|room| room.info().name).collect()
 }
 
+/// Checks the blocks of all rooms, before anything starts, and gives them back as they are in force, with their secrets as
+/// stars.
+pub fn settings(config: &Config) -> Result<BTreeMap<String, Value>, Failure> {
+    let rooms = all();
+    if let Some(unknown) = config.rooms.keys().find(|name| !rooms.iter().any(|room| room.info().name == *name)) {
+        let meant = near(unknown, names()).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        return Err(Failure::usage(
+            format!("WL-7001: rooms.{unknown}: there is no such room{meant}"),
+            format!("correct the name in the configuration file; the rooms are {}", names().join(", ")),
+        ));
+    }
+    let block = |room: &Room| {
+        let name = room.info().name;
+        let settings = room.settings(config).map_err(|error| {
+            Failure::usage(
+                error,
+                format!("correct rooms.{name} of the configuration; the README of the room has its keys"),
+            )
+        })?;
+        Ok((name.to_owned(), settings))
+    };
+    rooms.iter().map(block).collect()
+}
+
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     //! What the rooms declare and what `topics.yaml` says about them is the same, in both directions.
 
-    use runtime::RoomInfo;
+    use runtime::{Config, RoomInfo};
     use schemas::topics;
+    use serde_json::{Value, json};
 
     /// Topics by which outcomes are visible: the runtime writes and reads them for every room, so no wiring names them.
     const OPERATIONS: &str = "ops.";
@@ -74,5 +103,50 @@ mod tests {
             }
         }
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+
+    fn refusal(room: &str, block: Value) -> String {
+        let mut config = Config::default();
+        config.rooms.insert(room.to_owned(), block);
+        super::settings(&config).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn a_misspelt_room_is_refused_with_the_one_that_was_meant() {
+        let said = refusal("erp-pst", json!({}));
+        assert!(said.contains("WL-7001: rooms.erp-pst") && said.contains("did you mean erp-post?"), "{said}");
+        let said = refusal("warehouse", json!({}));
+        assert!(!said.contains("did you mean") && said.contains("the rooms are hl7v2, "), "{said}");
+    }
+
+    #[test]
+    fn every_room_refuses_an_unknown_key_before_anything_starts() {
+        for name in super::names() {
+            let said = refusal(name, json!({"no_such_key": 1}));
+            assert!(said.contains(&format!("WL-7001: rooms.{name}: unknown field `no_such_key`")), "{said}");
+        }
+        let said = refusal("erp", json!({"pol_ms": 1}));
+        assert!(said.contains("did you mean `poll_ms`?"), "{said}");
+        let said = refusal("hl7v2", json!({"listen": "nowhere"}));
+        assert!(said.contains("WL-7001: rooms.hl7v2: listen is nowhere"), "{said}");
+        let said = refusal("hl7v2", json!({"mapping": {"time_zone": "Mars"}}));
+        assert!(said.contains("WL-1050"), "{said}");
+    }
+
+    #[test]
+    fn settings_show_defaults_and_stars_for_secrets() {
+        let mut config = Config::default();
+        config.rooms.insert("erp".to_owned(), json!({"tryton": {"key": "k3y-of-tryton"}}));
+        config.rooms.insert("analytics".to_owned(), json!({"token_key": "a-key-that-is-long-enough"}));
+        let profile = json!({"url": "https://supplier.example/notices", "secret": "whsec-long-enough-text"});
+        config.rooms.insert("supplier-fanout".to_owned(), json!({"profiles": {"V-300": profile}}));
+        let settings = super::settings(&config).unwrap();
+        let shown = serde_json::to_string(&settings).unwrap();
+        for secret in ["k3y-of-tryton", "a-key-that", "whsec-long"] {
+            assert!(!shown.contains(secret), "{shown}");
+        }
+        assert_eq!(settings["erp"]["tryton"]["key"], "***");
+        assert_eq!(settings["erp"]["poll_ms"], 5_000);
+        assert_eq!(settings.len(), super::names().len());
     }
 }

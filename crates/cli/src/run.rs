@@ -12,6 +12,7 @@ use std::sync::Arc;
 pub fn up(globals: &Globals, up: &Up) -> Result<(), Failure> {
     let file = context::file(globals)?;
     let mut config = context::config(globals)?;
+    rooms::settings(&config)?;
     let choice = Choice::of(globals, &file);
     // The suppliers of the sandbox exist here alone, unless the configuration knows better.
     let supplier = choice.embeds(Part::Erp) && file.pointer("/rooms/supplier-fanout/profiles").is_none();
@@ -85,8 +86,10 @@ fn list(json: bool) -> Result<(), Failure> {
     output.finish()
 }
 
-fn run(globals: &Globals, rooms: Vec<Room>, service: &'static str) -> Result<(), Failure> {
+fn run(globals: &Globals, one: Vec<Room>, service: &'static str) -> Result<(), Failure> {
     let config: Arc<Config> = Arc::new(context::config(globals)?);
+    rooms::settings(&config)?;
+    parts::can_serve_health(&config)?;
     context::block_on(async {
         let _telemetry = start_telemetry(&config, service)?;
         let health = Health::new();
@@ -96,6 +99,6 @@ fn run(globals: &Globals, rooms: Vec<Room>, service: &'static str) -> Result<(),
                 "set http.listen to a free address, or stop the process that has it",
             )
         })?;
-        runtime::run_rooms(Arc::clone(&config), rooms, &health, system::signal()).await.map_err(|error| stopped(&error))
+        runtime::run_rooms(Arc::clone(&config), one, &health, system::signal()).await.map_err(|error| stopped(&error))
     })?
 }

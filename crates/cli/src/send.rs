@@ -14,6 +14,10 @@ use std::io::Read as _;
 use std::path::Path;
 use std::time::Duration;
 
+/// What helps depends on the answer: the same message gets the same refusal, but what Kafka did not take is to be repeated.
+const AFTER_REFUSAL: &str = "mend what was refused before it is sent again (`wardline parse` shows what is wrong); send again \
+    as it is only what was not stored: WL-1030, a status of 500 or more, or a broken connection";
+
 /// What became of one message or resource.
 #[derive(Debug, Serialize)]
 struct Answer {
@@ -38,10 +42,7 @@ pub fn execute(globals: &Globals, options: &Send) -> Result<(), Failure> {
     let refused = answers?;
     output.finish()?;
     if refused > 0 {
-        return Err(Failure::new(
-            format!("WL-7068: {refused} not accepted"),
-            "`wardline parse` shows what is wrong with a message; after AR or a broken connection send it again",
-        ));
+        return Err(Failure::new(format!("WL-7068: {refused} not accepted"), AFTER_REFUSAL));
     }
     Ok(())
 }
@@ -54,12 +55,21 @@ pub fn read(path: &Path) -> Result<Vec<u8>, Failure> {
     } else {
         std::fs::read(path)
     };
-    read.map_err(|error| {
+    let bytes = read.map_err(|error| {
         Failure::usage(
             format!("WL-7062: cannot read {}: {error}", path.display()),
             "name a file that exists, or - for stdin",
         )
-    })
+    })?;
+    if bytes.trim_ascii().is_empty() { Err(empty(path)) } else { Ok(bytes) }
+}
+
+/// Silence about an empty file would look like success.
+fn empty(path: &Path) -> Failure {
+    Failure::usage(
+        format!("WL-7074: nothing is in {}", path.display()),
+        "name a file with messages, or pipe them in and name -; what was named before it is done",
+    )
 }
 
 async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
@@ -76,9 +86,13 @@ async fn hl7v2(options: &Send, output: &mut Output) -> Result<usize, Failure> {
     let mut refused = 0;
     for path in &options.files {
         let bytes = read(path)?;
-        let pieces = split(&bytes, MAX_FRAME_BYTES);
+        let mut pieces = split(&bytes, MAX_FRAME_BYTES);
         // What is no message is sent as well: the listener has to say what it makes of it.
-        for (index, piece) in pieces.iter().filter(|piece| piece.kind != PieceKind::Empty).enumerate() {
+        pieces.retain(|piece| piece.kind != PieceKind::Empty);
+        if pieces.is_empty() {
+            return Err(empty(path));
+        }
+        for (index, piece) in pieces.iter().enumerate() {
             let started = clock::tick();
             let ack = client.send(&piece.bytes).await.map_err(broken)?;
             let accepted = matches!(ack.code, None | Some(AckCode::Aa | AckCode::Ca));
@@ -170,4 +184,28 @@ fn print(answer: &Answer, json: bool, output: &mut Output) -> Result<(), Failure
 
 fn milliseconds_since(started: clock::Tick) -> u64 {
     u64::try_from(clock::tick().since(started).as_millis()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_file_is_told() {
+        let folder = tempfile::TempDir::new().unwrap();
+        let path = folder.path().join("day.hl7");
+        for nothing in ["", "\r\n \n"] {
+            std::fs::write(&path, nothing).unwrap();
+            let said = read(&path).unwrap_err();
+            assert!(said.to_string().contains("WL-7074") && said.exit_code() == 2, "{said}");
+        }
+        std::fs::write(&path, "MSH|\r").unwrap();
+        assert_eq!(read(&path).unwrap(), b"MSH|\r");
+    }
+
+    #[test]
+    fn only_what_was_not_stored_is_sent_again_as_it_is() {
+        assert!(AFTER_REFUSAL.contains("WL-1030") && !AFTER_REFUSAL.contains("AR"), "{AFTER_REFUSAL}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `wardline status`: rooms, lag, parked keys, open exceptions.
 
 use crate::args::{Globals, Status};
-use crate::output::Output;
+use crate::output::{self, Output};
 use crate::{Failure, context, exceptions, rooms};
 use runtime::codec::Codec;
 use runtime::reader::{self, PartitionLag, ReadError};
@@ -99,6 +99,11 @@ fn add_parked(mut rows: Vec<Vec<String>>, parked: &BTreeMap<String, usize>) -> V
 
 async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     let states = states(health).await;
+    if let Err(reason) = &states {
+        output::note(&format!(
+            "no process answers at {health}, so the states of the rooms are not known: name it with --health ({reason})"
+        ));
+    }
     let infos: Vec<RoomInfo> = rooms::all().iter().map(|room| room.info().clone()).collect();
     let blocking = config.clone();
     let parked = tokio::task::spawn_blocking(move || parked_keys(&blocking));
@@ -115,22 +120,44 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     }
     let rooms = lags.map(|(info, partitions)| RoomReport {
         room: info.name,
-        state: states.get(info.name).cloned().unwrap_or_else(|| "not running here".to_owned()),
+        state: state_of(info.name, states.as_ref().ok()).to_owned(),
         lag_records: (info.kind != RoomKind::Source).then(|| partitions.iter().map(|partition| partition.lag).sum()),
         partitions,
     });
     Ok(Report { rooms: rooms.collect(), parked: by_room, exceptions: by_code })
 }
 
-/// State of each room of a process; empty when no process answers there.
-async fn states(health: &str) -> BTreeMap<String, String> {
+/// What is known of a room when its process was asked, or when none answered.
+fn state_of<'a>(room: &str, states: Option<&'a BTreeMap<String, String>>) -> &'a str {
+    states.map_or("not known", |states| states.get(room).map_or("not running here", String::as_str))
+}
+
+/// State of each room of a process, or why there is none to ask.
+async fn states(health: &str) -> Result<BTreeMap<String, String>, reqwest::Error> {
     let url = format!("{}/ready", health.trim_end_matches('/'));
-    let Ok(client) = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build() else {
-        return BTreeMap::new();
-    };
-    let Ok(answer) = client.get(url).send().await else { return BTreeMap::new() };
-    let body: Value = answer.json().await.unwrap_or_default();
+    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build()?;
+    let body: Value = client.get(url).send().await?.json().await?;
     let rooms = body.get("rooms").and_then(Value::as_object).cloned().unwrap_or_default();
     let state = |room: &Value| room.get("state").and_then(Value::as_str).unwrap_or("unknown").to_owned();
-    rooms.iter().map(|(name, room)| (name.clone(), state(room))).collect()
+    Ok(rooms.iter().map(|(name, room)| (name.clone(), state(room))).collect())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+    use runtime::health::Health;
+
+    #[test]
+    fn an_address_where_nobody_answers_is_told_apart_from_rooms_that_do_not_run() {
+        let nobody = context::block_on(states("http://127.0.0.1:1")).unwrap();
+        assert!(nobody.is_err());
+        let somebody = context::block_on(async {
+            let server = Health::new().serve("127.0.0.1:0").await.unwrap();
+            states(&format!("http://{}", server.address())).await
+        });
+        let states = somebody.unwrap().unwrap();
+        assert_eq!(state_of("validate", Some(&states)), "not running here");
+        assert_eq!(state_of("validate", None), "not known");
+    }
 }

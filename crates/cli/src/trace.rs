@@ -5,7 +5,7 @@
 
 use crate::args::{Globals, Trace};
 use crate::output::{self, Output};
-use crate::{Failure, context, decode};
+use crate::{Failure, context, decode, exceptions};
 use runtime::Config;
 use runtime::codec::Codec;
 use runtime::reader::{self, Range, ReadError};
@@ -33,7 +33,7 @@ const ID_FIELDS: [&str; 9] = [
 /// Executes `wardline trace`.
 pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
     let config = context::running(globals)?;
-    let steps = context::block_on(follow(&config, options))??;
+    let steps = context::block_on(steps(&config, options))??;
     if steps.is_empty() {
         return Err(Failure::new(
             format!("WL-7064: nothing on the topics has the id {}", options.id),
@@ -56,9 +56,21 @@ pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
     output.finish()
 }
 
-async fn follow(config: &Config, options: &Trace) -> Result<Vec<Value>, Failure> {
+/// What the id asked for leads to; when it leads nowhere, what the exception does whose id starts so.
+async fn steps(config: &Config, options: &Trace) -> Result<Vec<Value>, Failure> {
     let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
-    let chains = chains(config, &codec, &options.id).await?;
+    let steps = follow(config, &codec, &options.id, options.with_phi).await?;
+    if !steps.is_empty() {
+        return Ok(steps);
+    }
+    match exceptions::starting(&exceptions::load(config, &codec).await?, &options.id)? {
+        Some(exception) => follow(config, &codec, &exception.exception_id, options.with_phi).await,
+        None => Ok(steps),
+    }
+}
+
+async fn follow(config: &Config, codec: &Codec, id: &str, with_phi: bool) -> Result<Vec<Value>, Failure> {
+    let chains = chains(config, codec, id).await?;
     if chains.is_empty() {
         return Ok(Vec::new());
     }
@@ -68,8 +80,8 @@ async fn follow(config: &Config, options: &Trace) -> Result<Vec<Value>, Failure>
         let found = collect(config, topic.name, move |record| belongs(record, &wanted)).await?;
         for record in found {
             let mut value =
-                decode::to_json(&codec, &record).await.unwrap_or_else(|error| json!({"error": error.to_string()}));
-            if !options.with_phi {
+                decode::to_json(codec, &record).await.unwrap_or_else(|error| json!({"error": error.to_string()}));
+            if !with_phi {
                 decode::without_phi(&mut value);
             }
             steps.push((record.timestamp_ms.unwrap_or_default(), step(&record, value)));

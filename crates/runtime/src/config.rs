@@ -1,5 +1,6 @@
 //! Configuration: typed, documented, strict. Defaults are right for a first run on one machine.
 
+use crate::near::with_near;
 use connector::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -65,6 +66,9 @@ pub struct RegistryConfig {
     /// Longest wait for one answer, milliseconds.
     pub timeout_ms: u64,
 }
+
+/// Parts of the names of librdkafka properties whose values are secrets.
+const SECRET_PROPERTIES: [&str; 5] = ["password", "secret", "key.pem", "token", "sasl.jaas"];
 
 /// Who this installation is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -188,7 +192,7 @@ impl Config {
     pub fn load(path: &Path) -> Result<Self, ConfigError> {
         let text =
             std::fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
-        let refused = |reason: String| ConfigError::Parse { path: path.to_owned(), reason };
+        let refused = |reason: String| ConfigError::Parse { path: path.to_owned(), reason: with_near(reason) };
         let mut config: Self = serde_saphyr::from_str(&text).map_err(|error| refused(error.to_string()))?;
         if text.contains("${") {
             // The typed reading above came first because its errors name line and column.
@@ -245,6 +249,19 @@ impl Config {
         Ok(())
     }
 
+    /// The configuration for people, with `rooms` in the place of what the file says of them: a secret in a block is known to
+    /// be one only to its room.
+    #[must_use]
+    pub fn shown(&self, rooms: BTreeMap<String, serde_json::Value>) -> serde_json::Value {
+        let mut shown = Self { rooms, ..self.clone() };
+        for (name, value) in &mut shown.kafka.properties {
+            if SECRET_PROPERTIES.iter().any(|part| name.contains(part)) {
+                "***".clone_into(value);
+            }
+        }
+        serde_json::to_value(shown).unwrap_or_default()
+    }
+
     /// The block of one room; the room's defaults when there is none.
     ///
     /// # Errors
@@ -253,7 +270,7 @@ impl Config {
         match self.rooms.get(room) {
             None => Ok(C::default()),
             Some(block) => serde_json::from_value(block.clone())
-                .map_err(|error| ConfigError::Room { room: room.to_owned(), reason: error.to_string() }),
+                .map_err(|error| ConfigError::Room { room: room.to_owned(), reason: with_near(error.to_string()) }),
         }
     }
 }
@@ -357,6 +374,28 @@ mod tests {
     fn secrets_are_stars_in_a_dump() {
         let dump = serde_json::to_string(&Config::default()).unwrap();
         assert!(!dump.contains("synthetic-data-only"));
+    }
+
+    #[test]
+    fn secrets_among_the_properties_and_in_blocks_of_rooms_are_not_shown() {
+        let mut config = Config::default();
+        for (name, value) in
+            [("ssl.key.password", "hidden-1"), ("sasl.oauthbearer.client.secret", "hidden-2"), ("linger.ms", "5")]
+        {
+            config.kafka.properties.insert(name.to_owned(), value.to_owned());
+        }
+        config.rooms.insert("erp".to_owned(), serde_json::json!({"tryton": {"key": "hidden-3"}}));
+        let shown = config.shown(BTreeMap::new()).to_string();
+        assert!(!shown.contains("hidden") && shown.contains(r#""linger.ms":"5""#), "{shown}");
+    }
+
+    #[test]
+    fn a_misspelt_key_is_refused_with_the_one_that_was_meant() {
+        let mut config = Config::default();
+        config.rooms.insert("x".to_owned(), serde_json::json!({"listn": "y"}));
+        let error = config.room::<HttpConfig>("x").unwrap_err().to_string();
+        assert!(error.starts_with("WL-7001: rooms.x: unknown field `listn`"), "{error}");
+        assert!(error.ends_with("; did you mean `listen`?"), "{error}");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use crate::room::{Room, run_rooms};
 use crate::shutdown::shutdown;
 use crate::telemetry;
 use clap::Parser;
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -42,8 +43,14 @@ pub fn run_one(room: fn() -> Room) -> ExitCode {
         Ok(config) => config,
         Err(reason) => return end(&reason, EXIT_CONFIG),
     };
+    let settings = match room().settings(&config) {
+        Ok(settings) => settings,
+        Err(error) => return end(&error.to_string(), EXIT_CONFIG),
+    };
     if arguments.print_config {
-        let text = serde_json::to_string_pretty(&config).unwrap_or_default();
+        // As the room reads it, since only so its secrets are known to be some; blocks of other rooms do not matter here.
+        let rooms = BTreeMap::from([(room().info().name.to_owned(), settings)]);
+        let text = serde_json::to_string_pretty(&config.shown(rooms)).unwrap_or_default();
         // A closed pipe is the reader's choice.
         drop(writeln!(std::io::stdout(), "{text}"));
         return ExitCode::SUCCESS;

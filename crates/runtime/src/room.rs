@@ -16,6 +16,8 @@ use connector::sink::BatchSink;
 use processor::{Input, Processor, Wiring};
 use schemas::{Event, TopicInfo, topics};
 use serde::Serialize;
+use serde::de::DeserializeOwned;
+use serde_json::Value;
 use std::collections::BTreeSet;
 use std::future::Future;
 use std::pin::Pin;
@@ -107,10 +109,14 @@ type Running = Pin<Box<dyn Future<Output = Result<(), RoomError>> + Send>>;
 /// Starts the room; called again after a failure.
 type Start = Box<dyn Fn(RoomContext) -> Running + Send + Sync>;
 
+/// Reads the block of the room, checks it and gives it back with its secrets as stars.
+type Settings = Box<dyn Fn(&Config) -> Result<Value, ConfigError> + Send + Sync>;
+
 /// One connector or processor, ready to run.
 pub struct Room {
     info: RoomInfo,
     start: Start,
+    settings: Settings,
 }
 
 impl Room {
@@ -119,7 +125,7 @@ impl Room {
     where
         F: Future<Output = Result<(), RoomError>> + Send + 'static,
     {
-        Self { info, start: Box::new(move |context| Box::pin(run(context))) }
+        Self::new(info, Box::new(move |context| Box::pin(run(context))))
     }
 
     /// A processor: `wiring` is made from the configuration at each start.
@@ -133,7 +139,7 @@ impl Room {
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self { info, start: Box::new(start) }
+        Self::new(info, Box::new(start))
     }
 
     /// A room that acts outside Kafka: its two pure functions, and the client of the other side.
@@ -151,7 +157,7 @@ impl Room {
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self { info, start: Box::new(start) }
+        Self::new(info, Box::new(start))
     }
 
     /// A room that writes batches of events to files outside Kafka.
@@ -166,12 +172,41 @@ impl Room {
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self { info, start: Box::new(start) }
+        Self::new(info, Box::new(start))
+    }
+
+    /// Says what the block of the room is and how it is checked beyond its types, so that it can be refused before anything
+    /// starts, and shown with its secrets as stars.
+    #[must_use]
+    pub fn configured<C>(mut self, check: impl Fn(&C, &Config) -> Result<(), String> + Send + Sync + 'static) -> Self
+    where
+        C: Default + Serialize + DeserializeOwned + 'static,
+    {
+        let name = self.info.name;
+        self.settings = Box::new(move |config| {
+            let refused = |reason: String| ConfigError::Room { room: name.to_owned(), reason };
+            let block: C = config.room(name)?;
+            check(&block, config).map_err(refused)?;
+            serde_json::to_value(&block).map_err(|error| refused(error.to_string()))
+        });
+        self
+    }
+
+    /// The block of the room as it is in force, with its secrets as stars.
+    ///
+    /// # Errors
+    /// When it has an unknown key or a value that the room cannot use.
+    pub fn settings(&self, config: &Config) -> Result<Value, ConfigError> {
+        (self.settings)(config)
     }
 
     /// The room as data.
     pub fn info(&self) -> &RoomInfo {
         &self.info
+    }
+
+    fn new(info: RoomInfo, start: Start) -> Self {
+        Self { info, start, settings: Box::new(|_| Ok(Value::Null)) }
     }
 }
 

@@ -82,6 +82,10 @@ impl BatchSink for Analytics {
 pub fn room() -> Room {
     let purpose = "Writes de-identified rows of usage, posting and supply events to Parquet files.";
     Room::sink(RoomInfo::of_sink::<Analytics>(NAME, purpose), |config| Ok(Analytics::new(config.room(NAME)?)?))
+        .configured(|own: &AnalyticsConfig, _| {
+            own.validate()?;
+            Tokens::new(&own.token_key, &own.purpose).map(drop)
+        })
 }
 
 /// Every topic whose events become rows, for documents and tests.

@@ -130,7 +130,7 @@ pub fn wiring(config: EnrichConfig) -> Wiring<Enrich> {
 #[must_use]
 pub fn room() -> runtime::Room {
     let info = runtime::RoomInfo::of_processor(&wiring(EnrichConfig::default()));
-    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?)))
+    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?))).configured(|_: &EnrichConfig, _| Ok(()))
 }
 
 /// The supplier that the item names. An item without one has none; that is no mistake.

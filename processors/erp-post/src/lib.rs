@@ -86,4 +86,7 @@ pub fn room() -> Room {
         let client = ErpClient::new(erp, lines_max, requests_max, certain_after);
         Ok((ErpPost::new(config), Arc::new(client) as Arc<dyn EffectClient<Request, Response>>))
     })
+    .configured(|own: &ErpPostConfig, _| {
+        own.system.open(&own.tryton, &own.sandbox).map(drop).map_err(|error| error.to_string())
+    })
 }

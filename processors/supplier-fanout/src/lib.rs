@@ -162,6 +162,7 @@ pub fn room() -> Room {
         let client = WebhookClient::new(&own, runtime::clock::now_micros).map_err(refused)?;
         Ok((SupplierFanout::new(&own), Arc::new(client) as Arc<_>))
     })
+    .configured(|own: &FanoutConfig, _| own.validate())
 }
 
 /// The number under which a supplier knows a fact, the same for all its revisions. The business key holds the pseudonym of

@@ -113,7 +113,7 @@ pub fn wiring(config: ValidateConfig) -> Wiring<Validate> {
 #[must_use]
 pub fn room() -> runtime::Room {
     let info = runtime::RoomInfo::of_processor(&wiring(ValidateConfig::default()));
-    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?)))
+    runtime::Room::processor(info, |config| Ok(wiring(config.room(NAME)?))).configured(|_: &ValidateConfig, _| Ok(()))
 }
 
 fn start(usage: SupplyUsage) -> ValidatedUsage {

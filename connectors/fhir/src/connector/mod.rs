@@ -36,7 +36,10 @@ pub fn room() -> Room {
         looks_up: Vec::new(),
         writes: written().iter().map(|topic| topic.name).chain([topics::OPS_DEAD_LETTER_V1.name()]).collect(),
     };
-    Room::source(info, run)
+    Room::source(info, run).configured(|own: &FhirConfig, config| {
+        own.validate()?;
+        own.profile(&config.identity.pseudonym_key).map(drop).map_err(|error| error.to_string())
+    })
 }
 
 /// The topics with a contract that the room writes.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use runtime::config::ConfigError;
-use runtime::{Room, RoomContext, RoomError, RoomInfo, RoomKind, clock};
+use runtime::{Config, Room, RoomContext, RoomError, RoomInfo, RoomKind, clock};
 use schemas::topics;
 
 use super::directory::Directory;
@@ -41,11 +41,19 @@ pub fn room() -> Room {
             topics::OPS_DEAD_LETTER_V1.name(),
         ],
     };
-    Room::source(info, run)
+    Room::source(info, run).configured(check)
+}
+
+/// What can be said of the block before anything starts.
+fn check(own: &Hl7v2Config, config: &Config) -> Result<(), String> {
+    own.validate()?;
+    let key = config.identity.pseudonym_key.expose().as_bytes();
+    Mapper::new(own.mapping.clone(), key).map(drop).map_err(|error| error.to_string())
 }
 
 async fn run(context: RoomContext) -> Result<(), RoomError> {
     let config: Hl7v2Config = context.config.room(NAME)?;
+    config.validate().map_err(|reason| refused(&reason))?;
     let key = context.config.identity.pseudonym_key.expose().as_bytes();
     let mapper = Mapper::new(config.mapping.clone(), key).map_err(|error| refused(&error))?;
     let ledger = Arc::new(Ledger::new(config.receipts.messages_max));

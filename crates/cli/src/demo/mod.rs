@@ -39,6 +39,7 @@ pub fn execute(globals: &Globals, options: &Demo) -> Result<(), Failure> {
     let file = context::file(globals)?;
     let globals = if options.real { real(globals, &Choice::of(globals, &file)) } else { globals.clone() };
     let mut config = context::config(&globals)?;
+    rooms::settings(&config)?;
     prepare(&mut config, options);
     let plan = Plan {
         choice: Choice::of(&globals, &file),

@@ -18,8 +18,9 @@ struct Line<'a> {
     codes: Vec<&'static str>,
 }
 
-/// Prints what each line holds. A line that is a JSON object is read by its `raw` member.
-pub fn print(bytes: &[u8], json: bool, output: &mut Output) -> Result<(), Failure> {
+/// Prints what each line holds, and gives how many are refused. A line that is a JSON object is read by its `raw` member.
+pub fn print(bytes: &[u8], json: bool, output: &mut Output) -> Result<usize, Failure> {
+    let mut refused = 0;
     let text = String::from_utf8_lossy(bytes);
     let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
     let year = Timestamp(clock::now_micros()).date().to_civil().map_or(2000, |date| date.year());
@@ -27,6 +28,7 @@ pub fn print(bytes: &[u8], json: bool, output: &mut Output) -> Result<(), Failur
     for line in text.split('\n').map(|line| line.strip_suffix('\r').unwrap_or(line)).filter(|line| !line.is_empty()) {
         let raw = unwrapped(line);
         let read = udi::parse(&raw, year);
+        refused += usize::from(!read.errors.is_empty());
         let outcome = if read.errors.is_empty() { "events" } else { "exception" };
         let codes = read.errors.iter().chain(&read.warnings).map(|word| code_of(word)).collect();
         let found = Line { raw: &raw, outcome, udi: &read, codes };
@@ -36,7 +38,7 @@ pub fn print(bytes: &[u8], json: bool, output: &mut Output) -> Result<(), Failur
             print_text(&found, output)?;
         }
     }
-    Ok(())
+    Ok(refused)
 }
 
 /// The string itself, or the member `raw` of a JSON object.

@@ -57,6 +57,7 @@ pub fn sandbox_erp(globals: &Globals, options: &SandboxErpAlone) -> Result<(), F
         let key = globals.erp_key.as_deref().unwrap_or(start::ERP_KEY);
         let erp = start::erp(listen, options.part.data.as_deref(), key, !options.empty).await?;
         say("sandbox-erp", erp.address(), &format!("http://{}", erp.address()), &options.part)?;
+        output::note(&shown_by_callers(globals));
         signal.wait().await;
         drop(erp);
         Ok(())
@@ -74,6 +75,14 @@ pub fn fhir_store(options: &args::Part) -> Result<(), Failure> {
         drop(store);
         Ok(())
     })
+}
+
+/// What callers of the sandbox ERP show. A key of somebody's own is not repeated.
+fn shown_by_callers(globals: &Globals) -> String {
+    match globals.erp_key {
+        None => format!("callers show `Authorization: Bearer {}`", start::ERP_KEY),
+        Some(_) => "callers show `Authorization: Bearer KEY` with the key of --erp-key".to_owned(),
+    }
 }
 
 fn address(options: &args::Part, port: u16) -> Result<SocketAddr, Failure> {
@@ -104,4 +113,16 @@ fn say(part: &str, address: SocketAddr, url: &str, options: &args::Part) -> Resu
         "{part} listens on {address}; {place}; for development and tests, never for production; Ctrl-C stops"
     ));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_sandbox_is_told_unless_it_is_somebodys_own() {
+        assert!(shown_by_callers(&Globals::default()).contains("Bearer sandbox"));
+        let own = Globals { erp_key: Some("my-own".to_owned()), ..Globals::default() };
+        assert!(!shown_by_callers(&own).contains("my-own"));
+    }
 }

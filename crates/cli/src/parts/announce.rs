@@ -8,6 +8,9 @@ use erp_systems::System;
 use hl7v2::config::Hl7v2Config;
 use runtime::Config;
 
+/// How to call the embedded ERP. Its key is no secret: only this machine reaches the port.
+const SANDBOX: &str = "embedded: a sandbox; callers show `Authorization: Bearer sandbox`";
+
 /// Prints commands for the running system, as they can be typed in another terminal; `more` comes first.
 pub fn try_next(config: &Config, more: impl IntoIterator<Item = (String, &'static str)>) {
     let variables = variables(config);
@@ -18,6 +21,7 @@ pub fn try_next(config: &Config, more: impl IntoIterator<Item = (String, &'stati
     let always = [
         ("status", "rooms, lag, parked keys, open exceptions"),
         ("exceptions ls", "what a person has to decide"),
+        ("dead-letters ls", "what could not be read at all"),
         ("topics plan", "whether topics and schemas are as topics.yaml says"),
     ];
     let always = always.map(|(command, what)| (command.to_owned(), what));
@@ -57,10 +61,11 @@ pub fn announce(choice: &Choice, parts: &Parts, config: &Config) {
 
 fn lines(choice: &Choice, parts: &Parts, config: &Config) -> Vec<(&'static str, String, &'static str)> {
     let note = |part| if choice.embeds(part) { "embedded" } else { "" };
+    let sandbox = if choice.embeds(Part::Erp) { SANDBOX } else { "" };
     let mut lines = vec![
         (Part::Kafka.name(), config.kafka.bootstrap.clone(), note(Part::Kafka)),
         (Part::Registry.name(), config.registry.url.clone(), note(Part::Registry)),
-        (Part::Erp.name(), erp(config), if choice.embeds(Part::Erp) { "embedded: a sandbox" } else { "" }),
+        (Part::Erp.name(), erp(config), sandbox),
         (Part::Fhir.name(), fhir(config), note(Part::Fhir)),
     ];
     if let Some(url) = parts.supplier_url() {
@@ -84,5 +89,16 @@ fn erp(config: &Config) -> String {
     match erp.system {
         System::Tryton => erp.tryton.url,
         System::Sandbox => erp.sandbox.url,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::start;
+    use super::*;
+
+    #[test]
+    fn the_key_of_the_sandbox_is_told() {
+        assert!(SANDBOX.contains(&format!("Bearer {}`", start::ERP_KEY)), "{SANDBOX}");
     }
 }

@@ -56,8 +56,14 @@ pub struct Parts {
     _folder: Option<Folder>,
 }
 
+/// Whether health and metrics can listen where the configuration says.
+pub fn can_serve_health(config: &Config) -> Result<(), Failure> {
+    ports::all_free(&[ports::health(&config.http.listen)]).map(drop)
+}
+
 impl Plan<'_> {
-    /// Lays over the configuration what the flags say about listeners and folders, and checks that nothing is taken.
+    /// Lays over the configuration what the flags say about listeners and folders, and checks that every address can be
+    /// listened on. Where the port is 0, the configuration knows the real one afterwards, so that it can be told.
     pub fn prepare(&self, config: &mut Config, file: &Value) -> Result<(), Failure> {
         if let Some(health) = &self.place.health {
             config.http.listen.clone_from(health);
@@ -68,7 +74,14 @@ impl Plan<'_> {
         if file.pointer("/rooms/analytics/directory").is_none() {
             context::set(config, "analytics", &["directory"], Some(json!(self.data.join(analytics))));
         }
-        ports::all_free(&self.wanted(config)?)
+        let mut settled = ports::all_free(&self.wanted(config)?)?.into_iter();
+        if let Some(health) = settled.next() {
+            config.http.listen = health;
+        }
+        if self.listens_for_mllp(config)? {
+            context::set(config, hl7v2::NAME, &["listen"], settled.next().map(Value::String));
+        }
+        Ok(())
     }
 
     /// Starts the embedded parts in the order in which they need each other, and tells the configuration where they are.
@@ -119,16 +132,22 @@ impl Plan<'_> {
         ports::listen(self.place.ports, part)
     }
 
-    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Failure> {
+    /// Left out here, the room may well listen there in another process; without an address it listens nowhere.
+    fn listens_for_mllp(&self, config: &Config) -> Result<bool, Failure> {
         let hl7v2: hl7v2::config::Hl7v2Config = context::room(config, hl7v2::NAME)?;
-        let health = config.http.listen.clone();
-        let mut wanted = vec![Wanted { address: health, what: "health and metrics", flag: "--health" }];
-        // Left out here, the room may well listen there in another process.
-        if !self.without.iter().any(|room| room == hl7v2::NAME) {
-            wanted.push(Wanted { address: hl7v2.listen, what: "MLLP listener", flag: "--mllp" });
+        Ok(!hl7v2.listen.is_empty() && !self.without.iter().any(|room| room == hl7v2::NAME))
+    }
+
+    /// Health first, then the MLLP listener if there is one, then the embedded parts.
+    fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Failure> {
+        let mut wanted = vec![ports::health(&config.http.listen)];
+        if self.listens_for_mllp(config)? {
+            let hl7v2: hl7v2::config::Hl7v2Config = context::room(config, hl7v2::NAME)?;
+            let key = Some("rooms.hl7v2.listen");
+            wanted.push(Wanted { address: hl7v2.listen, what: "MLLP listener", flag: "--mllp", key });
         }
         let mut part = |port, what| {
-            wanted.push(Wanted { address: self.listen(port).to_string(), what, flag: "--ports" });
+            wanted.push(Wanted { address: self.listen(port).to_string(), what, flag: "--ports", key: None });
         };
         for embedded in self.choice.embedded() {
             match embedded {
@@ -180,4 +199,45 @@ fn profiles(url: &str) -> Value {
     let kinds = ["consignment-usage", "vmi-usage", "po-approved", "po-changed", "po-cancelled", "receipt"];
     let profile = json!({"url": url, "secret": testkit::supplier::SECRET, "kinds": kinds});
     SUPPLIERS.iter().map(|supplier| ((*supplier).to_owned(), profile.clone())).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn prepared(place: &Place, file: &Value, config: &mut Config) -> Result<(), Failure> {
+        let plan = Plan { choice: Choice::default(), place, data: Path::new("data"), supplier: false, without: &[] };
+        plan.prepare(config, file)
+    }
+
+    fn place(mllp: &str, health: &str) -> Place {
+        Place { ports: 0, mllp: Some(mllp.to_owned()), health: Some(health.to_owned()) }
+    }
+
+    #[test]
+    fn ports_that_are_taken_freely_are_known_before_the_start() {
+        let mut config = Config::default();
+        prepared(&place("127.0.0.1:0", "127.0.0.1:0"), &Value::Null, &mut config).unwrap();
+        let mllp = context::room::<hl7v2::config::Hl7v2Config>(&config, hl7v2::NAME).unwrap().listen;
+        for address in [&config.http.listen, &mllp] {
+            assert_ne!(address.parse::<SocketAddr>().unwrap().port(), 0, "{address}");
+        }
+        assert_ne!(config.http.listen, mllp);
+    }
+
+    #[test]
+    fn no_listener_is_looked_for_where_none_is_wanted() {
+        let mut config = Config::default();
+        prepared(&place("", "127.0.0.1:0"), &Value::Null, &mut config).unwrap();
+        assert_eq!(context::room::<hl7v2::config::Hl7v2Config>(&config, hl7v2::NAME).unwrap().listen, "");
+    }
+
+    #[test]
+    fn an_address_that_is_none_stops_before_anything_starts() {
+        for (mllp, health, flag) in [("foo", "127.0.0.1:0", "--mllp"), ("127.0.0.1:0", "bar", "--health")] {
+            let said = prepared(&place(mllp, health), &Value::Null, &mut Config::default()).unwrap_err().to_string();
+            assert!(said.contains("WL-7073") && said.contains(flag), "{said}");
+        }
+    }
 }

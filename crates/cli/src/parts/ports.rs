@@ -50,17 +50,35 @@ pub struct Wanted {
     pub what: &'static str,
     /// The flag.
     pub flag: &'static str,
+    /// The key of the configuration that says the same, where there is one.
+    pub key: Option<&'static str>,
 }
 
-/// Says at once which of the addresses are taken, so that nothing is started in vain.
-pub fn all_free(wanted: &[Wanted]) -> Result<(), Failure> {
-    // What cannot be bound for another reason says so itself when it starts.
-    let taken = |wanted: &&Wanted| {
-        TcpListener::bind(&wanted.address).is_err_and(|error| error.kind() == std::io::ErrorKind::AddrInUse)
-    };
-    let taken: Vec<&Wanted> = wanted.iter().filter(taken).collect();
+/// The listener of health and metrics.
+pub fn health(listen: &str) -> Wanted {
+    let key = Some("http.listen");
+    Wanted { address: listen.to_owned(), what: "health and metrics", flag: "--health", key }
+}
+
+/// Says at once which of the addresses cannot be listened on, so that nothing is started in vain. Gives each address back with
+/// the port that it has: for port 0, one that is free.
+pub fn all_free(wanted: &[Wanted]) -> Result<Vec<String>, Failure> {
+    let mut taken = Vec::new();
+    // Held until all are looked at, so that no free port is given twice.
+    let mut held = Vec::with_capacity(wanted.len());
+    let mut settled = Vec::with_capacity(wanted.len());
+    for one in wanted {
+        match TcpListener::bind(&one.address) {
+            Ok(listener) => {
+                settled.push(with_port(&one.address, &listener));
+                held.push(listener);
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => taken.push(one),
+            Err(error) => return Err(unusable(one, &error)),
+        }
+    }
     if taken.is_empty() {
-        return Ok(());
+        return Ok(settled);
     }
     let list = |text: &dyn Fn(&Wanted) -> String| taken.iter().map(|one| text(one)).collect::<Vec<_>>().join(", ");
     let mut flags: Vec<&str> = taken.iter().map(|one| one.flag).collect();
@@ -72,6 +90,22 @@ pub fn all_free(wanted: &[Wanted]) -> Result<(), Failure> {
             flags.join(" and ")
         ),
     ))
+}
+
+fn unusable(wanted: &Wanted, error: &std::io::Error) -> Failure {
+    let key = wanted.key.map(|key| format!(" (or {key} of the configuration)")).unwrap_or_default();
+    Failure::usage(
+        format!("WL-7073: {} ({}) is no address to listen on: {error}", wanted.address, wanted.what),
+        format!("give {}{key} an address of this machine as HOST:PORT, for example 127.0.0.1:2575", wanted.flag),
+    )
+}
+
+/// The address as it was given, with the port that the listener has.
+fn with_port(address: &str, listener: &TcpListener) -> String {
+    match (address.rsplit_once(':'), listener.local_addr()) {
+        (Some((host, "0")), Ok(bound)) => format!("{host}:{}", bound.port()),
+        _ => address.to_owned(),
+    }
 }
 
 #[cfg(test)]
@@ -98,10 +132,35 @@ mod tests {
     fn a_taken_port_is_named_with_the_flag_that_moves_it() {
         let holder = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = holder.local_addr().unwrap().to_string();
-        let wanted = Wanted { address: address.clone(), what: "MLLP listener", flag: "--mllp" };
+        let wanted = mllp(&address);
         let said = all_free(std::slice::from_ref(&wanted)).unwrap_err().to_string();
         assert!(said.contains(&format!("{address} (MLLP listener)")) && said.contains("--mllp"), "{said}");
         drop(holder);
-        assert_eq!(all_free(&[wanted]), Ok(()));
+        assert_eq!(all_free(&[wanted]), Ok(vec![address]));
+    }
+
+    #[test]
+    fn what_is_no_address_of_this_machine_is_told_with_flag_and_key() {
+        for wrong in ["foo", "127.0.0.1", "127.0.0.1:port", ":2575", "192.0.2.1:2575"] {
+            let said = all_free(&[mllp(wrong)]).unwrap_err();
+            assert_eq!(said.exit_code(), 2);
+            let said = said.to_string();
+            assert!(said.contains(&format!("WL-7073: {wrong} (MLLP listener)")), "{said}");
+            assert!(said.contains("--mllp (or rooms.hl7v2.listen of the configuration)"), "{said}");
+        }
+    }
+
+    #[test]
+    fn port_0_becomes_the_port_that_is_taken() {
+        let settled = all_free(&[mllp("127.0.0.1:0"), mllp("localhost:0")]).unwrap();
+        let ports: Vec<u16> =
+            settled.iter().map(|address| address.rsplit_once(':').unwrap().1.parse().unwrap()).collect();
+        assert!(ports.iter().all(|port| *port > 0) && ports.first() != ports.last(), "{settled:?}");
+        assert!(settled.last().unwrap().starts_with("localhost:"), "{settled:?}");
+    }
+
+    fn mllp(address: &str) -> Wanted {
+        let key = Some("rooms.hl7v2.listen");
+        Wanted { address: address.to_owned(), what: "MLLP listener", flag: "--mllp", key }
     }
 }

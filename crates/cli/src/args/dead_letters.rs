@@ -1,0 +1,51 @@
+//! What can be typed after `dead-letters`.
+
+use clap::{Args, Subcommand};
+use std::path::PathBuf;
+
+/// Options of `dead-letters`.
+#[derive(Debug, Args)]
+pub struct DeadLetters {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: DeadLettersAction,
+}
+
+/// What to do with dead letters.
+#[derive(Debug, Subcommand)]
+pub enum DeadLettersAction {
+    /// List them, newest last.
+    Ls(DeadLettersLs),
+    /// Show one with its headers and its original bytes. They may identify a patient.
+    Show(DeadLettersShow),
+}
+
+/// Options of `dead-letters ls`.
+#[derive(Debug, Default, Args)]
+pub struct DeadLettersLs {
+    /// Only this code.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Only this room.
+    #[arg(long)]
+    pub room: Option<String>,
+    /// Only records that came from this topic.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// One JSON line per dead letter, without the original bytes.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `dead-letters show`.
+#[derive(Debug, Args)]
+pub struct DeadLettersShow {
+    /// Id as `dead-letters ls` prints it: partition and offset, for example 2@17.
+    pub id: String,
+    /// Write the original value bytes to this file and print nothing; `-` is stdout.
+    #[arg(long, value_name = "FILE")]
+    pub bytes: Option<PathBuf>,
+    /// JSON, with all of the original bytes.
+    #[arg(long, conflicts_with = "bytes")]
+    pub json: bool,
+}

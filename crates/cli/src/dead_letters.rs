@@ -1,0 +1,360 @@
+//! `wardline dead-letters ls|show`: the records that nobody could read, as they came.
+//!
+//! The id of a dead letter is its place on the topic, `PARTITION@OFFSET`: unlike its origin it is there for each of them.
+
+use crate::args::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow, Globals};
+use crate::output::{self, Output};
+use crate::{Failure, context, rooms};
+use runtime::Config;
+use runtime::reader::{self, Range};
+use runtime::record::Record;
+use schemas::topics;
+use serde::Serialize;
+use serde_json::{Value, json};
+use std::collections::VecDeque;
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+use std::path::Path;
+
+/// Most dead letters held in memory; the oldest are left out.
+const LISTED_MAX: usize = 100_000;
+/// Most bytes that are shown; a file takes all of them.
+const SHOWN_MAX: usize = 1_024;
+/// Bytes in one line of what is shown.
+const LINE_BYTES: usize = 16;
+
+/// What is known of a dead letter, without its bytes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+struct Letter {
+    id: String,
+    time: String,
+    room: String,
+    stage: String,
+    code: String,
+    version: String,
+    reason: String,
+    /// Topic that the record came from; none when it came from outside Kafka.
+    topic: Option<String>,
+    /// Where it came from.
+    origin: String,
+    bytes: usize,
+}
+
+/// Executes `wardline dead-letters`.
+pub fn execute(globals: &Globals, letters: &DeadLetters) -> Result<(), Failure> {
+    let config = context::running(globals)?;
+    match &letters.action {
+        DeadLettersAction::Ls(options) => list(&config, options),
+        DeadLettersAction::Show(options) => show(&config, options),
+    }
+}
+
+fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
+    let mut found = VecDeque::new();
+    let mut left_out = 0_u64;
+    reader::read_range(&config.kafka, &Range::all(topics::OPS_DEAD_LETTER_V1.name()), |record| {
+        let letter = Letter::of(&record);
+        if letter.is_wanted(options) {
+            found.push_back(letter);
+        }
+        if found.len() > LISTED_MAX {
+            found.pop_front();
+            left_out += 1;
+        }
+        ControlFlow::Continue(())
+    })
+    .map_err(Failure::kafka)?;
+    let mut found = Vec::from(found);
+    found.sort_by(|one, other| (&one.time, &one.id).cmp(&(&other.time, &other.id)));
+    let mut output = Output::stdout();
+    if options.json {
+        found.iter().try_for_each(|letter| output.json(letter))?;
+    } else {
+        let rows: Vec<Vec<String>> = found.iter().map(Letter::row).collect();
+        output.table(&["ID", "TIME", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
+    }
+    output.finish()?;
+    if left_out > 0 {
+        output::note(&format!(
+            "the newest {LISTED_MAX}; {left_out} more are on the topic: filter by code, room or topic"
+        ));
+    }
+    if found.is_empty() {
+        output::note(&nothing_matches(options));
+    } else if !options.json {
+        output::note("`wardline dead-letters show ID` prints headers and bytes; docs/errors explains the codes");
+    }
+    Ok(())
+}
+
+fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
+    let (partition, offset) = place(&options.id)?;
+    let topic = topics::OPS_DEAD_LETTER_V1.name();
+    let found = reader::read_one(&config.kafka, topic, partition, offset).map_err(Failure::kafka)?;
+    let record = found.ok_or_else(|| {
+        Failure::usage(
+            format!("WL-7072: there is no dead letter {}", options.id),
+            "list them with `wardline dead-letters ls`; retention may have removed it",
+        )
+    })?;
+    let bytes = record.value.as_deref().unwrap_or_default();
+    match &options.bytes {
+        Some(path) if path != Path::new("-") => std::fs::write(path, bytes).map_err(|error| {
+            Failure::usage(
+                format!("WL-7062: cannot write {}: {error}", path.display()),
+                "name a file that can be written, or - for stdout",
+            )
+        }),
+        Some(_) => {
+            let mut output = Output::stdout();
+            output.bytes(bytes)?;
+            output.finish()
+        }
+        None => print(&record, options.json),
+    }
+}
+
+fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    let letter = Letter::of(record);
+    let bytes = record.value.as_deref().unwrap_or_default();
+    if as_json {
+        output.json(&whole(record, &letter)?)?;
+        return output.finish();
+    }
+    let facts = [
+        ("id", &letter.id),
+        ("time", &letter.time),
+        ("room", &letter.room),
+        ("stage", &letter.stage),
+        ("code", &letter.code),
+        ("version", &letter.version),
+        ("reason", &letter.reason),
+        ("from", &letter.origin),
+    ];
+    for (name, text) in facts.into_iter().filter(|(_, text)| !text.is_empty()) {
+        output.line(format!("{name:<10} {text}"))?;
+    }
+    output.line(format!("{:<10} {}", "key", record.key.as_deref().map_or_else(|| "none".to_owned(), readable)))?;
+    for (name, value) in &record.headers {
+        let value = value.as_deref().map_or_else(|| "null".to_owned(), readable);
+        output.line(format!("{:<10} {name}: {value}", "header"))?;
+    }
+    output.line(format!("{:<10} {}", "bytes", bytes.len()))?;
+    output.line(dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
+    output.finish()?;
+    if let Some(more) = bytes.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+        output::note(&format!("{more} more bytes: `wardline dead-letters show {} --bytes FILE` writes all", letter.id));
+    }
+    Ok(())
+}
+
+/// Everything, for programs.
+fn whole(record: &Record, letter: &Letter) -> Result<Value, Failure> {
+    let mut value = serde_json::to_value(letter).map_err(|error| Failure::new(error, "report this as a defect"))?;
+    let headers: Vec<Value> = record
+        .headers
+        .iter()
+        .map(|(name, value)| json!({"name": name, "value": value.as_deref().map(readable)}))
+        .collect();
+    if let Value::Object(fields) = &mut value {
+        fields.insert("key".to_owned(), json!(record.key.as_deref().map(readable)));
+        fields.insert("headers".to_owned(), Value::Array(headers));
+        let bytes = record.value.as_deref().unwrap_or_default();
+        let text = std::str::from_utf8(bytes).ok();
+        fields.insert("text".to_owned(), json!(text));
+        fields.insert("hex".to_owned(), json!(text.is_none().then(|| hex(bytes))));
+    }
+    Ok(value)
+}
+
+impl Letter {
+    fn of(record: &Record) -> Self {
+        let fact = |name: &str| fact(record, name).unwrap_or_default();
+        let micros: Option<i64> = fact("wl_at").parse().ok();
+        let time = micros.map(|micros| micros / 1_000).or(record.timestamp_ms);
+        let topic = Some(fact("wl_topic")).filter(|topic| !topic.is_empty());
+        let origin = match &topic {
+            Some(topic) => format!("{topic}-{}@{}", fact("wl_partition"), fact("wl_offset")),
+            None => ["wl_origin", "wl_source"].into_iter().map(fact).find(|from| !from.is_empty()).unwrap_or_default(),
+        };
+        Self {
+            id: format!("{}@{}", record.place.partition, record.place.offset),
+            time: time.map(output::time_text).unwrap_or_default(),
+            room: fact("wl_room"),
+            stage: fact("wl_stage"),
+            code: fact("wl_code"),
+            version: fact("wl_version"),
+            reason: fact("wl_reason"),
+            topic,
+            origin,
+            bytes: record.value.as_ref().map_or(0, Vec::len),
+        }
+    }
+
+    fn is_wanted(&self, options: &DeadLettersLs) -> bool {
+        options.code.as_ref().is_none_or(|code| *code == self.code)
+            && options.room.as_ref().is_none_or(|room| *room == self.room)
+            && options.topic.as_ref().is_none_or(|topic| Some(topic) == self.topic.as_ref())
+    }
+
+    fn row(&self) -> Vec<String> {
+        let time = self.time.chars().take(19).collect();
+        let cells = [&self.room, &self.stage, &self.code, &self.version, &self.origin].map(String::clone);
+        [self.id.clone(), time].into_iter().chain(cells).collect()
+    }
+}
+
+/// What Wardline says about the record: the last word, since a record may have come with such a header.
+fn fact(record: &Record, name: &str) -> Option<String> {
+    let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name)?;
+    value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Partition and offset of an id; the name of the topic may stand in front.
+fn place(id: &str) -> Result<(i32, i64), Failure> {
+    let topic = topics::OPS_DEAD_LETTER_V1.name();
+    let short = id.strip_prefix(topic).and_then(|rest| rest.strip_prefix('-')).unwrap_or(id);
+    let read =
+        short.split_once('@').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    read.filter(|(partition, offset)| *partition >= 0 && *offset >= 0).ok_or_else(|| {
+        Failure::usage(
+            format!("WL-7072: {id} is not the id of a dead letter"),
+            "give the id that `wardline dead-letters ls` prints, for example 2@17",
+        )
+    })
+}
+
+fn nothing_matches(options: &DeadLettersLs) -> String {
+    let filter = |title: &str, value: &Option<String>| {
+        value.as_ref().map(|value| format!(" {title} {value}")).unwrap_or_default()
+    };
+    let unknown = options.room.as_deref().filter(|room| !rooms::names().contains(room));
+    let unknown = unknown.map(|_| format!(": the rooms are {}", rooms::names().join(", "))).unwrap_or_default();
+    let (code, room) = (filter("with code", &options.code), filter("of room", &options.room));
+    format!("no dead letter{code}{room}{}{unknown}", filter("from topic", &options.topic))
+}
+
+/// Text as it is when it can be printed on one line, hexadecimal otherwise.
+fn readable(bytes: &[u8]) -> String {
+    match std::str::from_utf8(bytes) {
+        Ok(text) if !text.chars().any(char::is_control) => text.to_owned(),
+        _ => format!("0x{}", hex(bytes)),
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
+        // Writing to a text cannot fail.
+        let _ = write!(text, "{byte:02x}");
+        text
+    })
+}
+
+/// Lines of an offset, 16 bytes in hexadecimal and the same as text.
+fn dump(bytes: &[u8]) -> String {
+    let mut text = String::new();
+    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
+        let pairs: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
+        let shown: String = line
+            .iter()
+            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
+            .collect();
+        // Writing to a text cannot fail.
+        let _ = writeln!(text, "{:08x}  {:<47}  |{shown}|", number * LINE_BYTES, pairs.join(" "));
+    }
+    text
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use runtime::record::Place;
+    use std::borrow::Cow;
+    use std::sync::Arc;
+
+    fn record(headers: &[(&'static str, &str)], value: &[u8]) -> Record {
+        Record {
+            place: Place { topic: Arc::from(topics::OPS_DEAD_LETTER_V1.name()), partition: 2, offset: 17 },
+            timestamp_ms: Some(0),
+            key: Some(b"V1".to_vec()),
+            value: Some(value.to_vec()),
+            headers: headers
+                .iter()
+                .map(|(name, text)| (Cow::Borrowed(*name), Some(text.as_bytes().to_vec())))
+                .collect(),
+        }
+    }
+
+    /// RAW-1: place, stage, code and version of what refused it are shown.
+    #[test]
+    fn raw_1_a_letter_says_who_refused_what_and_where_it_came_from() {
+        let headers = [
+            ("wl_code", "of the sender"),
+            ("wl_room", "validate"),
+            ("wl_stage", "decode"),
+            ("wl_code", "WL-6001"),
+            ("wl_topic", "clinical.supply-usage.v1"),
+            ("wl_partition", "1"),
+            ("wl_offset", "5"),
+            ("wl_version", "0.1.0"),
+            ("wl_at", "1000000"),
+        ];
+        let letter = Letter::of(&record(&headers, b"?"));
+        let row =
+            ["2@17", "1970-01-01T00:00:01", "validate", "decode", "WL-6001", "0.1.0", "clinical.supply-usage.v1-1@5"];
+        assert_eq!(letter.row(), row);
+        let from_outside = Letter::of(&record(&[("wl_room", "hl7v2"), ("wl_origin", "mllp 127.0.0.1:9")], b"?"));
+        assert_eq!((from_outside.topic, from_outside.origin.as_str()), (None, "mllp 127.0.0.1:9"));
+    }
+
+    #[test]
+    fn filters_take_code_room_and_topic_of_origin() {
+        let letter = Letter::of(&record(&[("wl_room", "validate"), ("wl_code", "WL-6001"), ("wl_topic", "t")], b""));
+        let text = |text: &str| Some(text.to_owned());
+        for (room, code, topic, wanted) in [
+            (None, None, None, true),
+            (text("validate"), text("WL-6001"), text("t"), true),
+            (text("enrich"), None, None, false),
+            (None, text("WL-1001"), None, false),
+            (None, None, text("u"), false),
+        ] {
+            let options = DeadLettersLs { code, room, topic, json: false };
+            assert_eq!(letter.is_wanted(&options), wanted, "{options:?}");
+        }
+        let nothing = nothing_matches(&DeadLettersLs { room: text("validat"), ..DeadLettersLs::default() });
+        assert!(nothing.starts_with("no dead letter of room validat: the rooms are "), "{nothing}");
+    }
+
+    #[test]
+    fn an_id_is_a_place_on_the_topic() {
+        assert_eq!(place("2@17").unwrap(), (2, 17));
+        assert_eq!(place("ops.dead-letter.v1-2@17").unwrap(), (2, 17));
+        for wrong in ["", "17", "2@", "-1@3", "t-2@17"] {
+            assert!(place(wrong).unwrap_err().to_string().contains("WL-7072"), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn bytes_are_shown_in_hexadecimal_and_as_text() {
+        let shown = dump(b"MSH|^~\\&|LAB\r\x00\xff#!");
+        let expected = "\
+            00000000  4d 53 48 7c 5e 7e 5c 26 7c 4c 41 42 0d 00 ff 23  |MSH|^~\\&|LAB...#|\n\
+            00000010  21                                               |!|\n";
+        assert_eq!(shown, expected);
+        assert_eq!((readable(b"V1"), readable(b"a\x00")), ("V1".to_owned(), "0x6100".to_owned()));
+    }
+
+    #[test]
+    fn json_holds_all_bytes_as_text_or_hexadecimal() {
+        let value = |bytes: &[u8]| {
+            let record = record(&[("wl_room", "validate")], bytes);
+            whole(&record, &Letter::of(&record)).unwrap()
+        };
+        let text = value(b"MSH|\r");
+        assert_eq!((&text["text"], &text["hex"], &text["key"]), (&json!("MSH|\r"), &Value::Null, &json!("V1")));
+        assert_eq!(text["headers"], json!([{"name": "wl_room", "value": "validate"}]));
+        assert_eq!(value(b"\xff\x00")["hex"], "ff00");
+    }
+}

@@ -1,0 +1,76 @@
+//! What a person does about what went wrong, on a running system.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod common;
+
+use common::{Place, text};
+use serde_json::Value;
+use std::process::Output;
+
+/// Bytes that say UTF-8 and are not: an exception of the source. Then text that is no message: a dead letter.
+const UNREADABLE: &[u8] =
+    b"MSH|^~\\&|EPIC|GENERAL|WL|GENERAL|20260302080000||ADT^A01|DESK-1|P|2.5.1||||||UNICODE UTF-8\r\
+    EVN|A01|20260302080000\rPID|1||M1^^^GENERAL^MR||Ab\xffel^Ada||19700101|F\rPV1|1|I|OR1\r";
+const NO_MESSAGE: &[u8] = b"PID|1||no header\r";
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+#[test]
+fn decisions_dead_letters_and_short_ids_on_a_running_system() {
+    let place = Place::new();
+    let (up, variables) = place.up("up");
+    let run = |arguments: &[&str]| place.wardline(arguments).envs(variables.iter().cloned()).output().unwrap();
+    for (name, bytes) in [("unreadable.hl7", UNREADABLE), ("no-message.hl7", NO_MESSAGE)] {
+        std::fs::write(place.path(name), bytes).unwrap();
+        let refused = run(&["send", "hl7v2", name]);
+        assert!(!refused.status.success() && said(&refused).contains("WL-7068"), "{}", said(&refused));
+    }
+
+    let listed = text(&run(&["exceptions", "ls", "--json"]));
+    let exception: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
+    let id = exception["exceptionId"].as_str().unwrap();
+    let short = &id[..8];
+    let refused = run(&["exceptions", "retry", short]);
+    assert_eq!(refused.status.code(), Some(2));
+    assert!(said(&refused).contains("WL-7071") && said(&refused).contains("nothing to retry"), "{}", said(&refused));
+    assert!(text(&run(&["trace", short])).contains("ops.exception.v1"));
+    text(&run(&["exceptions", "discard", short]));
+    for decision in ["retry", "discard", "resolve"] {
+        let refused = run(&["exceptions", decision, id]);
+        assert_eq!(refused.status.code(), Some(2), "{decision}");
+        assert!(said(&refused).contains("was discarded"), "{}", said(&refused));
+    }
+
+    let letters = text(&run(&["dead-letters", "ls", "--room", "hl7v2", "--json"]));
+    let letter: Value = serde_json::from_str(letters.lines().next().unwrap()).unwrap();
+    assert_eq!((&letter["code"], &letter["stage"]), (&Value::from("WL-1001"), &Value::from("read")), "RAW-1");
+    let letter_id = letter["id"].as_str().unwrap();
+    let shown = text(&run(&["dead-letters", "show", letter_id]));
+    assert!(shown.contains("wl_room: hl7v2") && shown.contains("|PID|1||no header|"), "{shown}");
+    assert_eq!(run(&["dead-letters", "show", letter_id, "--bytes", "-"]).stdout, NO_MESSAGE, "RAW-1");
+    let nothing = run(&["dead-letters", "ls", "--code", "WL-9999"]);
+    assert!(nothing.status.success() && said(&nothing).contains("no dead letter with code WL-9999"));
+    assert!(up.stop("TERM").success());
+}
+
+#[test]
+fn what_can_never_work_ends_at_once_with_its_code_and_starts_nothing() {
+    let place = Place::new();
+    std::fs::write(place.path("room.yaml"), "rooms: {erp-pst: {}}\n").unwrap();
+    std::fs::write(place.path("http.yaml"), "http: {listen: nowhere}\n").unwrap();
+    for (arguments, code) in [
+        (&["up", "--mllp", "foo"][..], "WL-7073"),
+        (&["up", "--mllp", "127.0.0.1:0", "--config", "http.yaml"], "WL-7073"),
+        (&["run", "validate", "--config", "http.yaml"], "WL-7073"),
+        (&["up", "--mllp", "127.0.0.1:0", "--config", "room.yaml"], "did you mean erp-post?"),
+        (&["up", "--no-such-flag"], "WL-7075"),
+    ] {
+        let output = place.run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(code), "{arguments:?}: {}", said(&output));
+    }
+    assert!(!place.path("wardline-data").exists());
+}
