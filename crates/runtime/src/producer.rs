@@ -136,7 +136,8 @@ impl Producer {
     }
 
     /// librdkafka does not keep its bound here: where the coordinator of the group has gone it waits for a change of some broker,
-    /// which may never come (its issues 5456 and 5511).
+    /// which may never come (its issues 5456 and 5511). A room that starts again finds the coordinator anew, so half of the time
+    /// that there is has to do.
     fn send_offsets(
         &self,
         offsets: TopicPartitionList,
@@ -144,6 +145,7 @@ impl Producer {
         timeout: Duration,
     ) -> Result<(), ClientError> {
         let (inner, group) = (Arc::clone(&self.inner), Arc::clone(group));
+        let timeout = timeout / 2;
         let call = move || inner.send_offsets_to_transaction(&offsets, &group, timeout);
         match self.positions.call(timeout.saturating_add(MARGIN), call) {
             Some(outcome) => Ok(outcome?),

@@ -81,6 +81,7 @@ fn prepare(config: &mut Config, options: &Demo) {
     config.telemetry.log_filter.clone_from(&options.log);
     context::set(config, "erp", &["poll_ms"], Some(json!(2_000)));
     context::set(config, "erp-post", &["certain_after_ms"], Some(json!(10_000)));
+    context::set(config, "supplier-fanout", &["timeout_ms"], Some(json!(5_000)));
     context::set(config, "supplier-fanout", &["certain_after_ms"], Some(json!(10_000)));
     context::set(config, "fhir", &["poll_interval_ms"], Some(json!(1_000)));
 }
