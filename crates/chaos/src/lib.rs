@@ -10,16 +10,19 @@
 //! proxy     breaks calls                                   report    says it to people and machines
 //! ```
 
-pub mod check;
+mod check;
 pub mod clock;
-pub mod load;
-pub mod plan;
-pub mod process;
-pub mod proxy;
-pub mod random;
-pub mod report;
-pub mod run;
-pub mod sender;
-pub mod storm;
-pub mod supplier;
-pub mod system;
+mod load;
+mod plan;
+mod process;
+mod proxy;
+mod random;
+mod report;
+mod run;
+mod sender;
+mod storm;
+mod supplier;
+mod system;
+
+pub use plan::Plan;
+pub use run::{Outcome, Wanted, run};

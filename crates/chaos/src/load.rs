@@ -144,11 +144,6 @@ impl Load {
         load.garbage = (0..5).map(|_| random.bits().to_be_bytes().map(|byte| byte | 1).to_vec()).collect();
         Ok(load)
     }
-
-    /// All uses.
-    pub fn uses(&self) -> impl Iterator<Item = &Use> {
-        self.encounters.iter().flat_map(|one| &one.messages).flat_map(|message| &message.uses)
-    }
 }
 
 /// How the use [`FAILS_AT`] of an encounter fails: three encounters in twenty do.
@@ -191,7 +186,8 @@ struct Articles<'a> {
 
 impl<'a> Articles<'a> {
     fn of(hospital: &'a Hospital) -> Self {
-        let of = |wanted: &dyn Fn(&Item) -> bool| hospital.items.iter().filter(|item| item.active && wanted(item)).collect();
+        let of =
+            |wanted: &dyn Fn(&Item) -> bool| hospital.items.iter().filter(|item| item.active && wanted(item)).collect();
         let is = |item: &Item, group: &str| item.categories.iter().any(|category| category == group);
         Self {
             stock: of(&|item| item.lots.is_empty() && is(item, "Consumable") && item.code != REFUSED_ITEM),
@@ -284,6 +280,10 @@ mod tests {
     use super::*;
     use std::collections::BTreeSet;
 
+    fn uses(load: &Load) -> impl Iterator<Item = &Use> {
+        load.encounters.iter().flat_map(|one| &one.messages).flat_map(|message| &message.uses)
+    }
+
     const SIZE: Size = Size { encounters: 40, messages: 30 };
 
     #[test]
@@ -296,9 +296,9 @@ mod tests {
     #[test]
     fn a_quantity_tells_its_use() {
         let load = Load::draw(5, SIZE, "20260302").unwrap();
-        let all: Vec<u32> = load.uses().map(Use::signature).collect();
+        let all: Vec<u32> = uses(&load).map(Use::signature).collect();
         assert_eq!(all.iter().collect::<BTreeSet<_>>().len(), all.len());
-        assert!(load.uses().all(|one| of_signature(one.signature()) == Some((one.encounter, one.seq))));
+        assert!(uses(&load).all(|one| of_signature(one.signature()) == Some((one.encounter, one.seq))));
         assert!(load.encounters.iter().flat_map(|one| &one.messages).all(|message| {
             message.uses.iter().all(|one| message.text.contains(&format!("|1.{:03}{:03}|", one.encounter, one.seq)))
         }));
@@ -309,7 +309,7 @@ mod tests {
     #[test]
     fn each_way_to_fail_is_there_and_names_stay_out_of_ids() {
         let load = Load::draw(5, SIZE, "20260302").unwrap();
-        let kinds: BTreeSet<Kind> = load.uses().map(|one| one.kind).collect();
+        let kinds: BTreeSet<Kind> = uses(&load).map(|one| one.kind).collect();
         assert_eq!(kinds.len(), 6);
         for message in load.encounters.iter().flat_map(|one| &one.messages) {
             assert!(load.planted.iter().all(|value| !message.control_id.contains(value.as_str())));

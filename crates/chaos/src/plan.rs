@@ -114,6 +114,15 @@ impl Plan {
         let end = minutes * 60_000;
         Self { processes: processes(seed, end), calls: calls(seed, end) }
     }
+
+    /// Both tracks in the order of time, in words.
+    #[must_use]
+    pub fn lines(&self) -> Vec<(u64, String)> {
+        let processes = self.processes.iter().map(|one| (one.at_ms, one.what.to_string()));
+        let mut all: Vec<_> = processes.chain(self.calls.iter().map(|one| (one.at_ms, one.what.to_string()))).collect();
+        all.sort();
+        all
+    }
 }
 
 fn processes(seed: u64, end: u64) -> Vec<Planned<Fault>> {
@@ -166,7 +175,9 @@ impl Fault {
     /// How long it takes at least, with the start of what was ended, on a machine that is not busy.
     fn lasts_ms(&self) -> u64 {
         match self {
-            Self::KillRoom { down_ms, .. } | Self::KillBoth { down_ms, .. } | Self::KillErp { down_ms } => down_ms + 3_000,
+            Self::KillRoom { down_ms, .. } | Self::KillBoth { down_ms, .. } | Self::KillErp { down_ms } => {
+                down_ms + 3_000
+            }
             Self::PauseRoom { for_ms, .. } => for_ms + 1_000,
             Self::RollingRestart => 30_000,
             Self::RebalanceStorm { times, .. } => times * 5_000,
@@ -303,9 +314,18 @@ mod tests {
     #[test]
     fn every_kind_comes_in_a_long_run() {
         let plan = Plan::draw(1, 15);
-        let kinds: BTreeSet<_> = plan.processes.iter().map(|one| std::mem::discriminant(&one.what)).map(|kind| format!("{kind:?}")).collect();
+        let kinds: BTreeSet<_> = plan
+            .processes
+            .iter()
+            .map(|one| std::mem::discriminant(&one.what))
+            .map(|kind| format!("{kind:?}"))
+            .collect();
         assert_eq!(kinds.len(), 10);
-        let modes: BTreeSet<_> = plan.calls.iter().map(|one| format!("{:?}", (std::mem::discriminant(&one.what.mode), one.what.side))).collect();
+        let modes: BTreeSet<_> = plan
+            .calls
+            .iter()
+            .map(|one| format!("{:?}", (std::mem::discriminant(&one.what.mode), one.what.side)))
+            .collect();
         assert_eq!(modes.len(), 16);
     }
 }

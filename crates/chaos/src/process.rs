@@ -6,7 +6,7 @@ use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
 use std::os::unix::process::CommandExt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -83,12 +83,6 @@ impl Process {
     #[must_use]
     pub fn name(&self) -> &str {
         &self.spec.name
-    }
-
-    /// Its log.
-    #[must_use]
-    pub fn log(&self) -> &Path {
-        &self.spec.log
     }
 
     /// Starts it again; a running one goes on.

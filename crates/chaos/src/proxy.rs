@@ -136,7 +136,8 @@ async fn answer(client: &mut TcpStream, status: u16, retry_after_s: Option<u64>)
 /// The status of a reply with another body.
 fn nonsense(reply: &[u8]) -> Vec<u8> {
     let line = reply.split(|byte| *byte == b'\r').next().unwrap_or_default();
-    let head = format!("\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", NONSENSE.len());
+    let head =
+        format!("\r\ncontent-type: text/html\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", NONSENSE.len());
     [line, head.as_bytes(), NONSENSE].concat()
 }
 

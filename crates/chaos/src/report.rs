@@ -91,7 +91,8 @@ impl Report<'_> {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let outcome = if self.is_clean() { "**All laws that could be decided held.**" } else { "**Not clean: see below.**" };
+        let outcome =
+            if self.is_clean() { "**All laws that could be decided held.**" } else { "**Not clean: see below.**" };
         writeln!(text, "{outcome}\n\n## Conditions\n")?;
         for (name, value) in self.conditions.as_object().into_iter().flatten() {
             writeln!(text, "- {name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
@@ -131,7 +132,10 @@ impl Report<'_> {
             "Times are seconds from the start of the load. Recovery is the time from the end of the fault until the last use of \
              a healthy key that was on the topic by then was enriched, and posted to the ERP; faults that overlap share it.\n"
         )?;
-        writeln!(text, "| from | to | fault | enriched after | posted after | note |\n| --- | --- | --- | --- | --- | --- |")?;
+        writeln!(
+            text,
+            "| from | to | fault | enriched after | posted after | note |\n| --- | --- | --- | --- | --- | --- |"
+        )?;
         for one in self.done {
             let recovery = self.recovery(one);
             writeln!(
@@ -160,11 +164,8 @@ impl Report<'_> {
             self.repeated(),
             attempts.iter().max().copied().unwrap_or_default()
         )?;
-        let mut waits: Vec<u64> = self
-            .sent
-            .iter()
-            .filter_map(|one| u64::try_from(one.accepted_ms? - one.first_ms).ok())
-            .collect();
+        let mut waits: Vec<u64> =
+            self.sent.iter().filter_map(|one| u64::try_from(one.accepted_ms? - one.first_ms).ok()).collect();
         waits.sort_unstable();
         writeln!(
             text,

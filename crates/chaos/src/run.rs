@@ -86,7 +86,7 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
     let healed = clock::now();
     say("everything is there again; waiting until all messages are accepted");
     let left = Duration::from_secs(wanted.minutes * 60 + CALM_S).saturating_sub(began.elapsed());
-    let sent = senders.finish(left + ACCEPTED);
+    let sent = senders.finish(left + ACCEPTED, say);
     let (mut evidence, topics, quiet) = settle(&system, &load, &sent, say)?;
     let quiet_ms = quiet.then(|| healed.elapsed().as_millis());
     complete(&mut system, &mut evidence, &done)?;
@@ -108,8 +108,14 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
 }
 
 fn draw(wanted: &Wanted) -> Result<Load> {
-    #[allow(clippy::cast_precision_loss, clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small numbers")]
-    let messages = ((wanted.minutes * 60 + CALM_S) as f64 * wanted.rate / f64::from(wanted.encounters.max(1))).ceil() as u32;
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers"
+    )]
+    let messages =
+        ((wanted.minutes * 60 + CALM_S) as f64 * wanted.rate / f64::from(wanted.encounters.max(1))).ceil() as u32;
     let day = schemas::Timestamp(clock::unix_ms() * 1_000 - 86_400_000_000).date().to_string().replace('-', "");
     Load::draw(wanted.seed, Size { encounters: wanted.encounters, messages }, &day)
 }
@@ -155,7 +161,10 @@ fn settle(
         if open == 0 {
             return Ok((evidence, topics, true));
         }
-        say(&format!("{open} records have no outcome yet, {} s after the last was accepted", started.elapsed().as_secs()));
+        say(&format!(
+            "{open} records have no outcome yet, {} s after the last was accepted",
+            started.elapsed().as_secs()
+        ));
         if started.elapsed() > QUIET {
             return Ok((evidence, topics, false));
         }

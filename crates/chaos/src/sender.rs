@@ -19,6 +19,8 @@ const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 /// Pause before a message is repeated.
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
+/// How often people are told how far it is.
+const TELL_EVERY: Duration = Duration::from_secs(15);
 /// Largest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -41,8 +43,7 @@ pub struct Sent {
 pub struct Senders {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    /// How many messages there are.
-    pub total: usize,
+    total: usize,
 }
 
 struct Shared {
@@ -77,16 +78,17 @@ impl Senders {
         Self { threads: threads.collect(), shared, total }
     }
 
-    /// Messages that were accepted so far.
-    #[must_use]
-    pub fn accepted(&self) -> usize {
-        self.shared.accepted.load(Ordering::Relaxed)
-    }
-
     /// Waits until everything was accepted or the bound is over, ends, and tells what became of each message.
     #[must_use]
-    pub fn finish(self, bound: Duration) -> Vec<Sent> {
-        clock::until(bound, Duration::from_millis(200), || self.threads.iter().all(JoinHandle::is_finished));
+    pub fn finish(self, bound: Duration, say: &dyn Fn(&str)) -> Vec<Sent> {
+        let mut told = clock::now();
+        clock::until(bound, Duration::from_millis(200), || {
+            if told.elapsed() >= TELL_EVERY {
+                told = clock::now();
+                say(&format!("{} of {} messages accepted", self.shared.accepted.load(Ordering::Relaxed), self.total));
+            }
+            self.threads.iter().all(JoinHandle::is_finished)
+        });
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             // A sender that panicked has sent what it has sent.
@@ -121,8 +123,7 @@ impl Lane {
     }
 
     fn send(&mut self, message: &Message) -> Sent {
-        let mut sent =
-            Sent { control_id: message.control_id.clone(), first_ms: clock::unix_ms(), ..Sent::default() };
+        let mut sent = Sent { control_id: message.control_id.clone(), first_ms: clock::unix_ms(), ..Sent::default() };
         while !self.shared.stop.load(Ordering::Relaxed) {
             sent.attempts += 1;
             match self.attempt(message) {

@@ -37,8 +37,6 @@ pub struct Options {
 
 /// One process of a room.
 pub struct Room {
-    /// `validate` and so on.
-    pub room: &'static str,
     /// The process.
     pub process: Process,
     /// Its health endpoint.
@@ -177,9 +175,10 @@ impl System {
 
     /// Names of rooms' processes that do not run, for whatever reason.
     pub fn ended(&mut self) -> Vec<String> {
-        let ended = self.rooms.iter_mut().filter_map(|room| {
-            (!room.process.is_running()).then(|| room.process.name().to_owned())
-        });
+        let ended = self
+            .rooms
+            .iter_mut()
+            .filter_map(|room| (!room.process.is_running()).then(|| room.process.name().to_owned()));
         ended.collect()
     }
 
@@ -258,7 +257,7 @@ impl System {
             arguments: vec!["--config".into(), config.display().to_string(), "run".into(), room.into()],
             log: self.options.dir.join("logs").join(format!("{name}.log")),
         };
-        Ok(Room { room, process: Process::start(spec, &self.memory)?, health })
+        Ok(Room { process: Process::start(spec, &self.memory)?, health })
     }
 
     fn config(&self, name: &str, health: SocketAddr, listener: SocketAddr) -> Value {

@@ -4,9 +4,7 @@ use clap::Parser;
 use std::io::Write as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
-use wardline_chaos::clock;
-use wardline_chaos::plan::Plan;
-use wardline_chaos::run::{Wanted, run};
+use wardline_chaos::{Plan, Wanted, clock, run};
 
 #[derive(Debug, Parser)]
 #[command(about = "Breaks a whole installation over three real brokers, heals it, and decides every law from outside.")]
@@ -90,10 +88,7 @@ fn tell(out: &mut impl std::io::Write, plan: &Plan, json: bool) -> anyhow::Resul
         writeln!(out, "{}", serde_json::to_string(plan)?)?;
         return Ok(());
     }
-    let processes = plan.processes.iter().map(|one| (one.at_ms, one.what.to_string()));
-    let mut all: Vec<_> = processes.chain(plan.calls.iter().map(|one| (one.at_ms, one.what.to_string()))).collect();
-    all.sort();
-    for (at_ms, what) in all {
+    for (at_ms, what) in plan.lines() {
         writeln!(out, "{:>5}.{} s  {what}", at_ms / 1_000, at_ms % 1_000 / 100)?;
     }
     Ok(())

@@ -71,7 +71,8 @@ fn violation(law: Law, detail: String) -> Violation {
 
 /// Encounter and number of a use, in words.
 fn name(signature: u32) -> String {
-    of_signature(signature).map_or(format!("signature {signature}"), |(encounter, seq)| format!("use {encounter}/{seq}"))
+    of_signature(signature)
+        .map_or(format!("signature {signature}"), |(encounter, seq)| format!("use {encounter}/{seq}"))
 }
 
 fn signatures(seen: &[Seen]) -> BTreeSet<u32> {
@@ -94,8 +95,7 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
     violations.extend(untold(evidence, Stage::Posting, &evidence.ledger, "the ERP's books"));
     violations.extend(untold(evidence, Stage::Notice, &evidence.notices, "the suppliers"));
     let records: usize = evidence.rooms.iter().map(|room| room.inputs.len()).sum();
-    let rooms: Vec<String> =
-        evidence.rooms.iter().map(|room| format!("{} {}", room.room, room.inputs.len())).collect();
+    let rooms: Vec<String> = evidence.rooms.iter().map(|room| format!("{} {}", room.room, room.inputs.len())).collect();
     let looked_at = format!(
         "{} uses sent, {} on the topic; {records} records read by rooms ({}), each with its outcome",
         evidence.sent.len(),
@@ -107,10 +107,18 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
 
 /// What happened outside and no event tells of it.
 fn untold(evidence: &Evidence, stage: Stage, effects: &[Effect], side: &str) -> Vec<Violation> {
-    let told: BTreeSet<u32> = evidence.stage(stage).iter().filter(|one| one.acted).filter_map(|one| one.signature).collect();
+    let told: BTreeSet<u32> =
+        evidence.stage(stage).iter().filter(|one| one.acted).filter_map(|one| one.signature).collect();
     let effects: BTreeSet<u32> = effects.iter().map(|effect| effect.signature).collect();
     let untold = effects.difference(&told);
-    untold.map(|one| violation(Law::Loss1, format!("{} is with {side}, and no event on {} tells of it", name(*one), stage.topic()))).collect()
+    untold
+        .map(|one| {
+            violation(
+                Law::Loss1,
+                format!("{} is with {side}, and no event on {} tells of it", name(*one), stage.topic()),
+            )
+        })
+        .collect()
 }
 
 /// ORD-1: by the first time that each use is seen; doubles are EOS-1 and FX-1.
@@ -122,7 +130,9 @@ pub(super) fn order(evidence: &Evidence) -> Decided {
         for seen in evidence.stage(stage) {
             by_partition.entry(seen.partition).or_default().extend(seen.signature);
         }
-        let spread = by_partition.values().flat_map(|all| all.iter().filter_map(|one| of_signature(*one)).map(|(key, _)| key).collect::<BTreeSet<_>>());
+        let spread = by_partition.values().flat_map(|all| {
+            all.iter().filter_map(|one| of_signature(*one)).map(|(key, _)| key).collect::<BTreeSet<_>>()
+        });
         let mut partitions: BTreeMap<u32, usize> = BTreeMap::new();
         spread.for_each(|key| *partitions.entry(key).or_default() += 1);
         for (partition, all) in by_partition {
@@ -142,7 +152,10 @@ pub(super) fn order(evidence: &Evidence) -> Decided {
     }
     let encounters: BTreeSet<u32> =
         evidence.sent.iter().filter_map(|sent| of_signature(sent.signature)).map(|(encounter, _)| encounter).collect();
-    let looked_at = format!("{looked} places of {} keys, on five topics, in the ERP's books and at the suppliers", encounters.len());
+    let looked_at = format!(
+        "{looked} places of {} keys, on five topics, in the ERP's books and at the suppliers",
+        encounters.len()
+    );
     decided(Law::Ord1, looked, looked_at, violations)
 }
 
@@ -175,11 +188,15 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
             ends.entry(signature).or_insert(seen.at_ms);
         }
     }
-    let is_calm = |at_ms: i64| evidence.faults.iter().all(|(began, healed)| at_ms < *began - RECOVERY_MS || at_ms > healed + RECOVERY_MS);
+    let is_calm = |at_ms: i64| {
+        evidence.faults.iter().all(|(began, healed)| at_ms < *began - RECOVERY_MS || at_ms > healed + RECOVERY_MS)
+    };
     let mut delays = Vec::new();
     let mut seen_already = BTreeSet::new();
     for seen in evidence.stage(Stage::Usage) {
-        let Some(signature) = seen.signature.filter(|one| healthy.contains(one) && is_calm(seen.at_ms)) else { continue };
+        let Some(signature) = seen.signature.filter(|one| healthy.contains(one) && is_calm(seen.at_ms)) else {
+            continue;
+        };
         if let Some(end) = ends.get(&signature).filter(|_| seen_already.insert(signature)) {
             delays.push((name(signature), u64::try_from(end - seen.at_ms).unwrap_or_default()));
         }
@@ -187,7 +204,12 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
     let violations = check_delays(delays.iter().map(|(name, delay)| (name.as_str(), *delay)), DELAY_MAX_MS);
     let mut sorted: Vec<u64> = delays.iter().map(|(_, delay)| *delay).collect();
     sorted.sort_unstable();
-    let failing = evidence.sent.iter().filter(|one| one.fails).filter_map(|one| of_signature(one.signature)).map(|(encounter, _)| encounter);
+    let failing = evidence
+        .sent
+        .iter()
+        .filter(|one| one.fails)
+        .filter_map(|one| of_signature(one.signature))
+        .map(|(encounter, _)| encounter);
     let looked_at = format!(
         "{} uses of healthy keys in calm, beside {} failing keys: half within {} ms, 99 of 100 within {} ms, all within {} ms",
         sorted.len(),
@@ -234,10 +256,9 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
 /// FX-1.
 pub(super) fn effects(evidence: &Evidence) -> Decided {
     let mut violations = Vec::new();
-    for (stage, effects, side) in [
-        (Stage::Posting, &evidence.ledger, "the ERP's books"),
-        (Stage::Notice, &evidence.notices, "the suppliers"),
-    ] {
+    for (stage, effects, side) in
+        [(Stage::Posting, &evidence.ledger, "the ERP's books"), (Stage::Notice, &evidence.notices, "the suppliers")]
+    {
         let acted = evidence.stage(stage).iter().filter(|one| one.acted).filter_map(|one| one.signature);
         let expected: BTreeSet<String> = acted.map(name).collect();
         let there: Vec<String> = effects.iter().map(|effect| name(effect.signature)).collect();
@@ -251,12 +272,16 @@ pub(super) fn effects(evidence: &Evidence) -> Decided {
     let kinds: BTreeMap<u32, Kind> = evidence.sent.iter().map(|one| (one.signature, one.kind)).collect();
     for effect in &evidence.ledger {
         if !matches!(kinds.get(&effect.signature), Some(Kind::Stock | Kind::StockAndNotice | Kind::Refused)) {
-            violations.push(violation(Law::Fx1, format!("the ERP's books: {} was not to be posted", name(effect.signature))));
+            violations
+                .push(violation(Law::Fx1, format!("the ERP's books: {} was not to be posted", name(effect.signature))));
         }
     }
     for notice in &evidence.notices {
         if !matches!(kinds.get(&notice.signature), Some(Kind::StockAndNotice | Kind::Consigned)) {
-            violations.push(violation(Law::Fx1, format!("the suppliers: nobody was to be told of {}", name(notice.signature))));
+            violations.push(violation(
+                Law::Fx1,
+                format!("the suppliers: nobody was to be told of {}", name(notice.signature)),
+            ));
         }
     }
     let looked = evidence.ledger.len() + evidence.notices.len();
@@ -272,7 +297,8 @@ pub(super) fn effects(evidence: &Evidence) -> Decided {
 /// RAW-1.
 pub(super) fn raw(evidence: &Evidence) -> Decided {
     let violations = evidence.kept.iter().flat_map(compare).collect();
-    let looked_at = format!("{} exceptions and dead letters, compared with the records that they are about", evidence.kept.len());
+    let looked_at =
+        format!("{} exceptions and dead letters, compared with the records that they are about", evidence.kept.len());
     decided(Law::Raw1, evidence.kept.len(), looked_at, violations)
 }
 
@@ -308,8 +334,9 @@ pub(super) fn phi(evidence: &Evidence) -> Decided {
 /// BND-1, as far as it can be seen from outside: memory.
 pub(super) fn bounds(evidence: &Evidence) -> Decided {
     let peaks = evidence.peaks_mb.iter().filter(|(_, peak)| **peak > 0);
-    let measured: Vec<(&str, usize, usize)> =
-        peaks.map(|(name, peak)| (name.as_str(), usize::try_from(*peak).unwrap_or(usize::MAX), MEMORY_MAX_MB)).collect();
+    let measured: Vec<(&str, usize, usize)> = peaks
+        .map(|(name, peak)| (name.as_str(), usize::try_from(*peak).unwrap_or(usize::MAX), MEMORY_MAX_MB))
+        .collect();
     let highest = measured.iter().max_by_key(|(_, peak, _)| *peak);
     let looked_at = highest.map_or("no process was measured".to_owned(), |(name, peak, _)| {
         format!("memory of {} processes, at most {peak} MB ({name}); allowed are {MEMORY_MAX_MB} MB", measured.len())

@@ -8,8 +8,8 @@ use crate::supplier::Taken;
 use anyhow::{Context, Result};
 use processor::laws::Outcome;
 use schemas::{
-    Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ExceptionState, NoticeState, Parked, Phi,
-    PostingKind, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
+    Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ExceptionState, NoticeState, Parked,
+    Phi, PostingKind, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -80,8 +80,7 @@ impl Topics {
 pub fn gather(places: &Places<'_>, load: &Load, sent: &[Sent], taken: &[Taken]) -> Result<(Evidence, Topics)> {
     let all = Topics::read(places.bootstrap)?;
     let mut decoder = Decoder::new(places.registry)?;
-    let mut evidence =
-        Evidence { sent: sent_uses(load, sent), planted: load.planted.clone(), ..Evidence::default() };
+    let mut evidence = Evidence { sent: sent_uses(load, sent), planted: load.planted.clone(), ..Evidence::default() };
     for stage in Stage::ALL {
         evidence.topics.insert(stage, seen(&all, stage, &mut decoder)?);
     }
@@ -251,7 +250,8 @@ fn rooms(all: &Topics, decoder: &mut Decoder, exceptions: &[Exception]) -> Resul
         note(&one.room, Some(place(&one.topic, one.partition, one.offset)), Outcome::Exception);
     }
     for record in all.of(topics::OPS_AUDIT_V1.name()) {
-        let Some(audit) = record.value.as_deref().map(|value| decoder.event::<Audit>(value)).transpose()?.flatten() else {
+        let Some(audit) = record.value.as_deref().map(|value| decoder.event::<Audit>(value)).transpose()?.flatten()
+        else {
             continue;
         };
         let outcome = match audit.kind {
@@ -305,9 +305,10 @@ fn kept(all: &Topics, exceptions: &[Exception]) -> Vec<KeptRecord> {
         else {
             continue;
         };
-        let headers = one.raw_headers.iter().map(|header| {
-            (header.key.clone(), header.value.as_ref().map(|value| value.0.clone()))
-        });
+        let headers = one
+            .raw_headers
+            .iter()
+            .map(|header| (header.key.clone(), header.value.as_ref().map(|value| value.0.clone())));
         kept.push(KeptRecord {
             place: place(topic, partition, offset),
             original: all.at(topic, partition, offset).map(bytes),
@@ -329,7 +330,8 @@ fn kept(all: &Topics, exceptions: &[Exception]) -> Vec<KeptRecord> {
         let Some(place) = letter_place(record) else { continue };
         let number = |name: &str| record.header(name).and_then(|text| text.parse().ok());
         let original = header("wl_topic").zip(number("wl_partition")).zip(number("wl_offset"));
-        let original = original.and_then(|((topic, partition), offset)| all.at(&topic, i32::try_from(partition).ok()?, offset));
+        let original =
+            original.and_then(|((topic, partition), offset)| all.at(&topic, i32::try_from(partition).ok()?, offset));
         kept.push(KeptRecord {
             place,
             original: original.map(bytes),

@@ -7,5 +7,8 @@ pub mod evidence;
 pub mod gather;
 pub mod read;
 
+#[cfg(test)]
+mod mutations;
+
 pub use decide::{Decided, Verdict, decide};
 pub use evidence::Evidence;
