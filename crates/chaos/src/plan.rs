@@ -38,6 +38,8 @@ pub enum Fault {
     RegistryDown { room: &'static str, instance: u64, down_ms: u64 },
     /// SIGKILL of the ERP, and a start after `down_ms`.
     KillErp { down_ms: u64 },
+    /// SIGSTOP of the ERP, SIGCONT after `for_ms`: calls whose callers have left lie in its sockets.
+    FreezeErp { for_ms: u64 },
     /// Both processes of a room are killed at the same time.
     KillBoth { room: &'static str, down_ms: u64 },
 }
@@ -147,7 +149,7 @@ fn processes(seed: u64, end: u64) -> Vec<Planned<Fault>> {
 }
 
 /// Kinds of cards in the deck; the rooms' own crashes are in it several times, because there are many rooms.
-const DECK: u64 = 14;
+const DECK: u64 = 15;
 
 fn fault(random: &mut Random, kind: u64) -> Fault {
     let room = random.choose(&ROOMS).copied().unwrap_or(ROOMS[0]);
@@ -167,6 +169,7 @@ fn fault(random: &mut Random, kind: u64) -> Fault {
         10 => Fault::RollingBrokers,
         11 => Fault::RegistryDown { room, instance, down_ms: random.between(4_000, 12_000) },
         12 => Fault::KillErp { down_ms: random.between(1_000, 8_000) },
+        13 => Fault::FreezeErp { for_ms: random.between(2_000, 12_000) },
         _ => Fault::KillBoth { room, down_ms: random.between(0, 5_000) },
     }
 }
@@ -178,7 +181,7 @@ impl Fault {
             Self::KillRoom { down_ms, .. } | Self::KillBoth { down_ms, .. } | Self::KillErp { down_ms } => {
                 down_ms + 3_000
             }
-            Self::PauseRoom { for_ms, .. } => for_ms + 1_000,
+            Self::PauseRoom { for_ms, .. } | Self::FreezeErp { for_ms } => for_ms + 1_000,
             Self::RollingRestart => 30_000,
             Self::RebalanceStorm { times, .. } => times * 5_000,
             Self::KillBroker { down_ms, .. } => down_ms + 12_000,
@@ -247,6 +250,7 @@ impl fmt::Display for Fault {
                 write!(formatter, "registry down for {down_ms} ms, and {room}-{instance} killed and started meanwhile")
             }
             Self::KillErp { down_ms } => write!(formatter, "kill -9 the ERP, start again after {down_ms} ms"),
+            Self::FreezeErp { for_ms } => write!(formatter, "freeze the ERP for {for_ms} ms"),
             Self::KillBoth { room, down_ms } => {
                 write!(formatter, "kill -9 both {room}, start again after {down_ms} ms")
             }
@@ -320,7 +324,7 @@ mod tests {
             .map(|one| std::mem::discriminant(&one.what))
             .map(|kind| format!("{kind:?}"))
             .collect();
-        assert_eq!(kinds.len(), 10);
+        assert_eq!(kinds.len(), 11);
         let modes: BTreeSet<_> = plan
             .calls
             .iter()

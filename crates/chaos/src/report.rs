@@ -32,7 +32,7 @@ pub struct Report<'a> {
     pub topics: BTreeMap<&'static str, usize>,
     /// When the load began, milliseconds since 1970.
     pub began_ms: i64,
-    /// From the last healing until everything was quiet, milliseconds; none when it was not within the bound.
+    /// From the last positive answer until everything was quiet, milliseconds; none when it was not within the bound.
     pub quiet_ms: Option<u128>,
 }
 
@@ -150,7 +150,11 @@ impl Report<'_> {
             )?;
         }
         match self.quiet_ms {
-            Some(ms) => writeln!(text, "\nEverything was quiet {} s after the last healing.", ms / 1_000),
+            Some(ms) => writeln!(
+                text,
+                "\nEverything was quiet {} s after the last message was accepted, of which 20 s prove it.",
+                ms / 1_000
+            ),
             None => writeln!(text, "\n**It did not become quiet within the bound.**"),
         }
     }

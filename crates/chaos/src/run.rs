@@ -64,7 +64,7 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
     let load = draw(wanted)?;
     let mut system = System::start(options(wanted)?, &|text| say(text))?;
     say(&format!("load: {} messages", load.encounters.iter().map(|one| one.messages.len()).sum::<usize>()));
-    let senders = Senders::start(&load.encounters, system.listeners.clone(), 8, wanted.rate);
+    let senders = Senders::start(wanted.seed, &load.encounters, system.listeners.clone(), 8, wanted.rate);
     put_garbage(&system.bootstrap(), &load)?;
     let (began, began_ms) = (clock::now(), clock::unix_ms());
     let memory = system.memory.clone();
@@ -83,12 +83,12 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
         watching.store(false, Ordering::Relaxed);
         done
     })?;
-    let healed = clock::now();
     say("everything is there again; waiting until all messages are accepted");
     let left = Duration::from_secs(wanted.minutes * 60 + CALM_S).saturating_sub(began.elapsed());
     let sent = senders.finish(left + ACCEPTED, say);
+    let accepted = clock::now();
     let (mut evidence, topics, quiet) = settle(&system, &load, &sent, say)?;
-    let quiet_ms = quiet.then(|| healed.elapsed().as_millis());
+    let quiet_ms = quiet.then(|| accepted.elapsed().as_millis());
     complete(&mut system, &mut evidence, &done)?;
     let decided = decide(&evidence);
     let report = Report {
@@ -151,7 +151,9 @@ fn settle(
     say: &(dyn Fn(&str) + Sync),
 ) -> Result<(Evidence, Topics, bool)> {
     let (bootstrap, registry) = (system.bootstrap(), system.registry.url());
-    let places = Places { bootstrap: &bootstrap, registry: &registry, erp: &system.erp_url, erp_key: ERP_KEY };
+    let lake = system.dir().join("parquet");
+    let places =
+        Places { bootstrap: &bootstrap, registry: &registry, erp: &system.erp_url, erp_key: ERP_KEY, lake: &lake };
     let started = clock::now();
     loop {
         still(&bootstrap, QUIET.saturating_sub(started.elapsed()))?;
@@ -220,7 +222,8 @@ fn conditions(wanted: &Wanted) -> Value {
         "minutes of storm": wanted.minutes,
         "messages a second": wanted.rate,
         "stays (keys)": wanted.encounters,
-        "input": "HL7 v2 over MLLP, 8 connections to 2 listeners; every message is repeated until it is accepted",
+        "input": "HL7 v2 over MLLP, 8 connections to 2 listeners; every message is repeated until it is accepted, and 6 of 100 \
+            lose their connection before the answer",
         "brokers": format!("{BROKERS} Apache Kafka (KRaft, combined), 3 copies, min.insync.replicas 2"),
         "registry": "Apicurio Registry, Confluent-compatible API",
         "ERP": "sandbox ERP, a process of its own, behind a proxy that breaks calls",
@@ -228,6 +231,7 @@ fn conditions(wanted: &Wanted) -> Value {
         "processes of each room": INSTANCES,
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "built": if cfg!(debug_assertions) { "without optimisation" } else { "with optimisation" },
+        "load of the machine, 1 minute": std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next(),
         "left out": "full disks and jumps of the clock",
     })
 }

@@ -1,10 +1,12 @@
 //! A source system: sends over MLLP, waits for each answer, and repeats a message until it was accepted.
 //!
 //! Messages of a stay go out one after the other. A sender stays with its listener until that gives no answer; then it tries the
-//! other one, as senders behind one address do.
+//! other one, as senders behind one address do. Now and then it loses its connection before the answer, and repeats what may have
+//! been taken already.
 
 use crate::clock;
 use crate::load::{Encounter, Message};
+use crate::random::Random;
 use serde::Serialize;
 use std::io::{self, Read, Write};
 use std::net::{SocketAddr, TcpStream};
@@ -17,6 +19,12 @@ use std::time::Duration;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(10);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+/// Of a thousand messages so many lose their connection before the answer, and are repeated at the same listener.
+const HANGS_UP: u64 = 40;
+/// And so many are repeated at the other one.
+const GOES_OVER: u64 = 20;
+/// Pause before that: longer than listeners take to tell each other of what they have.
+const GOES_OVER_AFTER: Duration = Duration::from_secs(2);
 /// Pause before a message is repeated.
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
 /// How often people are told how far it is.
@@ -57,7 +65,13 @@ struct Shared {
 impl Senders {
     /// Starts `connections` senders that together send about `rate` messages a second.
     #[must_use]
-    pub fn start(encounters: &[Encounter], listeners: Vec<SocketAddr>, connections: usize, rate: f64) -> Self {
+    pub fn start(
+        seed: u64,
+        encounters: &[Encounter],
+        listeners: Vec<SocketAddr>,
+        connections: usize,
+        rate: f64,
+    ) -> Self {
         let connections = connections.max(1);
         #[allow(clippy::cast_precision_loss, reason = "a handful of connections")]
         let every = Duration::from_secs_f64(connections as f64 / rate.max(0.1));
@@ -73,7 +87,7 @@ impl Senders {
             let mine: Vec<Vec<Message>> =
                 encounters.iter().skip(lane).step_by(connections).map(|one| one.messages.clone()).collect();
             let shared = Arc::clone(&shared);
-            std::thread::spawn(move || Lane { shared, prefers: lane, connection: None }.send_all(mine))
+            std::thread::spawn(move || Lane::new(shared, seed, lane).send_all(mine))
         });
         Self { threads: threads.collect(), shared, total }
     }
@@ -103,9 +117,14 @@ struct Lane {
     /// Which listener.
     prefers: usize,
     connection: Option<TcpStream>,
+    random: Random,
 }
 
 impl Lane {
+    fn new(shared: Arc<Shared>, seed: u64, lane: usize) -> Self {
+        Self { shared, prefers: lane, connection: None, random: Random::new(seed, &format!("sender {lane}")) }
+    }
+
     /// One message of each stay in turn.
     fn send_all(mut self, stays: Vec<Vec<Message>>) {
         let longest = stays.iter().map(Vec::len).max().unwrap_or_default();
@@ -124,6 +143,16 @@ impl Lane {
 
     fn send(&mut self, message: &Message) -> Sent {
         let mut sent = Sent { control_id: message.control_id.clone(), first_ms: clock::unix_ms(), ..Sent::default() };
+        let luck = self.random.between(0, 999);
+        if luck < HANGS_UP + GOES_OVER {
+            sent.attempts += 1;
+            // Whether that worked is what nobody can know.
+            let _ = self.hang_up(message);
+            if luck < GOES_OVER {
+                self.prefers += 1;
+                clock::pause(GOES_OVER_AFTER);
+            }
+        }
         while !self.shared.stop.load(Ordering::Relaxed) {
             sent.attempts += 1;
             match self.attempt(message) {
@@ -144,14 +173,22 @@ impl Lane {
         sent
     }
 
+    /// Sends once and leaves.
+    fn hang_up(&mut self, message: &Message) -> io::Result<()> {
+        let mut connection = match self.connection.take() {
+            Some(open) => open,
+            None => self.connect()?,
+        };
+        connection.write_all(&framed(message))
+    }
+
     /// Sends once and gives the code of the answer to this message.
     fn attempt(&mut self, message: &Message) -> io::Result<String> {
         let mut connection = match self.connection.take() {
             Some(open) => open,
             None => self.connect()?,
         };
-        let frame = [b"\x0b", message.text.as_bytes(), b"\x1c\r"].concat();
-        connection.write_all(&frame)?;
+        connection.write_all(&framed(message))?;
         let answer = read_frame(&mut connection)?;
         let acknowledged = answer.split('\r').find_map(|segment| segment.strip_prefix("MSA|"));
         let mut fields = acknowledged.unwrap_or_default().split('|');
@@ -172,6 +209,10 @@ impl Lane {
         connection.set_nodelay(true)?;
         Ok(connection)
     }
+}
+
+fn framed(message: &Message) -> Vec<u8> {
+    [b"\x0b", message.text.as_bytes(), b"\x1c\r"].concat()
 }
 
 fn read_frame(connection: &mut TcpStream) -> io::Result<String> {

@@ -74,6 +74,7 @@ pub fn heal(system: &mut System) -> Result<()> {
         let _ = room.process.thaw();
         room.process.again()?;
     }
+    let _ = system.erp.thaw();
     system.erp.again()?;
     system.wait_erp()?;
     for node in system.cluster.nodes() {
@@ -146,6 +147,13 @@ fn strike(system: &mut System, fault: &Fault) -> Result<String> {
         }
         Fault::RollingBrokers => rolling_brokers(system),
         Fault::RegistryDown { room, instance, down_ms } => registry_down(system, room, *instance, *down_ms),
+        Fault::FreezeErp { for_ms } => {
+            system.erp.freeze()?;
+            clock::pause(Duration::from_millis(*for_ms));
+            system.erp.thaw()?;
+            system.wait_erp()?;
+            Ok(String::new())
+        }
         Fault::KillErp { down_ms } => {
             system.erp.kill();
             clock::pause(Duration::from_millis(*down_ms));

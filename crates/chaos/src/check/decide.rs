@@ -91,18 +91,37 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
             violations.push(violation(law, format!("{} was accepted and is not on the topic", name(sent.signature))));
         }
     }
+    violations.extend(receipts(evidence));
     violations.extend(evidence.rooms.iter().flat_map(account::check));
     violations.extend(untold(evidence, Stage::Posting, &evidence.ledger, "the ERP's books"));
     violations.extend(untold(evidence, Stage::Notice, &evidence.notices, "the suppliers"));
+    let rows: BTreeSet<&str> = evidence.lake.iter().map(String::as_str).collect();
+    let missing = evidence.for_the_lake().filter(|place| !rows.contains(place.as_str()));
+    violations.extend(missing.map(|place| violation(law, format!("the lake has no row of {place}"))));
     let records: usize = evidence.rooms.iter().map(|room| room.inputs.len()).sum();
     let rooms: Vec<String> = evidence.rooms.iter().map(|room| format!("{} {}", room.room, room.inputs.len())).collect();
     let looked_at = format!(
-        "{} uses sent, {} on the topic; {records} records read by rooms ({}), each with its outcome",
+        "{} uses sent, {} on the topic; {records} records read by rooms ({}), each with its outcome; {} receipts; {} rows in the lake",
         evidence.sent.len(),
         arrived.len(),
-        rooms.join(", ")
+        rooms.join(", "),
+        evidence.receipts.len(),
+        rows.len()
     );
     decided(law, evidence.sent.len(), looked_at, violations)
+}
+
+/// Every accepted message has a receipt, and every event that a receipt promises is on its topic.
+fn receipts(evidence: &Evidence) -> Vec<Violation> {
+    let with: BTreeSet<&str> = evidence.receipts.iter().map(|(control_id, _)| control_id.as_str()).collect();
+    let accepted = evidence.sent.iter().filter(|one| one.accepted).map(|one| one.control_id.as_str());
+    let without: BTreeSet<&str> = accepted.filter(|one| !with.contains(one)).collect();
+    let there: BTreeSet<&str> = evidence.stage(Stage::Usage).iter().map(|seen| seen.event_id.as_str()).collect();
+    let promised = evidence.receipts.iter().flat_map(|(message, ids)| ids.iter().map(move |id| (message, id)));
+    let broken = promised.filter(|(_, id)| !there.contains(id.as_str()));
+    let without = without.into_iter().map(|one| format!("message {one} was accepted and has no receipt"));
+    let broken = broken.map(|(message, id)| format!("the receipt of {message} promises {id}, which is not there"));
+    without.chain(broken).map(|detail| violation(Law::Loss1, detail)).collect()
 }
 
 /// What happened outside and no event tells of it.
@@ -235,6 +254,10 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
             found.detail = format!("{topic}: {}", found.detail);
             violations.push(found);
         }
+    }
+    for mut found in check_once(evidence.lake.iter().map(String::as_str)) {
+        found.detail = format!("the lake: {}", found.detail);
+        violations.push(found);
     }
     // Another id for the same fact is a double, too.
     for stage in Stage::ALL {

@@ -47,6 +47,8 @@ pub struct SentUse {
     pub kind: Kind,
     /// Whether one of its encounter's uses cannot go through.
     pub fails: bool,
+    /// MSH-10 of its message.
+    pub control_id: String,
     /// Whether the sender has a positive answer.
     pub accepted: bool,
 }
@@ -129,6 +131,12 @@ pub struct Asked {
     pub message: String,
 }
 
+/// Names a place.
+#[must_use]
+pub fn place(topic: &str, partition: i32, offset: i64) -> String {
+    format!("{topic}-{partition}@{offset}")
+}
+
 /// Everything that was seen.
 #[derive(Clone, Debug, Default)]
 pub struct Evidence {
@@ -140,6 +148,10 @@ pub struct Evidence {
     pub ids: BTreeMap<String, Vec<String>>,
     /// The rooms.
     pub rooms: Vec<RoomAccount>,
+    /// What the receivers of messages say: control id, and ids of the events made of it.
+    pub receipts: Vec<(String, Vec<String>)>,
+    /// Places of records that have a row in the lake, once for each row.
+    pub lake: Vec<String>,
     /// The ERP's books, in their order.
     pub ledger: Vec<Effect>,
     /// What the suppliers took, in the order in which it came.
@@ -163,6 +175,14 @@ pub struct Evidence {
 }
 
 impl Evidence {
+    /// Places of the records of which the lake must have a row.
+    pub fn for_the_lake(&self) -> impl Iterator<Item = String> {
+        let stages = [Stage::Enriched, Stage::Posting, Stage::Notice].into_iter();
+        stages.flat_map(|stage| {
+            self.stage(stage).iter().map(move |seen| place(stage.topic(), seen.partition, seen.offset))
+        })
+    }
+
     /// What lies on one topic.
     #[must_use]
     pub fn stage(&self, stage: Stage) -> &[Seen] {

@@ -1,6 +1,7 @@
 //! Gathers the evidence: everything on the topics, the ERP's books, the suppliers' receiver, logs and metrics.
 
-use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage};
+use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage, place};
+use super::lake;
 use super::read::{self, Decoder, Record};
 use crate::load::{Load, MARK, millionths};
 use crate::sender::Sent;
@@ -9,10 +10,11 @@ use anyhow::{Context, Result};
 use processor::laws::Outcome;
 use schemas::{
     Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ExceptionState, NoticeState, Parked,
-    Phi, PostingKind, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
+    Phi, PostingKind, Receipt, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::path::Path;
 
 /// What each room reads and writes.
 const ROOMS: [(&str, &[&str], Stage); 4] = [
@@ -38,6 +40,8 @@ pub struct Places<'a> {
     pub erp: &'a str,
     /// Its key.
     pub erp_key: &'a str,
+    /// The folder of the lake.
+    pub lake: &'a Path,
 }
 
 /// All committed records, by topic.
@@ -88,11 +92,17 @@ pub fn gather(places: &Places<'_>, load: &Load, sent: &[Sent], taken: &[Taken]) 
     let exceptions = newest_exceptions(&all, &mut decoder)?;
     evidence.rooms = rooms(&all, &mut decoder, &exceptions)?;
     evidence.kept = kept(&all, &exceptions);
+    evidence.receipts = receipts(&all, &mut decoder)?;
     evidence.asked = asked(&all, &exceptions, &evidence);
     let books = books(places)?;
     evidence.ledger = books.iter().filter_map(|line| effect(line, "document")).collect();
     evidence.notices = taken.iter().filter_map(notice).collect();
     evidence.repeated_notices = taken.iter().map(|one| u64::from(one.times.saturating_sub(1))).sum();
+    let rows = lake::rows(places.lake)?;
+    evidence.lake = rows.iter().map(|row| place(&row.topic, row.partition, row.offset)).collect();
+    for row in &rows {
+        suspect(&mut evidence, "a row of the lake", &row.text);
+    }
     look_for_marks(&mut evidence, &all);
     for line in &books {
         suspect(&mut evidence, "the ERP's books", &line.to_string());
@@ -122,6 +132,7 @@ fn sent_uses(load: &Load, sent: &[Sent]) -> Vec<SentUse> {
             uses.extend(message.uses.iter().map(|one| SentUse {
                 signature: one.signature(),
                 kind: one.kind,
+                control_id: message.control_id.clone(),
                 fails: encounter.fails,
                 accepted,
             }));
@@ -198,10 +209,6 @@ fn ids(all: &Topics) -> BTreeMap<String, Vec<String>> {
         ids.entry((*topic).to_owned()).or_default().extend(found);
     }
     ids
-}
-
-fn place(topic: &str, partition: i32, offset: i64) -> String {
-    format!("{topic}-{partition}@{offset}")
 }
 
 fn newest_exceptions(all: &Topics, decoder: &mut Decoder) -> Result<Vec<Exception>> {
@@ -345,6 +352,15 @@ fn kept(all: &Topics, exceptions: &[Exception]) -> Vec<KeptRecord> {
         });
     }
     kept
+}
+
+fn receipts(all: &Topics, decoder: &mut Decoder) -> Result<Vec<(String, Vec<String>)>> {
+    let mut receipts = Vec::new();
+    for record in all.of(topics::OPS_RECEIPT_V1.name()) {
+        let Some(value) = record.value.as_deref() else { continue };
+        receipts.extend(decoder.event::<Receipt>(value)?.map(|one| (one.message_id, one.event_ids)));
+    }
+    Ok(receipts)
 }
 
 /// Exceptions that wait for a person, with the use that each is about.

@@ -5,6 +5,7 @@ mod account;
 pub mod decide;
 pub mod evidence;
 pub mod gather;
+mod lake;
 pub mod read;
 
 #[cfg(test)]

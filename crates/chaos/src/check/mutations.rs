@@ -34,7 +34,9 @@ fn healthy() -> Evidence {
     for encounter in 1..=2 {
         for (seq, kind) in (1..).zip(KINDS) {
             let signature = signature(encounter, seq);
-            evidence.sent.push(SentUse { signature, kind, fails: false, accepted: true });
+            let control_id = format!("C{signature}");
+            evidence.receipts.push((control_id.clone(), vec![format!("Usage-{signature}")]));
+            evidence.sent.push(SentUse { signature, kind, fails: false, control_id, accepted: true });
             let moves = kind != Kind::Consigned;
             for stage in [Stage::Usage, Stage::Validated, Stage::Enriched, Stage::Posting] {
                 let acted = stage == Stage::Posting && moves;
@@ -54,6 +56,7 @@ fn healthy() -> Evidence {
     for (stage, all) in &evidence.topics {
         evidence.ids.insert(stage.topic().to_owned(), all.iter().map(|one| one.event_id.clone()).collect());
     }
+    evidence.lake = evidence.for_the_lake().collect();
     evidence.rooms = vec![
         account("validate", Stage::Usage, 6),
         account("enrich", Stage::Validated, 6),
@@ -96,6 +99,18 @@ fn nothing_seen_is_not_called_held() {
 #[test]
 fn a_use_that_was_accepted_and_is_nowhere_is_lost() {
     assert_eq!(broken(|evidence| drop(stage(evidence, Stage::Usage).remove(2))), [Law::Loss1]);
+}
+
+#[test]
+fn a_message_without_receipt_and_a_promise_that_was_not_kept_are_found() {
+    assert_eq!(broken(|evidence| drop(evidence.receipts.remove(2))), [Law::Loss1]);
+    assert_eq!(broken(|evidence| evidence.receipts[0].1.push("nowhere".to_owned())), [Law::Loss1]);
+}
+
+#[test]
+fn a_row_that_is_missing_in_the_lake_and_one_that_is_there_twice_are_found() {
+    assert_eq!(broken(|evidence| drop(evidence.lake.remove(2))), [Law::Loss1]);
+    assert_eq!(broken(|evidence| evidence.lake.push(evidence.lake[0].clone())), [Law::Eos1]);
 }
 
 #[test]
@@ -169,7 +184,7 @@ fn two_of_different_keys_may_come_in_any_order() {
 
 #[test]
 fn a_key_in_two_partitions_is_found() {
-    assert_eq!(broken(|evidence| stage(evidence, Stage::Enriched)[1].partition = 1), [Law::Ord1]);
+    assert_eq!(broken(|evidence| stage(evidence, Stage::Validated)[1].partition = 1), [Law::Ord1]);
 }
 
 #[test]
