@@ -117,6 +117,18 @@ impl Plan {
         Self { processes: processes(seed, end), calls: calls(seed, end) }
     }
 
+    /// Leaves only faults whose kind, or mode of calls, is named (`kill-broker`, `reset`); all when none is named.
+    #[must_use]
+    pub fn only(mut self, kinds: &[String]) -> Self {
+        let is_named = |value: serde_json::Result<serde_json::Value>, tag: &str| {
+            let kind = value.ok().and_then(|value| value.get(tag).and_then(|kind| kind.as_str().map(str::to_owned)));
+            kinds.is_empty() || kind.is_some_and(|kind| kinds.contains(&kind))
+        };
+        self.processes.retain(|one| is_named(serde_json::to_value(&one.what), "kind"));
+        self.calls.retain(|one| is_named(serde_json::to_value(one.what), "mode"));
+        self
+    }
+
     /// Both tracks in the order of time, in words.
     #[must_use]
     pub fn lines(&self) -> Vec<(u64, String)> {
@@ -313,6 +325,14 @@ mod tests {
             assert!(plan.calls.windows(2).all(|pair| pair[0].at_ms + pair[0].what.for_ms < pair[1].at_ms));
             assert!(plan.processes.iter().all(|one| one.at_ms + one.what.lasts_ms() <= 300_000));
         }
+    }
+
+    #[test]
+    fn only_what_is_named_is_left() {
+        let plan = Plan::draw(1, 15).only(&["kill-broker".to_owned(), "reset".to_owned()]);
+        assert!(!plan.processes.is_empty() && !plan.calls.is_empty());
+        assert!(plan.processes.iter().all(|one| matches!(one.what, Fault::KillBroker { .. })));
+        assert!(plan.calls.iter().all(|one| one.what.mode == Mode::Reset));
     }
 
     #[test]

@@ -5,14 +5,17 @@ use crate::clock;
 use anyhow::{Context, Result, bail};
 use std::collections::BTreeMap;
 use std::fs::OpenOptions;
+use std::io::Write as _;
 use std::os::unix::process::CommandExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait for a process that was asked to end.
 const END: Duration = Duration::from_secs(30);
+/// Longer than the drain of a room; whoever needs longer hangs.
+const SLOW: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_millis(50);
 
 /// Highest resident memory of processes by name, and who has that name now.
@@ -115,9 +118,17 @@ impl Process {
         self.finish("KILL", END);
     }
 
-    /// SIGTERM; killed when it does not end. Whether it ended by itself.
+    /// SIGTERM; killed when it does not end. Whether it ended by itself. What its threads did when it should have ended by then
+    /// is written beside its log, where there is a debugger.
     pub fn stop(&mut self) -> bool {
-        self.finish("TERM", END)
+        if let Some((child, _)) = &mut self.running {
+            // It may be gone already, which is what is wanted.
+            let _ = send(child.id(), "TERM");
+            if !clock::until(SLOW, LOOK, || !matches!(child.try_wait(), Ok(None))) {
+                stacks(child.id(), &self.spec.log.with_extension("stacks.txt"));
+            }
+        }
+        self.finish("TERM", END.saturating_sub(SLOW))
     }
 
     /// SIGSTOP.
@@ -171,6 +182,18 @@ fn send(group: u32, signal: &str) -> Result<()> {
         return Ok(());
     }
     bail!("process group {group} did not take SIG{signal}");
+}
+
+/// Where every thread of a process is.
+fn stacks(pid: u32, file: &Path) {
+    let wanted = ["-p", &pid.to_string(), "-batch", "-nx", "-ex", "thread apply all backtrace 24"];
+    let output = Command::new("gdb").args(wanted).stdin(Stdio::null()).output();
+    // It helps who looks for the reason, and the run does not need it.
+    if let Ok(output) = output
+        && let Ok(mut file) = OpenOptions::new().create(true).append(true).open(file)
+    {
+        let _ = file.write_all(&output.stdout);
+    }
 }
 
 /// A shell that does nothing until the pipe to it breaks, because the harness is gone however it ended, and then kills the

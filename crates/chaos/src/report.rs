@@ -75,10 +75,73 @@ impl Report<'_> {
             "laws": laws.collect::<Vec<_>>(),
             "records": self.topics,
             "exceptions": self.evidence.asked,
+            "waits": self.waits().iter().map(|(room, waits, at)| json!({
+                "room": room, "p50_ms": share(waits, 50), "p99_ms": share(waits, 99), "max_ms": share(waits, 100),
+                "longest_from_ms": at,
+            })).collect::<Vec<_>>(),
             "peaks_mb": self.evidence.peaks_mb,
             "sent": {"messages": self.sent.len(), "repeated": self.repeated()},
             "quiet_ms": self.quiet_ms.and_then(|ms| u64::try_from(ms).ok()),
         })
+    }
+
+    /// When each use was seen first on each topic, milliseconds from the start of the load; as lines of text for a table.
+    #[must_use]
+    pub fn uses(&self) -> String {
+        let mut text = String::from("use,kind,fails");
+        Stage::ALL.iter().for_each(|stage| text.extend([",", stage.topic()]));
+        let seen: Vec<BTreeMap<u32, i64>> = Stage::ALL.iter().map(|stage| self.first_seen(*stage)).collect();
+        for sent in &self.evidence.sent {
+            let _ = write!(text, "\n{},{:?},{}", sent.signature - 1_000_000, sent.kind, sent.fails);
+            for first in &seen {
+                let at = first.get(&sent.signature).map(|at_ms| (at_ms - self.began_ms).to_string());
+                text.extend([",", at.as_deref().unwrap_or_default()]);
+            }
+        }
+        text.push('\n');
+        text
+    }
+
+    fn first_seen(&self, stage: Stage) -> BTreeMap<u32, i64> {
+        let mut first: BTreeMap<u32, i64> = BTreeMap::new();
+        for seen in self.evidence.stage(stage) {
+            if let Some(signature) = seen.signature {
+                first.entry(signature).or_insert(seen.at_ms);
+            }
+        }
+        first
+    }
+
+    /// For each room: how long uses of healthy keys waited for it, sorted, with the time at which the longest began to wait.
+    fn waits(&self) -> Vec<(&'static str, Vec<u64>, i64)> {
+        let healthy: Vec<u32> = self.evidence.sent.iter().filter(|one| !one.fails).map(|one| one.signature).collect();
+        let steps = [
+            ("validate", Stage::Usage, Stage::Validated),
+            ("enrich", Stage::Validated, Stage::Enriched),
+            ("erp-post", Stage::Enriched, Stage::Posting),
+            ("supplier-fanout", Stage::Enriched, Stage::Notice),
+        ];
+        let step = |(room, from, to): (&'static str, Stage, Stage)| {
+            let (from, to) = (self.first_seen(from), self.first_seen(to));
+            let both = healthy.iter().filter_map(|one| Some((*from.get(one)?, *to.get(one)?)));
+            let mut waits: Vec<(u64, i64)> =
+                both.map(|(from, to)| (u64::try_from(to - from).unwrap_or_default(), from)).collect();
+            waits.sort_unstable();
+            let longest = waits.last().map_or(0, |(_, from)| from - self.began_ms);
+            (room, waits.into_iter().map(|(wait, _)| wait).collect(), longest)
+        };
+        steps.into_iter().map(step).collect()
+    }
+
+    fn write_waits(&self, text: &mut String) -> std::fmt::Result {
+        writeln!(text, "\n## How long uses of healthy keys waited for each room, the storm included\n")?;
+        writeln!(text, "| room | half within | 99 of 100 within | all within | the longest began to wait at |")?;
+        writeln!(text, "| --- | --- | --- | --- | --- |")?;
+        for (room, waits, at) in self.waits() {
+            let of = |percent| share(&waits, percent);
+            writeln!(text, "| {room} | {} ms | {} ms | {} ms | {} s |", of(50), of(99), of(100), seconds(at))?;
+        }
+        Ok(())
     }
 
     /// For people.
@@ -116,6 +179,7 @@ impl Report<'_> {
             }
         }
         self.write_faults(text)?;
+        self.write_waits(text)?;
         self.write_load(text)?;
         self.write_exceptions(text)?;
         writeln!(text, "\n## Memory at its highest\n\n| process | MB |\n| --- | --- |")?;
@@ -215,12 +279,7 @@ impl Report<'_> {
             .filter_map(|seen| seen.signature.filter(|one| fails.get(one) == Some(&false)))
             .collect();
         let through = |stage: Stage| {
-            let mut first: BTreeMap<u32, i64> = BTreeMap::new();
-            for seen in self.evidence.stage(stage) {
-                if let Some(signature) = seen.signature {
-                    first.entry(signature).or_insert(seen.at_ms);
-                }
-            }
+            let first = self.first_seen(stage);
             let last = before.iter().filter_map(|one| first.get(one)).max().copied().unwrap_or(fault.healed_ms);
             (last - fault.healed_ms).max(0)
         };

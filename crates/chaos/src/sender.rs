@@ -27,8 +27,7 @@ const GOES_OVER: u64 = 20;
 const GOES_OVER_AFTER: Duration = Duration::from_secs(2);
 /// Pause before a message is repeated.
 const REPEAT_AFTER: Duration = Duration::from_millis(500);
-/// How often people are told how far it is.
-const TELL_EVERY: Duration = Duration::from_secs(15);
+const LOOK: Duration = Duration::from_millis(200);
 /// Largest answer, bytes.
 const ANSWER_BYTES_MAX: usize = 64 * 1024;
 
@@ -51,12 +50,13 @@ pub struct Sent {
 pub struct Senders {
     shared: Arc<Shared>,
     threads: Vec<JoinHandle<()>>,
-    total: usize,
 }
 
 struct Shared {
     listeners: Vec<SocketAddr>,
     every: Duration,
+    /// No further message is begun.
+    enough: AtomicBool,
     stop: AtomicBool,
     accepted: AtomicUsize,
     sent: Mutex<Vec<Sent>>,
@@ -78,31 +78,29 @@ impl Senders {
         let shared = Arc::new(Shared {
             listeners,
             every,
+            enough: AtomicBool::new(false),
             stop: AtomicBool::new(false),
             accepted: AtomicUsize::new(0),
             sent: Mutex::default(),
         });
-        let total = encounters.iter().map(|one| one.messages.len()).sum();
         let threads = (0..connections).map(|lane| {
             let mine: Vec<Vec<Message>> =
                 encounters.iter().skip(lane).step_by(connections).map(|one| one.messages.clone()).collect();
             let shared = Arc::clone(&shared);
             std::thread::spawn(move || Lane::new(shared, seed, lane).send_all(mine))
         });
-        Self { threads: threads.collect(), shared, total }
+        Self { threads: threads.collect(), shared }
     }
 
-    /// Waits until everything was accepted or the bound is over, ends, and tells what became of each message.
+    /// Goes on sending for a while, then begins no further message and waits until what was begun is accepted or the bound is
+    /// over; tells what became of each message.
     #[must_use]
-    pub fn finish(self, bound: Duration, say: &dyn Fn(&str)) -> Vec<Sent> {
-        let mut told = clock::now();
-        clock::until(bound, Duration::from_millis(200), || {
-            if told.elapsed() >= TELL_EVERY {
-                told = clock::now();
-                say(&format!("{} of {} messages accepted", self.shared.accepted.load(Ordering::Relaxed), self.total));
-            }
-            self.threads.iter().all(JoinHandle::is_finished)
-        });
+    pub fn finish(self, calm: Duration, bound: Duration, say: &dyn Fn(&str)) -> Vec<Sent> {
+        let ended = || self.threads.iter().all(JoinHandle::is_finished);
+        clock::until(calm, LOOK, ended);
+        self.shared.enough.store(true, Ordering::Relaxed);
+        say(&format!("{} messages accepted, no more are begun", self.shared.accepted.load(Ordering::Relaxed)));
+        clock::until(bound, LOOK, ended);
         self.shared.stop.store(true, Ordering::Relaxed);
         for thread in self.threads {
             // A sender that panicked has sent what it has sent.
@@ -130,6 +128,9 @@ impl Lane {
         let longest = stays.iter().map(Vec::len).max().unwrap_or_default();
         for turn in 0..longest {
             for message in stays.iter().filter_map(|stay| stay.get(turn)) {
+                if self.shared.enough.load(Ordering::Relaxed) {
+                    return;
+                }
                 let began = clock::now();
                 let sent = self.send(message);
                 self.shared.sent.lock().unwrap_or_else(PoisonError::into_inner).push(sent);

@@ -96,7 +96,7 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
         return;
     };
     let workspace: Vec<&str> =
-        [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "tests"]].concat();
+        [&ROOM_USES[..], rooms, &["testkit", "embedded", "chaos", "cli", "components", "xtask", "tests"]].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {
         let Some(dependencies) = manifest.get(table).and_then(Value::as_table) else {
@@ -179,6 +179,15 @@ mod tests {
         assert_eq!(messages(&[("crates/sandbox/Cargo.toml", tests)]), Vec::<String>::new());
         let shipped = manifest("sandbox", "[dependencies]\nembedded.workspace = true\n");
         assert_eq!(messages(&[("crates/sandbox/Cargo.toml", shipped)]).len(), 1);
+    }
+
+    #[test]
+    fn what_judges_from_outside_does_not_know_what_it_judges() {
+        let chaos = |name: &str| manifest("chaos", &format!("[dependencies]\n{name}.workspace = true\n"));
+        assert_eq!(messages(&[("crates/chaos/Cargo.toml", chaos("processor"))]), Vec::<String>::new());
+        for judged in ["runtime", "connector", "testkit", "cli"] {
+            assert_eq!(messages(&[("crates/chaos/Cargo.toml", chaos(judged))]).len(), 1, "{judged}");
+        }
     }
 
     #[test]

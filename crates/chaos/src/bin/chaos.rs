@@ -30,6 +30,9 @@ struct Arguments {
     /// Stays, each with a key of its own.
     #[arg(long, default_value_t = 40, value_parser = clap::value_parser!(u32).range(1..=999))]
     encounters: u32,
+    /// Only these kinds of faults, for example `kill-broker,rolling-brokers,reset`; `--plan --json` shows the names.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    only: Vec<String>,
     /// The program to break; the one beside this program when not given.
     #[arg(long, value_name = "FILE")]
     wardline: Option<PathBuf>,
@@ -49,7 +52,7 @@ fn main() -> ExitCode {
 
 fn execute(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut out = std::io::stdout();
-    let plan = Plan::draw(arguments.seed, arguments.minutes);
+    let plan = Plan::draw(arguments.seed, arguments.minutes).only(&arguments.only);
     if arguments.plan {
         tell(&mut out, &plan, arguments.json)?;
         return Ok(true);
@@ -63,6 +66,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<bool> {
         minutes: arguments.minutes,
         rate: arguments.rate,
         encounters: arguments.encounters,
+        only: arguments.only.clone(),
         dir,
         wardline: arguments.wardline.clone().unwrap_or(beside),
     };

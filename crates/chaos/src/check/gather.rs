@@ -125,9 +125,11 @@ pub fn suspect(evidence: &mut Evidence, place: &str, text: &str) {
 fn sent_uses(load: &Load, sent: &[Sent]) -> Vec<SentUse> {
     let accepted: BTreeSet<&str> =
         sent.iter().filter(|one| one.accepted_ms.is_some()).map(|one| one.control_id.as_str()).collect();
+    let begun: BTreeSet<&str> = sent.iter().map(|one| one.control_id.as_str()).collect();
     let mut uses = Vec::new();
     for encounter in &load.encounters {
-        for message in &encounter.messages {
+        // What the senders did not come to was not sent.
+        for message in encounter.messages.iter().filter(|message| begun.contains(message.control_id.as_str())) {
             let accepted = accepted.contains(message.control_id.as_str());
             uses.extend(message.uses.iter().map(|one| SentUse {
                 signature: one.signature(),
