@@ -1,7 +1,7 @@
 //! The report: for people in Markdown, for machines in JSON.
 
 use crate::check::decide::share;
-use crate::check::evidence::{Evidence, Stage};
+use crate::check::evidence::{Evidence, Stage, Wait};
 use crate::check::{Decided, Verdict};
 use crate::load::Kind;
 use crate::plan::Plan;
@@ -90,7 +90,7 @@ impl Report<'_> {
     pub fn uses(&self) -> String {
         let mut text = String::from("use,kind,fails");
         Stage::ALL.iter().for_each(|stage| text.extend([",", stage.topic()]));
-        let seen: Vec<BTreeMap<u32, i64>> = Stage::ALL.iter().map(|stage| self.first_seen(*stage)).collect();
+        let seen: Vec<BTreeMap<u32, i64>> = Stage::ALL.iter().map(|stage| self.evidence.first_seen(*stage)).collect();
         for sent in &self.evidence.sent {
             let _ = write!(text, "\n{},{:?},{}", sent.signature - 1_000_000, sent.kind, sent.fails);
             for first in &seen {
@@ -102,35 +102,13 @@ impl Report<'_> {
         text
     }
 
-    fn first_seen(&self, stage: Stage) -> BTreeMap<u32, i64> {
-        let mut first: BTreeMap<u32, i64> = BTreeMap::new();
-        for seen in self.evidence.stage(stage) {
-            if let Some(signature) = seen.signature {
-                first.entry(signature).or_insert(seen.at_ms);
-            }
-        }
-        first
-    }
-
     /// For each room: how long uses of healthy keys waited for it, sorted, with the time at which the longest began to wait.
     fn waits(&self) -> Vec<(&'static str, Vec<u64>, i64)> {
-        let healthy: Vec<u32> = self.evidence.sent.iter().filter(|one| !one.fails).map(|one| one.signature).collect();
-        let steps = [
-            ("validate", Stage::Usage, Stage::Validated),
-            ("enrich", Stage::Validated, Stage::Enriched),
-            ("erp-post", Stage::Enriched, Stage::Posting),
-            ("supplier-fanout", Stage::Enriched, Stage::Notice),
-        ];
-        let step = |(room, from, to): (&'static str, Stage, Stage)| {
-            let (from, to) = (self.first_seen(from), self.first_seen(to));
-            let both = healthy.iter().filter_map(|one| Some((*from.get(one)?, *to.get(one)?)));
-            let mut waits: Vec<(u64, i64)> =
-                both.map(|(from, to)| (u64::try_from(to - from).unwrap_or_default(), from)).collect();
-            waits.sort_unstable();
-            let longest = waits.last().map_or(0, |(_, from)| from - self.began_ms);
-            (room, waits.into_iter().map(|(wait, _)| wait).collect(), longest)
+        let of = |(room, waits): (&'static str, Vec<Wait>)| {
+            let longest = waits.last().map_or(0, |(_, from, _)| from - self.began_ms);
+            (room, waits.into_iter().map(|(wait, ..)| wait).collect(), longest)
         };
-        steps.into_iter().map(step).collect()
+        self.evidence.waits().into_iter().map(of).collect()
     }
 
     fn write_waits(&self, text: &mut String) -> std::fmt::Result {
@@ -279,7 +257,7 @@ impl Report<'_> {
             .filter_map(|seen| seen.signature.filter(|one| fails.get(one) == Some(&false)))
             .collect();
         let through = |stage: Stage| {
-            let first = self.first_seen(stage);
+            let first = self.evidence.first_seen(stage);
             let last = before.iter().filter_map(|one| first.get(one)).max().copied().unwrap_or(fault.healed_ms);
             (last - fault.healed_ms).max(0)
         };

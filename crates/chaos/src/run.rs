@@ -216,6 +216,7 @@ fn complete(system: &mut System, evidence: &mut Evidence, done: &[Done]) -> Resu
             suspect(evidence, &format!("the log {name}"), line);
         }
     }
+    evidence.overstayed.clone_from(&system.overstayed);
     system.memory.look();
     evidence.peaks_mb = system.memory.peaks_mb();
     Ok(())

@@ -199,10 +199,12 @@ fn rolling_restart(system: &mut System) -> Result<String> {
     for room in ROOMS {
         for instance in 1..=INSTANCES {
             let process = &mut system.instance(room, instance)?.process;
-            if !process.stop() {
-                note.push_str(&format!("{room}-{instance} did not end and was killed; "));
-            }
+            let ended = process.stop();
             process.again()?;
+            if !ended {
+                note.push_str(&format!("{room}-{instance} did not end and was killed; "));
+                system.overstayed.push(format!("{room}-{instance}"));
+            }
             note.push_str(&ready(system)?);
         }
     }

@@ -65,6 +65,8 @@ pub struct System {
     pub cluster: KafkaCluster,
     /// Memory of the processes of Wardline.
     pub memory: Memory,
+    /// Processes that did not end when they were told to.
+    pub overstayed: Vec<String>,
     options: Options,
     http: reqwest::blocking::Client,
     // Last: the proxies and the suppliers live on it.
@@ -107,6 +109,7 @@ impl System {
             registry,
             cluster,
             memory,
+            overstayed: Vec::new(),
             options,
             http,
             _runtime: runtime,

@@ -1,7 +1,7 @@
 //! From evidence to a verdict for each law.
 
 use super::account;
-use super::evidence::{Effect, Evidence, KeptRecord, Seen, Stage};
+use super::evidence::{Effect, Evidence, KeptRecord, Seen, Stage, Wait};
 use crate::load::{Kind, of_signature};
 use processor::laws::{
     Kept, Law, Violation, check_bounds, check_delays, check_effects, check_once, check_order, check_phi, check_raw,
@@ -13,6 +13,9 @@ use std::collections::{BTreeMap, BTreeSet};
 const DELAY_MAX_MS: u64 = 60_000;
 /// After a fault so long is not calm, milliseconds.
 const RECOVERY_MS: i64 = 30_000;
+/// Longest wait of a healthy key for one room, the storm included, milliseconds: two transaction time-outs and a session
+/// time-out of whoever died, and the longest fault. Whatever takes longer waits for something that has no bound.
+const WAIT_MAX_MS: usize = 120_000;
 /// Highest memory that a process of Wardline may take, MB.
 const MEMORY_MAX_MB: usize = 512;
 
@@ -210,13 +213,19 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
     let is_calm = |at_ms: i64| {
         evidence.faults.iter().all(|(began, healed)| at_ms < *began - RECOVERY_MS || at_ms > healed + RECOVERY_MS)
     };
+    // Whoever is asked about stands still by decision; whoever else is not through yet waits until now.
+    let asked: BTreeSet<u32> =
+        evidence.asked.iter().filter_map(|one| of_signature(one.signature?)).map(|(encounter, _)| encounter).collect();
+    let now = evidence.topics.values().flatten().map(|seen| seen.at_ms).max().unwrap_or_default();
     let mut delays = Vec::new();
     let mut seen_already = BTreeSet::new();
     for seen in evidence.stage(Stage::Usage) {
         let Some(signature) = seen.signature.filter(|one| healthy.contains(one) && is_calm(seen.at_ms)) else {
             continue;
         };
-        if let Some(end) = ends.get(&signature).filter(|_| seen_already.insert(signature)) {
+        let is_asked = of_signature(signature).is_some_and(|(encounter, _)| asked.contains(&encounter));
+        let end = ends.get(&signature).copied().or((!is_asked).then_some(now));
+        if let Some(end) = end.filter(|_| seen_already.insert(signature)) {
             delays.push((name(signature), u64::try_from(end - seen.at_ms).unwrap_or_default()));
         }
     }
@@ -354,16 +363,32 @@ pub(super) fn phi(evidence: &Evidence) -> Decided {
     decided(Law::Phi1, usize::try_from(texts).unwrap_or(usize::MAX), looked_at, violations)
 }
 
-/// BND-1, as far as it can be seen from outside: memory.
+/// BND-1, as far as it can be seen from outside: memory, waits, and whether processes end when they are told to.
 pub(super) fn bounds(evidence: &Evidence) -> Decided {
+    let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let peaks = evidence.peaks_mb.iter().filter(|(_, peak)| **peak > 0);
-    let measured: Vec<(&str, usize, usize)> = peaks
-        .map(|(name, peak)| (name.as_str(), usize::try_from(*peak).unwrap_or(usize::MAX), MEMORY_MAX_MB))
-        .collect();
-    let highest = measured.iter().max_by_key(|(_, peak, _)| *peak);
-    let looked_at = highest.map_or("no process was measured".to_owned(), |(name, peak, _)| {
-        format!("memory of {} processes, at most {peak} MB ({name}); allowed are {MEMORY_MAX_MB} MB", measured.len())
-    });
-    let violations = check_bounds(measured.iter().copied());
+    let measured: Vec<(String, usize, usize)> =
+        peaks.map(|(name, peak)| (format!("memory of {name} in MB"), size(*peak), MEMORY_MAX_MB)).collect();
+    let highest = measured.iter().map(|(_, peak, _)| *peak).max().unwrap_or_default();
+    let mut waits = Vec::new();
+    for (room, all) in evidence.waits() {
+        let named =
+            |(wait, _, one): &Wait| (format!("wait of {} for {room} in ms", name(*one)), size(*wait), WAIT_MAX_MS);
+        // The longest first: they are the ones that are shown.
+        waits.extend(all.iter().rev().map(named));
+    }
+    let longest = waits.iter().map(|(_, wait, _)| *wait).max().unwrap_or_default();
+    let all = measured.iter().chain(&waits);
+    let mut violations = check_bounds(all.map(|(what, seen, most)| (what.as_str(), *seen, *most)));
+    let overstayed = evidence.overstayed.iter();
+    violations.extend(overstayed.map(|name| {
+        violation(Law::Bnd1, format!("{name} did not end within 30 s of SIGTERM, though its drain is bounded by 10 s"))
+    }));
+    let looked_at = format!(
+        "memory of {} processes, at most {highest} MB (allowed {MEMORY_MAX_MB}); {} waits for rooms, at most {longest} ms \
+         (allowed {WAIT_MAX_MS}); ends of processes that were told to end",
+        measured.len(),
+        waits.len()
+    );
     decided(Law::Bnd1, measured.len(), looked_at, violations)
 }

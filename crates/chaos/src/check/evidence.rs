@@ -131,6 +131,9 @@ pub struct Asked {
     pub message: String,
 }
 
+/// A wait: milliseconds, its begin in milliseconds since 1970, and the use that waited.
+pub type Wait = (u64, i64, u32);
+
 /// Names a place.
 #[must_use]
 pub fn place(topic: &str, partition: i32, offset: i64) -> String {
@@ -170,6 +173,8 @@ pub struct Evidence {
     pub texts: (u64, u64),
     /// When faults were: begin and end, milliseconds since 1970.
     pub faults: Vec<(i64, i64)>,
+    /// Processes that did not end when they were told to.
+    pub overstayed: Vec<String>,
     /// Highest resident memory by process, MB.
     pub peaks_mb: BTreeMap<String, u64>,
 }
@@ -181,6 +186,39 @@ impl Evidence {
         stages.flat_map(|stage| {
             self.stage(stage).iter().map(move |seen| place(stage.topic(), seen.partition, seen.offset))
         })
+    }
+
+    /// When each use was seen first on a topic, milliseconds since 1970.
+    #[must_use]
+    pub fn first_seen(&self, stage: Stage) -> BTreeMap<u32, i64> {
+        let mut first: BTreeMap<u32, i64> = BTreeMap::new();
+        for seen in self.stage(stage) {
+            if let Some(signature) = seen.signature {
+                first.entry(signature).or_insert(seen.at_ms);
+            }
+        }
+        first
+    }
+
+    /// For each room how long uses of healthy keys waited for it, shortest first: milliseconds, begin of the wait, use.
+    #[must_use]
+    pub fn waits(&self) -> Vec<(&'static str, Vec<Wait>)> {
+        let healthy: Vec<u32> = self.sent.iter().filter(|one| !one.fails).map(|one| one.signature).collect();
+        let steps = [
+            ("validate", Stage::Usage, Stage::Validated),
+            ("enrich", Stage::Validated, Stage::Enriched),
+            ("erp-post", Stage::Enriched, Stage::Posting),
+            ("supplier-fanout", Stage::Enriched, Stage::Notice),
+        ];
+        let step = |(room, from, to): (&'static str, Stage, Stage)| {
+            let (from, to) = (self.first_seen(from), self.first_seen(to));
+            let both = healthy.iter().filter_map(|one| Some((*from.get(one)?, *to.get(one)?, *one)));
+            let mut waits: Vec<Wait> =
+                both.map(|(from, to, one)| (u64::try_from(to - from).unwrap_or_default(), from, one)).collect();
+            waits.sort_unstable();
+            (room, waits)
+        };
+        steps.into_iter().map(step).collect()
     }
 
     /// What lies on one topic.

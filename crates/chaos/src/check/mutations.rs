@@ -204,6 +204,12 @@ fn an_event_that_is_there_twice_is_found_under_the_same_id_and_under_another() {
 fn a_healthy_key_that_waits_in_calm_is_found_and_in_a_storm_is_not() {
     let late = |evidence: &mut Evidence| stage(evidence, Stage::Enriched)[5].at_ms += 60_001;
     assert_eq!(broken(late), [Law::Key1]);
+    let never = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Enriched).pop();
+        evidence.lake.retain(|place| !place.starts_with(Stage::Enriched.topic()) || !place.ends_with("@5"));
+        stage(evidence, Stage::Notice)[3].at_ms += 70_000;
+    };
+    assert_eq!(broken(never), [Law::Key1]);
     let stormy = |evidence: &mut Evidence| {
         late(evidence);
         evidence.faults.push((1_000_000, 1_100_000));
@@ -236,4 +242,14 @@ fn a_name_in_a_log_is_found() {
 fn too_much_memory_is_found() {
     let large = |evidence: &mut Evidence| evidence.peaks_mb.extend([("enrich-1".to_owned(), 5_000)]);
     assert_eq!(broken(large), [Law::Bnd1]);
+}
+
+#[test]
+fn a_wait_without_end_and_a_process_that_does_not_end_are_found() {
+    let slow = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Posting)[5].at_ms += 120_001;
+        evidence.faults.push((0, i64::MAX - 1_000_000));
+    };
+    assert_eq!(broken(slow), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.overstayed.push("validate-1".to_owned())), [Law::Bnd1]);
 }
