@@ -1,5 +1,6 @@
 //! Reads what lies on the topics: `read_committed`, from the first record to the last, with a client of its own.
 
+use crate::clock;
 use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -12,6 +13,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 const ANSWER: Duration = Duration::from_secs(20);
+/// How long a leader may be on its way.
+const PATIENCE: Duration = Duration::from_secs(60);
 const POLL: Duration = Duration::from_millis(500);
 /// A topic that brings nothing for so many polls is given up.
 const EMPTY_POLLS_MAX: u32 = 120;
@@ -48,11 +51,35 @@ impl Record {
     }
 }
 
+/// Asks again while leaders move, as they also do in calm; the last answer counts.
+fn patiently<T>(ask: impl Fn() -> Result<T>) -> Result<T> {
+    let mut answer = ask();
+    clock::until(PATIENCE, POLL, || {
+        if answer.is_err() {
+            answer = ask();
+        }
+        answer.is_ok()
+    });
+    answer
+}
+
 /// Offset after the last record of every partition of these topics.
 ///
 /// # Errors
 /// When the brokers do not answer.
 pub fn ends(bootstrap: &str, topics: &[&'static str]) -> Result<BTreeMap<(&'static str, i32), i64>> {
+    patiently(|| ends_now(bootstrap, topics))
+}
+
+/// All committed records of a topic, in order within each partition.
+///
+/// # Errors
+/// When the topic cannot be read to its end.
+pub fn topic(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
+    patiently(|| topic_now(bootstrap, topic))
+}
+
+fn ends_now(bootstrap: &str, topics: &[&'static str]) -> Result<BTreeMap<(&'static str, i32), i64>> {
     let consumer = consumer(bootstrap)?;
     let mut ends = BTreeMap::new();
     for topic in topics {
@@ -63,11 +90,7 @@ pub fn ends(bootstrap: &str, topics: &[&'static str]) -> Result<BTreeMap<(&'stat
     Ok(ends)
 }
 
-/// All committed records of a topic, in order within each partition.
-///
-/// # Errors
-/// When the topic cannot be read to its end.
-pub fn topic(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
+fn topic_now(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
     let consumer = consumer(bootstrap)?;
     let mut open: BTreeSet<i32> = partitions(&consumer, topic)?.into_iter().collect();
     let mut assignment = TopicPartitionList::new();
