@@ -20,7 +20,8 @@ pub struct Arguments {
     /// Build with optimisation: a longer build.
     #[arg(long)]
     release: bool,
-    /// `--minutes N` (3 when not given), `--seed N`, `--report DIR`, `--json`, `--plan`, `--rate N`, `--encounters N`.
+    /// `--minutes N` (3 when not given), `--seed N`, `--report DIR`, `--json`, `--plan`, `--only KINDS`, `--rate N`,
+    /// `--encounters N`, `--wardline FILE`.
     #[arg(value_name = "WHAT TO RUN", trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }
@@ -33,11 +34,14 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             command.arg("--release");
         }
     };
-    let mut wardline = cargo_command(&root);
-    wardline.args(["build", "--package", "wardline-cli", "--bin", "wardline"]);
-    built(&mut wardline);
-    if !wardline.status().context("cannot run cargo")?.success() {
-        bail!("`wardline` does not build: see above");
+    // A plan, or an explanation, needs no program to break.
+    if !arguments.options.iter().any(|option| ["--plan", "--help", "-h"].contains(&option.as_str())) {
+        let mut wardline = cargo_command(&root);
+        wardline.args(["build", "--package", "wardline-cli", "--bin", "wardline"]);
+        built(&mut wardline);
+        if !wardline.status().context("cannot run cargo")?.success() {
+            bail!("`wardline` does not build: see above");
+        }
     }
     let mut chaos = cargo_command(&root);
     chaos.args(["run", "--quiet", "--package", "wardline-chaos", "--bin", "chaos"]);
