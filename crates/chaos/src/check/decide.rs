@@ -95,6 +95,7 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
         }
     }
     violations.extend(receipts(evidence));
+    violations.extend(halfway(evidence));
     violations.extend(evidence.rooms.iter().flat_map(account::check));
     violations.extend(untold(evidence, Stage::Posting, &evidence.ledger, "the ERP's books"));
     violations.extend(untold(evidence, Stage::Notice, &evidence.notices, "the suppliers"));
@@ -112,6 +113,49 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
         rows.len()
     );
     decided(law, evidence.sent.len(), looked_at, violations)
+}
+
+/// Encounters about which a person is asked.
+fn asked(evidence: &Evidence) -> BTreeSet<u32> {
+    evidence.asked.iter().filter_map(|one| of_signature(one.signature?)).map(|(encounter, _)| encounter).collect()
+}
+
+/// From end to end: what was accepted and nobody is asked about is enriched, has its posting, and its notice when one is due.
+fn halfway(evidence: &Evidence) -> Vec<Violation> {
+    let asked = asked(evidence);
+    let acted = |stage| -> BTreeSet<u32> {
+        evidence.stage(stage).iter().filter(|one| one.acted).filter_map(|one| one.signature).collect()
+    };
+    let enriched = signatures(evidence.stage(Stage::Enriched));
+    let decided = signatures(evidence.stage(Stage::Posting));
+    let (posted, told) = (acted(Stage::Posting), acted(Stage::Notice));
+    let mut violations = Vec::new();
+    for sent in evidence.sent.iter().filter(|one| one.accepted) {
+        let one = sent.signature;
+        if of_signature(one).is_none_or(|(encounter, _)| asked.contains(&encounter)) {
+            continue;
+        }
+        let (moves, tells) = match sent.kind {
+            // The ERP forgets at a restart what it is to refuse.
+            Kind::Stock | Kind::Refused => (true, false),
+            Kind::StockAndNotice => (true, true),
+            Kind::Consigned => (false, true),
+            // Somebody must be asked about these.
+            Kind::UnknownItem | Kind::NoLot => (true, true),
+        };
+        let missing = [
+            (!enriched.contains(&one), "is not enriched"),
+            (!decided.contains(&one) || (moves && !posted.contains(&one)), "has no posting"),
+            (tells && !told.contains(&one), "has no notice"),
+        ];
+        let missing: Vec<&str> =
+            missing.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, what)| what).collect();
+        if !missing.is_empty() {
+            let what = missing.join(" and ");
+            violations.push(violation(Law::Loss1, format!("{} {what}, and nobody is asked about it", name(one))));
+        }
+    }
+    violations
 }
 
 /// Every accepted message has a receipt, and every event that a receipt promises is on its topic.
@@ -214,8 +258,7 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
         evidence.faults.iter().all(|(began, healed)| at_ms < *began - RECOVERY_MS || at_ms > healed + RECOVERY_MS)
     };
     // Whoever is asked about stands still by decision; whoever else is not through yet waits until now.
-    let asked: BTreeSet<u32> =
-        evidence.asked.iter().filter_map(|one| of_signature(one.signature?)).map(|(encounter, _)| encounter).collect();
+    let asked = asked(evidence);
     let now = evidence.topics.values().flatten().map(|seen| seen.at_ms).max().unwrap_or_default();
     let mut delays = Vec::new();
     let mut seen_already = BTreeSet::new();

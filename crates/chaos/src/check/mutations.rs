@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "test")]
 
 use super::decide::{Verdict, decide};
-use super::evidence::{Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage};
+use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage};
 use crate::load::{Kind, signature};
 use processor::laws::{Law, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -153,6 +153,22 @@ fn a_posting_without_event_is_lost_and_an_event_without_posting_never_happened()
 }
 
 #[test]
+fn a_use_that_got_lost_halfway_is_found_unless_a_person_is_asked_about_it() {
+    let lost = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Posting).remove(0);
+        evidence.ledger.remove(0);
+        evidence.lake = evidence.for_the_lake().collect();
+    };
+    assert_eq!(broken(lost), [Law::Loss1]);
+    let asked = |evidence: &mut Evidence| {
+        lost(evidence);
+        let (room, code, message) = ("erp-post".to_owned(), "c".to_owned(), "m".to_owned());
+        evidence.asked.push(Asked { room, code, signature: Some(signature(1, 1)), message });
+    };
+    assert_eq!(broken(asked), []);
+}
+
+#[test]
 fn what_is_booked_or_told_twice_is_found() {
     assert_eq!(broken(|evidence| evidence.ledger.push(evidence.ledger[3].clone())), [Law::Fx1]);
     assert_eq!(broken(|evidence| evidence.notices.push(evidence.notices[3].clone())), [Law::Fx1]);
@@ -209,7 +225,7 @@ fn a_healthy_key_that_waits_in_calm_is_found_and_in_a_storm_is_not() {
         evidence.lake.retain(|place| !place.starts_with(Stage::Enriched.topic()) || !place.ends_with("@5"));
         stage(evidence, Stage::Notice)[3].at_ms += 70_000;
     };
-    assert_eq!(broken(never), [Law::Key1]);
+    assert_eq!(broken(never), [Law::Loss1, Law::Key1]);
     let stormy = |evidence: &mut Evidence| {
         late(evidence);
         evidence.faults.push((1_000_000, 1_100_000));
