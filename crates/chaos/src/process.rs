@@ -125,10 +125,17 @@ impl Process {
             // It may be gone already, which is what is wanted.
             let _ = send(child.id(), "TERM");
             if !clock::until(SLOW, LOOK, || !matches!(child.try_wait(), Ok(None))) {
-                stacks(child.id(), &self.spec.log.with_extension("stacks.txt"));
+                self.stacks();
             }
         }
         self.finish("TERM", END.saturating_sub(SLOW))
+    }
+
+    /// Writes beside its log where each of its threads is, where there is a debugger.
+    pub fn stacks(&self) {
+        if let Some((child, _)) = &self.running {
+            stacks(child.id(), &self.spec.log.with_extension("stacks.txt"));
+        }
     }
 
     /// SIGSTOP.

@@ -25,7 +25,7 @@ const LOAD_FACTOR: u64 = 3;
 /// Longest wait until everything is accepted after the healing.
 const ACCEPTED: Duration = Duration::from_secs(180);
 /// Longest wait until everything is quiet after that.
-const QUIET: Duration = Duration::from_secs(420);
+const QUIET: Duration = Duration::from_secs(240);
 /// Nothing new may appear for so long, which is longer than any pause between two tries.
 const STILL: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(2);
@@ -90,8 +90,15 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
     say("everything is there again; waiting until all messages are accepted");
     let sent = senders.finish(CALM, ACCEPTED, say);
     let accepted = clock::now();
-    let (mut evidence, topics, quiet) = settle(&system, &load, &sent, say)?;
-    let quiet_ms = quiet.then(|| accepted.elapsed().as_millis());
+    let (mut evidence, mut topics, open) = settle(&system, &load, &sent, say)?;
+    let quiet_ms = (open == 0).then(|| accepted.elapsed().as_millis());
+    if open > 0 {
+        // What stands still is not lost: that is told apart by starting everything anew.
+        say("it does not become quiet: killing and starting all rooms");
+        storm::start_anew(&mut system)?;
+        (evidence, topics, _) = settle(&system, &load, &sent, say)?;
+        evidence.stood_still = open;
+    }
     complete(&mut system, &mut evidence, &done)?;
     let decided = decide(&evidence);
     let report = Report {
@@ -148,13 +155,13 @@ fn put_garbage(bootstrap: &str, load: &Load) -> Result<()> {
     Ok(())
 }
 
-/// Waits until nothing new appears and every record has its outcome; then the evidence is what it is, complete or not.
+/// Waits until nothing new appears and every record has its outcome, or the bound is over; tells how many have none.
 fn settle(
     system: &System,
     load: &Load,
     sent: &[Sent],
     say: &(dyn Fn(&str) + Sync),
-) -> Result<(Evidence, Topics, bool)> {
+) -> Result<(Evidence, Topics, usize)> {
     let (bootstrap, registry) = (system.bootstrap(), system.registry.url());
     let lake = system.dir().join("parquet");
     let places =
@@ -166,14 +173,14 @@ fn settle(
         let lost = decide(&evidence).into_iter().find(|one: &Decided| one.law == Law::Loss1);
         let open = lost.map_or(0, |one| one.violations.len());
         if open == 0 {
-            return Ok((evidence, topics, true));
+            return Ok((evidence, topics, 0));
         }
         say(&format!(
             "{open} records have no outcome yet, {} s after the last was accepted",
             started.elapsed().as_secs()
         ));
         if started.elapsed() > QUIET {
-            return Ok((evidence, topics, false));
+            return Ok((evidence, topics, open));
         }
     }
 }

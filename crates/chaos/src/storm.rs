@@ -90,6 +90,19 @@ pub fn heal(system: &mut System) -> Result<()> {
     system.wait_ready(Duration::from_secs(180))
 }
 
+/// Kills and starts every room's process, after it was written down where its threads stand.
+///
+/// # Errors
+/// When one does not come up.
+pub fn start_anew(system: &mut System) -> Result<()> {
+    for room in &mut system.rooms {
+        room.process.stacks();
+        room.process.kill();
+        room.process.again()?;
+    }
+    system.wait_ready(Duration::from_secs(180))
+}
+
 fn wait_for(started: Instant, at_ms: u64) {
     clock::pause(Duration::from_millis(at_ms).saturating_sub(started.elapsed()));
 }

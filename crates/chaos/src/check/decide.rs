@@ -423,6 +423,13 @@ pub(super) fn bounds(evidence: &Evidence) -> Decided {
     let longest = waits.iter().map(|(_, wait, _)| *wait).max().unwrap_or_default();
     let all = measured.iter().chain(&waits);
     let mut violations = check_bounds(all.map(|(what, seen, most)| (what.as_str(), *seen, *most)));
+    if evidence.stood_still > 0 {
+        let what = format!(
+            "{} records stood still in calm until all rooms were killed and started anew",
+            evidence.stood_still
+        );
+        violations.insert(0, violation(Law::Bnd1, what));
+    }
     let overstayed = evidence.overstayed.iter();
     violations.extend(overstayed.map(|name| {
         violation(Law::Bnd1, format!("{name} did not end within 30 s of SIGTERM, though its drain is bounded by 10 s"))

@@ -173,6 +173,8 @@ pub struct Evidence {
     pub texts: (u64, u64),
     /// When faults were: begin and end, milliseconds since 1970.
     pub faults: Vec<(i64, i64)>,
+    /// Records that had no outcome, long after everything was healed, until all rooms were killed and started anew.
+    pub stood_still: usize,
     /// Processes that did not end when they were told to.
     pub overstayed: Vec<String>,
     /// Highest resident memory by process, MB.

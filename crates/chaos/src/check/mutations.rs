@@ -267,5 +267,6 @@ fn a_wait_without_end_and_a_process_that_does_not_end_are_found() {
         evidence.faults.push((0, i64::MAX - 1_000_000));
     };
     assert_eq!(broken(slow), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.stood_still = 5), [Law::Bnd1]);
     assert_eq!(broken(|evidence| evidence.overstayed.push("validate-1".to_owned())), [Law::Bnd1]);
 }
