@@ -1,6 +1,7 @@
 //! The commands, one module each.
 
 pub mod bench;
+pub mod chaos;
 pub mod chart;
 pub mod codegen;
 pub mod components;

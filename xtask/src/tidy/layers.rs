@@ -11,10 +11,10 @@ const DEPENDENCY_TABLES: [(&str, bool); 3] =
 /// What the package table of every member takes from the workspace.
 const INHERITED: [&str; 5] = ["version", "edition", "rust-version", "license", "publish"];
 
-/// What only these may know: the Kafka client is the runtime's. Tests and the testkit look past it at what really is on a
-/// topic.
+/// What only these may know: the Kafka client is the runtime's. Tests, the testkit and the chaos harness look past it at what
+/// really is on a topic.
 const KAFKA_CLIENT: &str = "rdkafka";
-const KAFKA_CLIENT_USERS: [&str; 3] = ["runtime", "testkit", "tests"];
+const KAFKA_CLIENT_USERS: [&str; 4] = ["runtime", "testkit", "chaos", "tests"];
 
 /// What rooms may use of the workspace.
 const ROOM_USES: [&str; 9] =
@@ -54,6 +54,8 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/runtime" | "crates/tryton" | "crates/sandbox" => &["schemas", "processor", "connector"],
         "crates/erp-systems" => &["connector", "tryton", "sandbox"],
         "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded", "components"],
+        // It decides the laws from outside, so it knows them and the contracts, and nothing that it judges.
+        "crates/chaos" => &["schemas", "processor", "components"],
         "xtask" => &["schemas", "components"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
         "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),
@@ -94,7 +96,7 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
         return;
     };
     let workspace: Vec<&str> =
-        [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "tests"]].concat();
+        [&ROOM_USES[..], rooms, &["testkit", "embedded", "chaos", "cli", "components", "xtask", "tests"]].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {
         let Some(dependencies) = manifest.get(table).and_then(Value::as_table) else {
@@ -177,6 +179,15 @@ mod tests {
         assert_eq!(messages(&[("crates/sandbox/Cargo.toml", tests)]), Vec::<String>::new());
         let shipped = manifest("sandbox", "[dependencies]\nembedded.workspace = true\n");
         assert_eq!(messages(&[("crates/sandbox/Cargo.toml", shipped)]).len(), 1);
+    }
+
+    #[test]
+    fn what_judges_from_outside_does_not_know_what_it_judges() {
+        let chaos = |name: &str| manifest("chaos", &format!("[dependencies]\n{name}.workspace = true\n"));
+        assert_eq!(messages(&[("crates/chaos/Cargo.toml", chaos("processor"))]), Vec::<String>::new());
+        for judged in ["runtime", "connector", "testkit", "cli"] {
+            assert_eq!(messages(&[("crates/chaos/Cargo.toml", chaos(judged))]).len(), 1, "{judged}");
+        }
     }
 
     #[test]

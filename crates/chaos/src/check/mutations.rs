@@ -1,0 +1,272 @@
+//! A check that cannot fail is worthless: invented evidence in which everything is right, and then one thing is wrong.
+
+#![allow(clippy::unwrap_used, reason = "test")]
+
+use super::decide::{Verdict, decide};
+use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage};
+use crate::load::{Kind, signature};
+use processor::laws::{Law, Outcome};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Two keys with three uses each: stock, stock and notice, consigned.
+const KINDS: [Kind; 3] = [Kind::Stock, Kind::StockAndNotice, Kind::Consigned];
+
+fn seen(stage: Stage, signature: u32, offset: i64, acted: bool) -> Seen {
+    let event_id = format!("{stage:?}-{signature}");
+    let at_ms = 1_000_000 + offset * 10;
+    Seen { partition: 0, offset, at_ms, event_id, cause: String::new(), signature: Some(signature), acted }
+}
+
+fn account(room: &'static str, reads: Stage, count: usize) -> RoomAccount {
+    let id = |offset: usize| format!("{}-{offset}", reads.topic());
+    RoomAccount {
+        room,
+        inputs: (0..count).map(|offset| (format!("{}-0@{offset}", reads.topic()), Some(id(offset)))).collect(),
+        causes: (0..count).map(id).collect(),
+        others: BTreeMap::new(),
+    }
+}
+
+fn healthy() -> Evidence {
+    let mut evidence = Evidence { planted: vec!["Quazname".to_owned()], texts: (1, 10), ..Evidence::default() };
+    evidence.peaks_mb.insert("validate-1".to_owned(), 60);
+    let mut offset = 0;
+    for encounter in 1..=2 {
+        for (seq, kind) in (1..).zip(KINDS) {
+            let signature = signature(encounter, seq);
+            let control_id = format!("C{signature}");
+            evidence.receipts.push((control_id.clone(), vec![format!("Usage-{signature}")]));
+            evidence.sent.push(SentUse { signature, kind, fails: false, control_id, accepted: true });
+            let moves = kind != Kind::Consigned;
+            for stage in [Stage::Usage, Stage::Validated, Stage::Enriched, Stage::Posting] {
+                let acted = stage == Stage::Posting && moves;
+                evidence.topics.entry(stage).or_default().push(seen(stage, signature, offset, acted));
+            }
+            let document = format!("d{signature}");
+            if moves {
+                evidence.ledger.push(Effect { signature, document: document.clone() });
+            }
+            if kind != Kind::Stock {
+                evidence.topics.entry(Stage::Notice).or_default().push(seen(Stage::Notice, signature, offset, true));
+                evidence.notices.push(Effect { signature, document });
+            }
+            offset += 1;
+        }
+    }
+    for (stage, all) in &evidence.topics {
+        evidence.ids.insert(stage.topic().to_owned(), all.iter().map(|one| one.event_id.clone()).collect());
+    }
+    evidence.lake = evidence.for_the_lake().collect();
+    evidence.rooms = vec![
+        account("validate", Stage::Usage, 6),
+        account("enrich", Stage::Validated, 6),
+        account("erp-post", Stage::Enriched, 6),
+    ];
+    let record = Bytes { key: Some(vec![1]), value: Some(vec![2]), headers: vec![("h".to_owned(), None)] };
+    evidence.kept.push(KeptRecord {
+        place: "t-0@1".to_owned(),
+        original: Some(record.clone()),
+        kept: record,
+        told: vec![("code", Some("c".to_owned()))],
+    });
+    evidence
+}
+
+/// The laws that are broken when something of the healthy evidence is changed.
+fn broken(change: impl FnOnce(&mut Evidence)) -> Vec<Law> {
+    let mut evidence = healthy();
+    change(&mut evidence);
+    let decided = decide(&evidence);
+    decided.into_iter().filter(|one| one.verdict == Verdict::Broken).map(|one| one.law).collect()
+}
+
+fn stage(evidence: &mut Evidence, stage: Stage) -> &mut Vec<Seen> {
+    evidence.topics.get_mut(&stage).unwrap()
+}
+
+#[test]
+fn nothing_wrong_is_nothing_broken_and_all_is_decided() {
+    let decided = decide(&healthy());
+    let held: Vec<Law> = decided.iter().filter(|one| one.verdict == Verdict::Held).map(|one| one.law).collect();
+    assert_eq!(held.len(), 8, "{decided:#?}");
+}
+
+#[test]
+fn nothing_seen_is_not_called_held() {
+    assert!(decide(&Evidence::default()).iter().all(|one| one.verdict == Verdict::Undecided));
+}
+
+#[test]
+fn a_use_that_was_accepted_and_is_nowhere_is_lost() {
+    assert_eq!(broken(|evidence| drop(stage(evidence, Stage::Usage).remove(2))), [Law::Loss1]);
+}
+
+#[test]
+fn a_message_without_receipt_and_a_promise_that_was_not_kept_are_found() {
+    assert_eq!(broken(|evidence| drop(evidence.receipts.remove(2))), [Law::Loss1]);
+    assert_eq!(broken(|evidence| evidence.receipts[0].1.push("nowhere".to_owned())), [Law::Loss1]);
+}
+
+#[test]
+fn a_row_that_is_missing_in_the_lake_and_one_that_is_there_twice_are_found() {
+    assert_eq!(broken(|evidence| drop(evidence.lake.remove(2))), [Law::Loss1]);
+    assert_eq!(broken(|evidence| evidence.lake.push(evidence.lake[0].clone())), [Law::Eos1]);
+}
+
+#[test]
+fn a_message_that_was_never_accepted_is_told() {
+    assert_eq!(broken(|evidence| evidence.sent[0].accepted = false), [Law::Loss1]);
+}
+
+#[test]
+fn a_record_without_outcome_and_one_with_two_are_found() {
+    assert_eq!(broken(|evidence| drop(evidence.rooms[1].causes.pop_first())), [Law::Loss1]);
+    let twice = |evidence: &mut Evidence| {
+        let place = evidence.rooms[2].inputs.keys().next().unwrap().clone();
+        evidence.rooms[2].others.insert(place, BTreeSet::from([Outcome::Exception]));
+    };
+    assert_eq!(broken(twice), [Law::Loss1]);
+}
+
+#[test]
+fn that_a_repetition_was_suppressed_is_no_second_outcome() {
+    let suppressed = |evidence: &mut Evidence| {
+        let place = evidence.rooms[2].inputs.keys().next().unwrap().clone();
+        evidence.rooms[2].others.insert(place, BTreeSet::from([Outcome::Duplicate]));
+    };
+    assert_eq!(broken(suppressed), []);
+}
+
+#[test]
+fn an_outcome_of_a_record_that_nobody_sent_is_found() {
+    let strange = |evidence: &mut Evidence| {
+        evidence.rooms[0].others.insert("t-9@9".to_owned(), BTreeSet::from([Outcome::Dropped]));
+    };
+    assert_eq!(broken(strange), [Law::Loss1]);
+}
+
+#[test]
+fn a_posting_without_event_is_lost_and_an_event_without_posting_never_happened() {
+    assert_eq!(broken(|evidence| stage(evidence, Stage::Posting)[0].acted = false), [Law::Loss1]);
+    assert_eq!(broken(|evidence| drop(evidence.ledger.remove(0))), [Law::Fx1]);
+    assert_eq!(broken(|evidence| drop(evidence.notices.remove(0))), [Law::Fx1]);
+}
+
+#[test]
+fn a_use_that_got_lost_halfway_is_found_unless_a_person_is_asked_about_it() {
+    let lost = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Posting).remove(0);
+        evidence.ledger.remove(0);
+        evidence.lake = evidence.for_the_lake().collect();
+    };
+    assert_eq!(broken(lost), [Law::Loss1]);
+    let asked = |evidence: &mut Evidence| {
+        lost(evidence);
+        let (room, code, message) = ("erp-post".to_owned(), "c".to_owned(), "m".to_owned());
+        evidence.asked.push(Asked { room, code, signature: Some(signature(1, 1)), message });
+    };
+    assert_eq!(broken(asked), []);
+}
+
+#[test]
+fn what_is_booked_or_told_twice_is_found() {
+    assert_eq!(broken(|evidence| evidence.ledger.push(evidence.ledger[3].clone())), [Law::Fx1]);
+    assert_eq!(broken(|evidence| evidence.notices.push(evidence.notices[3].clone())), [Law::Fx1]);
+}
+
+#[test]
+fn what_should_not_have_been_booked_or_told_is_found() {
+    let consigned = signature(1, 3);
+    let booked = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Posting)[2].acted = true;
+        evidence.ledger.push(Effect { signature: consigned, document: "d".to_owned() });
+    };
+    assert_eq!(broken(booked), [Law::Fx1]);
+}
+
+#[test]
+fn an_exchange_of_two_of_a_key_is_found_on_every_side() {
+    for one in [Stage::Usage, Stage::Validated, Stage::Enriched, Stage::Posting, Stage::Notice] {
+        assert_eq!(broken(|evidence| stage(evidence, one).swap(0, 1)), [Law::Ord1], "{one:?}");
+    }
+    assert_eq!(broken(|evidence| evidence.ledger.swap(0, 1)), [Law::Ord1]);
+    assert_eq!(broken(|evidence| evidence.notices.swap(2, 3)), [Law::Ord1]);
+}
+
+#[test]
+fn two_of_different_keys_may_come_in_any_order() {
+    assert_eq!(broken(|evidence| evidence.ledger.swap(1, 2)), []);
+}
+
+#[test]
+fn a_key_in_two_partitions_is_found() {
+    assert_eq!(broken(|evidence| stage(evidence, Stage::Validated)[1].partition = 1), [Law::Ord1]);
+}
+
+#[test]
+fn an_event_that_is_there_twice_is_found_under_the_same_id_and_under_another() {
+    let same = |evidence: &mut Evidence| {
+        evidence.ids.get_mut(Stage::Posting.topic()).unwrap().push("Posting-1001001".to_owned())
+    };
+    assert_eq!(broken(same), [Law::Eos1]);
+    let other = |evidence: &mut Evidence| {
+        let again = Seen { event_id: "other".to_owned(), ..evidence.stage(Stage::Validated)[0].clone() };
+        stage(evidence, Stage::Validated).push(again);
+    };
+    assert_eq!(broken(other), [Law::Eos1]);
+}
+
+#[test]
+fn a_healthy_key_that_waits_in_calm_is_found_and_in_a_storm_is_not() {
+    let late = |evidence: &mut Evidence| stage(evidence, Stage::Enriched)[5].at_ms += 60_001;
+    assert_eq!(broken(late), [Law::Key1]);
+    let never = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Enriched).pop();
+        evidence.lake.retain(|place| !place.starts_with(Stage::Enriched.topic()) || !place.ends_with("@5"));
+        stage(evidence, Stage::Notice)[3].at_ms += 70_000;
+    };
+    assert_eq!(broken(never), [Law::Loss1, Law::Key1]);
+    let stormy = |evidence: &mut Evidence| {
+        late(evidence);
+        evidence.faults.push((1_000_000, 1_100_000));
+    };
+    assert_eq!(broken(stormy), []);
+    let failing = |evidence: &mut Evidence| {
+        late(evidence);
+        evidence.sent[5].fails = true;
+    };
+    assert_eq!(broken(failing), []);
+}
+
+#[test]
+fn bytes_that_were_not_kept_and_a_place_that_does_not_exist_are_found() {
+    assert_eq!(broken(|evidence| evidence.kept[0].kept.value = None), [Law::Raw1]);
+    assert_eq!(broken(|evidence| evidence.kept[0].kept.headers.clear()), [Law::Raw1]);
+    assert_eq!(broken(|evidence| evidence.kept[0].original = None), [Law::Raw1]);
+    assert_eq!(broken(|evidence| evidence.kept[0].told[0].1 = None), [Law::Raw1]);
+}
+
+#[test]
+fn a_name_in_a_log_is_found() {
+    let told = |evidence: &mut Evidence| {
+        super::gather::suspect(evidence, "the log validate-1.log", "no Quazname here");
+    };
+    assert_eq!(broken(told), [Law::Phi1]);
+}
+
+#[test]
+fn too_much_memory_is_found() {
+    let large = |evidence: &mut Evidence| evidence.peaks_mb.extend([("enrich-1".to_owned(), 5_000)]);
+    assert_eq!(broken(large), [Law::Bnd1]);
+}
+
+#[test]
+fn a_wait_without_end_and_a_process_that_does_not_end_are_found() {
+    let slow = |evidence: &mut Evidence| {
+        stage(evidence, Stage::Posting)[5].at_ms += 120_001;
+        evidence.faults.push((0, i64::MAX - 1_000_000));
+    };
+    assert_eq!(broken(slow), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.stood_still = 5), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.overstayed.push("validate-1".to_owned())), [Law::Bnd1]);
+}

@@ -1,0 +1,38 @@
+//! Time, for a harness that watches real processes.
+
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// Milliseconds since 1970.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "real processes are watched in real time; nothing here is simulated")]
+pub fn unix_ms() -> i64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Now, for a bound.
+#[must_use]
+#[allow(clippy::disallowed_methods, reason = "real processes are watched in real time; nothing here is simulated")]
+pub fn now() -> Instant {
+    Instant::now()
+}
+
+/// Waits: for a fault to last, or between two looks at another process.
+#[allow(clippy::disallowed_methods, reason = "other processes are watched from threads that do nothing else")]
+pub fn pause(duration: Duration) {
+    std::thread::sleep(duration);
+}
+
+/// Looks again and again until `holds` or until the bound is over; whether it held.
+pub fn until(bound: Duration, every: Duration, mut holds: impl FnMut() -> bool) -> bool {
+    let started = now();
+    loop {
+        if holds() {
+            return true;
+        }
+        if started.elapsed() >= bound {
+            return false;
+        }
+        pause(every);
+    }
+}

@@ -1,0 +1,258 @@
+//! One run, from the start of the brokers to the report.
+
+use crate::check::gather::{Places, gather, suspect};
+use crate::check::{Decided, Evidence, decide, gather::Topics, read};
+use crate::clock;
+use crate::load::{Load, Size};
+use crate::plan::{BROKERS, INSTANCES, Plan};
+use crate::report::Report;
+use crate::sender::{Senders, Sent};
+use crate::storm::{self, Done};
+use crate::system::{ERP_KEY, Options, System};
+use anyhow::{Context, Result, ensure};
+use processor::laws::Law;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+/// After the healing the load goes on for so long in calm; more than half of it is far enough from the storm to judge by.
+const CALM: Duration = Duration::from_secs(75);
+/// A storm may take so many times as long as planned before the load runs out.
+const LOAD_FACTOR: u64 = 3;
+/// Longest wait until everything is accepted after the healing.
+const ACCEPTED: Duration = Duration::from_secs(180);
+/// Longest wait until everything is quiet after that.
+const QUIET: Duration = Duration::from_secs(240);
+/// Nothing new may appear for so long, which is longer than any pause between two tries.
+const STILL: Duration = Duration::from_secs(20);
+const LOOK: Duration = Duration::from_secs(2);
+
+/// What is asked for.
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    /// Seed.
+    pub seed: u64,
+    /// Minutes of storm.
+    pub minutes: u64,
+    /// Messages a second.
+    pub rate: f64,
+    /// Stays.
+    pub encounters: u32,
+    /// Kinds of faults of processes and modes of calls that are left in the plan; all when empty.
+    pub only: Vec<String>,
+    /// Folder of the report, of data and logs.
+    pub dir: PathBuf,
+    /// The program `wardline`.
+    pub wardline: PathBuf,
+}
+
+/// What came of it.
+pub struct Outcome {
+    /// Whether all laws held.
+    pub clean: bool,
+    /// For machines.
+    pub json: Value,
+    /// For people.
+    pub markdown: String,
+}
+
+/// Runs. `say` tells people what is going on.
+///
+/// # Errors
+/// When the installation cannot be started, healed or read.
+pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
+    let plan = Plan::draw(wanted.seed, wanted.minutes).only(&wanted.only);
+    let load = draw(wanted)?;
+    let mut system = System::start(options(wanted)?, &|text| say(text))?;
+    say(&format!("load: {} messages", load.encounters.iter().map(|one| one.messages.len()).sum::<usize>()));
+    let senders = Senders::start(wanted.seed, &load.encounters, system.listeners.clone(), 8, wanted.rate);
+    put_garbage(&system.bootstrap(), &load)?;
+    let (began, began_ms) = (clock::now(), clock::unix_ms());
+    let memory = system.memory.clone();
+    let watching = AtomicBool::new(true);
+    let done = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while watching.load(Ordering::Relaxed) {
+                memory.look();
+                clock::pause(Duration::from_millis(500));
+            }
+        });
+        let done = storm::run(&mut system, &plan, began, say).and_then(|done| {
+            say("the storm is over: healing");
+            storm::heal(&mut system).map(|()| done)
+        });
+        watching.store(false, Ordering::Relaxed);
+        done
+    })?;
+    say("everything is there again; waiting until all messages are accepted");
+    let sent = senders.finish(CALM, ACCEPTED, say);
+    let accepted = clock::now();
+    let (mut evidence, mut topics, open) = settle(&system, &load, &sent, say)?;
+    let quiet_ms = (open == 0).then(|| accepted.elapsed().as_millis());
+    if open > 0 {
+        // What stands still is not lost: that is told apart by starting everything anew.
+        say("it does not become quiet: killing and starting all rooms");
+        storm::start_anew(&mut system)?;
+        (evidence, topics, _) = settle(&system, &load, &sent, say)?;
+        evidence.stood_still = open;
+    }
+    complete(&mut system, &mut evidence, &done)?;
+    let decided = decide(&evidence);
+    let report = Report {
+        conditions: conditions(wanted),
+        plan: &plan,
+        done: &done,
+        sent: &sent,
+        evidence: &evidence,
+        decided: &decided,
+        topics: topics.counts(),
+        began_ms,
+        quiet_ms,
+    };
+    let outcome = Outcome { clean: report.is_clean(), json: report.json(), markdown: report.markdown() };
+    write(&wanted.dir, &outcome, &sent)?;
+    std::fs::write(wanted.dir.join("uses.csv"), report.uses())?;
+    Ok(outcome)
+}
+
+fn draw(wanted: &Wanted) -> Result<Load> {
+    #[allow(
+        clippy::cast_precision_loss,
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "small numbers"
+    )]
+    let messages = ((LOAD_FACTOR * wanted.minutes * 60 + CALM.as_secs()) as f64 * wanted.rate
+        / f64::from(wanted.encounters.max(1)))
+    .ceil() as u32;
+    let day = schemas::Timestamp(clock::unix_ms() * 1_000 - 86_400_000_000).date().to_string().replace('-', "");
+    Load::draw(wanted.seed, Size { encounters: wanted.encounters, messages }, &day)
+}
+
+/// The program is copied, because a build may replace it in the middle of a run.
+fn options(wanted: &Wanted) -> Result<Options> {
+    std::fs::create_dir_all(&wanted.dir)?;
+    let dir = std::fs::canonicalize(&wanted.dir)?.join("run");
+    ensure!(!dir.exists(), "{} is there already: name another folder, or remove it", dir.display());
+    std::fs::create_dir_all(&dir)?;
+    let wardline = dir.join("wardline");
+    std::fs::copy(&wanted.wardline, &wardline).with_context(|| format!("copy {}", wanted.wardline.display()))?;
+    Ok(Options { wardline, dir })
+}
+
+/// Records that are no events, under keys of their own, beside the load.
+fn put_garbage(bootstrap: &str, load: &Load) -> Result<()> {
+    let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).set("acks", "all").create()?;
+    for (number, bytes) in load.garbage.iter().enumerate() {
+        let key = format!("garbage-{number}");
+        let record = BaseRecord::to(schemas::topics::CLINICAL_SUPPLY_USAGE_V1.name()).key(&key).payload(bytes);
+        producer.send(record).map_err(|(error, _)| error)?;
+    }
+    producer.flush(Duration::from_secs(30))?;
+    Ok(())
+}
+
+/// Waits until nothing new appears and every record has its outcome, or the bound is over; tells how many have none.
+fn settle(
+    system: &System,
+    load: &Load,
+    sent: &[Sent],
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<(Evidence, Topics, usize)> {
+    let (bootstrap, registry) = (system.bootstrap(), system.registry.url());
+    let lake = system.dir().join("parquet");
+    let places =
+        Places { bootstrap: &bootstrap, registry: &registry, erp: &system.erp_url, erp_key: ERP_KEY, lake: &lake };
+    let started = clock::now();
+    loop {
+        still(&bootstrap, QUIET.saturating_sub(started.elapsed()))?;
+        let (evidence, topics) = gather(&places, load, sent, &system.supplier.taken())?;
+        let lost = decide(&evidence).into_iter().find(|one: &Decided| one.law == Law::Loss1);
+        let open = lost.map_or(0, |one| one.violations.len());
+        if open == 0 {
+            return Ok((evidence, topics, 0));
+        }
+        say(&format!(
+            "{open} records have no outcome yet, {} s after the last was accepted",
+            started.elapsed().as_secs()
+        ));
+        if started.elapsed() > QUIET {
+            return Ok((evidence, topics, open));
+        }
+    }
+}
+
+/// Waits until the ends of all topics stay where they are.
+fn still(bootstrap: &str, bound: Duration) -> Result<()> {
+    // Cursors move with every poll of a source and say nothing about work left.
+    let cursor = schemas::topics::OPS_CURSOR_V1.name();
+    let watched: Vec<&'static str> =
+        schemas::topics::ALL.iter().map(|topic| topic.name).filter(|name| *name != cursor).collect();
+    let mut before = read::ends(bootstrap, &watched)?;
+    let mut since = clock::now();
+    clock::until(bound, LOOK, || {
+        match read::ends(bootstrap, &watched) {
+            Ok(now) if now == before => {}
+            Ok(now) => {
+                before = now;
+                since = clock::now();
+            }
+            Err(_) => since = clock::now(),
+        }
+        since.elapsed() >= STILL
+    });
+    Ok(())
+}
+
+/// What the processes say of themselves: logs, metrics, memory.
+fn complete(system: &mut System, evidence: &mut Evidence, done: &[Done]) -> Result<()> {
+    evidence.faults = done.iter().map(|one| (one.began_ms, one.healed_ms)).collect();
+    for room in &system.rooms {
+        let name = room.process.name();
+        let page = system.metrics(room.health).unwrap_or_default();
+        suspect(evidence, &format!("the metrics of {name}"), &page);
+    }
+    for log in std::fs::read_dir(system.dir().join("logs"))? {
+        let log = log?;
+        let text = String::from_utf8_lossy(&std::fs::read(log.path())?).into_owned();
+        let name = log.file_name().to_string_lossy().into_owned();
+        for line in text.lines() {
+            suspect(evidence, &format!("the log {name}"), line);
+        }
+    }
+    evidence.overstayed.clone_from(&system.overstayed);
+    system.memory.look();
+    evidence.peaks_mb = system.memory.peaks_mb();
+    Ok(())
+}
+
+fn conditions(wanted: &Wanted) -> Value {
+    json!({
+        "seed": wanted.seed,
+        "minutes of storm": wanted.minutes,
+        "only these faults": wanted.only,
+        "messages a second": wanted.rate,
+        "stays (keys)": wanted.encounters,
+        "input": "HL7 v2 over MLLP, 8 connections to 2 listeners; every message is repeated until it is accepted, and 6 of 100 \
+            lose their connection before the answer",
+        "brokers": format!("{BROKERS} Apache Kafka (KRaft, combined), 3 copies, min.insync.replicas 2"),
+        "registry": "Apicurio Registry, Confluent-compatible API",
+        "ERP": "sandbox ERP, a process of its own, behind a proxy that breaks calls",
+        "suppliers": "a receiver behind a proxy that breaks calls",
+        "processes of each room": INSTANCES,
+        "cores": std::thread::available_parallelism().map_or(0, usize::from),
+        "built": if cfg!(debug_assertions) { "without optimisation" } else { "with optimisation" },
+        "load of the machine, 1 minute": std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next(),
+        "left out": "full disks and jumps of the clock",
+    })
+}
+
+fn write(dir: &Path, outcome: &Outcome, sent: &[Sent]) -> Result<()> {
+    std::fs::write(dir.join("report.md"), &outcome.markdown)?;
+    std::fs::write(dir.join("report.json"), serde_json::to_string_pretty(&outcome.json)?)?;
+    std::fs::write(dir.join("sent.json"), serde_json::to_string_pretty(sent)?)?;
+    Ok(())
+}
