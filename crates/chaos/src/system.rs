@@ -264,10 +264,7 @@ impl System {
     }
 
     fn config(&self, name: &str, health: SocketAddr, listener: SocketAddr) -> Value {
-        let sandbox = json!({
-            "system": "sandbox",
-            "sandbox": {"url": self.erp_proxy.url(), "key": ERP_KEY, "request_timeout_ms": 5_000},
-        });
+        let system = json!({"url": self.erp_proxy.url(), "key": ERP_KEY, "request_timeout_ms": 5_000});
         let profile = json!({
             "url": format!("{}/notices", self.supplier_proxy.url()),
             "secret": supplier::SECRET,
@@ -281,11 +278,12 @@ impl System {
             "limits": {"retry_delay_max_ms": 5_000},
             "rooms": {
                 "hl7v2": {"listen": listener.to_string(), "receipts": {"share_ms": 500}, "limits": {"confirm_ms": 8_000}},
-                "erp": sandbox.clone(),
-                "erp-post": sandbox,
+                "erp": {"system": "sandbox", "sandbox": system},
+                "erp-post": {"system": "sandbox", "sandbox": system, "certain_after_ms": 15_000},
                 "supplier-fanout": {
                     "profiles": {"V-300": profile, "V-320": profile},
                     "timeout_ms": 3_000,
+                    "certain_after_ms": 10_000,
                 },
                 "analytics": {"directory": self.options.dir.join("parquet")},
             },
