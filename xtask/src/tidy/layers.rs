@@ -55,6 +55,9 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/erp-systems" => &["connector", "tryton", "sandbox"],
         "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded", "components"],
         "xtask" => &["schemas", "components"],
+        // What stands at the edge of the system, without the Kafka client behind it.
+        "crates/fuzz-targets" => &["schemas", "udi", "hl7v2", "fhir", "embedded"],
+        "fuzz" => &["fuzz-targets"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
         "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),
         "tests" => {
@@ -93,8 +96,8 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
         ));
         return;
     };
-    let workspace: Vec<&str> =
-        [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "tests"]].concat();
+    let further = ["testkit", "fuzz-targets", "embedded", "cli", "components", "xtask", "tests"];
+    let workspace: Vec<&str> = [&ROOM_USES[..], rooms, &further].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {
         let Some(dependencies) = manifest.get(table).and_then(Value::as_table) else {

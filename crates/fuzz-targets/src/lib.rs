@@ -1,0 +1,46 @@
+//! What must hold for any input, as plain functions over bytes: the fuzzer in `fuzz` calls them by the million, and a test of
+//! this crate replays what it has found.
+//!
+//! Each target panics when its property does not hold. See `docs/fuzzing.md`.
+
+mod catalogue;
+mod charsets;
+mod events;
+mod frames;
+mod identifiers;
+mod messages;
+mod records;
+mod resources;
+mod services;
+
+pub use catalogue::topics;
+pub use charsets::charset;
+pub use frames::mllp;
+pub use identifiers::udi;
+pub use messages::hl7v2;
+pub use records::{avro, avro_schema};
+pub use resources::fhir;
+pub use services::{registry, sandbox_erp};
+
+/// A property: it panics when it does not hold for these bytes.
+pub type Target = fn(&[u8]);
+
+/// All targets by name, sorted.
+pub const TARGETS: [(&str, Target); 10] = [
+    ("avro", avro),
+    ("avro_schema", avro_schema),
+    ("charset", charset),
+    ("fhir", fhir),
+    ("hl7v2", hl7v2),
+    ("mllp", mllp),
+    ("registry", registry),
+    ("sandbox_erp", sandbox_erp),
+    ("topics", topics),
+    ("udi", udi),
+];
+
+/// When every input arrives: 2027-01-15T08:00Z.
+const NOW: schemas::Timestamp = schemas::Timestamp::from_micros(1_800_000_000_000_000);
+
+/// The secret of pseudonyms. There is nothing to protect.
+const PSEUDONYM_KEY: &[u8] = b"synthetic-data-only";
