@@ -12,7 +12,10 @@ pub fn topics(text: &[u8]) {
             assert!(catalogue.topics.is_sorted_by(|before, after| before.name < after.name));
             for topic in &catalogue.topics {
                 assert_eq!(catalogue.get(&topic.name), Some(topic));
-                assert!(topic.partitions > 0 && !topic.owner.is_empty() && (1..=lines).contains(&topic.line), "{topic:?}");
+                assert!(
+                    topic.partitions > 0 && !topic.owner.is_empty() && (1..=lines).contains(&topic.line),
+                    "{topic:?}"
+                );
             }
         }
         Err(problems) => {

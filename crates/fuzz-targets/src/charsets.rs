@@ -14,7 +14,9 @@ pub fn charset(input: &[u8]) {
     match charset.decode(bytes) {
         Ok(text) => {
             // Latin sets and UTF-8 agree with ASCII; the escape sequences of ISO 2022 are no text.
-            assert!(!bytes.is_ascii() || bytes.contains(&0x1b) || charset.name() == "ISO-2022" || text.as_bytes() == bytes);
+            assert!(
+                !bytes.is_ascii() || bytes.contains(&0x1b) || charset.name() == "ISO-2022" || text.as_bytes() == bytes
+            );
             check_written(charset, &text);
         }
         Err(CharsetError::Contradicted { offset, .. }) => {

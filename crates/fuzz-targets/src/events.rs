@@ -1,7 +1,7 @@
 //! What every event that a source makes must be.
 
-use schemas::codec::{decode, encode, to_json};
 use schemas::Event;
+use schemas::codec::{decode, encode, to_json};
 
 /// An event can be written by its contract, read back the same, and read by tools; it has an id and a key.
 pub(crate) fn check<T: Event + PartialEq + std::fmt::Debug>(event: &T) {

@@ -31,7 +31,8 @@ fn check_facts(read: &Udi, label: &str) {
     }
     if let Some(identifier) = &read.device_identifier {
         // A retail code is padded with zeros to the fourteen digits under which it is stored.
-        let written = if read.issuer == Some(udi::Issuer::Gs1) { identifier.trim_start_matches('0') } else { identifier };
+        let written =
+            if read.issuer == Some(udi::Issuer::Gs1) { identifier.trim_start_matches('0') } else { identifier };
         assert!(!identifier.is_empty() && label.contains(written), "{identifier:?} does not stand in {label:?}");
     }
     for date in [read.expiry, read.manufactured].into_iter().flatten() {

@@ -133,7 +133,8 @@ fn check_answers(part: &Part) {
         return;
     }
     let errors = part.reading.errors();
-    let answer = || acknowledgements(&part.bytes, part.reading.decision(), &errors, &part.reading.identity.hash, "20270115");
+    let answer =
+        || acknowledgements(&part.bytes, part.reading.decision(), &errors, &part.reading.identity.hash, "20270115");
     let answers = answer();
     assert_eq!(answers, answer(), "the same message, another answer");
     for (code, answer) in answers {

@@ -34,7 +34,8 @@ fn check_json(input: &[u8]) {
         Err(error) => {
             assert!(error.offset <= input.len() && error.line >= 1 && error.column >= 1, "{error:?}");
             // We are stricter in these alone.
-            let stricter = matches!(error.kind, JsonErrorKind::DuplicateKey | JsonErrorKind::TooDeep | JsonErrorKind::TooWide);
+            let stricter =
+                matches!(error.kind, JsonErrorKind::DuplicateKey | JsonErrorKind::TooDeep | JsonErrorKind::TooWide);
             assert!(stricter || theirs.is_err(), "{error} in what is JSON");
         }
     }

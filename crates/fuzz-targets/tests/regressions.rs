@@ -1,5 +1,6 @@
 //! Replays on the stable compiler what the fuzzer starts from and what it has found, so that no build machine needs a fuzzer.
 
+#![cfg(feature = "fhir")]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use std::collections::BTreeSet;
@@ -23,7 +24,7 @@ fn names(folder: &Path) -> BTreeSet<String> {
 /// Runs every file below `kind`; returns how many there were.
 fn replay(kind: &str) -> usize {
     let (mut count, mut broken) = (0, Vec::new());
-    for (name, target) in TARGETS {
+    for &(name, target) in TARGETS {
         let folder = fuzz_folder().join(kind).join(name);
         for file in names(&folder) {
             let input = std::fs::read(folder.join(&file)).unwrap();
