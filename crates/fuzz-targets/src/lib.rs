@@ -12,6 +12,7 @@ mod messages;
 mod records;
 #[cfg(feature = "fhir")]
 mod resources;
+#[cfg(feature = "embedded")]
 mod services;
 
 pub use catalogue::topics;
@@ -22,6 +23,7 @@ pub use messages::hl7v2;
 pub use records::{avro, avro_schema};
 #[cfg(feature = "fhir")]
 pub use resources::fhir;
+#[cfg(feature = "embedded")]
 pub use services::{registry, sandbox_erp};
 
 /// A property: it panics when it does not hold for these bytes.
@@ -36,7 +38,9 @@ pub const TARGETS: &[(&str, Target)] = &[
     ("fhir", fhir),
     ("hl7v2", hl7v2),
     ("mllp", mllp),
+    #[cfg(feature = "embedded")]
     ("registry", registry),
+    #[cfg(feature = "embedded")]
     ("sandbox_erp", sandbox_erp),
     ("topics", topics),
     ("udi", udi),

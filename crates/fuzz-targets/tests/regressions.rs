@@ -1,6 +1,6 @@
 //! Replays on the stable compiler what the fuzzer starts from and what it has found, so that no build machine needs a fuzzer.
 
-#![cfg(feature = "fhir")]
+#![cfg(all(feature = "fhir", feature = "embedded"))]
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use std::collections::BTreeSet;

@@ -3,6 +3,7 @@
 mod output;
 mod seeds;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::io::{BufRead, BufReader, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -36,8 +37,8 @@ pub struct Arguments {
     sanitizer: String,
 }
 
-/// The target that needs the models of FHIR.
-const FHIR: &str = "fhir";
+/// Targets that need what takes long to build, and the feature that has it.
+const HEAVY: [(&str, &str); 3] = [("fhir", "fhir"), ("registry", "embedded"), ("sandbox_erp", "embedded")];
 
 /// One input that needs more than this, seconds, is found.
 const INPUT_SECONDS_MAX: u32 = 10;
@@ -56,7 +57,8 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let progress = Progress::stderr();
     let prepared = progress.step("prepare the seeds");
     prepared.done(&seeds::prepare(&root, &work(&root), &known)?);
-    let fuzzer = Fuzzer { root: &root, arguments, with_fhir: wanted.iter().any(|target| target == FHIR) };
+    let needed = HEAVY.iter().filter(|(target, _)| wanted.iter().any(|name| name == target));
+    let fuzzer = Fuzzer { root: &root, arguments, features: needed.map(|(_, feature)| *feature).collect() };
     fuzzer.build()?;
     let mut found = 0;
     for (number, target) in (1..).zip(wanted) {
@@ -100,8 +102,8 @@ fn work(root: &Path) -> PathBuf {
 struct Fuzzer<'a> {
     root: &'a Path,
     arguments: &'a Arguments,
-    /// The models of FHIR are built only for the target that needs them: they take longest.
-    with_fhir: bool,
+    /// What the wanted targets need. The same for all of them, so that nothing is built twice.
+    features: BTreeSet<&'static str>,
 }
 
 impl Fuzzer<'_> {
@@ -110,8 +112,9 @@ impl Fuzzer<'_> {
         let mut command = Command::new("rustup");
         command.current_dir(self.root).args(["run", "nightly", "cargo", "fuzz", action, "--fuzz-dir", "fuzz"]);
         command.args(["--sanitizer", &self.arguments.sanitizer]);
-        if !self.with_fhir {
-            command.arg("--no-default-features");
+        command.arg("--no-default-features");
+        if !self.features.is_empty() {
+            command.args(["--features", &Vec::from_iter(self.features.iter().copied()).join(",")]);
         }
         command
     }
