@@ -37,12 +37,23 @@ fn check<T: Event + PartialEq + Debug>(body: &[u8]) {
     assert!(outcome.is_ok(), "{outcome:?}: {record:?}");
     assert_eq!(decode::<T>(contract, &written[FRAME_LENGTH..]).as_ref(), Ok(&record));
     // The libraries differ in what of a broken body they refuse; what both read must be the same.
-    if let Ok(shown) = shown {
+    if let (Ok(shown), true) = (shown, has_plain_id(&record)) {
         let text = shown.to_string();
         let again = serde_json::from_str::<T>(&text);
         assert!(again.is_ok(), "{again:?}: {text}");
         assert_eq!(again.ok().as_ref(), Some(&record));
     }
+}
+
+/// Tools write every spelling of a UUID in the one way, so only a record with that spelling can be compared.
+fn has_plain_id<T: Event>(record: &T) -> bool {
+    let is_plain = |place: usize, byte: u8| match place {
+        8 | 13 | 18 | 23 => byte == b'-',
+        _ => matches!(byte, b'0'..=b'9' | b'a'..=b'f'),
+    };
+    record
+        .event_id()
+        .is_none_or(|id| id.len() == 36 && id.bytes().enumerate().all(|(place, byte)| is_plain(place, byte)))
 }
 
 /// The input is a schema as a registry may hold it, a zero byte, and a body. A schema that compiles reads any body, with our

@@ -124,7 +124,10 @@ impl Charset {
     pub fn encode<'a>(&self, text: &'a str) -> Cow<'a, [u8]> {
         let encoding = match self.0 {
             Kind::Utf8 => return Cow::Borrowed(text.as_bytes()),
-            _ if text.is_ascii() => return Cow::Borrowed(text.as_bytes()),
+            // In ISO 2022 an escape character is never text.
+            kind if text.is_ascii() && !(kind == Kind::Iso2022 && text.contains('\u{1b}')) => {
+                return Cow::Borrowed(text.as_bytes());
+            }
             Kind::Ascii => {
                 return Cow::Owned(
                     text.chars()
@@ -355,5 +358,6 @@ mod tests {
         let encode = |name: &str, text: &str| Charset::declared(name.split('~')).unwrap().encode(text).into_owned();
         assert_eq!(encode("8859/1", "M\u{fc}ller \u{5c71}|"), b"M\xfcller ?|");
         assert_eq!(encode("~ISO IR87", "\u{5c71}\u{ae40}\u{5c71}"), b"\x1b$B;3\x1b(B?\x1b$B;3\x1b(B");
+        assert_eq!(encode("~ISO IR87", "a\u{1b}$B"), b"a?$B");
     }
 }
