@@ -7,6 +7,8 @@
 
 mod versions;
 
+use std::fmt::Debug;
+
 use apache_avro::Schema;
 use apache_avro::reader::datum::GenericDatumReader;
 use apache_avro::writer::datum::GenericDatumWriter;
@@ -26,7 +28,7 @@ enum Change {
     Newer,
 }
 
-fn round<T: Event>(change: Option<Change>, choices: &[u8]) {
+fn round<T: Event + PartialEq + Debug>(change: Option<Change>, choices: &[u8]) {
     let mut choices = Choices::new(choices);
     let ours = T::topic().schema;
     let mut version = Version::of(ours);
@@ -41,7 +43,7 @@ fn round<T: Event>(change: Option<Change>, choices: &[u8]) {
 }
 
 /// Writes a random record with another version, reads it with both libraries, and compares.
-fn compare<T: Event>(version: &Version, choices: &mut Choices<'_>) {
+fn compare<T: Event + PartialEq + Debug>(version: &Version, choices: &mut Choices<'_>) {
     let theirs = version.json();
     let writer_schema = Schema::parse_str(&theirs).unwrap_or_else(|error| panic!("{error}: {theirs}"));
     let writer = GenericDatumWriter::builder(&writer_schema).build().unwrap();
@@ -51,6 +53,7 @@ fn compare<T: Event>(version: &Version, choices: &mut Choices<'_>) {
         decode(&WriterSchema::parse(&theirs).unwrap(), &body).unwrap_or_else(|error| panic!("{error}: {theirs}"));
     let mut ours_again = Vec::new();
     encode(&record, 0, &mut ours_again).unwrap();
+    assert_eq!(decode::<T>(T::contract().unwrap(), &ours_again[5..]).as_ref(), Ok(&record), "what we write we read");
     let read_by_us = to_json(T::contract().unwrap(), &ours_again[5..]).unwrap();
     assert_eq!(read_by_us, read_by_avro::<T>(&writer_schema, &body), "{} written with {theirs}", T::topic().name);
 }
@@ -70,7 +73,7 @@ fn read_by_avro<T: Event>(writer_schema: &Schema, mut body: &[u8]) -> Value {
 /// Every single field with a default may be the one that an older writer lacks.
 #[test]
 fn each_field_with_a_default_may_be_missing() {
-    fn check<T: Event>() {
+    fn check<T: Event + PartialEq + Debug>() {
         let ours = Version::of(T::topic().schema);
         for (record, field) in ours.removable_fields() {
             let mut older = ours.clone();
@@ -86,7 +89,7 @@ fn each_field_with_a_default_may_be_missing() {
 /// Every single symbol may be one that an older reader does not know.
 #[test]
 fn each_enum_may_have_more_symbols() {
-    fn check<T: Event>() {
+    fn check<T: Event + PartialEq + Debug>() {
         let ours = Version::of(T::topic().schema);
         for name in ours.enums() {
             for position in [0, 1, 100] {

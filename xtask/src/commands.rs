@@ -6,6 +6,7 @@ pub mod chart;
 pub mod codegen;
 pub mod components;
 pub mod demo;
+pub mod fuzz;
 pub mod new_room;
 pub mod simulate;
 pub mod test;

@@ -3,6 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use super::header::Header;
+use super::{END, START};
 
 /// MSA-1 (table 0008).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -175,8 +176,9 @@ fn codes(header: Option<&Header<'_>>, decision: Decision) -> impl Iterator<Item 
 fn write(header: Option<&Header<'_>>, code: AckCode, errors: &[AckError], hash: &str, time: &str) -> Vec<u8> {
     let field = |number| header.map(|header| header.field(number)).unwrap_or_default();
     let separator = header.map_or(b'|', Header::separator);
-    let component = char::from(header.map_or(b'^', Header::component_separator));
-    let encoding = if field(2).is_empty() { b"^~\\&" } else { field(2) };
+    let usable = !field(2).is_empty() && field(2).iter().all(u8::is_ascii_punctuation);
+    let encoding = if usable { field(2) } else { b"^~\\&" };
+    let component = char::from(encoding[0]);
     let trigger = String::from_utf8_lossy(header.map(|header| header.component(9, 2)).unwrap_or_default());
     let kind = if trigger.is_empty() { "ACK".to_owned() } else { format!("ACK{component}{trigger}{component}ACK") };
     let version = if header.is_none_or(|header| header.component(12, 1).is_empty()) { b"2.5.1" } else { field(12) };
@@ -207,6 +209,8 @@ fn write(header: Option<&Header<'_>>, code: AckCode, errors: &[AckError], hash: 
     for error in errors {
         answer.extend_from_slice(error_segment(error, modern, encoding, separator).as_bytes());
     }
+    // What is repeated of the message could end the frame of its answer.
+    answer.retain(|byte| !matches!(*byte, START | END));
     answer
 }
 
@@ -371,6 +375,20 @@ mod tests {
             String::from_utf8_lossy(&answer)
         );
         assert_eq!(read_ack(&answer).unwrap(), (AckCode::Ar, String::new(), None));
+    }
+
+    #[test]
+    fn an_answer_fits_into_a_frame_and_can_be_read_whatever_it_repeats() {
+        for (message, id) in [
+            (&b"MSH|^~\\&|A|B|||||ADT^A01|X\x1c|P|2.5\r"[..], "X"),
+            (b"MSH|^~\\&|A|B|||||ADT^A01|7|P|2.5||||||8859/1\x1c\rEVN", "7"),
+            (b"MSH||A|B|||||ADT^A01|7|P|2.5\r", "7"),
+            (b"MSHS^~\\&SASBSSSSSADT^A01S7SPS2.5\r", ""),
+        ] {
+            let answer = acknowledgements(message, Decision::Reject, &[], "h", "2026").remove(0).1;
+            assert!(!answer.contains(&START) && !answer.contains(&END));
+            assert_eq!(read_ack(&answer).map(|read| (read.0, read.1)), Some((AckCode::Ar, id.to_owned())));
+        }
     }
 
     #[test]

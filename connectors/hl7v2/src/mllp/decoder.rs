@@ -11,7 +11,7 @@ pub enum Event {
     Cut(Vec<u8>),
     /// The start of a frame that is larger than the bound; the rest of it is skipped.
     Oversize(Vec<u8>),
-    /// A frame with nothing but blanks in it.
+    /// A frame with nothing but blanks in it, complete or cut short.
     Empty,
 }
 
@@ -85,7 +85,7 @@ impl Decoder {
             return Some(event);
         }
         let was = std::mem::replace(&mut self.state, State::Outside);
-        (was == State::Inside).then(|| Event::Cut(std::mem::take(&mut self.frame)))
+        (was == State::Inside).then(|| self.cut())
     }
 
     /// How many bytes stood outside frames, line ends not counted (senders use them to keep a connection alive).
@@ -116,7 +116,8 @@ impl Decoder {
             }
             Some(_) => {
                 if self.state == State::Inside {
-                    events.push(Event::Cut(std::mem::take(&mut self.frame)));
+                    let event = self.cut();
+                    events.push(event);
                 }
                 self.open();
                 end + 1
@@ -163,6 +164,13 @@ impl Decoder {
     fn open(&mut self) {
         self.frame.clear();
         self.state = State::Inside;
+    }
+
+    /// What is left of a frame that was cut short. One that had not begun tells nothing: a line that repeats VT would otherwise
+    /// make a dead letter without content of each.
+    fn cut(&mut self) -> Event {
+        let frame = std::mem::take(&mut self.frame);
+        if frame.iter().all(u8::is_ascii_whitespace) { Event::Empty } else { Event::Cut(frame) }
     }
 
     fn complete(&mut self) -> Event {
@@ -223,6 +231,11 @@ mod tests {
         assert_eq!(decode(b"\x0bab"), [Event::Cut(b"ab".to_vec())]);
         assert_eq!(decode(b"\x0b123456789abc\x1c\r\x0bcd\x1c\r"), [Event::Oversize(b"12345678".to_vec()), frame("cd")]);
         assert_eq!(decode(b"\x0b12345678\x1c\r"), [frame("12345678")]);
+    }
+
+    #[test]
+    fn a_frame_that_has_not_begun_is_not_cut() {
+        assert_eq!(decode(b"\x0b\x0b\x0bab\x1c\r\x0b"), [Event::Empty, Event::Empty, frame("ab"), Event::Empty]);
     }
 
     #[test]

@@ -9,7 +9,8 @@ pub struct Header<'a> {
 }
 
 impl<'a> Header<'a> {
-    /// Reads the header of a message, behind a byte order mark or blank lines. None if the bytes do not start with MSH.
+    /// Reads the header of a message, behind a byte order mark or blank lines. None if the bytes do not start with MSH and a
+    /// field separator: with a letter for one, an answer could not be read.
     pub fn read(message: &'a [u8]) -> Option<Self> {
         let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
         let message = message.trim_ascii_start();
@@ -18,7 +19,12 @@ impl<'a> Header<'a> {
             return None;
         }
         let separator = line[3];
-        Some(Self { fields: line.split(|byte| *byte == separator).collect(), separator, component: line[4] })
+        if !separator.is_ascii_punctuation() {
+            return None;
+        }
+        // Without encoding characters those of the standard hold.
+        let component = if line[4] != separator && line[4].is_ascii_punctuation() { line[4] } else { b'^' };
+        Some(Self { fields: line.split(|byte| *byte == separator).collect(), separator, component })
     }
 
     /// MSH field `number` as sent, empty if not there. Number 2 is the encoding characters; number 1 is not a field here.
@@ -42,11 +48,6 @@ impl<'a> Header<'a> {
     pub fn separator(&self) -> u8 {
         self.separator
     }
-
-    /// The component separator.
-    pub fn component_separator(&self) -> u8 {
-        self.component
-    }
 }
 
 #[cfg(test)]
@@ -64,5 +65,7 @@ mod tests {
         assert_eq!(header.component(9, 2), b"A01");
         assert_eq!(Header::read(b"PID|1"), None);
         assert_eq!(Header::read(b"MSH|"), None);
+        assert_eq!(Header::read(b"MSHA^~\\&A"), None);
+        assert_eq!(Header::read(b"MSH||A^B").unwrap().component(3, 2), b"B");
     }
 }

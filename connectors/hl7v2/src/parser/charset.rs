@@ -4,9 +4,9 @@
 use std::borrow::Cow;
 
 use encoding_rs::{
-    BIG5, EUC_JP, EUC_KR, Encoding, GB18030, ISO_2022_JP, ISO_8859_2, ISO_8859_3, ISO_8859_4, ISO_8859_5, ISO_8859_6,
-    ISO_8859_7, ISO_8859_8, ISO_8859_10, ISO_8859_13, ISO_8859_14, ISO_8859_15, ISO_8859_16, SHIFT_JIS, WINDOWS_874,
-    WINDOWS_1252, WINDOWS_1254,
+    BIG5, EUC_JP, EUC_KR, EncoderResult, Encoding, GB18030, ISO_2022_JP, ISO_8859_2, ISO_8859_3, ISO_8859_4,
+    ISO_8859_5, ISO_8859_6, ISO_8859_7, ISO_8859_8, ISO_8859_10, ISO_8859_13, ISO_8859_14, ISO_8859_15, ISO_8859_16,
+    SHIFT_JIS, WINDOWS_874, WINDOWS_1252, WINDOWS_1254,
 };
 
 /// A character set that Wardline can read.
@@ -124,7 +124,10 @@ impl Charset {
     pub fn encode<'a>(&self, text: &'a str) -> Cow<'a, [u8]> {
         let encoding = match self.0 {
             Kind::Utf8 => return Cow::Borrowed(text.as_bytes()),
-            _ if text.is_ascii() => return Cow::Borrowed(text.as_bytes()),
+            // In ISO 2022 an escape character is never text.
+            kind if text.is_ascii() && !(kind == Kind::Iso2022 && text.contains('\u{1b}')) => {
+                return Cow::Borrowed(text.as_bytes());
+            }
             Kind::Ascii => {
                 return Cow::Owned(
                     text.chars()
@@ -136,7 +139,7 @@ impl Charset {
             Kind::Table(encoding) => encoding,
             Kind::Iso2022 => ISO_2022_JP,
         };
-        encoding.encode(text).0
+        Cow::Owned(encode_with_question_marks(encoding, text))
     }
 
     fn borrow<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, CharsetError> {
@@ -171,6 +174,27 @@ fn iso_8859(part: &str) -> Option<&'static Encoding> {
         "16" => ISO_8859_16,
         _ => return None,
     })
+}
+
+/// The replacement of `encoding_rs` is a numeric reference of HTML, whose `&` and `#` are delimiters in HL7.
+fn encode_with_question_marks(encoding: &'static Encoding, text: &str) -> Vec<u8> {
+    let mut encoder = encoding.new_encoder();
+    let mut written = Vec::with_capacity(text.len());
+    let mut rest = text;
+    loop {
+        written.reserve(encoder.max_buffer_length_from_utf8_without_replacement(rest.len()).unwrap_or(rest.len()));
+        let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut written, true);
+        rest = &rest[read..];
+        match result {
+            EncoderResult::InputEmpty => return written,
+            EncoderResult::OutputFull => written.reserve(64),
+            // Through the encoder, which may have to switch back to ASCII first.
+            EncoderResult::Unmappable(_) => {
+                written.reserve(16);
+                let _ascii_fits = encoder.encode_from_utf8_to_vec_without_replacement("?", &mut written, false);
+            }
+        }
+    }
 }
 
 /// Where decoding stops. Only for the error message, so it may cost a second pass.
@@ -327,5 +351,13 @@ mod tests {
     fn encodes_what_we_write() {
         assert_eq!(Charset::named("8859/1").unwrap().encode("Müller").as_ref(), b"M\xfcller");
         assert_eq!(Charset::ASCII.encode("Müller").as_ref(), b"M?ller");
+    }
+
+    #[test]
+    fn writes_a_question_mark_for_what_the_set_lacks() {
+        let encode = |name: &str, text: &str| Charset::declared(name.split('~')).unwrap().encode(text).into_owned();
+        assert_eq!(encode("8859/1", "M\u{fc}ller \u{5c71}|"), b"M\xfcller ?|");
+        assert_eq!(encode("~ISO IR87", "\u{5c71}\u{ae40}\u{5c71}"), b"\x1b$B;3\x1b(B?\x1b$B;3\x1b(B");
+        assert_eq!(encode("~ISO IR87", "a\u{1b}$B"), b"a?$B");
     }
 }

@@ -50,6 +50,10 @@ pub fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, Timesta
         Some(_) => return Err(TimestampError),
         None => (local, None),
     };
+    // Also because the parts are cut by bytes.
+    if !digits.is_ascii() {
+        return Err(TimestampError);
+    }
     let precision = match digits.len() {
         4 => TimestampPrecision::Year,
         6 => TimestampPrecision::Month,
@@ -158,6 +162,9 @@ mod tests {
             "2026-09-15",
             "20260915083015.",
             "é026",
+            "20260914081é",
+            "202609é4",
+            "é26é",
             "+",
         ] {
             assert_eq!(parse_timestamp(text, &TimeZone::UTC), Err(TimestampError), "{text}");

@@ -4,6 +4,7 @@
 //! at the start. It serves `/` and `/apis/ccompat/v7`, so that an address made for another registry fits this one.
 
 mod answers;
+mod desk;
 mod ids;
 mod level;
 mod log;
@@ -24,6 +25,7 @@ use answers::{Refusal, Reply, answer};
 use log::Key;
 use state::State;
 
+pub use desk::Desk;
 pub use log::{LogError, LogRecord, MemoryLog, SchemaLog};
 
 /// Most versions of all subjects together.

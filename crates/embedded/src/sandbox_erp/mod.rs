@@ -16,6 +16,7 @@ mod amount;
 mod api;
 mod books;
 mod clock;
+mod desk;
 mod faults;
 mod posting;
 mod problem;
@@ -40,6 +41,7 @@ use clock::Now;
 use store::Store;
 
 pub use amount::Amount;
+pub use desk::Desk;
 pub use faults::{Calls, Faults, LoseAnswerBy};
 pub use records::{
     CostCentre, Employee, Identifier, Item, Location, LocationKind, OrderLine, OrderState, Pack, PurchaseOrder,

@@ -1,0 +1,37 @@
+//! The registry of topics.
+
+use std::sync::OnceLock;
+
+use schemas::catalogue::{SchemaFacts, parse_against};
+
+/// A text that is a catalogue names its topics in order, each once; one that is none has its problems, each with a code, a
+/// sentence and a place in the text.
+pub fn topics(text: &[u8]) {
+    let Ok(text) = std::str::from_utf8(text) else { return };
+    let lines = u64::try_from(text.lines().count()).unwrap_or(u64::MAX);
+    // Read once: they are the same for every text.
+    static CONTRACTS: OnceLock<Vec<SchemaFacts>> = OnceLock::new();
+    let contracts = CONTRACTS.get_or_init(SchemaFacts::built_in);
+    let parsed = parse_against(text, contracts);
+    match &parsed {
+        Ok(catalogue) => {
+            assert!(catalogue.topics.is_sorted_by(|before, after| before.name < after.name));
+            for topic in &catalogue.topics {
+                assert_eq!(catalogue.get(&topic.name), Some(topic));
+                assert!(
+                    topic.partitions > 0 && !topic.owner.is_empty() && (1..=lines).contains(&topic.line),
+                    "{topic:?}"
+                );
+            }
+        }
+        Err(problems) => {
+            assert!(!problems.is_empty(), "refused without a reason");
+            assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
+            for problem in problems {
+                assert!(problem.code.starts_with("WL-70") && !problem.reason.is_empty(), "{problem:?}");
+                assert!(problem.line <= lines + 1, "{problem:?} in {lines} lines");
+            }
+        }
+    }
+    assert_eq!(parse_against(text, contracts), parsed, "the same text, another answer");
+}

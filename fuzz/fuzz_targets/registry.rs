@@ -1,0 +1,4 @@
+#![no_main]
+//! See `fuzz_targets::registry`.
+
+entry::target!(registry);

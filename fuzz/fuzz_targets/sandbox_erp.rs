@@ -1,0 +1,4 @@
+#![no_main]
+//! See `fuzz_targets::sandbox_erp`.
+
+entry::target!(sandbox_erp);
