@@ -201,3 +201,18 @@ fn compatibility_follows_the_level() {
     assert!(check_compatibility(FullTransitive, old, &required).is_err());
     assert_eq!(check_compatibility(FullTransitive, "{", old).unwrap_err().code(), "WL-6003");
 }
+
+/// What a broken producer writes is shown by tools, and what they show is read back.
+#[test]
+fn times_beyond_the_calendar_are_shown_and_read_back() {
+    for micros in [i64::MIN, -4_611_686_018_427_387_904, 0, i64::MAX] {
+        let time = Timestamp::from_micros(micros);
+        assert_eq!(time.to_string().parse(), Ok(time));
+    }
+    for days in [i32::MIN, -5_000_000, 0, i32::MAX] {
+        assert_eq!(Date(days).to_string().parse(), Ok(Date(days)));
+    }
+    assert!(
+        "us".parse::<Timestamp>().is_err() && "d".parse::<Date>().is_err() && "1.5us".parse::<Timestamp>().is_err()
+    );
+}

@@ -4,11 +4,14 @@ use std::sync::OnceLock;
 
 use schemas::catalogue::{SchemaFacts, parse_against};
 
+/// What ends a line in YAML.
+const LINE_ENDS: [char; 5] = ['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}'];
+
 /// A text that is a catalogue names its topics in order, each once; one that is none has its problems, each with a code, a
 /// sentence and a place in the text.
 pub fn topics(text: &[u8]) {
     let Ok(text) = std::str::from_utf8(text) else { return };
-    let lines = u64::try_from(text.lines().count()).unwrap_or(u64::MAX);
+    let lines = 1 + u64::try_from(text.matches(LINE_ENDS).count()).unwrap_or(u64::MAX);
     // Read once: they are the same for every text.
     static CONTRACTS: OnceLock<Vec<SchemaFacts>> = OnceLock::new();
     let contracts = CONTRACTS.get_or_init(SchemaFacts::built_in);

@@ -79,8 +79,11 @@ impl fmt::Debug for Timestamp {
 impl FromStr for Timestamp {
     type Err = InvalidTime;
 
-    /// Reads RFC 3339 with an offset.
+    /// Reads RFC 3339 with an offset, and what is written of a time beyond the years that it has.
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        if let Some(micros) = text.strip_suffix("us").and_then(|number| number.parse().ok()) {
+            return Ok(Self(micros));
+        }
         text.parse::<jiff::Timestamp>().map(Self::from).map_err(|error| InvalidTime(error.to_string()))
     }
 }
@@ -146,8 +149,11 @@ impl fmt::Debug for Date {
 impl FromStr for Date {
     type Err = InvalidTime;
 
-    /// Reads `YYYY-MM-DD`.
+    /// Reads `YYYY-MM-DD`, and what is written of a day beyond the years that it has.
     fn from_str(text: &str) -> Result<Self, InvalidTime> {
+        if let Some(days) = text.strip_suffix('d').and_then(|number| number.parse().ok()) {
+            return Ok(Self(days));
+        }
         text.parse::<civil::Date>().map(Self::from).map_err(|error| InvalidTime(error.to_string()))
     }
 }

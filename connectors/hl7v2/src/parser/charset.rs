@@ -139,7 +139,7 @@ impl Charset {
             Kind::Table(encoding) => encoding,
             Kind::Iso2022 => ISO_2022_JP,
         };
-        Cow::Owned(encode_with_question_marks(encoding, text))
+        Cow::Owned(encode_lines(encoding, text))
     }
 
     fn borrow<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, CharsetError> {
@@ -176,22 +176,32 @@ fn iso_8859(part: &str) -> Option<&'static Encoding> {
     })
 }
 
-/// The replacement of `encoding_rs` is a numeric reference of HTML, whose `&` and `#` are delimiters in HL7.
-fn encode_with_question_marks(encoding: &'static Encoding, text: &str) -> Vec<u8> {
-    let mut encoder = encoding.new_encoder();
+/// Line by line, because a line end returns to ASCII: what was switched before it must be switched again behind it.
+fn encode_lines(encoding: &'static Encoding, text: &str) -> Vec<u8> {
     let mut written = Vec::with_capacity(text.len());
-    let mut rest = text;
+    for line in text.split_inclusive(['\r', '\n']) {
+        let content = line.trim_end_matches(['\r', '\n']);
+        encode_line(encoding, content, &mut written);
+        written.extend_from_slice(&line.as_bytes()[content.len()..]);
+    }
+    written
+}
+
+/// The replacement of `encoding_rs` is a numeric reference of HTML, whose `&` and `#` are delimiters in HL7.
+fn encode_line(encoding: &'static Encoding, line: &str, written: &mut Vec<u8>) {
+    let mut encoder = encoding.new_encoder();
+    let mut rest = line;
     loop {
         written.reserve(encoder.max_buffer_length_from_utf8_without_replacement(rest.len()).unwrap_or(rest.len()));
-        let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, &mut written, true);
+        let (result, read) = encoder.encode_from_utf8_to_vec_without_replacement(rest, written, true);
         rest = &rest[read..];
         match result {
-            EncoderResult::InputEmpty => return written,
+            EncoderResult::InputEmpty => return,
             EncoderResult::OutputFull => written.reserve(64),
             // Through the encoder, which may have to switch back to ASCII first.
             EncoderResult::Unmappable(_) => {
                 written.reserve(16);
-                let _ascii_fits = encoder.encode_from_utf8_to_vec_without_replacement("?", &mut written, false);
+                let _ascii_fits = encoder.encode_from_utf8_to_vec_without_replacement("?", written, false);
             }
         }
     }
@@ -359,5 +369,13 @@ mod tests {
         assert_eq!(encode("8859/1", "M\u{fc}ller \u{5c71}|"), b"M\xfcller ?|");
         assert_eq!(encode("~ISO IR87", "\u{5c71}\u{ae40}\u{5c71}"), b"\x1b$B;3\x1b(B?\x1b$B;3\x1b(B");
         assert_eq!(encode("~ISO IR87", "a\u{1b}$B"), b"a?$B");
+    }
+
+    #[test]
+    fn switches_anew_on_every_line() {
+        let charset = Charset::declared(["", "ISO IR87"]).unwrap();
+        let written = charset.encode("\u{203e}\r\u{203e}\u{5c71}\r\n~");
+        assert_eq!(written.as_ref(), b"\x1b(J~\x1b(B\r\x1b(J~\x1b$B;3\x1b(B\r\n~");
+        assert_eq!(charset.decode(&written).unwrap(), "\u{203e}\r\u{203e}\u{5c71}\r\n~");
     }
 }
