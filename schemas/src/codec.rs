@@ -149,6 +149,14 @@ pub fn encode<T: Event>(value: &T, schema_id: u32, out: &mut Vec<u8>) -> Result<
 /// # Errors
 /// [`CodecError::Decode`] or [`CodecError::Trailing`] when the bytes are not exactly one such record.
 pub fn decode<T: Event>(writer: &WriterSchema, body: &[u8]) -> Result<T, CodecError> {
+    decode_part(writer, body)
+}
+
+/// Like [`decode`], into a type that names only some fields of the record; the others are passed over, which takes no memory.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_part<'a, T: serde::Deserialize<'a>>(writer: &WriterSchema, body: &'a [u8]) -> Result<T, CodecError> {
     let mut config = DeserializerConfig::new(&writer.schema);
     // No element of our arrays takes less than a byte, so a longer list is a lie and must not cost time.
     config.max_seq_size = body.len();

@@ -8,10 +8,12 @@
 //! system    the processes                                  sender    a source system that repeats what nobody confirmed
 //! storm     does what the plan says                        check     decides the laws from outside
 //! proxy     breaks calls                                   report    says it to people and machines
+//! disk      a disk to be filled                            wall      clocks that jump
 //! ```
 
 mod check;
 pub mod clock;
+mod disk;
 mod load;
 mod plan;
 mod process;
@@ -23,6 +25,7 @@ mod sender;
 mod storm;
 mod supplier;
 mod system;
+mod wall;
 
 pub use plan::Plan;
 pub use run::{Outcome, Wanted, run};

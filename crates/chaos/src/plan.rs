@@ -42,6 +42,10 @@ pub enum Fault {
     FreezeErp { for_ms: u64 },
     /// Both processes of a room are killed at the same time.
     KillBoth { room: &'static str, down_ms: u64 },
+    /// The wall clock of a room's process jumps by `by_s` seconds, and back after `for_ms`.
+    JumpClock { room: &'static str, instance: u64, by_s: i64, for_ms: u64 },
+    /// The disk of the lake is full for so long.
+    FillDisk { for_ms: u64 },
 }
 
 /// Who is called.
@@ -119,13 +123,25 @@ impl Plan {
 
     /// Leaves only faults whose kind, or mode of calls, is named (`kill-broker`, `reset`); all when none is named.
     #[must_use]
-    pub fn only(mut self, kinds: &[String]) -> Self {
-        let is_named = |value: serde_json::Result<serde_json::Value>, tag: &str| {
-            let kind = value.ok().and_then(|value| value.get(tag).and_then(|kind| kind.as_str().map(str::to_owned)));
-            kinds.is_empty() || kind.is_some_and(|kind| kinds.contains(&kind))
-        };
-        self.processes.retain(|one| is_named(serde_json::to_value(&one.what), "kind"));
-        self.calls.retain(|one| is_named(serde_json::to_value(one.what), "mode"));
+    pub fn only(self, kinds: &[String]) -> Self {
+        if kinds.is_empty() { self } else { self.keep(|kind| kinds.iter().any(|named| named == kind)) }
+    }
+
+    /// Leaves out faults whose kind, or mode of calls, is named.
+    #[must_use]
+    pub fn without(self, kinds: &[String]) -> Self {
+        self.keep(|kind| !kinds.iter().any(|named| named == kind))
+    }
+
+    /// Whether a kind of fault of processes is planned.
+    #[must_use]
+    pub fn has(&self, kind: &str) -> bool {
+        self.processes.iter().any(|one| name_of(serde_json::to_value(&one.what), "kind") == kind)
+    }
+
+    fn keep(mut self, is_kept: impl Fn(&str) -> bool) -> Self {
+        self.processes.retain(|one| is_kept(&name_of(serde_json::to_value(&one.what), "kind")));
+        self.calls.retain(|one| is_kept(&name_of(serde_json::to_value(one.what), "mode")));
         self
     }
 
@@ -137,6 +153,10 @@ impl Plan {
         all.sort();
         all
     }
+}
+
+fn name_of(value: serde_json::Result<serde_json::Value>, tag: &str) -> String {
+    value.ok().and_then(|value| Some(value.get(tag)?.as_str()?.to_owned())).unwrap_or_default()
 }
 
 fn processes(seed: u64, end: u64) -> Vec<Planned<Fault>> {
@@ -161,7 +181,7 @@ fn processes(seed: u64, end: u64) -> Vec<Planned<Fault>> {
 }
 
 /// Kinds of cards in the deck; the rooms' own crashes are in it several times, because there are many rooms.
-const DECK: u64 = 15;
+const DECK: u64 = 17;
 
 fn fault(random: &mut Random, kind: u64) -> Fault {
     let room = random.choose(&ROOMS).copied().unwrap_or(ROOMS[0]);
@@ -182,8 +202,15 @@ fn fault(random: &mut Random, kind: u64) -> Fault {
         11 => Fault::RegistryDown { room, instance, down_ms: random.between(4_000, 12_000) },
         12 => Fault::KillErp { down_ms: random.between(1_000, 8_000) },
         13 => Fault::FreezeErp { for_ms: random.between(2_000, 12_000) },
+        14 => Fault::JumpClock { room, instance, by_s: jump(random), for_ms: random.between(4_000, 10_000) },
+        15 => Fault::FillDisk { for_ms: random.between(4_000, 12_000) },
         _ => Fault::KillBoth { room, down_ms: random.between(0, 5_000) },
     }
+}
+
+/// Ahead or back, by a leap of NTP or by the hour of a wrong time zone.
+fn jump(random: &mut Random) -> i64 {
+    [-3_600, -90, 90, 3_600].get(usize::try_from(random.between(0, 3)).unwrap_or_default()).copied().unwrap_or(90)
 }
 
 impl Fault {
@@ -194,6 +221,7 @@ impl Fault {
                 down_ms + 3_000
             }
             Self::PauseRoom { for_ms, .. } | Self::FreezeErp { for_ms } => for_ms + 1_000,
+            Self::JumpClock { for_ms, .. } | Self::FillDisk { for_ms } => for_ms + 2_000,
             Self::RollingRestart => 30_000,
             Self::RebalanceStorm { times, .. } => times * 5_000,
             Self::KillBroker { down_ms, .. } => down_ms + 12_000,
@@ -263,6 +291,10 @@ impl fmt::Display for Fault {
             }
             Self::KillErp { down_ms } => write!(formatter, "kill -9 the ERP, start again after {down_ms} ms"),
             Self::FreezeErp { for_ms } => write!(formatter, "freeze the ERP for {for_ms} ms"),
+            Self::JumpClock { room, instance, by_s, for_ms } => {
+                write!(formatter, "the clock of {room}-{instance} jumps by {by_s:+} s, and back after {for_ms} ms")
+            }
+            Self::FillDisk { for_ms } => write!(formatter, "the disk of the lake is full for {for_ms} ms"),
             Self::KillBoth { room, down_ms } => {
                 write!(formatter, "kill -9 both {room}, start again after {down_ms} ms")
             }
@@ -336,6 +368,14 @@ mod tests {
     }
 
     #[test]
+    fn what_is_left_out_is_not_planned() {
+        let plan = Plan::draw(1, 15);
+        assert!(plan.has("fill-disk") && plan.has("jump-clock"));
+        let plan = plan.without(&["fill-disk".to_owned()]);
+        assert!(!plan.has("fill-disk") && plan.has("jump-clock"));
+    }
+
+    #[test]
     fn every_kind_comes_in_a_long_run() {
         let plan = Plan::draw(1, 15);
         let kinds: BTreeSet<_> = plan
@@ -344,7 +384,7 @@ mod tests {
             .map(|one| std::mem::discriminant(&one.what))
             .map(|kind| format!("{kind:?}"))
             .collect();
-        assert_eq!(kinds.len(), 11);
+        assert_eq!(kinds.len(), 13);
         let modes: BTreeSet<_> = plan
             .calls
             .iter()

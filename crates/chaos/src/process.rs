@@ -62,6 +62,8 @@ pub struct Spec {
     pub arguments: Vec<String>,
     /// Where it logs.
     pub log: PathBuf,
+    /// What it finds in its environment beside ours.
+    pub environment: Vec<(String, String)>,
 }
 
 /// A process. Dropping it kills it.
@@ -100,6 +102,7 @@ impl Process {
         let output = OpenOptions::new().create(true).append(true).open(&self.spec.log)?;
         let errors = output.try_clone()?;
         let mut command = Command::new(&self.spec.program);
+        command.envs(self.spec.environment.iter().map(|(name, value)| (name, value)));
         command.args(&self.spec.arguments).stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
         let child = command.spawn().with_context(|| format!("start {}", self.spec.name))?;
         let guard = guard(child.id())?;

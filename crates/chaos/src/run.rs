@@ -43,6 +43,8 @@ pub struct Wanted {
     pub encounters: u32,
     /// Kinds of faults of processes and modes of calls that are left in the plan; all when empty.
     pub only: Vec<String>,
+    /// Kinds that are left out of it.
+    pub without: Vec<String>,
     /// Folder of the report, of data and logs.
     pub dir: PathBuf,
     /// The program `wardline`.
@@ -64,9 +66,9 @@ pub struct Outcome {
 /// # Errors
 /// When the installation cannot be started, healed or read.
 pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
-    let plan = Plan::draw(wanted.seed, wanted.minutes).only(&wanted.only);
+    let plan = Plan::draw(wanted.seed, wanted.minutes).only(&wanted.only).without(&wanted.without);
     let load = draw(wanted)?;
-    let mut system = System::start(options(wanted)?, &|text| say(text))?;
+    let mut system = System::start(options(wanted, &plan)?, &|text| say(text))?;
     say(&format!("load: {} messages", load.encounters.iter().map(|one| one.messages.len()).sum::<usize>()));
     let senders = Senders::start(wanted.seed, &load.encounters, system.listeners.clone(), 8, wanted.rate);
     put_garbage(&system.bootstrap(), &load)?;
@@ -133,14 +135,14 @@ fn draw(wanted: &Wanted) -> Result<Load> {
 }
 
 /// The program is copied, because a build may replace it in the middle of a run.
-fn options(wanted: &Wanted) -> Result<Options> {
+fn options(wanted: &Wanted, plan: &Plan) -> Result<Options> {
     std::fs::create_dir_all(&wanted.dir)?;
     let dir = std::fs::canonicalize(&wanted.dir)?.join("run");
     ensure!(!dir.exists(), "{} is there already: name another folder, or remove it", dir.display());
     std::fs::create_dir_all(&dir)?;
     let wardline = dir.join("wardline");
     std::fs::copy(&wanted.wardline, &wardline).with_context(|| format!("copy {}", wanted.wardline.display()))?;
-    Ok(Options { wardline, dir })
+    Ok(Options { wardline, dir, disk: plan.has("fill-disk"), clocks: plan.has("jump-clock") })
 }
 
 /// Records that are no events, under keys of their own, beside the load.
@@ -246,7 +248,7 @@ fn conditions(wanted: &Wanted) -> Value {
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
         "built": if cfg!(debug_assertions) { "without optimisation" } else { "with optimisation" },
         "load of the machine, 1 minute": std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next(),
-        "left out": "full disks and jumps of the clock",
+        "left out": wanted.without,
     })
 }
 

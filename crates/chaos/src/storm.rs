@@ -69,6 +69,9 @@ pub fn run(system: &mut System, plan: &Plan, started: Instant, say: &(dyn Fn(&st
 pub fn heal(system: &mut System) -> Result<()> {
     system.erp_proxy.order(None);
     system.supplier_proxy.order(None);
+    if let Some(disk) = &system.disk {
+        disk.free()?;
+    }
     for room in &mut system.rooms {
         // One that does not run takes no signal, and is started.
         let _ = room.process.thaw();
@@ -166,6 +169,21 @@ fn strike(system: &mut System, fault: &Fault) -> Result<String> {
             system.erp.thaw()?;
             system.wait_erp()?;
             Ok(String::new())
+        }
+        Fault::JumpClock { room, instance, by_s, for_ms } => {
+            let walls = system.walls.as_ref().context("the clocks of this run cannot jump")?;
+            let name = format!("{room}-{instance}");
+            walls.jump(&name, *by_s)?;
+            clock::pause(Duration::from_millis(*for_ms));
+            walls.jump(&name, 0)?;
+            ready(system)
+        }
+        Fault::FillDisk { for_ms } => {
+            let disk = system.disk.as_ref().context("the lake of this run has no disk that can be filled")?;
+            let filled = disk.fill()?;
+            clock::pause(Duration::from_millis(*for_ms));
+            disk.free()?;
+            Ok(format!("filled with {} kB; {}", filled / 1_024, ready(system)?))
         }
         Fault::KillErp { down_ms } => {
             system.erp.kill();

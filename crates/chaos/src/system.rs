@@ -1,11 +1,13 @@
 //! The installation under test: brokers, registry, ERP, suppliers, proxies, and two processes of every room.
 
 use crate::clock;
+use crate::disk::Disk;
 use crate::load::REFUSED_ITEM;
 use crate::plan::{INSTANCES, ROOMS};
 use crate::process::{Memory, Process, Spec};
 use crate::proxy::Proxy;
 use crate::supplier::{self, Supplier};
+use crate::wall::Walls;
 use anyhow::{Context, Result, bail};
 use components::{Installation, KafkaCluster, KafkaOptions, Part, Progress, Registry, RegistryOptions, free_port};
 use rdkafka::ClientConfig;
@@ -33,6 +35,10 @@ pub struct Options {
     pub wardline: PathBuf,
     /// Folder for data, configurations and logs.
     pub dir: PathBuf,
+    /// The lake gets a disk that can be filled.
+    pub disk: bool,
+    /// The rooms get clocks that can jump.
+    pub clocks: bool,
 }
 
 /// One process of a room.
@@ -65,6 +71,10 @@ pub struct System {
     pub cluster: KafkaCluster,
     /// Memory of the processes of Wardline.
     pub memory: Memory,
+    /// The disk of the lake, when it can be filled.
+    pub disk: Option<Disk>,
+    /// The clocks of the rooms, when they can jump.
+    pub walls: Option<Walls>,
     /// Processes that did not end when they were told to.
     pub overstayed: Vec<String>,
     options: Options,
@@ -83,6 +93,8 @@ impl System {
         for folder in ["logs", "config", "parquet"] {
             std::fs::create_dir_all(options.dir.join(folder))?;
         }
+        let disk = if options.disk { Some(Disk::mount(&options.dir.join("parquet"))?) } else { None };
+        let walls = if options.clocks { Some(Walls::new(options.dir.join("clocks"))?) } else { None };
         say("starting three brokers");
         let kafka = KafkaOptions { heap_mb: BROKER_HEAP_MB, ..KafkaOptions::in_dir(options.dir.join("kafka")) };
         let cluster = KafkaCluster::start(&installation, &kafka)?;
@@ -109,6 +121,8 @@ impl System {
             registry,
             cluster,
             memory,
+            disk,
+            walls,
             overstayed: Vec::new(),
             options,
             http,
@@ -259,6 +273,7 @@ impl System {
             program: self.options.wardline.clone(),
             arguments: vec!["--config".into(), config.display().to_string(), "run".into(), room.into()],
             log: self.options.dir.join("logs").join(format!("{name}.log")),
+            environment: self.walls.as_ref().map_or(Ok(Vec::new()), |walls| walls.environment(name))?,
         };
         Ok(Room { process: Process::start(spec, &self.memory)?, health })
     }
@@ -326,6 +341,7 @@ fn erp(options: &Options, memory: &Memory, address: SocketAddr) -> Result<Proces
         program: options.wardline.clone(),
         arguments: ["sandbox-erp", "--listen", &address.to_string(), "--data", &data].map(str::to_owned).to_vec(),
         log: options.dir.join("logs/sandbox-erp.log"),
+        environment: Vec::new(),
     };
     Process::start(spec, memory)
 }

@@ -11,6 +11,7 @@ use crate::record::{Place, Record};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -275,27 +276,36 @@ pub enum Change<M> {
 }
 
 /// Keeps changes of the assignment for a loop that follows them after each poll.
-pub struct Changes<M>(Mutex<VecDeque<Change<M>>>);
+pub struct Changes<M> {
+    waiting: Mutex<VecDeque<Change<M>>>,
+    /// Asked after each record, so it takes no lock.
+    any: AtomicBool,
+}
 
 impl<M> Changes<M> {
     /// Takes the oldest change.
     pub fn next(&self) -> Option<Change<M>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).pop_front()
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let change = waiting.pop_front();
+        self.any.store(!waiting.is_empty(), Ordering::Release);
+        change
     }
 
     /// Whether no change waits to be followed.
     pub fn is_empty(&self) -> bool {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+        !self.any.load(Ordering::Acquire)
     }
 
     fn push(&self, change: Change<M>) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push_back(change);
+        let mut waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        waiting.push_back(change);
+        self.any.store(true, Ordering::Release);
     }
 }
 
 impl<M> Default for Changes<M> {
     fn default() -> Self {
-        Self(Mutex::default())
+        Self { waiting: Mutex::default(), any: AtomicBool::default() }
     }
 }
 

@@ -109,6 +109,8 @@ pub struct Limits {
     pub workers: usize,
     /// Most records in one transaction.
     pub batch_records_max: usize,
+    /// About the most bytes of outputs in one transaction; as much again is decided while it is committed.
+    pub batch_bytes_max: usize,
     /// Longest time to gather one transaction once it has a record, milliseconds. A caught-up loop does not wait.
     pub batch_gather_ms: u64,
     /// Most records per table.
@@ -224,6 +226,7 @@ impl Config {
         let positive = [
             ("limits.workers", limits.workers),
             ("limits.batch_records_max", limits.batch_records_max),
+            ("limits.batch_bytes_max", limits.batch_bytes_max),
             ("limits.table_rows_max", limits.table_rows_max),
             ("limits.lanes_max", limits.lanes_max),
             ("limits.records_in_flight_max", limits.records_in_flight_max),
@@ -344,6 +347,7 @@ impl Default for Limits {
         Self {
             workers: 1,
             batch_records_max: 5_000,
+            batch_bytes_max: 16 * 1024 * 1024,
             batch_gather_ms: 20,
             table_rows_max: 2_000_000,
             lanes_max: 1_000,

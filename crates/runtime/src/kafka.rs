@@ -119,8 +119,9 @@ pub fn reader(config: &KafkaConfig) -> ClientConfig {
         .set("isolation.level", "read_committed")
         .set("fetch.wait.max.ms", "100")
         .set("fetch.error.backoff.ms", "100")
-        .set("queued.min.messages", "20000")
-        .set("queued.max.messages.kbytes", "65536")
+        // Per partition. Of many small records some tenths of a second lie ready; of large ones the bytes are bounded.
+        .set("queued.min.messages", "5000")
+        .set("queued.max.messages.kbytes", "16384")
         .set("check.crcs", "true")
         // The default of 1000 stops fetching for up to a second each time the local queue was full.
         .set("fetch.queue.backoff.ms", "10");

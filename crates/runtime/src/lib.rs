@@ -5,11 +5,13 @@
 //! [`reader`] and [`admin`] for tools.
 
 pub mod admin;
+mod allocator;
 mod ask;
 mod bounded;
 pub mod clock;
 pub mod cluster;
 pub mod codec;
+mod committer;
 pub mod config;
 mod config_refs;
 mod decisions;

@@ -62,6 +62,13 @@ impl Outgoing {
         }
     }
 
+    /// Bytes held, for bounds.
+    pub fn bytes(&self) -> usize {
+        let headers: usize =
+            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum();
+        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+    }
+
     /// A deletion mark for a key of a compacted topic.
     pub fn tombstone(topic: &'static str, partition: Option<i32>, key: Vec<u8>) -> Self {
         Self { topic: Cow::Borrowed(topic), partition, key: Some(key), value: None, headers: Vec::new(), ticket: None }

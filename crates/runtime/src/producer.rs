@@ -1,6 +1,7 @@
 //! Sends records and says when all in-sync replicas have them.
 
 use crate::bounded::Bounded;
+use crate::clock::tick;
 use crate::config::KafkaConfig;
 use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::{Headers, Outgoing};
@@ -36,9 +37,13 @@ pub struct Producer {
 /// Records sent together; completes when each is confirmed or one has failed.
 #[derive(Default)]
 pub struct Delivery {
+    /// Records whose fate is not known: counted without a lock, once for each record on two threads.
+    open: AtomicUsize,
     state: Mutex<DeliveryState>,
     changed: Condvar,
     done: Notify,
+    /// What this is the report of, when it is that of one record with a ticket.
+    whole: Option<(Arc<Self>, u64)>,
 }
 
 /// Offsets that delivered records got: ticket, partition, offset.
@@ -67,19 +72,22 @@ impl Producer {
     /// # Errors
     /// When the record is refused at once or the queue stays full.
     pub fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError> {
-        let ticket = Box::new(Ticket { delivery: Arc::clone(delivery), number: record.ticket });
-        let mut next = BaseRecord::<[u8], [u8], Box<Ticket>>::with_opaque_to(&record.topic, ticket);
+        let report = match record.ticket {
+            None => Arc::clone(delivery),
+            Some(number) => Delivery::of_ticket(delivery, number),
+        };
+        let mut next = BaseRecord::<[u8], [u8], Arc<Delivery>>::with_opaque_to(&record.topic, report);
         next.key = record.key.as_deref();
         next.payload = record.value.as_deref();
         next.partition = record.partition;
         next.headers = (!record.headers.is_empty()).then(|| owned_headers(&record.headers));
         delivery.expect_one();
-        let full_since = crate::clock::tick();
+        let mut full_since = None;
         loop {
             match self.inner.send(next) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if crate::clock::tick().since(full_since) < QUEUE_FULL_WAIT =>
+                    if tick().since(*full_since.get_or_insert_with(tick)) < QUEUE_FULL_WAIT =>
                 {
                     next = back;
                     // A delivery frees room; the wait is bounded because the wake-up may be another sender's.
@@ -194,7 +202,7 @@ impl Delivery {
         state.blocking = true;
         let (mut state, waited) = self
             .changed
-            .wait_timeout_while(state, timeout, |state| state.open > 0 && state.failed.is_none())
+            .wait_timeout_while(state, timeout, |state| self.is_open() && state.failed.is_none())
             .unwrap_or_else(PoisonError::into_inner);
         state.blocking = false;
         if let Some(reason) = &state.failed {
@@ -213,14 +221,11 @@ impl Delivery {
     pub async fn confirmed(&self) -> Result<(), ClientError> {
         loop {
             let notified = self.done.notified();
-            {
-                let state = self.lock();
-                if let Some(reason) = &state.failed {
-                    return Err(ClientError::Delivery(reason.clone()));
-                }
-                if state.open == 0 {
-                    return Ok(());
-                }
+            if let Some(reason) = &self.lock().failed {
+                return Err(ClientError::Delivery(reason.clone()));
+            }
+            if !self.is_open() {
+                return Ok(());
             }
             notified.await;
         }
@@ -233,26 +238,49 @@ impl Delivery {
 
     /// One more record was sent: whoever sends calls this first.
     pub fn expect_one(&self) {
-        self.lock().open += 1;
+        self.open.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The fate of one record: the offset of its ticket when it had one, or why it is not there.
     pub fn settle(&self, result: Result<Option<TicketOffset>, String>) {
-        let mut state = self.lock();
-        state.open -= 1;
+        let failed = result.is_err();
         match result {
-            Ok(ticket) => state.tickets.extend(ticket),
+            Ok(None) => {}
+            Ok(Some(ticket)) => self.lock().tickets.push(ticket),
             Err(reason) => {
-                state.failed.get_or_insert(reason);
+                self.lock().failed.get_or_insert(reason);
             }
         }
-        if state.open == 0 || state.failed.is_some() {
-            // Waking nobody through a condition variable is a system call all the same.
-            if state.blocking {
+        // What was kept above is there for whoever sees the last one go.
+        let last = self.open.fetch_sub(1, Ordering::AcqRel) == 1;
+        if last || failed {
+            // Under the lock, so that nobody looks before and waits after; waking nobody is a system call all the same.
+            if self.lock().blocking {
                 self.changed.notify_all();
             }
             self.done.notify_waiters();
         }
+    }
+
+    /// The report of one record of `whole`, whose offset is to be told.
+    fn of_ticket(whole: &Arc<Self>, number: u64) -> Arc<Self> {
+        Arc::new(Self { whole: Some((Arc::clone(whole), number)), ..Self::default() })
+    }
+
+    /// The client tells the fate of a record.
+    fn told(&self, result: &DeliveryResult<'_>) {
+        let failed = |error: &KafkaError| error.to_string();
+        match &self.whole {
+            None => self.settle(result.as_ref().map(|_| None).map_err(|(error, _)| failed(error))),
+            Some((whole, number)) => {
+                let place = result.as_ref().map(|message| Some((*number, message.partition(), message.offset())));
+                whole.settle(place.map_err(|(error, _)| failed(error)));
+            }
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        self.open.load(Ordering::Acquire) > 0
     }
 
     fn lock(&self) -> std::sync::MutexGuard<'_, DeliveryState> {
@@ -262,16 +290,10 @@ impl Delivery {
 
 #[derive(Default)]
 struct DeliveryState {
-    open: usize,
     failed: Option<String>,
     tickets: Vec<TicketOffset>,
     /// A thread waits for the end.
     blocking: bool,
-}
-
-struct Ticket {
-    delivery: Arc<Delivery>,
-    number: Option<u64>,
 }
 
 #[derive(Default)]
@@ -326,14 +348,10 @@ impl ClientContext for DeliveryContext {
 }
 
 impl ProducerContext for DeliveryContext {
-    type DeliveryOpaque = Box<Ticket>;
+    type DeliveryOpaque = Arc<Delivery>;
 
-    fn delivery(&self, result: &DeliveryResult<'_>, ticket: Box<Ticket>) {
-        let outcome = match result {
-            Ok(message) => Ok(ticket.number.map(|number| (number, message.partition(), message.offset()))),
-            Err((error, _)) => Err(error.to_string()),
-        };
-        ticket.delivery.settle(outcome);
+    fn delivery(&self, result: &DeliveryResult<'_>, report: Arc<Delivery>) {
+        report.told(result);
         self.0.made_room();
     }
 }

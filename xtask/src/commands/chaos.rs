@@ -20,8 +20,8 @@ pub struct Arguments {
     /// Build with optimisation: a longer build.
     #[arg(long)]
     release: bool,
-    /// `--minutes N` (3 when not given), `--seed N`, `--report DIR`, `--json`, `--plan`, `--only KINDS`, `--rate N`,
-    /// `--encounters N`, `--wardline FILE`.
+    /// `--minutes N` (3 when not given), `--seed N`, `--report DIR`, `--json`, `--plan`, `--only KINDS`,
+    /// `--without KINDS`, `--rate N`, `--encounters N`, `--wardline FILE`.
     #[arg(value_name = "WHAT TO RUN", trailing_var_arg = true, allow_hyphen_values = true)]
     options: Vec<String>,
 }

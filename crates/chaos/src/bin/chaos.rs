@@ -33,6 +33,9 @@ struct Arguments {
     /// Only these kinds of faults, for example `kill-broker,rolling-brokers,reset`; `--plan --json` shows the names.
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
+    /// Leave out these kinds: `fill-disk` needs root, `jump-clock` needs libfaketime.
+    #[arg(long, value_name = "KINDS", value_delimiter = ',')]
+    without: Vec<String>,
     /// The program to break; the one beside this program when not given.
     #[arg(long, value_name = "FILE")]
     wardline: Option<PathBuf>,
@@ -52,7 +55,7 @@ fn main() -> ExitCode {
 
 fn execute(arguments: &Arguments) -> anyhow::Result<bool> {
     let mut out = std::io::stdout();
-    let plan = Plan::draw(arguments.seed, arguments.minutes).only(&arguments.only);
+    let plan = Plan::draw(arguments.seed, arguments.minutes).only(&arguments.only).without(&arguments.without);
     if arguments.plan {
         tell(&mut out, &plan, arguments.json)?;
         return Ok(true);
@@ -67,6 +70,7 @@ fn execute(arguments: &Arguments) -> anyhow::Result<bool> {
         rate: arguments.rate,
         encounters: arguments.encounters,
         only: arguments.only.clone(),
+        without: arguments.without.clone(),
         dir,
         wardline: arguments.wardline.clone().unwrap_or(beside),
     };

@@ -1,40 +1,30 @@
 //! The transactional loop: Kafka to Kafka, exactly once (EOS-1).
 //!
-//! Each worker is a group member with a producer of its own. It gathers a batch, processes it without touching the
-//! consumer, and puts outputs, exceptions, dead letters, parked events and offsets into one transaction. A rebalance can
-//! only happen while gathering, when no transaction is open: what was gathered is then thrown away and read again by
-//! whoever owns the partitions. A zombie that wakes up inside a transaction fails to commit, because the group metadata
-//! it holds is of an older generation.
+//! Each worker is a group member with a committer of its own. It decides about a batch while the committer puts the last one,
+//! outputs, exceptions, dead letters, parked events and offsets, into one transaction. Before partitions go, the transaction
+//! under way is waited for; what was decided and not handed over is thrown away and read again by whoever owns the partitions.
+//! A zombie that wakes up inside a transaction fails to commit, because the group metadata it holds is of an older generation.
 
-mod gather;
+mod open;
 mod step;
+mod worker;
 
-use crate::clock::{now_micros, tick};
-use crate::cluster::{Change, Changes, Cluster, GroupConsumer as _, Membership, RecordProducer as _, RecordView};
-use crate::codec::WireError;
-use crate::config::{Config, Limits};
+use crate::cluster::{Changes, Cluster, Rebalances};
+use crate::committer::{Committer, Flight};
+use crate::config::Config;
 use crate::decisions::Decisions;
 use crate::desk::Desk;
-use crate::kafka::ClientError;
 use crate::librdkafka::Librdkafka;
-use crate::metrics::RoomMetrics;
-use crate::parking::ParkingLot;
-use crate::parking_store::{ParkingError, ParkingStore};
-use crate::producer::Delivery;
+use crate::parking_store::ParkingStore;
 use crate::room::{RoomContext, RoomError};
-use crate::shutdown::Shutdown;
-use crate::turn::{Loop, Next, PATIENCE, drive};
+use crate::turn::{Loop, drive};
 use crate::wake::WakeInbox;
-use gather::{Batch, Gathered, gather};
 use processor::{Binder, Input, Processor, TableFeed, Tables, Wiring};
 use schemas::Event;
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
-
-/// Longest wait for Kafka when rewinding.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+use worker::{Member, Shared, Worker};
 
 /// Runs a processor until the stop is asked for.
 pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomContext) -> Result<(), RoomError> {
@@ -53,7 +43,13 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
         let (room, cluster, handle) = (room.clone(), cluster.clone(), Handle::current());
         let context = RoomContext { shutdown: stop.clone(), ..context.clone() };
         workers.spawn_blocking(move || {
-            let worker = room.worker(number, &cluster, &context, handle.clone())?;
+            let (worker, committer) = room.worker(number, &cluster, &context, handle.clone())?;
+            let (stop, of_committer) = (context.shutdown.clone(), handle.clone());
+            std::thread::Builder::new()
+                .name(format!("commit-{number}"))
+                // It tells its worker how each transaction ended, and ends with it.
+                .spawn(move || drop(drive(committer, &stop, &of_committer)))
+                .map_err(|error| RoomError::Worker(error.to_string()))?;
             drive(worker, &context.shutdown, &handle)
         });
     }
@@ -100,7 +96,7 @@ impl<P: Processor> ProcessorRoom<P> {
         &self.inboxes
     }
 
-    /// Opens the worker of a number: a member of the group with a producer of its own.
+    /// Opens the worker of a number, a member of the group, and the committer beside it, which ends with the worker.
     ///
     /// # Errors
     /// When Kafka does not answer, or there is no worker of this number.
@@ -110,7 +106,7 @@ impl<P: Processor> ProcessorRoom<P> {
         cluster: &K,
         context: &RoomContext,
         handle: Handle,
-    ) -> Result<impl Loop + use<P, K>, RoomError> {
+    ) -> Result<(impl Loop + use<P, K>, impl Loop + Send + use<P, K>), RoomError> {
         let config = &context.config;
         let name = self.wiring.name();
         let no_worker = || RoomError::Worker(format!("there is no worker {number}"));
@@ -122,28 +118,44 @@ impl<P: Processor> ProcessorRoom<P> {
             limits: config.limits.clone(),
             inbox: self.inboxes.get(number).cloned().ok_or_else(no_worker)?,
         };
-        let producer = cluster.producer(Some(&format!("wardline.{name}.{}.{number}", config.kafka.instance)))?;
-        let transaction_timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
-        producer.init_transactions(transaction_timeout)?;
+        let id = format!("wardline.{name}.{}.{number}", config.kafka.instance);
+        let timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
+        let (committer, commits) = Committer::open(cluster, &id, timeout)?;
         let desk = Desk::new(name, config, Arc::clone(&context.codec), &cluster.session());
         let store =
             ParkingStore::new(cluster, &desk, handle.clone(), config.limits.parked_max)?.reading(P::Input::topics());
         let topics: Vec<&str> = P::Input::topics().iter().map(|topic| topic.name).collect();
-        let changes = Arc::new(Changes::default());
-        let consumer = cluster.consumer(name, &topics, Arc::clone(&changes) as _)?;
-        let worker = Worker::<P, K> {
-            shared,
-            desk,
-            producer,
-            store,
-            lot: ParkingLot::default(),
-            changes,
-            group: None,
-            handle,
-            transaction_timeout,
-            failures: 0,
-        };
-        Ok(Member { consumer, worker, stop: context.shutdown.clone() })
+        let drain = Arc::new(Drain {
+            changes: Changes::default(),
+            flight: commits.flight(),
+            longest: Duration::from_millis(config.limits.drain_ms),
+        });
+        let consumer = cluster.consumer(name, &topics, Arc::clone(&drain) as _)?;
+        let worker = Worker::<P, K>::new(shared, desk, store, commits, drain, handle);
+        Ok((Member { consumer, worker, stop: context.shutdown.clone() }, committer))
+    }
+}
+
+/// Keeps changes of the assignment for the worker, and lets the transaction under way end before partitions go.
+struct Drain<M> {
+    changes: Changes<M>,
+    flight: Arc<Flight>,
+    longest: Duration,
+}
+
+impl<M: Send> Rebalances<M> for Drain<M> {
+    fn revoking(&self) {
+        if !self.flight.landed(self.longest) {
+            tracing::warn!("partitions go before the transaction under way has ended");
+        }
+    }
+
+    fn revoked(&self) {
+        self.changes.revoked();
+    }
+
+    fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.changes.assigned(partitions, membership);
     }
 }
 
@@ -156,164 +168,5 @@ impl<P: Processor> Clone for ProcessorRoom<P> {
             feeds: self.feeds.clone(),
             inboxes: self.inboxes.clone(),
         }
-    }
-}
-
-/// What a worker shares with its siblings, and its inbox.
-struct Shared<P: Processor> {
-    wiring: Arc<Wiring<P>>,
-    tables: Arc<P::Tables>,
-    decisions: Arc<Decisions>,
-    metrics: RoomMetrics,
-    limits: Limits,
-    inbox: WakeInbox,
-}
-
-/// A worker with its place in the group. Records are borrowed from the consumer while the worker works on them.
-struct Member<P: Processor, K: Cluster> {
-    consumer: K::Consumer,
-    worker: Worker<P, K>,
-    stop: Shutdown,
-}
-
-impl<P: Processor, K: Cluster> Loop for Member<P, K> {
-    fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
-        if self.stop.requested() {
-            return Ok(Next::Ended);
-        }
-        self.worker.turn(&self.consumer, patience)
-    }
-
-    fn leave(&mut self) {
-        self.consumer.leave();
-    }
-}
-
-/// One worker: everything that a transaction needs.
-struct Worker<P: Processor, K: Cluster> {
-    shared: Shared<P>,
-    desk: Desk,
-    producer: K::Producer,
-    store: ParkingStore<K>,
-    lot: ParkingLot,
-    changes: Arc<Changes<Membership<K>>>,
-    group: Option<Membership<K>>,
-    handle: Handle,
-    transaction_timeout: Duration,
-    /// Transactions given up in a row.
-    failures: u32,
-}
-
-/// Why a transaction was given up.
-#[derive(Debug, thiserror::Error)]
-enum StepError {
-    #[error(transparent)]
-    Kafka(#[from] ClientError),
-    #[error(transparent)]
-    Wire(#[from] WireError),
-    #[error(transparent)]
-    Parking(#[from] ParkingError),
-}
-
-impl<P: Processor, K: Cluster> Worker<P, K> {
-    /// Gathers a batch and puts it, with what is due in the parking lot, into one transaction.
-    fn turn(&mut self, consumer: &K::Consumer, patience: Duration) -> Result<Next, RoomError> {
-        let again = Ok(Next::Within(PATIENCE));
-        let patience = patience.min(self.patience());
-        let batch = match gather(consumer, &self.changes, &self.shared.limits, patience) {
-            Gathered::Rebalanced => {
-                self.follow_rebalance()?;
-                return again;
-            }
-            Gathered::Batch(batch) => batch,
-        };
-        if self.group.is_none() {
-            if batch.is_empty() {
-                return again;
-            }
-            // Going on would skip these records; starting again reads them from the committed offset.
-            return Err(RoomError::Worker("records without proof of group membership".to_owned()));
-        }
-        let due = self.due().map_err(|error| RoomError::Worker(error.to_string()))?;
-        if batch.is_empty() && due.is_empty() {
-            return Ok(Next::Within(self.patience()));
-        }
-        match self.transact(&batch, &due) {
-            Ok(()) => self.failures = 0,
-            Err(StepError::Kafka(error)) if error.fenced() => return Err(error.into()),
-            Err(error) => {
-                self.failures += 1;
-                let failures = self.failures;
-                tracing::warn!(room = self.desk.room, %error, failures, "transaction aborted, reading again");
-                self.rewind(consumer, &batch)?;
-                return Ok(Next::After(self.shared.limits.retry_delay(failures)));
-            }
-        }
-        again
-    }
-
-    /// How long the gathering may wait for a first record.
-    fn patience(&self) -> Duration {
-        self.lot.next_due().map_or(PATIENCE, |due| due.since(tick()).min(PATIENCE))
-    }
-
-    fn follow_rebalance(&mut self) -> Result<(), RoomError> {
-        while let Some(change) = self.changes.next() {
-            match change {
-                Change::Revoked => {
-                    self.group = None;
-                    self.lot.forget(|_| true);
-                }
-                Change::Assigned(partitions, group) => {
-                    let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
-                    tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
-                    self.store.load(&mut self.lot, numbers, tick())?;
-                    self.group = group;
-                }
-            }
-        }
-        Ok(())
-    }
-
-    /// One transaction: everything or nothing.
-    fn transact(&mut self, batch: &Batch<impl RecordView>, due: &[crate::parking::Lane]) -> Result<(), StepError> {
-        let started = tick();
-        self.producer.begin()?;
-        let delivery = Delivery::new();
-        let now = now_micros();
-        for message in batch.messages() {
-            self.one(message, &delivery, now)?;
-        }
-        // Beyond that the transaction would outlast its time-out.
-        let until = started.after(self.transaction_timeout / 4);
-        for lane in due {
-            self.redrive(lane, until, &delivery, now)?;
-        }
-        let mut positions = batch.next_offsets();
-        if positions.is_empty() {
-            positions.extend(self.store.position());
-        }
-        self.producer.commit(&delivery, &positions, self.group.as_ref(), self.transaction_timeout)?;
-        for (ticket, _, offset) in delivery.take_tickets() {
-            self.lot.placed(ticket, offset);
-        }
-        let metrics = &self.shared.metrics;
-        metrics.committed(tick().since(started));
-        metrics.parked(self.lot.lane_count(), self.lot.entry_count(), self.lot.oldest_micros(), now);
-        Ok(())
-    }
-
-    /// Aborts, goes back to the first record of the batch and rebuilds the index of the parking lot.
-    fn rewind(&mut self, consumer: &K::Consumer, batch: &Batch<impl RecordView>) -> Result<(), RoomError> {
-        self.producer.abort(self.transaction_timeout)?;
-        for (topic, partition, offset) in batch.first_offsets() {
-            // A partition that was taken away meanwhile cannot be sought: its new owner reads on.
-            if let Err(error) = consumer.seek(&topic, partition, offset, SEEK_TIMEOUT) {
-                tracing::warn!(room = self.desk.room, topic = &*topic, partition, %error, "cannot rewind");
-            }
-        }
-        let numbers = consumer.assignment()?.into_iter().map(|(_, partition)| partition).collect();
-        self.store.load(&mut self.lot, numbers, tick())?;
-        Ok(())
     }
 }

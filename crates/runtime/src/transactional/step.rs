@@ -1,25 +1,25 @@
 //! What happens to one record inside a transaction.
 
-use super::{StepError, Worker};
-use crate::clock::{Tick, tick};
-use crate::cluster::{Cluster, RecordProducer as _, RecordView};
+use super::worker::{StepError, Worker};
+use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::{Cluster, RecordView};
 use crate::codec::WireError;
 use crate::decisions::{Decided, Decision};
 use crate::desk::Statement;
 use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
-use crate::producer::Delivery;
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
 use schemas::{AuditKind, ExceptionKind, ExceptionState};
-use std::sync::Arc;
 use std::time::Duration;
 
 /// Most parked events of one lane that go in one transaction; the rest follow in the next.
 const REDRIVE_MAX: usize = 1_000;
 /// Most lanes redriven in one transaction.
 const LANES_MAX: usize = 500;
+/// Longest time that records from the topics wait while parked ones are tried.
+const REDRIVE_LONGEST: Duration = Duration::from_millis(500);
 /// Reason of events that wait only because an earlier one of their key does.
 const BEHIND: Code = Code::new("WL-6040");
 
@@ -46,24 +46,19 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// A record from its topic.
-    pub(super) fn one(
-        &mut self,
-        message: &impl RecordView,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<(), StepError> {
+    pub(super) fn one(&mut self, topic: &str, message: &impl RecordView, now: i64) -> Result<(), StepError> {
         // Where order does not bind, nobody waits behind another.
-        if !self.lot.is_empty() && self.store.is_ordered(message.topic()) {
+        if !self.lot.is_empty() && self.store.is_ordered(topic) {
             let lane = self.lane_of(message);
             if self.lot.holds(&lane) {
                 let reason = Reason::new(BEHIND, "behind-parked-key", "an earlier event of the same key is parked");
-                return self.park(&lane, &message.to_record(), &reason, None, delivery, now);
+                return self.park(&lane, &message.to_record(), &reason, None, now);
             }
         }
-        let verdict = match self.decide(message.topic(), message.value()) {
+        let verdict = match self.decide(topic, message.value()) {
             Ok(verdict) => verdict,
             Err(error) if error.blames_record() => {
-                return self.bury(&message.to_record(), &error, delivery, now);
+                return self.bury(&message.to_record(), &error, now);
             }
             Err(error) => return Err(error.into()),
         };
@@ -72,32 +67,33 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Verdict::Emit(outputs) => {
                 let mut lineage = message.lineage();
                 let _span = self.span(message, &mut lineage);
-                self.emit(&outputs, &lineage, delivery)
+                self.emit(&outputs, &lineage)
             }
-            Verdict::Drop(reason) => self.drop_record(&message.to_record(), &reason, delivery, now),
+            Verdict::Drop(reason) => self.drop_record(&message.to_record(), &reason, now),
             Verdict::Wait(reason) => {
                 let record = message.to_record();
-                self.park(&self.lane_of(message), &record, &reason, None, delivery, now)
+                self.park(&self.lane_of(message), &record, &reason, None, now)
             }
             Verdict::Reject(reason) => {
                 let record = message.to_record();
                 let id = self.desk.exception_id(&record.place);
-                self.say(&record, &reason, &Story::raised(), delivery, now)?;
-                self.park(&self.lane_of(message), &record, &reason, Some(id), delivery, now)
+                self.say(&record, &reason, &Story::raised(), now)?;
+                self.park(&self.lane_of(message), &record, &reason, Some(id), now)
             }
         }
     }
 
-    /// Tries the parked events of a lane again, in order, until one must go on waiting or time is up.
-    pub(super) fn redrive(
-        &mut self,
-        lane: &Lane,
-        until: Tick,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<(), StepError> {
+    /// Tries the parked events of these lanes again, for so long that the others do not notice.
+    pub(super) fn redrive_all(&mut self, due: &[Lane]) -> Result<(), StepError> {
+        let until = tick().after(REDRIVE_LONGEST);
+        let now = now_micros();
+        due.iter().try_for_each(|lane| self.redrive(lane, until, now))
+    }
+
+    /// Tries the parked events of a lane again, in order, until one must go on waiting, the batch is full or time is up.
+    fn redrive(&mut self, lane: &Lane, until: Tick, now: i64) -> Result<(), StepError> {
         for _ in 0..REDRIVE_MAX {
-            if tick() > until {
+            if tick() > until || self.open.is_full(&self.shared.limits) {
                 break;
             }
             let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
@@ -113,12 +109,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
             match self.shared.decisions.about(&id) {
                 Some(decided) if decided.decision == Decision::Discard => {
-                    self.discard(lane, &record, decided, delivery, now)?;
+                    self.discard(lane, &record, decided, now)?;
                 }
-                _ if !self.retry(lane, &record, delivery, now)? => return Ok(()),
+                _ if !self.retry(lane, &record, now)? => return Ok(()),
                 _ => {}
             }
-            self.producer.send(&self.desk.unpark(lane, entry.origin_offset), delivery)?;
+            self.open.redriven();
+            self.open.push(self.desk.unpark(lane, entry.origin_offset));
             self.lot.release(lane);
         }
         self.lot.rehold(lane, |hold| hold.due = Some(tick()));
@@ -126,30 +123,30 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// Whether the event is settled now; otherwise the lane waits on.
-    fn retry(&mut self, lane: &Lane, record: &Record, delivery: &Arc<Delivery>, now: i64) -> Result<bool, StepError> {
+    fn retry(&mut self, lane: &Lane, record: &Record, now: i64) -> Result<bool, StepError> {
         let verdict = match self.decide(&record.place.topic, record.value.as_deref()) {
             Ok(verdict) => verdict,
             Err(error) if error.blames_record() => {
-                self.bury(record, &error, delivery, now)?;
+                self.bury(record, &error, now)?;
                 return Ok(true);
             }
             Err(error) => return Err(error.into()),
         };
         let (reason, rejected) = match verdict {
             Verdict::Emit(outputs) => {
-                self.emit(&outputs, &Lineage::of(&record.headers), delivery)?;
-                self.resolve(lane, record, delivery, now)?;
+                self.emit(&outputs, &Lineage::of(&record.headers))?;
+                self.resolve(lane, record, now)?;
                 return Ok(true);
             }
             Verdict::Drop(reason) => {
-                self.drop_record(record, &reason, delivery, now)?;
-                self.resolve(lane, record, delivery, now)?;
+                self.drop_record(record, &reason, now)?;
+                self.resolve(lane, record, now)?;
                 return Ok(true);
             }
             Verdict::Wait(reason) => (reason, false),
             Verdict::Reject(reason) => (reason, true),
         };
-        self.wait_on(lane, record, &reason, rejected, delivery, now)?;
+        self.wait_on(lane, record, &reason, rejected, now)?;
         Ok(false)
     }
 
@@ -161,7 +158,6 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         record: &Record,
         reason: &Reason,
         rejected: bool,
-        delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
         let (since, asked) = match self.lot.hold(lane) {
@@ -173,9 +169,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         let spent = rejected || waited >= budget;
         let id = self.desk.exception_id(&record.place);
         if self.shared.decisions.about(&id).is_some() {
-            self.say(record, reason, &Story::retried(), delivery, now)?;
+            self.say(record, reason, &Story::retried(), now)?;
         } else if spent && !asked {
-            self.say(record, reason, &Story::raised(), delivery, now)?;
+            self.say(record, reason, &Story::raised(), now)?;
         }
         let limits = &self.shared.limits;
         self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), limits));
@@ -213,9 +209,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
     }
 
-    fn emit(&self, outputs: &[P::Output], lineage: &Lineage, delivery: &Arc<Delivery>) -> Result<(), StepError> {
+    fn emit(&mut self, outputs: &[P::Output], lineage: &Lineage) -> Result<(), StepError> {
         for output in outputs {
-            self.producer.send(&self.desk.event(output, lineage)?, delivery)?;
+            self.open.push(self.desk.event(output, lineage)?);
         }
         Ok(())
     }
@@ -226,12 +222,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         record: &Record,
         reason: &Reason,
         exception_id: Option<String>,
-        delivery: &Arc<Delivery>,
         now: i64,
     ) -> Result<(), StepError> {
         let ticket = self.lot.ticket();
         let outgoing = self.desk.park(record, reason, exception_id.clone(), ticket, now)?;
-        self.producer.send(&outgoing, delivery)?;
+        self.open.push(outgoing);
         let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
         let first_try = tick().after(self.shared.limits.retry_delay(1));
         let due = exception_id.is_none().then_some(first_try);
@@ -242,14 +237,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         Ok(())
     }
 
-    fn say(
-        &self,
-        record: &Record,
-        reason: &Reason,
-        story: &Story,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<(), StepError> {
+    fn say(&mut self, record: &Record, reason: &Reason, story: &Story, now: i64) -> Result<(), StepError> {
         let raised = match story.kind {
             ExceptionKind::Raised => None,
             _ => self.shared.decisions.raised(&self.desk.exception_id(&record.place)),
@@ -268,11 +256,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             comment: decided.and_then(|decided| decided.comment.clone()),
             at: now,
         };
-        self.producer.send(&self.desk.exception(record, &statement)?, delivery)?;
+        self.open.push(self.desk.exception(record, &statement)?);
         Ok(())
     }
 
-    fn resolve(&self, lane: &Lane, record: &Record, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+    fn resolve(&mut self, lane: &Lane, record: &Record, now: i64) -> Result<(), StepError> {
         let Some(hold) = self.lot.hold(lane).filter(|hold| hold.exception_id.is_some()) else { return Ok(()) };
         let reason = Reason::new(Code::new("WL-6041"), "resolved", "the event was processed");
         let story = Story {
@@ -281,45 +269,32 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             code: Some(hold.code.clone()),
             decided: None,
         };
-        self.say(record, &reason, &story, delivery, now)
+        self.say(record, &reason, &story, now)
     }
 
-    fn discard(
-        &self,
-        lane: &Lane,
-        record: &Record,
-        decided: Decided,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<(), StepError> {
+    fn discard(&mut self, lane: &Lane, record: &Record, decided: Decided, now: i64) -> Result<(), StepError> {
         let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
-        self.drop_record(record, &reason, delivery, now)?;
+        self.drop_record(record, &reason, now)?;
         let story = Story {
             kind: ExceptionKind::Resolved,
             state: ExceptionState::Discarded,
             code: self.lot.hold(lane).map(|hold| hold.code.clone()),
             decided: Some(decided),
         };
-        self.say(record, &reason, &story, delivery, now)
+        self.say(record, &reason, &story, now)
     }
 
-    fn drop_record(
-        &self,
-        record: &Record,
-        reason: &Reason,
-        delivery: &Arc<Delivery>,
-        now: i64,
-    ) -> Result<(), StepError> {
+    fn drop_record(&mut self, record: &Record, reason: &Reason, now: i64) -> Result<(), StepError> {
         let audit = self.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now)?;
-        self.producer.send(&audit, delivery)?;
+        self.open.push(audit);
         Ok(())
     }
 
-    fn bury(&self, record: &Record, error: &WireError, delivery: &Arc<Delivery>, now: i64) -> Result<(), StepError> {
+    fn bury(&mut self, record: &Record, error: &WireError, now: i64) -> Result<(), StepError> {
         self.shared.metrics.dead_letter.inc();
         tracing::warn!(room = self.desk.room, place = %record.place, code = error.code(), "dead letter");
         let letter = self.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now);
-        self.producer.send(&letter, delivery)?;
+        self.open.push(letter);
         Ok(())
     }
 }

@@ -185,8 +185,9 @@ impl Instance {
         let handle = self.shared.handle.clone();
         match &start.room {
             Room::Validate(room) => {
-                let worker = room.worker(0, &cluster, &start.context, handle)?;
+                let (worker, committer) = room.worker(0, &cluster, &start.context, handle)?;
                 start.spawn("worker", worker, |_| ());
+                start.spawn("committer", committer, |_| ());
             }
             Room::Post(room) => {
                 let pid = start.pid;

@@ -1,0 +1,129 @@
+//! The batch that is being decided: what will be one transaction.
+
+use crate::cluster::RecordView;
+use crate::committer::Position;
+use crate::config::Limits;
+use crate::outgoing::Outgoing;
+use std::sync::Arc;
+
+/// Outputs of the records decided so far, and how far that is.
+#[derive(Default)]
+pub(super) struct Open {
+    records: Vec<Outgoing>,
+    read: Vec<Read>,
+    /// Records decided, with those from the parking lot.
+    decided: usize,
+    /// Bytes of the outputs.
+    bytes: usize,
+}
+
+/// What was read of one partition.
+#[derive(Clone)]
+struct Read {
+    topic: Arc<str>,
+    partition: i32,
+    first: i64,
+    next: i64,
+}
+
+/// The first records of what was given up: where reading starts again.
+#[derive(Default)]
+pub(super) struct Firsts(Vec<Read>);
+
+impl Open {
+    /// Takes note of a record from its topic.
+    pub fn read(&mut self, topic: &str, message: &impl RecordView) {
+        let (partition, offset) = (message.partition(), message.offset());
+        self.decided += 1;
+        match self.read.iter_mut().find(|read| read.partition == partition && &*read.topic == topic) {
+            Some(read) => read.next = offset + 1,
+            None => self.read.push(Read { topic: Arc::from(topic), partition, first: offset, next: offset + 1 }),
+        }
+    }
+
+    /// Takes note of an event from the parking lot.
+    pub fn redriven(&mut self) {
+        self.decided += 1;
+    }
+
+    /// Adds an output.
+    pub fn push(&mut self, record: Outgoing) {
+        self.bytes += record.bytes();
+        self.records.push(record);
+    }
+
+    /// Whether nothing is to be committed.
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.read.is_empty()
+    }
+
+    /// Whether it is as large as a transaction may be.
+    pub fn is_full(&self, limits: &Limits) -> bool {
+        self.decided >= limits.batch_records_max || self.bytes >= limits.batch_bytes_max
+    }
+
+    /// Takes the outputs, how far was read, and where reading would start again.
+    pub fn take(&mut self) -> (Vec<Outgoing>, Vec<Position>, Firsts) {
+        let taken = std::mem::take(self);
+        let positions = taken.read.iter().map(|read| (Arc::clone(&read.topic), read.partition, read.next));
+        (taken.records, positions.collect(), Firsts(taken.read))
+    }
+}
+
+impl Firsts {
+    /// Adds what was read later.
+    pub fn join(mut self, later: Self) -> Self {
+        for read in later.0 {
+            if !self.0.iter().any(|earlier| earlier.partition == read.partition && earlier.topic == read.topic) {
+                self.0.push(read);
+            }
+        }
+        self
+    }
+
+    /// Topic, partition and first offset.
+    pub fn places(&self) -> impl Iterator<Item = (&str, i32, i64)> {
+        self.0.iter().map(|read| (&*read.topic, read.partition, read.first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Place, Record};
+
+    fn record(partition: i32, offset: i64) -> Record {
+        let place = Place { topic: Arc::from("t"), partition, offset };
+        Record { place, timestamp_ms: None, key: None, value: None, headers: Vec::new() }
+    }
+
+    #[test]
+    fn eos_1_a_batch_commits_behind_its_last_record_and_starts_again_at_its_first() {
+        let mut open = Open::default();
+        for (partition, offset) in [(0, 5), (1, 7), (0, 9)] {
+            open.read("t", &record(partition, offset));
+        }
+        let (_, positions, earlier) = open.take();
+        assert_eq!(positions, [(Arc::from("t"), 0, 10), (Arc::from("t"), 1, 8)]);
+        assert!(open.is_empty());
+        for (partition, offset) in [(0, 10), (2, 3)] {
+            open.read("t", &record(partition, offset));
+        }
+        let (_, _, later) = open.take();
+        let places: Vec<_> = earlier.join(later).places().map(|(_, partition, first)| (partition, first)).collect();
+        assert_eq!(places, [(0, 5), (1, 7), (2, 3)]);
+    }
+
+    #[test]
+    fn bnd_1_a_batch_is_full_by_count_or_by_bytes() {
+        let limits = Limits { batch_records_max: 2, batch_bytes_max: 1_000, ..Limits::default() };
+        let mut open = Open::default();
+        open.read("t", &record(0, 1));
+        assert!(!open.is_full(&limits));
+        open.redriven();
+        assert!(open.is_full(&limits));
+        let mut open = Open::default();
+        open.push(Outgoing { value: Some(vec![0; 1_000]), ..Outgoing::tombstone("t", None, Vec::new()) });
+        assert!(open.is_full(&limits));
+    }
+}
