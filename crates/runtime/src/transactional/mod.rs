@@ -23,6 +23,7 @@ use crate::parking_store::{ParkingError, ParkingStore};
 use crate::producer::Delivery;
 use crate::room::{RoomContext, RoomError};
 use crate::shutdown::Shutdown;
+use crate::tables::Keeping;
 use crate::turn::{Loop, Next, PATIENCE, drive};
 use crate::wake::WakeInbox;
 use gather::{Batch, Gathered, gather};
@@ -44,7 +45,9 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
 
     let cluster = Librdkafka::new(&context.config.kafka);
     let room = ProcessorRoom::new(wiring, &context.config);
-    crate::tables::start(&cluster, room.feeds(), &context.codec, room.inboxes(), &context.shutdown).await?;
+    let keeping = Keeping::of(&context.config, room.wiring.name());
+    let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
+    let tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
 
     // A worker that fails stops its siblings: the room starts again as a whole, with its full width.
     let (failed, stop) = context.shutdown.child();
@@ -65,6 +68,9 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
             outcome = ended;
             failed.stop();
         }
+    }
+    if outcome.is_ok() {
+        tables.ended().await;
     }
     outcome
 }
