@@ -20,6 +20,6 @@ pub use code::Code;
 pub use derive::{day_of, derived};
 pub use input::Input;
 pub use reason::{Reason, Subject};
-pub use table::{Binder, FeedError, Table, TableFeed, Tables};
+pub use table::{Binder, Body, FeedError, Image, Row, Snapshots, Table, TableFeed, Tables};
 pub use verdict::Verdict;
 pub use wiring::{Processor, Wiring, WiringInfo, table_topics};

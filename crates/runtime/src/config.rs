@@ -23,6 +23,8 @@ pub struct Config {
     pub telemetry: TelemetryConfig,
     /// Bounds and batch sizes of the loops.
     pub limits: Limits,
+    /// Tables of master data, beside their bounds.
+    pub tables: TablesConfig,
     /// One block per room, named like the room; its keys are documented in the room's README.
     pub rooms: BTreeMap<String, serde_json::Value>,
 }
@@ -99,6 +101,20 @@ pub struct TelemetryConfig {
     pub log_format: String,
     /// Filter in the `tracing` syntax.
     pub log_filter: String,
+}
+
+/// Local snapshots of the tables, from which a room starts sooner than from the whole topic.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct TablesConfig {
+    /// Folder of the snapshots: private to this instance, and as confidential as the master data themselves. None are kept
+    /// without it. Losing it costs nothing but time at the next start.
+    pub snapshot_dir: Option<PathBuf>,
+    /// A table that has changed is written again after so long, seconds, and at a clean stop.
+    pub snapshot_every_s: u64,
+    /// An older snapshot is not used, seconds: what was deleted since could come back. Must be well below `delete.retention.ms`
+    /// of the topics, which is 24 h where nobody has changed it.
+    pub snapshot_age_max_s: u64,
 }
 
 /// Bounds and batch sizes of the loops (BND-1).
@@ -238,6 +254,15 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
         }
+        let tables = &self.tables;
+        for (key, value) in [
+            ("tables.snapshot_every_s", tables.snapshot_every_s),
+            ("tables.snapshot_age_max_s", tables.snapshot_age_max_s),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
+            }
+        }
         if self.kafka.bootstrap.trim().is_empty() {
             return Err(ConfigError::Range {
                 key: "kafka.bootstrap",
@@ -339,6 +364,12 @@ impl Default for TelemetryConfig {
 impl Default for WaitBudget {
     fn default() -> Self {
         Self { patient_adjacent: 60_000, operational: 300_000, analytical: 900_000 }
+    }
+}
+
+impl Default for TablesConfig {
+    fn default() -> Self {
+        Self { snapshot_dir: None, snapshot_every_s: 900, snapshot_age_max_s: 43_200 }
     }
 }
 

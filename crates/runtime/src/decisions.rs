@@ -1,8 +1,7 @@
 //! What people decided about exceptions, for the rooms that must act on it.
 
 use crate::desk::Raised;
-use processor::{FeedError, Subject, TableFeed};
-use schemas::codec::WriterSchema;
+use processor::{Body, FeedError, Subject, TableFeed};
 use schemas::{Event, TopicInfo};
 use schemas::{Exception, ExceptionKind, ExceptionState};
 use std::collections::HashMap;
@@ -71,7 +70,7 @@ impl TableFeed for Decisions {
         Exception::topic()
     }
 
-    fn apply(&self, key: &[u8], body: Option<(&WriterSchema, &[u8])>) -> Result<Vec<Subject>, FeedError> {
+    fn apply(&self, key: &[u8], body: Option<Body<'_>>) -> Result<Vec<Subject>, FeedError> {
         let id = std::str::from_utf8(key).map_err(|_| FeedError::Key)?;
         let Some((writer, bytes)) = body else { return Ok(Vec::new()) };
         let exception: Exception = schemas::codec::decode(writer, bytes)?;

@@ -65,6 +65,8 @@ impl Cluster for Librdkafka {
         settings
             .set("enable.partition.eof", "true")
             .set("queued.min.messages", ahead.to_string())
+            // A process has one of these readers per table.
+            .set("queued.max.messages.kbytes", "16384")
             .set("fetch.wait.max.ms", wait.as_millis().to_string());
         Ok(kafka::open_reader(&settings)?)
     }

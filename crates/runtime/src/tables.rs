@@ -1,24 +1,41 @@
 //! Fills the tables from their compacted topics: caught up before the first record, then kept up to date.
+//!
+//! With `tables.snapshot_dir` a table is also written to a file, and read from there at the next start together with what the
+//! topic has had since. The topic stays the truth: a snapshot that is not certainly a part of its past is not used.
 
-use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
+mod file;
+mod keeper;
+
+use crate::cluster::{Cluster, PartitionReader, Polled, RecordView};
 use crate::codec::{Codec, WireError};
 use crate::kafka::ClientError;
 use crate::reader::FOLLOW_WAIT;
+use crate::record::Record;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE, drive};
 use crate::wake::WakeInbox;
+use file::Witness;
+use keeper::Keeper;
 use processor::{FeedError, Subject, TableFeed};
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
+pub use keeper::Keeping;
+
 /// Pause before the registry is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_millis(500);
 /// Records that a reader fetches ahead.
 const RECORDS_AHEAD: usize = 20_000;
+/// Most records taken in one turn.
+const RECORDS_PER_TURN: usize = 1_000;
+
+/// The readers of a room's tables.
+#[must_use = "a room waits for its readers when it stops"]
+pub struct Readers(Vec<std::thread::JoinHandle<()>>);
 
 /// Starts one reader per topic and returns when all tables hold everything that was there at the start.
 ///
@@ -29,48 +46,80 @@ pub async fn start<K: Cluster>(
     feeds: &[Arc<dyn TableFeed>],
     codec: &Arc<Codec>,
     listeners: &[WakeInbox],
+    keeping: Option<&Keeping>,
     stop: &Shutdown,
-) -> Result<(), ClientError> {
-    let mut ready = Vec::new();
+) -> Result<Readers, ClientError> {
+    let mut opening = Vec::new();
     for feed in feeds {
         let (caught_up, waiting) = oneshot::channel();
         let (cluster, feed, codec) = (cluster.clone(), Arc::clone(feed), Arc::clone(codec));
         let (listeners, stop, handle) = (listeners.to_vec(), stop.clone(), Handle::current());
+        let keeping = keeping.cloned();
         let topic = feed.topic().name;
         let opened = tokio::task::spawn_blocking(move || {
-            let reader = TableReader::open(&cluster, feed, codec, listeners, stop.clone(), handle.clone())?;
-            Ok((TableReader { caught_up: Some(caught_up), ..reader }, stop, handle))
-        });
-        let (reader, stop, handle) =
-            opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))?;
-        std::thread::Builder::new()
-            .name(format!("table-{topic}"))
+            let mut reader = TableReader::open(&cluster, feed, codec, listeners, stop.clone(), handle.clone())?;
+            reader.filler.caught_up = Some(caught_up);
+            if let Some(keeping) = keeping {
+                reader.keep(keeping)?;
+            }
             // A reader gives up on nothing, so it ends with the stop alone.
-            .spawn(move || drop(drive(reader, &stop, &handle)))
-            .map_err(|error| ClientError::Delivery(error.to_string()))?;
-        ready.push(waiting);
+            let read = move || drop(drive(reader, &stop, &handle));
+            let thread = std::thread::Builder::new().name(format!("table-{topic}")).spawn(read);
+            thread.map_err(|error| ClientError::Delivery(error.to_string()))
+        });
+        opening.push((opened, waiting));
     }
-    for waiting in ready {
+    let mut readers = Readers(Vec::new());
+    for (opened, waiting) in opening {
+        readers.0.push(opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))?);
         // A reader that went away before it was ready did so because of the stop.
         if waiting.await.is_err() && !stop.requested() {
             return Err(ClientError::Delivery("a table reader stopped before it was caught up".to_owned()));
         }
     }
-    Ok(())
+    Ok(readers)
+}
+
+impl Readers {
+    /// Waits until all have ended, which they do at the stop; some write a snapshot before.
+    pub async fn ended(self) {
+        let join = move || self.0.into_iter().for_each(|reader| drop(reader.join()));
+        // A reader that panicked has told so itself.
+        drop(tokio::task::spawn_blocking(join).await);
+    }
 }
 
 /// Fills one table.
 pub struct TableReader<R> {
     reader: R,
+    partitions: Vec<i32>,
+    filler: Filler,
+    stop: Shutdown,
+    /// A record that waits for the registry; nothing is read behind it.
+    waiting: Option<Record>,
+}
+
+/// The table, and what is known of how far it is filled.
+struct Filler {
     feed: Arc<dyn TableFeed>,
     codec: Arc<Codec>,
     listeners: Vec<WakeInbox>,
-    stop: Shutdown,
     handle: Handle,
     behind: HashSet<i32>,
+    /// Records that must be where the snapshot says.
+    unproved: BTreeMap<i32, Witness>,
+    keeper: Option<Keeper>,
     caught_up: Option<oneshot::Sender<()>>,
-    /// A record that waits for the registry; nothing is read behind it.
-    waiting: Option<Master>,
+}
+
+/// What became of a record.
+enum Took {
+    /// It is in the table, or can never be.
+    Done,
+    /// The registry does not answer: nothing is decided about it.
+    Waits,
+    /// It is not the one that a snapshot says: the snapshot is of another topic.
+    Disproves,
 }
 
 impl<R: PartitionReader> TableReader<R> {
@@ -86,65 +135,150 @@ impl<R: PartitionReader> TableReader<R> {
         stop: Shutdown,
         handle: Handle,
     ) -> Result<Self, ClientError> {
-        let topic = feed.topic().name;
         let reader = cluster.reader(RECORDS_AHEAD, FOLLOW_WAIT)?;
-        let partitions = reader.partitions(topic)?;
-        let whole: Vec<_> = partitions.iter().map(|partition| (*partition, None)).collect();
-        reader.assign(topic, &whole)?;
-        let behind = partitions.into_iter().collect();
-        Ok(Self { reader, feed, codec, listeners, stop, handle, behind, caught_up: None, waiting: None })
+        let partitions = reader.partitions(feed.topic().name)?;
+        let (behind, unproved) = (HashSet::new(), BTreeMap::new());
+        let filler = Filler { feed, codec, listeners, handle, behind, unproved, keeper: None, caught_up: None };
+        let mut opened = Self { reader, partitions, filler, stop, waiting: None };
+        opened.assign()?;
+        Ok(opened)
+    }
+
+    /// Keeps a snapshot of the table, and goes on from the one that is there.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn keep(&mut self, keeping: Keeping) -> Result<(), ClientError> {
+        if self.filler.feed.snapshots().is_some() {
+            let mut keeper = Keeper::new(keeping, self.filler.feed.topic().name);
+            self.filler.unproved = keeper.load(&*self.filler.feed, &self.partitions);
+            self.filler.keeper = Some(keeper);
+            self.assign()?;
+        }
+        Ok(())
     }
 
     /// Whether everything that was there at the start is in the table.
     pub fn is_caught_up(&self) -> bool {
-        self.behind.is_empty()
+        self.filler.behind.is_empty()
     }
 
-    fn reached_end(&mut self, partition: i32) {
-        self.behind.remove(&partition);
-        if self.behind.is_empty()
-            && let Some(caught_up) = self.caught_up.take()
-        {
-            tracing::info!(topic = self.feed.topic().name, rows = self.feed.rows(), "table is caught up");
-            // Nobody waits any more when the room was stopped meanwhile.
-            let _ = caught_up.send(());
+    /// Reads each partition from the record on that a snapshot ends with, which proves the snapshot; without one from the
+    /// oldest record on.
+    fn assign(&mut self) -> Result<(), ClientError> {
+        let from = |partition: &i32| self.filler.unproved.get(partition).map(|witness| witness.offset);
+        let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, from(partition))).collect();
+        self.reader.assign(self.filler.feed.topic().name, &whole)?;
+        self.filler.behind = self.partitions.iter().copied().collect();
+        Ok(())
+    }
+
+    /// Forgets the snapshot and all that came from it.
+    fn start_over(&mut self) -> Result<(), ClientError> {
+        self.filler.unproved.clear();
+        if let Some(keeper) = &mut self.filler.keeper {
+            keeper.disproved(&*self.filler.feed);
         }
+        self.assign()
     }
 
-    /// Takes a record into the table; false when the registry does not answer, for nothing is decided about the record then. One
-    /// that can never be read leaves the older version in place and is reported.
-    fn apply(&self, key: Option<&[u8]>, value: Option<&[u8]>, offset: i64) -> bool {
-        let topic = self.feed.topic().name;
-        match self.read(key, value) {
+    /// Takes what there is; false when nothing more came.
+    fn take(&mut self, patience: Duration) -> Result<bool, ClientError> {
+        for number in 0..RECORDS_PER_TURN {
+            let took = match self.reader.poll(if number == 0 { patience } else { Duration::ZERO }) {
+                Polled::Nothing => return Ok(number > 0),
+                Polled::End(partition) => self.filler.ended(partition),
+                Polled::Record(message) => {
+                    let took = self.filler.take(&message);
+                    if matches!(took, Took::Waits) {
+                        self.waiting = Some(message.to_record());
+                    }
+                    took
+                }
+                Polled::Failed(error) => {
+                    tracing::warn!(topic = self.filler.feed.topic().name, %error, "table reader");
+                    Took::Done
+                }
+            };
+            match took {
+                Took::Done => {}
+                Took::Waits => break,
+                Took::Disproves => {
+                    self.start_over()?;
+                    break;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+impl Filler {
+    fn take(&mut self, record: &impl RecordView) -> Took {
+        if let Some(witness) = self.unproved.get(&record.partition()) {
+            if Witness::of(record) != *witness {
+                return Took::Disproves;
+            }
+            self.unproved.remove(&record.partition());
+            return Took::Done;
+        }
+        let (topic, offset) = (self.feed.topic().name, record.offset());
+        match self.apply(record.key(), record.value()) {
+            Ok(subjects) if subjects.is_empty() => {}
             Ok(subjects) => self.listeners.iter().for_each(|listener| listener.push(&subjects)),
             Err(Unread::Never(reason)) => {
                 tracing::error!(topic, offset, reason, code = "WL-6020", "master record cannot be used");
             }
             Err(Unread::Later(error)) => {
                 tracing::warn!(topic, offset, %error, "master record waits");
-                return false;
+                return Took::Waits;
             }
         }
-        true
-    }
-
-    fn read(&self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Vec<Subject>, Unread> {
-        let never = |error: FeedError| Unread::Never(error.to_string());
-        let key = key.ok_or_else(|| Unread::Never("it has no key".to_owned()))?;
-        let Some(value) = value else { return self.feed.apply(key, None).map_err(never) };
-        match self.handle.block_on(self.codec.open(value)) {
-            Ok((writer, body)) => self.feed.apply(key, Some((&writer, body))).map_err(never),
-            Err(error) if error.blames_record() => Err(Unread::Never(error.without_values())),
-            Err(error) => Err(Unread::Later(error)),
+        if let Some(keeper) = &mut self.keeper {
+            keeper.read_on(record);
         }
+        Took::Done
     }
-}
 
-/// A record of the topic.
-struct Master {
-    key: Option<Vec<u8>>,
-    value: Option<Vec<u8>>,
-    offset: i64,
+    /// Takes a record into the table. One that can never be read leaves the older version in place.
+    fn apply(&mut self, key: Option<&[u8]>, value: Option<&[u8]>) -> Result<Vec<Subject>, Unread> {
+        let key = key.ok_or_else(|| Unread::Never("it has no key".to_owned()))?;
+        let opened = match value {
+            None => None,
+            Some(value) => Some(match self.codec.open_cached(value) {
+                Ok(Some(opened)) => opened,
+                Ok(None) => self.handle.block_on(self.codec.open(value)).map_err(Unread::of)?,
+                Err(error) => return Err(Unread::of(error)),
+            }),
+        };
+        let body = opened.as_ref().map(|(writer, body)| (writer, *body));
+        // Nobody waits for anything before the table is whole.
+        let applied = match self.behind.is_empty() {
+            true => self.feed.apply(key, body),
+            false => self.feed.fill(key, body).map(|()| Vec::new()),
+        };
+        applied.map_err(|error| {
+            if let (FeedError::Full { .. }, Some(keeper)) = (&error, &mut self.keeper) {
+                keeper.lacks();
+            }
+            Unread::Never(error.to_string())
+        })
+    }
+
+    fn ended(&mut self, partition: i32) -> Took {
+        if self.unproved.contains_key(&partition) {
+            return Took::Disproves;
+        }
+        if self.behind.remove(&partition) && self.behind.is_empty() {
+            tracing::info!(topic = self.feed.topic().name, rows = self.feed.rows(), "table is caught up");
+            self.listeners.iter().for_each(WakeInbox::push_all);
+            if let Some(caught_up) = self.caught_up.take() {
+                // Nobody waits any more when the room was stopped meanwhile.
+                let _ = caught_up.send(());
+            }
+        }
+        Took::Done
+    }
 }
 
 /// Why a record is not in the table.
@@ -155,35 +289,35 @@ enum Unread {
     Never(String),
 }
 
-impl<R: PartitionReader> Loop for TableReader<R> {
-    fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
-        if self.stop.requested() {
-            return Ok(Next::Ended);
-        }
-        if let Some(waiting) = &self.waiting {
-            if !self.apply(waiting.key.as_deref(), waiting.value.as_deref(), waiting.offset) {
-                return Ok(Next::After(REGISTRY_PAUSE));
-            }
-            self.waiting = None;
-        }
-        let ended = match self.reader.poll(patience) {
-            Polled::Nothing => return Ok(Next::Within(PATIENCE)),
-            Polled::End(partition) => Some(partition),
-            Polled::Record(message) => {
-                if !self.apply(message.key(), message.value(), message.offset()) {
-                    let (key, value) = (message.key().map(<[u8]>::to_vec), message.value().map(<[u8]>::to_vec));
-                    self.waiting = Some(Master { key, value, offset: message.offset() });
-                }
-                None
-            }
-            Polled::Failed(error) => {
-                tracing::warn!(topic = self.feed.topic().name, %error, "table reader");
-                None
-            }
-        };
-        if let Some(partition) = ended {
-            self.reached_end(partition);
-        }
-        Ok(Next::Within(Duration::ZERO))
+impl Unread {
+    fn of(error: WireError) -> Self {
+        if error.blames_record() { Self::Never(error.without_values()) } else { Self::Later(error) }
     }
 }
+
+impl<R: PartitionReader> Loop for TableReader<R> {
+    fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
+        let stopped = self.stop.requested();
+        if let (true, Some(keeper)) = (self.is_caught_up(), &mut self.filler.keeper) {
+            match stopped {
+                true => keeper.finish(&*self.filler.feed),
+                false => keeper.tend(&*self.filler.feed, crate::clock::tick()),
+            }
+        }
+        if stopped {
+            return Ok(Next::Ended);
+        }
+        if let Some(waiting) = self.waiting.take()
+            && matches!(self.filler.take(&waiting), Took::Waits)
+        {
+            self.waiting = Some(waiting);
+            return Ok(Next::After(REGISTRY_PAUSE));
+        }
+        let more = self.take(patience)?;
+        Ok(Next::Within(if more { Duration::ZERO } else { PATIENCE }))
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests;

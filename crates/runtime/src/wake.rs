@@ -36,6 +36,15 @@ impl WakeInbox {
         self.shared.arrived.notify_one();
     }
 
+    /// Tells that anything may have arrived.
+    pub fn push_all(&self) {
+        let mut woken = self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner);
+        woken.subjects.clear();
+        woken.all = true;
+        drop(woken);
+        self.shared.arrived.notify_one();
+    }
+
     /// Takes what has arrived.
     pub fn take(&self) -> Woken {
         std::mem::take(&mut *self.shared.woken.lock().unwrap_or_else(PoisonError::into_inner))

@@ -324,8 +324,8 @@ fn short(topic: &str) -> &str {
     topic.rsplit_once('.').map_or(topic, |(name, _)| name)
 }
 
-fn writer(topic: &TopicInfo) -> Result<WriterSchema, String> {
-    WriterSchema::parse(topic.schema).map_err(|error| error.to_string())
+fn writer(topic: &TopicInfo) -> Result<Arc<WriterSchema>, String> {
+    WriterSchema::parse(topic.schema).map(Arc::new).map_err(|error| error.to_string())
 }
 
 fn encode_event<T: Event>(event: &T) -> Result<Encoded, String> {

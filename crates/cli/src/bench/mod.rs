@@ -4,10 +4,13 @@ mod contracts;
 mod data;
 mod enrich;
 mod latency;
+mod master;
 mod mllp;
+mod parking;
 mod random;
 mod restart;
 mod sender;
+mod tables;
 mod usage;
 
 use crate::args::Globals;
@@ -33,6 +36,15 @@ pub enum What {
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
     Restart(BenchRestart),
+    /// Events of many keys that wait: parked, listed and let go in order, and what other keys notice. Needs a broker of its
+    /// own, no registry.
+    Parking(BenchParking),
+    /// Master data: how soon a room has it, from the topic and from a snapshot, in how much memory, and lookups per second.
+    /// Needs a broker of its own, no registry.
+    Tables(BenchTables),
+    /// One start of `bench tables`, in a process of its own.
+    #[command(hide = true)]
+    TablesStart(BenchTablesStart),
     /// The sender of `bench mllp`, in a process of its own.
     #[command(hide = true)]
     MllpLoad(BenchMllpLoad),
@@ -99,6 +111,54 @@ pub struct BenchRestart {
     pub idle: u64,
 }
 
+/// Options of `bench parking`.
+#[derive(Debug, Args)]
+pub struct BenchParking {
+    /// Events that wait.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub events: u64,
+    /// Keys that they belong to.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keys: u64,
+    /// Events per second of other keys.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Seconds that their latency is measured before, while all are parked, and after.
+    #[arg(long, default_value_t = 10)]
+    pub secs: u64,
+}
+
+/// Options of `bench tables`.
+#[derive(Debug, Args)]
+pub struct BenchTables {
+    /// Records of the table.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(100..))]
+    pub rows: u64,
+    /// Give the table the indexes that `validate` has; without it none, as in `enrich`.
+    #[arg(long)]
+    pub indexed: bool,
+    /// Seconds that lookups are counted with one thread, and with two.
+    #[arg(long, default_value_t = 5)]
+    pub secs: u64,
+}
+
+/// Options of `bench tables-start`.
+#[derive(Debug, Args)]
+pub struct BenchTablesStart {
+    /// As in `bench tables`.
+    #[arg(long)]
+    pub rows: u64,
+    /// As in `bench tables`.
+    #[arg(long)]
+    pub indexed: bool,
+    /// As in `bench tables`; 0 counts nothing.
+    #[arg(long)]
+    pub secs: u64,
+    /// Folder of the snapshots; none are kept without it.
+    #[arg(long, value_name = "DIR")]
+    pub snapshots: Option<std::path::PathBuf>,
+}
+
 /// Options of `bench mllp-load`.
 #[derive(Debug, Args)]
 pub struct BenchMllpLoad {
@@ -128,6 +188,9 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Enrich(options) => enrich::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
+        What::Parking(options) => parking::execute(globals, options),
+        What::Tables(options) => tables::execute(globals, options),
+        What::TablesStart(options) => tables::start(globals, options),
         What::MllpLoad(options) => mllp::load(options),
     }
 }

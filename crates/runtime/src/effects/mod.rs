@@ -29,6 +29,7 @@ use crate::parking_store::ParkingStore;
 use crate::producer::TicketOffset;
 use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
+use crate::tables::Keeping;
 use crate::turn::{Loop, drive};
 use crate::wake::WakeInbox;
 use connector::effect::{BoxFuture, CallError, Effect, EffectClient};
@@ -129,13 +130,19 @@ pub(crate) async fn run<E: Effect>(
 
     let cluster = Librdkafka::new(&context.config.kafka);
     let room = EffectRoom::new(name, effect, client, &context.config);
-    crate::tables::start(&cluster, room.feeds(), &context.codec, room.inboxes(), &context.shutdown).await?;
+    let keeping = Keeping::of(&context.config, name);
+    let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
+    let tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
 
     let handle = Handle::current();
     let engine_context = context.clone();
     let engine = tokio::task::spawn_blocking(move || serve(&room, &cluster, &engine_context, &handle));
     context.health.ready();
-    engine.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())))
+    let outcome = engine.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
+    if outcome.is_ok() {
+        tables.ended().await;
+    }
+    outcome
 }
 
 /// Gives the intake, the intents and the settler a thread each, and this one to the loop itself.

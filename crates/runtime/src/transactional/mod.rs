@@ -17,6 +17,7 @@ use crate::desk::Desk;
 use crate::librdkafka::Librdkafka;
 use crate::parking_store::ParkingStore;
 use crate::room::{RoomContext, RoomError};
+use crate::tables::Keeping;
 use crate::turn::{Loop, drive};
 use crate::wake::WakeInbox;
 use processor::{Binder, Input, Processor, TableFeed, Tables, Wiring};
@@ -34,7 +35,9 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
 
     let cluster = Librdkafka::new(&context.config.kafka);
     let room = ProcessorRoom::new(wiring, &context.config);
-    crate::tables::start(&cluster, room.feeds(), &context.codec, room.inboxes(), &context.shutdown).await?;
+    let keeping = Keeping::of(&context.config, room.wiring.name());
+    let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
+    let tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
 
     // A worker that fails stops its siblings: the room starts again as a whole, with its full width.
     let (failed, stop) = context.shutdown.child();
@@ -61,6 +64,9 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
             outcome = ended;
             failed.stop();
         }
+    }
+    if outcome.is_ok() {
+        tables.ended().await;
     }
     outcome
 }

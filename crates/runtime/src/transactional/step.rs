@@ -19,7 +19,7 @@ const REDRIVE_MAX: usize = 1_000;
 /// Most lanes redriven in one transaction.
 const LANES_MAX: usize = 500;
 /// Longest time that records from the topics wait while parked ones are tried.
-const REDRIVE_LONGEST: Duration = Duration::from_millis(500);
+const REDRIVE_LONGEST: Duration = Duration::from_millis(25);
 /// Reason of events that wait only because an earlier one of their key does.
 const BEHIND: Code = Code::new("WL-6040");
 
@@ -96,7 +96,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             if tick() > until || self.open.is_full(&self.shared.limits) {
                 break;
             }
-            let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
+            let Some(entry) = self.lot.head(lane) else { return Ok(()) };
             let Some(parked_at) = entry.parked_at else {
                 // Parked in this very transaction: its place is known after the commit.
                 self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
@@ -117,6 +117,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             self.open.redriven();
             self.open.push(self.desk.unpark(lane, entry.origin_offset));
             self.lot.release(lane);
+            // Where the next event of the key lies far away, the events of other keys that lie between come first: the parking
+            // topic is read in one sweep instead of place by place.
+            let next = self.lot.head(lane).and_then(|head| head.parked_at);
+            if next.is_some_and(|next| !self.store.is_near(lane.partition, next)) {
+                break;
+            }
         }
         self.lot.rehold(lane, |hold| hold.due = Some(tick()));
         Ok(())

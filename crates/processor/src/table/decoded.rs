@@ -1,0 +1,103 @@
+//! The records that a thread has looked up of late, decoded.
+//!
+//! Each thread has its own, so nothing is shared between threads on the way to a record: no lock, and no count that two cores
+//! fight for. What is found is always the row that the table holds now, because it is compared with that row.
+
+use super::row::Row;
+use std::any::Any;
+use std::cell::RefCell;
+use std::sync::Arc;
+
+/// Most records kept decoded, per thread and table (BND-1).
+pub(super) const DECODED_MAX: usize = 4_096;
+/// A row may stand in one of so many places.
+const WAYS: usize = 2;
+/// Most tables of which a thread keeps records (BND-1).
+const TABLES_MAX: usize = 16;
+
+thread_local! {
+    static TABLES: RefCell<Vec<(u64, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
+}
+
+struct Decoded<T>(Vec<[Option<(Row, Arc<T>)>; WAYS]>);
+
+/// The record of a row of the table with this number; it is decoded when this thread does not have it.
+pub(super) fn decoded<T: Send + Sync + 'static>(
+    table: u64,
+    row: &Row,
+    decode: impl FnOnce(&Row) -> Option<T>,
+) -> Option<Arc<T>> {
+    TABLES.with(|tables| match tables.try_borrow_mut() {
+        Ok(mut tables) => of_table::<T>(&mut tables, table)?.get(row, decode),
+        // Decoding does not look anything up; if it did, it would do without.
+        Err(_) => decode(row).map(Arc::new),
+    })
+}
+
+fn of_table<T: Send + Sync + 'static>(tables: &mut Vec<(u64, Box<dyn Any>)>, table: u64) -> Option<&mut Decoded<T>> {
+    let place = match tables.iter().position(|(known, _)| *known == table) {
+        Some(place) => place,
+        None => {
+            if tables.len() >= TABLES_MAX {
+                // The oldest is most likely of a room that was started again.
+                tables.remove(0);
+            }
+            tables.push((table, Box::new(Decoded::<T>::new())));
+            tables.len() - 1
+        }
+    };
+    tables.get_mut(place)?.1.downcast_mut()
+}
+
+impl<T> Decoded<T> {
+    fn new() -> Self {
+        Self((0..DECODED_MAX / WAYS).map(|_| [const { None }; WAYS]).collect())
+    }
+
+    fn get(&mut self, row: &Row, decode: impl FnOnce(&Row) -> Option<T>) -> Option<Arc<T>> {
+        // Rows lie 16 bytes apart at least; the multiplication spreads what is left over the upper bits.
+        let spread = (row.address() >> 4).wrapping_mul(0x9E37_79B9_7F4A_7C15) >> 32;
+        let places = self.0.len();
+        let ways = self.0.get_mut(spread % places.max(1))?;
+        if let Some((_, record)) = ways.iter().flatten().find(|(known, _)| known.is(row)) {
+            return Some(Arc::clone(record));
+        }
+        let record = Arc::new(decode(row)?);
+        ways.rotate_right(1);
+        if let Some(first) = ways.first_mut() {
+            *first = Some((row.clone(), Arc::clone(&record)));
+        }
+        Some(record)
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    fn row(number: u32) -> Row {
+        Row::new(0, &number.to_string(), b"", &mut Vec::new()).unwrap()
+    }
+
+    #[test]
+    fn bnd_1_a_row_is_decoded_once_and_many_rows_do_not_add_up() {
+        let one = row(1);
+        let first = decoded(1, &one, |_| Some(1_u32)).unwrap();
+        assert!(Arc::ptr_eq(&first, &decoded(1, &one, |_| None).unwrap()));
+        assert_eq!(decoded(2, &one, |_| Some("another table")).as_deref(), Some(&"another table"));
+        let rows: Vec<Row> = (0..20_000).map(row).collect();
+        let records: Vec<Arc<u32>> = rows.iter().map(|row| decoded(1, row, |_| Some(7)).unwrap()).collect();
+        let kept = records.iter().filter(|record| Arc::strong_count(record) > 1).count();
+        assert!((DECODED_MAX / 2..=DECODED_MAX).contains(&kept), "{kept}");
+    }
+
+    #[test]
+    fn bnd_1_tables_of_rooms_that_were_started_again_do_not_add_up() {
+        let one = row(1);
+        for table in 100..200 {
+            assert_eq!(decoded(table, &one, |_| Some(table)).as_deref(), Some(&table));
+        }
+        assert!(TABLES.with_borrow(Vec::len) <= TABLES_MAX);
+    }
+}
