@@ -1,5 +1,6 @@
 //! The loop of an effect room: one thread, all state, one event at a time.
 
+use super::ahead::Ahead;
 use super::calls::Calls;
 use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
@@ -36,6 +37,7 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub lanes: Lanes,
     pub index: EffectIndex,
     pub calls: Calls<E>,
+    pub ahead: Ahead<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: HashMap<u64, String>,
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
@@ -76,7 +78,9 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
         }
         if self.draining.is_none() {
             self.start_ready()?;
+            // Before what comes next: those at the head wait for their effect records.
             self.flush_batches();
+            self.look_ahead();
         }
         self.commit()?;
         self.finish_drain();
@@ -94,6 +98,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             lanes: Lanes::default(),
             index,
             calls: Calls::new(),
+            ahead: Ahead::new(),
             placing: HashMap::new(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
@@ -155,8 +160,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             self.done(&record);
             return Ok(());
         }
-        let work = Work { record, parked: None, since_micros: now_micros(), taken: tick(), attempts: 0, solo: false };
-        self.lanes.push(lane, work);
+        self.lanes.push(lane, Work::new(Arc::new(record), None, now_micros(), tick()));
         Ok(())
     }
 
@@ -266,6 +270,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lot.forget(|_| true);
         self.marks.clear();
         self.calls.abandon();
+        self.ahead.clear();
         self.pending.clear();
         self.placing.clear();
         self.settled = false;
@@ -279,7 +284,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Duration::ZERO;
         }
         let now = tick();
-        let timers = [self.lanes.next_due(), self.calls.next_flush()];
+        let timers = [self.lanes.next_due(), self.calls.next_flush(self.parts.client.calls_max())];
         timers.into_iter().flatten().map(|due| due.since(now)).min().unwrap_or(NAP).min(NAP)
     }
 
