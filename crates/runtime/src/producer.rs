@@ -1,6 +1,7 @@
 //! Sends records and says when all in-sync replicas have them.
 
 use crate::bounded::Bounded;
+use crate::clock::tick;
 use crate::config::KafkaConfig;
 use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::{Headers, Outgoing};
@@ -74,12 +75,12 @@ impl Producer {
         next.partition = record.partition;
         next.headers = (!record.headers.is_empty()).then(|| owned_headers(&record.headers));
         delivery.expect_one();
-        let full_since = crate::clock::tick();
+        let mut full_since = None;
         loop {
             match self.inner.send(next) {
                 Ok(()) => return Ok(()),
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back))
-                    if crate::clock::tick().since(full_since) < QUEUE_FULL_WAIT =>
+                    if tick().since(*full_since.get_or_insert_with(tick)) < QUEUE_FULL_WAIT =>
                 {
                     next = back;
                     // A delivery frees room; the wait is bounded because the wake-up may be another sender's.

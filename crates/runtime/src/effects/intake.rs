@@ -1,13 +1,14 @@
 //! The consumer of an effect room: turns records and rebalances into events of one loop.
 
 use super::Event;
+use super::in_flight::{Amount, InFlight};
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, GroupConsumer as _, Membership, Polled, Rebalances, RecordView as _};
 use crate::kafka::ClientError;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -17,15 +18,12 @@ const FULL_LASTS: Duration = Duration::from_millis(500);
 /// Pause before a full loop is looked at again.
 const FULL_PAUSE: Duration = Duration::from_millis(1);
 
-/// Counts what the loop holds, so that the intake can pause.
-pub(super) type InFlight = Arc<AtomicUsize>;
-
 /// How much the loop may hold, and for how long it may finish it when partitions go.
 pub(super) struct Bounds {
     /// What it holds now.
     pub in_flight: InFlight,
-    /// Most records.
-    pub records_max: usize,
+    /// The most it may hold.
+    pub most: Amount,
     /// Longest drain.
     pub drain: Duration,
 }
@@ -71,8 +69,8 @@ impl<K: Cluster> Intake<K> {
     /// throws away what it has fetched. When it lasts, fetching is paused, and polling goes on, so that the group keeps us.
     fn is_full(&mut self) -> bool {
         let paused = self.drain.paused.load(Ordering::Relaxed);
-        let (held, most) = (self.bounds.in_flight.load(Ordering::Relaxed), self.bounds.records_max);
-        let full = if paused { held > most / 2 } else { held >= most };
+        let (held, most) = (self.bounds.in_flight.now(), self.bounds.most);
+        let full = held.fills(if paused { most.half() } else { most });
         if !full {
             self.full_since = None;
         }
@@ -99,8 +97,9 @@ impl<K: Cluster> Loop for Intake<K> {
             Polled::Nothing | Polled::End(_) => return Ok(Next::Within(PATIENCE)),
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
-                self.bounds.in_flight.fetch_add(1, Ordering::Relaxed);
-                if !self.drain.tell(Event::Record(Box::new(message.to_record()))) {
+                let record = Box::new(message.to_record());
+                self.bounds.in_flight.add(Amount::of(&record));
+                if !self.drain.tell(Event::Record(record)) {
                     return Ok(Next::Ended);
                 }
             }

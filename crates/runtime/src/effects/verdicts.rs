@@ -22,6 +22,10 @@ use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
+/// How the keys of records begin that only say that an event has its outcome: dropped, a repetition or a dead letter. They do
+/// not stand against a replay of it.
+pub(super) const PASSED: &str = "passed|";
+
 /// What is said about an exception.
 pub(super) struct Word {
     pub kind: ExceptionKind,
@@ -205,16 +209,26 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             if self.index.known(&effect_key) == Known::Applied {
                 return self.note_repeated(lane, record);
             }
-            let facts = EffectFacts {
-                effect_key: &effect_key,
-                state: EffectState::Applied,
-                at: now_micros(),
-                ..EffectFacts::default()
-            };
-            self.pending.push(self.parts.desk.effect(record, facts)?);
+            self.on_record(record, &effect_key)?;
             self.index.apply(&effect_key);
         }
         self.conclude(lane, record, verdict)
+    }
+
+    /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over.
+    fn remember(&mut self, record: &Record) -> Result<(), RoomError> {
+        self.on_record(record, &format!("{PASSED}{}|{}", self.parts.desk.room, record.place))
+    }
+
+    fn on_record(&mut self, record: &Record, effect_key: &str) -> Result<(), RoomError> {
+        let facts = EffectFacts {
+            effect_key,
+            state: EffectState::Applied,
+            at: now_micros(),
+            ..EffectFacts::default()
+        };
+        let record = self.parts.desk.effect(record, facts);
+        self.queue(record)
     }
 
     fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
@@ -232,6 +246,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             now_micros(),
         );
         self.queue(audit)?;
+        self.remember(record)?;
         self.finish(lane)
     }
 
@@ -326,6 +341,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 let audit =
                     self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
                 self.queue(audit)?;
+                self.remember(record)?;
                 self.finish(lane)
             }
             Verdict::Wait(reason) => self.hold(lane, &reason, false, false),
@@ -451,6 +467,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
         let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now_micros());
         self.pending.push(letter);
+        self.remember(record)?;
         self.finish(lane)
     }
 
