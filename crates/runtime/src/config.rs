@@ -133,8 +133,10 @@ pub struct Limits {
     pub table_rows_max: usize,
     /// Most lanes (keys) in flight at once in an effect room.
     pub lanes_max: usize,
-    /// Most records that an effect room holds in memory; fetching pauses beyond it.
+    /// Most records that an effect room holds in memory; it takes no more in beyond it.
     pub records_in_flight_max: usize,
+    /// Most bytes of such records, keys, values and headers together.
+    pub records_in_flight_bytes_max: usize,
     /// How long an effect room waits for more lines before it sends a document, milliseconds.
     pub batch_linger_ms: u64,
     /// First back-off after a transient error, milliseconds; doubles up to `retry_delay_max_ms`.
@@ -246,6 +248,7 @@ impl Config {
             ("limits.table_rows_max", limits.table_rows_max),
             ("limits.lanes_max", limits.lanes_max),
             ("limits.records_in_flight_max", limits.records_in_flight_max),
+            ("limits.records_in_flight_bytes_max", limits.records_in_flight_bytes_max),
             ("limits.parked_max", limits.parked_max),
             ("limits.effects_max", limits.effects_max),
         ];
@@ -382,7 +385,8 @@ impl Default for Limits {
             batch_gather_ms: 20,
             table_rows_max: 2_000_000,
             lanes_max: 1_000,
-            records_in_flight_max: 10_000,
+            records_in_flight_max: 50_000,
+            records_in_flight_bytes_max: 64 * 1024 * 1024,
             batch_linger_ms: 20,
             retry_delay_ms: 200,
             retry_delay_max_ms: 30_000,

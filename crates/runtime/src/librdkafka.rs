@@ -30,12 +30,21 @@ const SETTLE_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone, Debug)]
 pub struct Librdkafka {
     config: Arc<KafkaConfig>,
+    /// Members of groups fetch little at once from many partitions.
+    evenly: bool,
 }
 
 impl Librdkafka {
     /// The cluster of a configuration. Connects to nothing yet.
     pub fn new(config: &KafkaConfig) -> Self {
-        Self { config: Arc::new(config.clone()) }
+        Self { config: Arc::new(config.clone()), evenly: false }
+    }
+
+    /// Members of groups fetch little at once from each partition, so that what a room holds is of all of them: a megabyte of
+    /// one partition would leave the lanes of the others without work.
+    #[must_use]
+    pub fn fetching_evenly(self) -> Self {
+        Self { evenly: true, ..self }
     }
 }
 
@@ -50,7 +59,14 @@ impl Cluster for Librdkafka {
         topics: &[&str],
         told: Arc<dyn Rebalances<GroupProof>>,
     ) -> Result<Self::Consumer, ClientError> {
-        let settings = kafka::group_consumer(&self.config, group);
+        let mut settings = kafka::group_consumer(&self.config, group);
+        if self.evenly {
+            for (name, value) in [("fetch.message.max.bytes", "65536"), ("queued.min.messages", "2000")] {
+                if !self.config.properties.contains_key(name) {
+                    settings.set(name, value);
+                }
+            }
+        }
         let consumer: Self::Consumer = BaseConsumer::from_config_and_context(&settings, GroupContext::new(told))?;
         consumer.subscribe(topics)?;
         Ok(consumer)

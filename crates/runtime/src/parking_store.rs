@@ -86,11 +86,18 @@ impl<K: Cluster> ParkingStore<K> {
         self
     }
 
-    /// Takes over partitions: forgets what the index holds and reads all that is parked there.
+    /// Takes over partitions: forgets what the index holds and reads all that is parked there. `seen` is told the place of each
+    /// event that is parked or was: topic, partition and offset.
     ///
     /// # Errors
     /// When Kafka or the registry does not answer, or too much is parked.
-    pub fn load(&mut self, lot: &mut ParkingLot, partitions: BTreeSet<i32>, now: Tick) -> Result<(), ParkingError> {
+    pub fn load(
+        &mut self,
+        lot: &mut ParkingLot,
+        partitions: BTreeSet<i32>,
+        now: Tick,
+        mut seen: impl FnMut(&str, i32, i64),
+    ) -> Result<(), ParkingError> {
         lot.forget(|_| true);
         self.parked.stop();
         self.read = partitions.iter().map(|partition| (*partition, 0)).collect();
@@ -121,6 +128,9 @@ impl<K: Cluster> ParkingStore<K> {
                 Polled::Record(message) => {
                     let record = message.to_record();
                     self.read.insert(record.place.partition, record.place.offset + 1);
+                    if let Some((topic, partition, offset)) = origin(self.desk.room, &record.key_text()) {
+                        seen(topic, partition, offset);
+                    }
                     self.index(lot, &record, now)?;
                 }
             }
@@ -211,16 +221,9 @@ impl<K: Cluster> ParkingStore<K> {
 
     fn index(&self, lot: &mut ParkingLot, record: &Record, now: Tick) -> Result<(), ParkingError> {
         let key = record.key_text();
-        let mut parts = key.split('|');
-        if parts.next() != Some(self.desk.room) {
-            return Ok(());
-        }
+        let Some((topic, partition, offset)) = origin(self.desk.room, &key) else { return Ok(()) };
         let Some(value) = record.value.as_deref() else {
-            if let (Some(topic), Some(partition), Some(offset)) = (parts.next(), parts.next(), parts.next())
-                && let (Ok(partition), Ok(offset)) = (partition.parse::<i32>(), offset.parse::<i64>())
-            {
-                lot.remove_entry(topic, partition, offset);
-            }
+            lot.remove_entry(topic, partition, offset);
             return Ok(());
         };
         let parked = self.decode(value)?;
@@ -238,4 +241,14 @@ impl<K: Cluster> ParkingStore<K> {
         });
         if lot.entry_count() > self.parked_max { Err(ParkingError::Full(self.parked_max)) } else { Ok(()) }
     }
+}
+
+/// The place in the key of a parked record of a room: topic, partition and offset of the origin.
+fn origin<'a>(room: &str, key: &'a str) -> Option<(&'a str, i32, i64)> {
+    let mut parts = key.split('|');
+    if parts.next() != Some(room) {
+        return None;
+    }
+    let (topic, partition, offset) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((topic, partition.parse().ok()?, offset.parse().ok()?))
 }

@@ -3,7 +3,7 @@
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data;
 use super::usage::{Conditions, Usage, rate, rounded};
-use super::{BenchEnrich, output, setup};
+use super::{BenchEnrich, blocking, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use processor::{Binder, Code, Processor, Reason, Table, Tables, Verdict, Wiring};
@@ -254,12 +254,6 @@ async fn mean_value_bytes(config: &Config) -> Result<u64, Failure> {
         .map(|_| bytes / records.max(1))
     });
     read.await?.map_err(Failure::kafka)
-}
-
-/// Runs a blocking call off the async threads.
-pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
-    let ended = tokio::task::spawn_blocking(call).await;
-    ended.map_err(|error| Failure::new(error, "report this as a defect"))
 }
 
 fn topics() -> Vec<&'static TopicInfo> {

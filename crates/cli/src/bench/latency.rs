@@ -3,9 +3,9 @@
 
 use super::contracts::{ENRICHED_ID, Enriched, Item, Names, set_topics};
 use super::data::Generator;
-use super::enrich::{blocking, prepare, start};
+use super::enrich::{prepare, start};
 use super::usage::{Conditions, percentile, rate, rounded};
-use super::{BenchEnrich, data, output};
+use super::{BenchEnrich, blocking, data, output};
 use crate::Failure;
 use runtime::Config;
 use runtime::clock::{now_micros, tick};

@@ -1,10 +1,9 @@
 //! `wardline bench mllp`: the HL7 v2 room as it runs in production, and a sender in a process of its own, so that each side's
 //! CPU time is its own.
 
-use super::enrich::blocking;
 use super::sender::{self, Options};
 use super::usage::Conditions;
-use super::{BenchMllp, BenchMllpLoad, output, setup};
+use super::{BenchMllp, BenchMllpLoad, blocking, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use runtime::codec::Codec;

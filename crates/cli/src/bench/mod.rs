@@ -3,6 +3,7 @@
 mod contracts;
 mod data;
 mod enrich;
+mod lanes;
 mod latency;
 mod master;
 mod mllp;
@@ -32,6 +33,9 @@ pub struct Bench {
 pub enum What {
     /// Kafka to Kafka, exactly once: join events with a table of items. Needs a broker of its own, no registry.
     Enrich(BenchEnrich),
+    /// Kafka to the outside: lanes of one key each, against a system in this process that takes its time. Needs a broker of
+    /// its own, no registry.
+    Lanes(BenchLanes),
     /// MLLP to Kafka: parse, map, encode, confirmed by Kafka, then acknowledged. Needs a broker of its own, no registry.
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
@@ -71,6 +75,23 @@ pub struct BenchEnrich {
     /// Seconds that --latency measures.
     #[arg(long, default_value_t = 40)]
     pub secs: u64,
+}
+
+/// Options of `bench lanes`.
+#[derive(Debug, Args)]
+pub struct BenchLanes {
+    /// Events to load and post.
+    #[arg(long, default_value_t = 400_000)]
+    pub events: u64,
+    /// Keys; each comes once in every so many events.
+    #[arg(long, default_value_t = 1_000, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub keys: u32,
+    /// How long the outside takes for a call, milliseconds.
+    #[arg(long, default_value_t = 50)]
+    pub call_ms: u64,
+    /// Before, write the same records with the Kafka client alone.
+    #[arg(long)]
+    pub ceiling: bool,
 }
 
 /// Options of `bench mllp`.
@@ -186,6 +207,7 @@ pub struct BenchMllpLoad {
 pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
     match &bench.what {
         What::Enrich(options) => enrich::execute(globals, options),
+        What::Lanes(options) => lanes::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
         What::Parking(options) => parking::execute(globals, options),
@@ -206,6 +228,12 @@ fn setup(globals: &Globals) -> Result<Config, Failure> {
     // Nothing is exported without an endpoint, so nothing is lost when the guard goes.
     drop(guard.map_err(|error| Failure::usage(error, "correct the telemetry block of the configuration"))?);
     Ok(config)
+}
+
+/// Runs a blocking call off the async threads.
+pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
+    let ended = tokio::task::spawn_blocking(call).await;
+    ended.map_err(|error| Failure::new(error, "report this as a defect"))
 }
 
 fn output(report: &impl Serialize) -> Result<(), Failure> {

@@ -1,5 +1,6 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
+use super::ahead::{Intended, Written};
 use super::index::EffectIndex;
 use super::intents::Intent;
 use super::{Called, Event, Outcome, Parts};
@@ -15,21 +16,20 @@ use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
 use connector::http::breaker::{Breaker, BreakerConfig, Permit};
 use schemas::EffectState;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Tells whether effect records are durable, or why not.
-type Written = oneshot::Receiver<Result<(), String>>;
-
 /// One event whose effect is asked for.
 pub(super) struct Item<E: Effect> {
     pub lane: Lane,
-    pub record: Record,
+    pub record: Arc<Record>,
     pub input: E::Input,
     pub action: Action<E::Request>,
     pub attempt: u32,
+    /// Its effect record, asked for while it was behind the head of its lane.
+    pub intended: Option<Intended>,
 }
 
 /// A call under way.
@@ -42,7 +42,12 @@ pub(super) struct Running<E: Effect> {
 
 /// Documents that gather lines, and calls under way.
 pub(super) struct Calls<E: Effect> {
+    /// Documents of several lines, by target and batch key.
     gathering: BTreeMap<(String, String), Gathering<E>>,
+    /// Documents of one line, by target: they wait for nothing but a free call.
+    alone: BTreeMap<String, VecDeque<Item<E>>>,
+    /// Items that gather or are under way.
+    held: usize,
     running: HashMap<u64, Running<E>>,
     by_target: HashMap<String, usize>,
     breakers: HashMap<String, Breaker>,
@@ -58,6 +63,8 @@ impl<E: Effect> Calls<E> {
     pub fn new() -> Self {
         Self {
             gathering: BTreeMap::new(),
+            alone: BTreeMap::new(),
+            held: 0,
             running: HashMap::new(),
             by_target: HashMap::new(),
             breakers: HashMap::new(),
@@ -67,9 +74,7 @@ impl<E: Effect> Calls<E> {
 
     /// Whether more lanes may start.
     pub fn has_room(&self, limits: &Limits) -> bool {
-        let gathered: usize = self.gathering.values().map(|gathering| gathering.items.len()).sum();
-        let called: usize = self.running.values().map(|running| running.items.len()).sum();
-        gathered + called < limits.lanes_max
+        self.held < limits.lanes_max
     }
 
     /// Whether nothing is under way. What only gathers has not begun and does not count.
@@ -77,9 +82,10 @@ impl<E: Effect> Calls<E> {
         self.running.is_empty()
     }
 
-    /// When the next document stops waiting for lines.
-    pub fn next_flush(&self) -> Option<Tick> {
-        self.gathering.values().map(|gathering| gathering.due).min()
+    /// When the next document stops waiting for lines, where its target takes one more call.
+    pub fn next_flush(&self, calls_max: usize) -> Option<Tick> {
+        let free = |target: &str| self.by_target.get(target).is_none_or(|called| *called < calls_max);
+        self.gathering.iter().filter(|((target, _), _)| free(target)).map(|(_, gathering)| gathering.due).min()
     }
 
     /// How long the breaker of a target asks to wait; none lets the call through.
@@ -99,14 +105,20 @@ impl<E: Effect> Calls<E> {
 
     /// Adds a line to the document that gathers under its batch key, or starts one of its own.
     pub fn gather(&mut self, item: Item<E>, solo: bool, linger: Duration) {
-        let (key, wait) = match (&item.action.batch_key, solo) {
-            (Some(key), false) => (key.clone(), linger),
-            _ => (format!("alone {}", item.action.effect_key), Duration::ZERO),
+        self.held += 1;
+        let Some(key) = item.action.batch_key.as_ref().filter(|_| !solo) else {
+            match self.alone.get_mut(&item.action.target) {
+                Some(waiting) => waiting.push_back(item),
+                None => {
+                    self.alone.insert(item.action.target.clone(), VecDeque::from([item]));
+                }
+            }
+            return;
         };
-        let due = tick().after(wait);
+        let due = tick().after(linger);
         let gathering = self
             .gathering
-            .entry((item.action.target.clone(), key))
+            .entry((item.action.target.clone(), key.clone()))
             .or_insert_with(|| Gathering { items: Vec::new(), due });
         gathering.items.push(item);
     }
@@ -126,6 +138,12 @@ impl<E: Effect> Calls<E> {
             }
         }
         self.gathering.retain(|_, gathering| !gathering.items.is_empty());
+        for (target, waiting) in &mut self.alone {
+            let called = self.by_target.entry(target.clone()).or_default();
+            let free = calls_max.saturating_sub(*called).min(waiting.len());
+            due.extend(waiting.drain(..free).map(|item| vec![item]));
+            *called += free;
+        }
         due
     }
 
@@ -133,6 +151,7 @@ impl<E: Effect> Calls<E> {
         self.next += 1;
         let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
         if look_up {
+            self.held += 1;
             *self.by_target.entry(target.clone()).or_default() += 1;
         }
         self.running.insert(self.next, Running { items, document_key, look_up, target });
@@ -142,6 +161,7 @@ impl<E: Effect> Calls<E> {
     /// Takes an ended call; none when it was abandoned.
     pub fn take(&mut self, number: u64) -> Option<Running<E>> {
         let running = self.running.remove(&number)?;
+        self.held = self.held.saturating_sub(running.items.len());
         if let Some(called) = self.by_target.get_mut(&running.target) {
             *called = called.saturating_sub(1);
         }
@@ -151,6 +171,8 @@ impl<E: Effect> Calls<E> {
     /// Forgets what is under way: its partitions have gone, and its answers will not be looked at.
     pub fn abandon(&mut self) {
         self.gathering.clear();
+        self.alone.clear();
+        self.held = 0;
         self.running.clear();
         self.by_target.clear();
     }
@@ -164,22 +186,36 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
         let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
-        for items in self.calls.take_due(tick(), lines_max, calls_max) {
-            let document_key = document_key(&items);
-            let intent = self.intend(&items, &document_key);
+        for mut items in self.calls.take_due(tick(), lines_max, calls_max) {
+            let intended = match items.as_mut_slice() {
+                [alone] => alone.intended.take().filter(|intended| intended.is_fresh(self.parts.intent_valid())),
+                _ => None,
+            };
+            let intended = intended.unwrap_or_else(|| {
+                let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
+                let written = self.intend(items.iter().map(|item| (&*item.record, &item.action, item.attempt)), &document_key);
+                Intended { document_key, written, asked: tick() }
+            });
+            let document_key = intended.document_key.clone();
             mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));
             let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
             let span_parent = items.first().and_then(|item| trace_of(&item.record));
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
             let number = self.calls.register(items, document_key.clone(), false);
             let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-            (self.parts.spawn)(Box::pin(call.make(intent)));
+            (self.parts.spawn)(Box::pin(call.make(intended)));
         }
     }
 
-    /// Has the effect records of a document written.
-    fn intend(&self, items: &[Item<E>], document_key: &str) -> Result<Written, WireError> {
-        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, document_key)).collect();
+    /// Has the effect records of a document written: record, action and number of the attempt of each line.
+    pub fn intend<'a>(
+        &self,
+        lines: impl Iterator<Item = (&'a Record, &'a Action<E::Request>, u32)>,
+        document_key: &str,
+    ) -> Result<Written, WireError> {
+        let records: Result<_, _> = lines
+            .map(|(record, action, attempt)| intent(&self.parts, record, action, attempt, document_key))
+            .collect();
         let (written, waiting) = oneshot::channel();
         if let Some(group) = self.group() {
             let intent = Intent { records: records?, position: self.store.position(), group, written };
@@ -238,8 +274,8 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         }
     }
 
-    async fn make(self, intent: Result<Written, WireError>) {
-        let outcome = match self.intend(intent).await {
+    async fn make(self, intended: Intended) {
+        let outcome = match self.intend(intended).await {
             Err(reason) => Outcome::NotIntended(reason),
             Ok(()) => {
                 let mut span = self.span("effect.call");
@@ -270,11 +306,10 @@ impl<E: Effect, K: Cluster> Call<E, K> {
 
     /// The effect records must be durable before anything happens outside. When that took so long that the partitions may
     /// belong to somebody else by now (a process that was paused), nothing happens.
-    async fn intend(&self, intent: Result<Written, WireError>) -> Result<(), String> {
-        let asked = tick();
-        let written = intent.map_err(|error| error.to_string())?.await;
+    async fn intend(&self, intended: Intended) -> Result<(), String> {
+        let written = intended.written.map_err(|error| error.to_string())?.await;
         written.unwrap_or_else(|_| Err("the writer of effect records has stopped".to_owned()))?;
-        let took = tick().since(asked);
+        let took = tick().since(intended.asked);
         if took > self.valid {
             return Err(format!("it took {took:?} to write the effect record down"));
         }
@@ -311,8 +346,8 @@ fn trace_of(record: &Record) -> Option<String> {
 
 /// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on
 /// the other side.
-fn document_key<E: Effect>(items: &[Item<E>]) -> String {
-    let mut keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
+pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> String {
+    let mut keys: Vec<&str> = effect_keys.collect();
     keys.sort_unstable();
     let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
     format!("wl-{}", id.simple())
@@ -320,19 +355,21 @@ fn document_key<E: Effect>(items: &[Item<E>]) -> String {
 
 fn intent<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
-    item: &Item<E>,
+    record: &Record,
+    action: &Action<E::Request>,
+    attempt: u32,
     document_key: &str,
 ) -> Result<Outgoing, WireError> {
     let facts = EffectFacts {
-        effect_key: &item.action.effect_key,
-        target: &item.action.target,
+        effect_key: &action.effect_key,
+        target: &action.target,
         state: EffectState::Intended,
         document_key,
-        attempts: item.attempt,
+        attempts: attempt,
         at: now_micros(),
         ..EffectFacts::default()
     };
-    parts.desk.effect(&item.record, facts)
+    parts.desk.effect(record, facts)
 }
 
 fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str, certain_at: Tick) {

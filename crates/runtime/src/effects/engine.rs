@@ -1,9 +1,12 @@
 //! The loop of an effect room: one thread, all state, one event at a time.
 
+use super::ahead::Ahead;
 use super::calls::Calls;
+use super::in_flight::Amount;
 use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
 use super::pending::Pending;
+use super::settled::Settled;
 use super::watermark::Watermark;
 use super::{Event, Parts};
 use crate::clock::{Tick, now_micros, tick};
@@ -19,7 +22,6 @@ use connector::effect::Effect;
 use processor::{Code, Reason};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -36,17 +38,20 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub lanes: Lanes,
     pub index: EffectIndex,
     pub calls: Calls<E>,
+    pub ahead: Ahead<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: HashMap<u64, String>,
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
     pub pending: Pending,
+    /// Events above the watermark that need nothing any more.
+    passed: Settled,
     settled: bool,
     /// Records taken in and not settled.
-    held: usize,
+    held: Amount,
     /// Records settled and not part of a commit yet.
-    uncommitted: usize,
+    uncommitted: Amount,
     /// A commit is under way, which settles so many records for good.
-    committing: Option<usize>,
+    committing: Option<Amount>,
     group: Option<Arc<Membership<K>>>,
     draining: Option<Sender<()>>,
     stopped: bool,
@@ -76,7 +81,9 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
         }
         if self.draining.is_none() {
             self.start_ready()?;
+            // Before what comes next: those at the head wait for their effect records.
             self.flush_batches();
+            self.look_ahead();
         }
         self.commit()?;
         self.finish_drain();
@@ -94,12 +101,14 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             lanes: Lanes::default(),
             index,
             calls: Calls::new(),
+            ahead: Ahead::new(),
             placing: HashMap::new(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
+            passed: Settled::new(0),
             settled: false,
-            held: 0,
-            uncommitted: 0,
+            held: Amount::default(),
+            uncommitted: Amount::default(),
             committing: None,
             group: None,
             draining: None,
@@ -117,7 +126,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Event::Called(called) => self.called(*called)?,
             Event::Committed(outcome, took) => {
                 let committed = self.committing.take().unwrap_or_default();
-                self.parts.in_flight.fetch_sub(committed, Ordering::Relaxed);
+                self.parts.in_flight.sub(committed);
                 let tickets = outcome?;
                 self.parts.metrics.committed(took);
                 for (ticket, partition, offset) in tickets {
@@ -137,12 +146,17 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn take_in(&mut self, record: Record) -> Result<(), RoomError> {
         if self.draining.is_some() || self.group.is_none() {
             // Will be read again by whoever owns the partition next.
-            self.parts.in_flight.fetch_sub(1, Ordering::Relaxed);
+            self.parts.in_flight.sub(Amount::of(&record));
             return Ok(());
         }
-        self.held += 1;
+        self.held = self.held.plus(Amount::of(&record));
         let place = record.place.clone();
         self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
+        if self.passed.passes(&place) {
+            self.parts.metrics.duplicate.inc();
+            self.done(&record);
+            return Ok(());
+        }
         let lane =
             self.store.lane(&place.topic, place.partition, record.key.as_deref().unwrap_or_default(), place.offset);
         // Behind live events of its key it goes with them, also when a replay has parked the key meanwhile: parked now, it
@@ -155,8 +169,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             self.done(&record);
             return Ok(());
         }
-        let work = Work { record, parked: None, since_micros: now_micros(), taken: tick(), attempts: 0, solo: false };
-        self.lanes.push(lane, work);
+        self.lanes.push(lane, Work::new(Arc::new(record), None, now_micros(), tick()));
         Ok(())
     }
 
@@ -166,8 +179,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.draining = None;
         let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
         // First the parking lot, which waits for whoever had the partitions before.
-        self.store.load(&mut self.lot, numbers.clone(), tick())?;
-        self.index = super::load::effects(&self.parts, &numbers)?;
+        let mut passed = Settled::new(self.parts.config.limits.records_in_flight_max);
+        let parked = |topic: &str, partition, offset| passed.insert(topic, partition, offset);
+        self.store.load(&mut self.lot, numbers.clone(), tick(), parked)?;
+        self.index = super::load::effects(&self.parts, &numbers, &mut passed)?;
+        self.passed = passed;
         self.group = group.map(Arc::new);
         tracing::info!(
             room = self.parts.desk.room,
@@ -192,8 +208,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         self.pending.cut();
         // It counts until it is committed: what waits for that is in memory too (BND-1).
-        self.held = self.held.saturating_sub(1);
-        self.uncommitted += 1;
+        let amount = Amount::of(record);
+        self.held = self.held.minus(amount);
+        self.uncommitted = self.uncommitted.plus(amount);
         self.settled = true;
     }
 
@@ -237,7 +254,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if offsets.is_empty() {
             offsets.extend(self.store.position());
         }
-        self.committing = Some(if whole { std::mem::take(&mut self.uncommitted) } else { 0 });
+        self.committing = Some(if whole { std::mem::take(&mut self.uncommitted) } else { Amount::default() });
         let commit = super::settler::Commit { records, offsets, group };
         let sent = self.parts.commits.send(commit);
         sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
@@ -266,12 +283,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lot.forget(|_| true);
         self.marks.clear();
         self.calls.abandon();
+        self.ahead.clear();
         self.pending.clear();
         self.placing.clear();
         self.settled = false;
         // Only what this loop holds: what waits in the channel is counted off when it is taken in.
-        let held = std::mem::take(&mut self.held) + std::mem::take(&mut self.uncommitted);
-        self.parts.in_flight.fetch_sub(held, Ordering::Relaxed);
+        self.parts.in_flight.sub(std::mem::take(&mut self.held).plus(std::mem::take(&mut self.uncommitted)));
     }
 
     fn nap(&self) -> Duration {
@@ -279,7 +296,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Duration::ZERO;
         }
         let now = tick();
-        let timers = [self.lanes.next_due(), self.calls.next_flush()];
+        let timers = [self.lanes.next_due(), self.calls.next_flush(self.parts.client.calls_max())];
         timers.into_iter().flatten().map(|due| due.since(now)).min().unwrap_or(NAP).min(NAP)
     }
 

@@ -1,25 +1,29 @@
 //! The consumer of an effect room: turns records and rebalances into events of one loop.
 
 use super::Event;
+use super::in_flight::{Amount, InFlight};
+use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, GroupConsumer as _, Membership, Polled, Rebalances, RecordView as _};
 use crate::kafka::ClientError;
 use crate::room::RoomError;
 use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-/// Counts what the loop holds, so that the intake can pause.
-pub(super) type InFlight = Arc<AtomicUsize>;
+/// So long the loop may hold its maximum before fetching is paused. Changes of the assignment wait as long.
+const FULL_LASTS: Duration = Duration::from_millis(500);
+/// Pause before a full loop is looked at again.
+const FULL_PAUSE: Duration = Duration::from_millis(1);
 
 /// How much the loop may hold, and for how long it may finish it when partitions go.
 pub(super) struct Bounds {
     /// What it holds now.
     pub in_flight: InFlight,
-    /// Most records.
-    pub records_max: usize,
+    /// The most it may hold.
+    pub most: Amount,
     /// Longest drain.
     pub drain: Duration,
 }
@@ -29,6 +33,8 @@ pub(super) struct Intake<K: Cluster> {
     consumer: K::Consumer,
     drain: Arc<Drain<Membership<K>>>,
     bounds: Bounds,
+    /// Since when the loop holds as much as it may.
+    full_since: Option<Tick>,
     stop: Shutdown,
 }
 
@@ -56,21 +62,26 @@ impl<K: Cluster> Intake<K> {
         let drain =
             Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain, paused: AtomicBool::default() });
         let consumer = cluster.consumer(room, topics, Arc::clone(&drain) as _)?;
-        Ok(Self { consumer, drain, bounds, stop })
+        Ok(Self { consumer, drain, bounds, full_since: None, stop })
     }
 
-    /// Fetching stops while the loop holds its maximum (BND-1); polling goes on, so the group keeps us.
-    fn pause_or_resume(&self) {
+    /// Whether the loop holds as much as it may (BND-1). For a moment it is not asked for more; a client that is told to pause
+    /// throws away what it has fetched. When it lasts, fetching is paused, and polling goes on, so that the group keeps us.
+    fn is_full(&mut self) -> bool {
         let paused = self.drain.paused.load(Ordering::Relaxed);
-        let (held, most) = (self.bounds.in_flight.load(Ordering::Relaxed), self.bounds.records_max);
-        let full = if paused { held > most / 2 } else { held >= most };
-        if full == paused {
-            return;
+        let (held, most) = (self.bounds.in_flight.now(), self.bounds.most);
+        let full = held.fills(if paused { most.half() } else { most });
+        if !full {
+            self.full_since = None;
         }
-        match self.consumer.pause(full) {
-            Ok(()) => self.drain.paused.store(full, Ordering::Relaxed),
-            Err(error) => tracing::warn!(%error, "cannot pause or resume"),
+        let lasts = full && tick().since(*self.full_since.get_or_insert_with(tick)) >= FULL_LASTS;
+        if lasts != paused {
+            match self.consumer.pause(lasts) {
+                Ok(()) => self.drain.paused.store(lasts, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "cannot pause or resume"),
+            }
         }
+        full && !lasts
     }
 }
 
@@ -79,13 +90,16 @@ impl<K: Cluster> Loop for Intake<K> {
         if self.stop.requested() {
             return Ok(Next::Ended);
         }
-        self.pause_or_resume();
+        if self.is_full() {
+            return Ok(Next::After(FULL_PAUSE));
+        }
         match self.consumer.poll(patience) {
             Polled::Nothing | Polled::End(_) => return Ok(Next::Within(PATIENCE)),
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
-                self.bounds.in_flight.fetch_add(1, Ordering::Relaxed);
-                if !self.drain.tell(Event::Record(Box::new(message.to_record()))) {
+                let record = Box::new(message.to_record());
+                self.bounds.in_flight.add(Amount::of(&record));
+                if !self.drain.tell(Event::Record(record)) {
                     return Ok(Next::Ended);
                 }
             }

@@ -16,8 +16,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
-/// Most documents in one transaction.
-const DOCUMENTS_MAX: usize = 100;
+/// Most documents in one transaction: so many that what comes together while one is written goes in the next one.
+const DOCUMENTS_MAX: usize = 4_000;
 
 /// The effect records of one document.
 pub(super) struct Intent<M> {

@@ -4,12 +4,16 @@ use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
 use crate::record::Record;
 use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::sync::Arc;
+
+/// So many events behind the head of a lane are made ready while it is worked on.
+pub(super) const AHEAD: usize = 4;
 
 /// One event on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     /// The record.
-    pub record: Record,
+    pub record: Arc<Record>,
     /// Its place in the parking lot, when it comes from there.
     pub parked: Option<Entry>,
     /// When it was taken in, wall clock in microseconds; the budget of its class counts from here.
@@ -20,6 +24,15 @@ pub(super) struct Work {
     pub attempts: u32,
     /// Must not share a document: a shared one was refused without naming the culprit.
     pub solo: bool,
+    /// It was looked at while it was behind the head.
+    pub foreseen: bool,
+}
+
+impl Work {
+    /// An event that was just taken in, or brought back from the parking lot.
+    pub fn new(record: Arc<Record>, parked: Option<Entry>, since_micros: i64, taken: Tick) -> Self {
+        Self { record, parked, since_micros, taken, attempts: 0, solo: false, foreseen: false }
+    }
 }
 
 /// A lane that has work.
@@ -36,6 +49,8 @@ pub(super) struct LaneState {
 pub(super) struct Lanes {
     active: HashMap<Lane, LaneState>,
     ready: VecDeque<Lane>,
+    /// Lanes at work in which something may be made ready behind the head.
+    soon: VecDeque<Lane>,
     timers: BTreeMap<(Tick, u64), Lane>,
     next_timer: u64,
     /// Events that come from the parking lot.
@@ -50,6 +65,8 @@ impl Lanes {
         state.queue.push_back(work);
         if !state.busy && state.queue.len() == 1 {
             self.ready.push_back(lane);
+        } else if state.busy && state.queue.len() <= AHEAD + 1 {
+            self.soon.push_back(lane);
         }
     }
 
@@ -61,8 +78,28 @@ impl Lanes {
                 && !state.queue.is_empty()
             {
                 state.busy = true;
+                if state.queue.len() > 1 {
+                    self.soon.push_back(lane.clone());
+                }
                 return Some(lane);
             }
+        }
+        None
+    }
+
+    /// The next event that may be made ready behind a head that is being worked on. It is given out once. Nothing behind an
+    /// event from the parking lot is: whether it goes on is not known.
+    pub fn next_soon(&mut self) -> Option<(Lane, Arc<Record>)> {
+        while let Some(lane) = self.soon.front() {
+            if let Some(state) = self.active.get_mut(lane)
+                && state.busy
+                && state.queue.front().is_some_and(|head| head.parked.is_none())
+                && let Some(work) = state.queue.iter_mut().skip(1).take(AHEAD).find(|work| !work.foreseen)
+            {
+                work.foreseen = true;
+                return Some((lane.clone(), Arc::clone(&work.record)));
+            }
+            self.soon.pop_front();
         }
         None
     }
@@ -154,7 +191,6 @@ impl Lanes {
 mod tests {
     use super::*;
     use crate::record::Place;
-    use std::sync::Arc;
     use std::time::Duration;
 
     fn lane(key: &str) -> Lane {
@@ -164,8 +200,7 @@ mod tests {
     fn work(offset: i64) -> Work {
         let place = Place { topic: Arc::from("t"), partition: 0, offset };
         let record = Record { place, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
-        let taken = Tick::default();
-        Work { record, parked: None, since_micros: 0, taken, attempts: 0, solo: false }
+        Work::new(Arc::new(record), None, 0, Tick::default())
     }
 
     #[test]
@@ -180,6 +215,24 @@ mod tests {
         lanes.advance(&lane("a"));
         assert_eq!(lanes.next_ready(), Some(lane("a")));
         assert_eq!(lanes.head(&lane("a")).unwrap().record.place.offset, 2);
+    }
+
+    #[test]
+    fn fx_1_what_is_behind_a_head_at_work_is_given_out_once_and_within_a_bound() {
+        let mut lanes = Lanes::default();
+        for offset in 0..8 {
+            lanes.push(lane("a"), work(offset));
+        }
+        let soon = |lanes: &mut Lanes| -> Vec<i64> {
+            std::iter::from_fn(|| lanes.next_soon()).map(|(_, record)| record.place.offset).collect()
+        };
+        assert!(soon(&mut lanes).is_empty(), "nothing is at work");
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+        assert_eq!(soon(&mut lanes), [1, 2, 3, 4]);
+        assert!(soon(&mut lanes).is_empty(), "given out once");
+        lanes.advance(&lane("a"));
+        assert_eq!(lanes.next_ready(), Some(lane("a")));
+        assert_eq!(soon(&mut lanes), [5]);
     }
 
     #[test]

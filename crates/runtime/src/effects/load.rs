@@ -3,6 +3,8 @@
 use super::Parts;
 use super::engine::Engine;
 use super::index::EffectIndex;
+use super::settled::Settled;
+use super::verdicts::PASSED;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
@@ -16,10 +18,11 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::time::Duration;
 
-/// What is remembered of effects in the partitions of an assignment.
+/// What is remembered of effects in the partitions of an assignment, and which events have `passed` by them.
 pub(super) fn effects<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
     partitions: &BTreeSet<i32>,
+    passed: &mut Settled,
 ) -> Result<EffectIndex, RoomError> {
     let mut index = EffectIndex::new(parts.config.limits.effects_max);
     if partitions.is_empty() {
@@ -32,6 +35,11 @@ pub(super) fn effects<E: Effect, K: Cluster>(
     let read = parts.cluster.read_range(&range, &mut |record| match effect_of(parts, &record) {
         Ok(Some(effect)) => {
             remember(&mut index, &effect, &record, parts.certain_after());
+            if let (EffectState::Applied, Some(topic), Some(partition), Some(offset)) =
+                (effect.state, &effect.origin_topic, effect.origin_partition, effect.origin_offset)
+            {
+                passed.insert(topic, partition, offset);
+            }
             ControlFlow::Continue(())
         }
         Ok(None) => ControlFlow::Continue(()),
@@ -89,6 +97,9 @@ fn effect_of<E: Effect, K: Cluster>(
 fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, certain_after: Duration) {
     match effect.state {
         EffectState::Applied => {
+            if effect.effect_key.starts_with(PASSED) {
+                return;
+            }
             index.apply(&effect.effect_key);
             if effect.output.is_some() {
                 index.place(&effect.business_key, (record.place.partition, record.place.offset));

@@ -5,15 +5,18 @@
 //! one transaction with its effect records and the watermark offset, so a crash repeats only what was in flight, and
 //! that is looked up on the other side before it is tried again (FX-1).
 
+mod ahead;
 mod calls;
 mod engine;
 mod index;
+mod in_flight;
 mod intake;
 mod intents;
 mod lanes;
 mod load;
 mod pending;
 mod redrive;
+mod settled;
 mod settler;
 mod verdicts;
 mod watermark;
@@ -35,7 +38,6 @@ use crate::wake::WakeInbox;
 use connector::effect::{BoxFuture, CallError, Effect, EffectClient};
 use processor::{Binder, Input, TableFeed, Tables};
 use schemas::Event as _;
-use std::sync::atomic::AtomicUsize;
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -100,7 +102,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     mailbox: Mailbox<E::Response>,
     events: Sender<Event<Membership<K>>>,
     commits: Sender<settler::Commit<Membership<K>>>,
-    in_flight: intake::InFlight,
+    in_flight: in_flight::InFlight,
     spawn: Spawn,
     handle: Handle,
 }
@@ -128,7 +130,7 @@ pub(crate) async fn run<E: Effect>(
     topics.push(E::Output::topic());
     context.codec.prepare(&topics).await?;
 
-    let cluster = Librdkafka::new(&context.config.kafka);
+    let cluster = Librdkafka::new(&context.config.kafka).fetching_evenly();
     let room = EffectRoom::new(name, effect, client, &context.config);
     let keeping = Keeping::of(&context.config, name);
     let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
@@ -239,10 +241,13 @@ impl<E: Effect> EffectRoom<E> {
         let (intend, asked) = channel();
         let intents = intents::Intents::<K> { producer: producer(".intents")?, timeout, asked, events: events.clone() };
 
-        let in_flight = Arc::new(AtomicUsize::new(0));
+        let in_flight = in_flight::InFlight::default();
         let bounds = intake::Bounds {
-            in_flight: Arc::clone(&in_flight),
-            records_max: config.limits.records_in_flight_max,
+            in_flight: in_flight.clone(),
+            most: in_flight::Amount {
+                records: config.limits.records_in_flight_max,
+                bytes: config.limits.records_in_flight_bytes_max,
+            },
             drain: Duration::from_millis(config.limits.drain_ms),
         };
         let topics: Vec<&str> = E::Input::topics().iter().map(|topic| topic.name).collect();

@@ -11,6 +11,7 @@ use crate::room::RoomError;
 use connector::effect::Effect;
 use processor::{Code, Reason};
 use schemas::{AuditKind, ExceptionState};
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Most lanes brought back in one round.
@@ -73,14 +74,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.lot.release(lane);
                 continue;
             }
-            let work = Work {
-                record,
-                parked: Some(entry),
-                since_micros: hold.map_or_else(now_micros, |hold| hold.since_micros),
-                taken: tick(),
-                attempts: 0,
-                solo: false,
-            };
+            let since_micros = hold.map_or_else(now_micros, |hold| hold.since_micros);
+            let work = Work::new(Arc::new(record), Some(entry), since_micros, tick());
             self.lanes.push(lane.clone(), work);
         }
         Ok(())

@@ -1,5 +1,6 @@
 //! What becomes of the event at the head of a lane.
 
+use super::ahead::Foreseen;
 use super::calls::{Item, Running};
 use super::engine::Engine;
 use super::index::Known;
@@ -18,8 +19,12 @@ use crate::room::RoomError;
 use connector::effect::{CallError, Effect, Plan};
 use processor::{Code, Input, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
+
+/// How the keys of records begin that only say that an event has its outcome: dropped, a repetition or a dead letter. They do
+/// not stand against a replay of it.
+pub(super) const PASSED: &str = "passed|";
 
 /// What is said about an exception.
 pub(super) struct Word {
@@ -48,12 +53,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Ok(())
     }
 
-    /// Plans the event at the head of a lane.
+    /// Plans the event at the head of a lane, unless that was done while it was behind another one.
     fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
-        let Some(work) = self.lanes.head(lane).cloned() else { return Ok(()) };
-        let input = match self.decode(&work.record) {
+        let Some(work) = self.lanes.head(lane) else { return Ok(()) };
+        let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
+        if let Some(foreseen) = self.ahead.take(&record.place, self.parts.intent_valid()) {
+            let Foreseen { input, action, intended } = foreseen;
+            let item = Item { lane: lane.clone(), record, input, action, attempt, intended: Some(intended) };
+            return self.act(item);
+        }
+        let input = match self.decode(&record) {
             Ok(input) => input,
-            Err(error) if error.blames_record() => return self.bury(lane, &work.record, &error),
+            Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
             Err(error) => {
                 tracing::warn!(room = self.parts.desk.room, %error, "cannot decode now");
                 self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1)));
@@ -74,24 +85,31 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
-            Plan::Decided(verdict) => self.decided(lane, &work.record, verdict),
+            Plan::Decided(verdict) => self.decided(lane, &record, verdict),
             Plan::Act(action) => {
-                let known = self.index.known(&action.effect_key);
-                if let Some(wait) = self.calls.barred(&action.target, tick())
-                    && known != Known::Applied
-                {
-                    return self.back_off(lane, Some(wait), "the endpoint is failing, calls wait", false);
-                }
-                let attempt = work.attempts + 1;
-                let item = Item { lane: lane.clone(), record: work.record, input, action, attempt };
-                match known {
-                    Known::Applied => return self.suppress(lane, &item),
-                    Known::Intended(intention) => self.look_up(item, intention.document_key),
-                    Known::No => {
-                        let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
-                        self.calls.gather(item, work.solo, linger);
-                    }
-                }
+                self.act(Item { lane: lane.clone(), record, input, action, attempt, intended: None })
+            }
+        }
+    }
+
+    /// Has the effect of an event carried out, unless it was; what may have been is looked up.
+    fn act(&mut self, item: Item<E>) -> Result<(), RoomError> {
+        let known = self.index.known(&item.action.effect_key);
+        if let Some(wait) = self.calls.barred(&item.action.target, tick())
+            && known != Known::Applied
+        {
+            return self.back_off(&item.lane, Some(wait), "the endpoint is failing, calls wait", false);
+        }
+        match known {
+            Known::Applied => self.suppress(&item.lane.clone(), &item),
+            Known::Intended(intention) => {
+                self.look_up(item, intention.document_key);
+                Ok(())
+            }
+            Known::No => {
+                let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
+                let solo = self.lanes.head(&item.lane).is_some_and(|head| head.solo);
+                self.calls.gather(item, solo, linger);
                 Ok(())
             }
         }
@@ -191,16 +209,26 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             if self.index.known(&effect_key) == Known::Applied {
                 return self.note_repeated(lane, record);
             }
-            let facts = EffectFacts {
-                effect_key: &effect_key,
-                state: EffectState::Applied,
-                at: now_micros(),
-                ..EffectFacts::default()
-            };
-            self.pending.push(self.parts.desk.effect(record, facts)?);
+            self.on_record(record, &effect_key)?;
             self.index.apply(&effect_key);
         }
         self.conclude(lane, record, verdict)
+    }
+
+    /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over.
+    fn remember(&mut self, record: &Record) -> Result<(), RoomError> {
+        self.on_record(record, &format!("{PASSED}{}|{}", self.parts.desk.room, record.place))
+    }
+
+    fn on_record(&mut self, record: &Record, effect_key: &str) -> Result<(), RoomError> {
+        let facts = EffectFacts {
+            effect_key,
+            state: EffectState::Applied,
+            at: now_micros(),
+            ..EffectFacts::default()
+        };
+        let record = self.parts.desk.effect(record, facts);
+        self.queue(record)
     }
 
     fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
@@ -218,6 +246,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             now_micros(),
         );
         self.queue(audit)?;
+        self.remember(record)?;
         self.finish(lane)
     }
 
@@ -312,6 +341,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 let audit =
                     self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
                 self.queue(audit)?;
+                self.remember(record)?;
                 self.finish(lane)
             }
             Verdict::Wait(reason) => self.hold(lane, &reason, false, false),
@@ -359,6 +389,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let behind =
             Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
         for work in works {
+            self.ahead.forget(&work.record.place);
             self.park_record(lane, &work.record, &behind, false)?;
             self.done(&work.record);
         }
@@ -436,10 +467,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
         let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now_micros());
         self.pending.push(letter);
+        self.remember(record)?;
         self.finish(lane)
     }
 
-    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
+    pub fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
         let value = record.value.as_deref().unwrap_or_default();
         let codec = self.parts.desk.codec();
         let (writer, body) = match codec.open_cached(value)? {

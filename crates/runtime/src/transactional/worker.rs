@@ -234,7 +234,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                 Change::Assigned(partitions, group) => {
                     let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
                     tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
-                    self.store.load(&mut self.lot, numbers, tick())?;
+                    self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
                     self.group = group.map(Arc::new);
                 }
             }
@@ -273,7 +273,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
         }
         let numbers = consumer.assignment()?.into_iter().map(|(_, partition)| partition).collect();
-        self.store.load(&mut self.lot, numbers, tick())?;
+        self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
         Ok(Next::After(self.shared.limits.retry_delay(self.failures)))
     }
 }
