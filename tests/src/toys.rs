@@ -63,7 +63,7 @@ pub fn validate() -> Room {
     Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
 }
 
-/// Posts each usage into a file. `SLOW` takes 50 ms, `TIMEOUT` does it and does not say so, `REFUSE` is refused.
+/// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `REFUSE` is refused.
 pub struct ToyPost;
 
 impl Effect for ToyPost {
@@ -78,6 +78,9 @@ impl Effect for ToyPost {
     }
 
     fn plan(&self, usage: &SupplyUsage, prior: Option<&ErpPosting>, _tables: &()) -> Plan<String, ErpPosting> {
+        if item_code(usage) == "DROP" {
+            return Plan::Decided(Verdict::Drop(Reason::new(CODE, "toy.dropped", "scripted")));
+        }
         let effect_key = format!("{}/{}", usage.meta.business_key, usage.meta.revision);
         let before = prior.map(|posting| posting.quantity).unwrap_or_default();
         let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
@@ -152,6 +155,9 @@ impl EffectClient<String, String> for FileWorld {
             }
             if requests.iter().any(|request| code(request) == "FLAKY") && before < 2 {
                 return Err(CallError::Transient { retry_after: None, reason: "scripted 500".to_owned() });
+            }
+            if requests.iter().any(|request| code(request) == "HANG") {
+                std::future::pending::<()>().await;
             }
             if requests.iter().any(|request| code(request) == "SLOW") {
                 tokio::time::sleep(Duration::from_millis(50)).await;

@@ -100,3 +100,43 @@ async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
     assert_eq!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())), []);
     assert_eq!(postings.len(), sent.len(), "each effect has its event");
 }
+
+/// LOSS-1, EOS-1: a call that hangs keeps the position of its partition low; what was settled above it has its outcome once, also
+/// when the process is killed and reads it all again.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_1_killed_below_what_is_settled_no_outcome_is_repeated() {
+    let stack = Stack::start().await;
+    let config = stack.dir.path().join("wardline.yaml");
+    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
+    let (ledger, log) = (stack.dir.path().join("ledger"), stack.dir.path().join("toy.log"));
+    let arguments = [toys::POST, config.to_str().unwrap(), ledger.to_str().unwrap()];
+    let start = || RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log);
+
+    // One in each partition hangs, before everything else.
+    let mut sent: Vec<SupplyUsage> = (0..40).map(|number| usage(&format!("enc-hang-{number}"), 1, "HANG")).collect();
+    for (what, count) in [("DROP", 30), ("REFUSE", 5), ("plain", 20)] {
+        sent.extend((0..count).map(|number| usage(&format!("enc-{what}-{number}"), 1, what)));
+    }
+    stack.publish(&sent).await;
+    let mut process = start();
+    for round in 1..=3 {
+        let plain = format!("enc-round-{round}");
+        stack.publish(&(0..10).map(|number| usage(&format!("{plain}-{number}"), 1, "plain")).collect::<Vec<_>>()).await;
+        stack.until::<ErpPosting>("postings", |postings| postings.len() >= 20 + round * 10).await;
+        stack.until::<Audit>("dropped events", |audits| audits.len() >= 30).await;
+        stack.until::<Exception>("refusals", |exceptions| exceptions.len() >= 5).await;
+        process.kill();
+        process = start();
+    }
+    stack.publish(&(0..10).map(|number| usage(&format!("enc-last-{number}"), 1, "plain")).collect::<Vec<_>>()).await;
+    let postings = stack.until::<ErpPosting>("the last postings", |postings| postings.len() >= 60).await;
+    process.kill();
+
+    assert_eq!((postings.len(), FileWorld::ledger(&ledger).len()), (60, 60));
+    assert_eq!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())), []);
+    let audits = stack.events::<Audit>().await;
+    let kinds = |kind| audits.iter().filter(|audit| audit.kind == kind).count();
+    assert_eq!((kinds(AuditKind::Dropped), kinds(AuditKind::Suppressed)), (30, 0));
+    assert_eq!(stack.events::<Exception>().await.len(), 5);
+    assert_eq!(stack.events::<schemas::Parked>().await.len(), 5);
+}

@@ -89,9 +89,21 @@ pub struct BenchLanes {
     /// How long the outside takes for a call, milliseconds.
     #[arg(long, default_value_t = 50)]
     pub call_ms: u64,
-    /// Before, write the same records with the Kafka client alone.
+    /// Afterwards, write the same records with the Kafka client alone.
     #[arg(long)]
     pub ceiling: bool,
+    /// At a steady rate, with and without bad records in turn: one in so many on hot keys is refused. 0 measures throughput.
+    #[arg(long, default_value_t = 0)]
+    pub poison: u32,
+    /// Events per second of --poison.
+    #[arg(long, default_value_t = 2_000, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Seconds of each half of --poison.
+    #[arg(long, default_value_t = 10)]
+    pub secs: u64,
+    /// Rounds of --poison, each with both halves.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub rounds: u32,
 }
 
 /// Options of `bench mllp`.

@@ -3,9 +3,9 @@
 //! Measured are a process of its own and its folder, as whoever types `wardline up` has them.
 
 use super::contracts::Consumed;
-use super::enrich::blocking;
+
 use super::usage::{Conditions, Usage, rate, rounded, usage_of};
-use super::{BenchRestart, data, output};
+use super::{BenchRestart, blocking, data, output};
 use crate::Failure;
 use runtime::admin;
 use runtime::clock::{Tick, tick};

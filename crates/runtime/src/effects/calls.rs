@@ -193,7 +193,8 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
             };
             let intended = intended.unwrap_or_else(|| {
                 let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
-                let written = self.intend(items.iter().map(|item| (&*item.record, &item.action, item.attempt)), &document_key);
+                let written =
+                    self.intend(items.iter().map(|item| (&*item.record, &item.action, item.attempt)), &document_key);
                 Intended { document_key, written, asked: tick() }
             });
             let document_key = intended.document_key.clone();
@@ -213,9 +214,8 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         lines: impl Iterator<Item = (&'a Record, &'a Action<E::Request>, u32)>,
         document_key: &str,
     ) -> Result<Written, WireError> {
-        let records: Result<_, _> = lines
-            .map(|(record, action, attempt)| intent(&self.parts, record, action, attempt, document_key))
-            .collect();
+        let records: Result<_, _> =
+            lines.map(|(record, action, attempt)| intent(&self.parts, record, action, attempt, document_key)).collect();
         let (written, waiting) = oneshot::channel();
         if let Some(group) = self.group() {
             let intent = Intent { records: records?, position: self.store.position(), group, written };

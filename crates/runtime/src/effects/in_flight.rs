@@ -26,10 +26,7 @@ impl Amount {
     /// What is left of this.
     #[must_use]
     pub fn minus(self, other: Self) -> Self {
-        Self {
-            records: self.records.saturating_sub(other.records),
-            bytes: self.bytes.saturating_sub(other.bytes),
-        }
+        Self { records: self.records.saturating_sub(other.records), bytes: self.bytes.saturating_sub(other.bytes) }
     }
 
     /// Whether a room that holds this much has as much as `most`, in one way or the other.

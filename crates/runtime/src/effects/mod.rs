@@ -8,8 +8,8 @@
 mod ahead;
 mod calls;
 mod engine;
-mod index;
 mod in_flight;
+mod index;
 mod intake;
 mod intents;
 mod lanes;

@@ -86,9 +86,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict),
-            Plan::Act(action) => {
-                self.act(Item { lane: lane.clone(), record, input, action, attempt, intended: None })
-            }
+            Plan::Act(action) => self.act(Item { lane: lane.clone(), record, input, action, attempt, intended: None }),
         }
     }
 
@@ -221,12 +219,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn on_record(&mut self, record: &Record, effect_key: &str) -> Result<(), RoomError> {
-        let facts = EffectFacts {
-            effect_key,
-            state: EffectState::Applied,
-            at: now_micros(),
-            ..EffectFacts::default()
-        };
+        let facts = EffectFacts { effect_key, state: EffectState::Applied, at: now_micros(), ..EffectFacts::default() };
         let record = self.parts.desk.effect(record, facts);
         self.queue(record)
     }

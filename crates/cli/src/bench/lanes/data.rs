@@ -35,8 +35,8 @@ impl Generator {
         Self { random: JavaRandom::new(42), round: Vec::new(), first_key, keys, number: 0, sequences }
     }
 
-    /// The next event.
-    pub fn draw(&mut self, created: i64, bad: impl Fn(i32, i64) -> bool) -> Asked {
+    /// The next event; its number says whether it is bad.
+    pub fn draw(&mut self, created: i64, bad: impl Fn(i64) -> bool) -> Asked {
         if self.round.is_empty() {
             self.round = (0..self.keys).collect();
             for end in (1..self.round.len()).rev() {
@@ -57,10 +57,12 @@ impl Generator {
             sequence,
             number,
             created,
-            bad: bad(key, sequence),
+            bad: bad(number),
             item: format!("ITM-{}", self.random.below(2_000)),
             quantity: 1,
-            note: format!("{a:08x}{b:08x} opened in sterile field by the circulating nurse, counted twice before closing"),
+            note: format!(
+                "{a:08x}{b:08x} opened in sterile field by the circulating nurse, counted twice before closing"
+            ),
         }
     }
 }
@@ -89,7 +91,7 @@ pub fn load(kafka: &KafkaConfig, events: u64, keys: u32) -> Result<(), Failure> 
         let part = (events - loaded).min(PART);
         let delivery = Delivery::new();
         for _ in 0..part {
-            producer.send(&outgoing(&generator.draw(0, |_, _| false))?, &delivery).map_err(Failure::kafka)?;
+            producer.send(&outgoing(&generator.draw(0, |_| false))?, &delivery).map_err(Failure::kafka)?;
         }
         delivery.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)?;
         loaded += part;
@@ -107,7 +109,7 @@ mod tests {
         for round in 0..3 {
             let mut keys: Vec<i32> = (0..50)
                 .map(|_| {
-                    let asked = generator.draw(0, |_, _| false);
+                    let asked = generator.draw(0, |_| false);
                     assert_eq!(asked.sequence, round);
                     asked.key
                 })

@@ -3,6 +3,7 @@
 mod ceiling;
 mod contracts;
 mod data;
+mod poison;
 mod stub;
 
 use super::usage::{Conditions, Usage, percentile, rate, rounded};
@@ -15,7 +16,7 @@ use runtime::clock::{now_micros, tick};
 use runtime::codec::Codec;
 use runtime::health::Health;
 use runtime::metrics::RoomMetrics;
-use runtime::reader::{self, Range};
+use runtime::reader;
 use runtime::{Config, Room, RoomInfo, admin, run_rooms_with, shutdown};
 use schemas::{Event, TopicInfo};
 use serde::Serialize;
@@ -40,7 +41,7 @@ struct Report {
     /// From the first call to the end of the room: everything committed, clients closed.
     seconds: f64,
     events_per_s: f64,
-    /// Of the whole process without loading: start of the room, stub, drain.
+    /// Of the whole process from the first call on: room, stub, drain.
     cpu_seconds: f64,
     events_per_cpu_second: f64,
     peak_rss_mb: f64,
@@ -62,20 +63,27 @@ struct Report {
 /// Runs the benchmark and prints its JSON line.
 pub fn execute(globals: &Globals, options: &BenchLanes) -> Result<(), Failure> {
     let config = Arc::new(setup(globals)?);
+    contracts::set_run(now_micros());
+    if options.poison > 0 {
+        let report = crate::context::block_on(poison::measure(config, options))??;
+        return output(&report);
+    }
     let report = crate::context::block_on(measure(config, options))??;
     output(&report)
 }
 
 async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Failure> {
-    contracts::set_run(now_micros());
     prepare(&config).await?;
     let (kafka, events, keys) = (config.kafka.clone(), options.events, options.keys);
     blocking(move || data::load(&kafka, events, keys)).await??;
     let stub = Stub::new(Duration::from_millis(options.call_ms), usize::try_from(options.keys).unwrap_or(1));
-    let before = Usage::now();
     let running = start(&config, &stub)?;
     let metrics = running.metrics.clone();
     let seen = || metrics.emitted.get() + metrics.rejected.get() + metrics.dead_letter.get();
+    while !stub.is_called() && !running.task.is_finished() {
+        tokio::time::sleep(LOOK).await;
+    }
+    let before = Usage::now();
     while seen() < events && !running.task.is_finished() {
         tokio::time::sleep(LOOK).await;
     }

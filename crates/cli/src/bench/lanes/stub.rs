@@ -145,6 +145,11 @@ impl Stub {
         }
     }
 
+    /// Whether the first call has come.
+    pub fn is_called(&self) -> bool {
+        self.ledger.lock().unwrap_or_else(PoisonError::into_inner).first.is_some()
+    }
+
     fn begin(&self, request: &Request) {
         let now = tick();
         let ledger = &mut *self.ledger.lock().unwrap_or_else(PoisonError::into_inner);
