@@ -4,6 +4,7 @@ use crate::desk::Raised;
 use processor::{Body, FeedError, Subject, TableFeed};
 use schemas::{Event, TopicInfo};
 use schemas::{Exception, ExceptionKind, ExceptionState};
+use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -35,6 +36,12 @@ pub struct Decided {
     pub actor: Option<String>,
     /// What they said.
     pub comment: Option<String>,
+}
+
+/// What is read of an exception first.
+#[derive(Deserialize)]
+struct Heading<'a> {
+    room: &'a str,
 }
 
 #[derive(Debug)]
@@ -73,10 +80,12 @@ impl TableFeed for Decisions {
     fn apply(&self, key: &[u8], body: Option<Body<'_>>) -> Result<Vec<Subject>, FeedError> {
         let id = std::str::from_utf8(key).map_err(|_| FeedError::Key)?;
         let Some((writer, bytes)) = body else { return Ok(Vec::new()) };
-        let exception: Exception = schemas::codec::decode(writer, bytes)?;
-        if exception.room != self.room {
+        // Most are of other rooms: of those no more is read than whose they are.
+        let heading: Heading<'_> = schemas::codec::decode_part(writer, bytes)?;
+        if heading.room != self.room {
             return Ok(Vec::new());
         }
+        let exception: Exception = schemas::codec::decode(writer, bytes)?;
         let decision = match (exception.kind, exception.state) {
             (ExceptionKind::RetryRequested, ExceptionState::Retrying) => Some(Decision::Retry),
             (ExceptionKind::Discarded, _) => Some(Decision::Discard),
