@@ -251,6 +251,15 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
         }
+        let tables = &self.tables;
+        for (key, value) in [
+            ("tables.snapshot_every_s", tables.snapshot_every_s),
+            ("tables.snapshot_age_max_s", tables.snapshot_age_max_s),
+        ] {
+            if value == 0 {
+                return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
+            }
+        }
         if self.kafka.bootstrap.trim().is_empty() {
             return Err(ConfigError::Range {
                 key: "kafka.bootstrap",

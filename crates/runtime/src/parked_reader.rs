@@ -49,8 +49,7 @@ impl<K: Cluster> ParkedReader<K> {
             self.kept_bytes = self.kept_bytes.saturating_sub(size_of(&record));
             return Ok(record);
         }
-        let sweep = self.next.filter(|(read, next)| *read == partition && (0..SWEEP_MAX).contains(&(offset - next)));
-        if sweep.is_none() {
+        if !self.comes_next(partition, offset) {
             self.reader.assign(topics::OPS_PARKED_V1.name(), &[(partition, Some(offset))])?;
         }
         let found = self.read_to(partition, offset);
@@ -58,6 +57,11 @@ impl<K: Cluster> ParkedReader<K> {
             self.stop();
         }
         found
+    }
+
+    /// Whether the record at an offset costs little now: it was come by, or is among those that come next.
+    pub fn is_near(&self, partition: i32, offset: i64) -> bool {
+        self.kept.contains_key(&(partition, offset)) || self.comes_next(partition, offset)
     }
 
     /// Stops reading ahead when nothing was asked for since the last call.
@@ -75,6 +79,10 @@ impl<K: Cluster> ParkedReader<K> {
         if let Err(error) = self.reader.assign(topics::OPS_PARKED_V1.name(), &[]) {
             tracing::warn!(%error, "parking lot");
         }
+    }
+
+    fn comes_next(&self, partition: i32, offset: i64) -> bool {
+        self.next.is_some_and(|(read, next)| read == partition && (0..SWEEP_MAX).contains(&(offset - next)))
     }
 
     fn read_to(&mut self, partition: i32, offset: i64) -> Result<Record, ParkingError> {

@@ -2,7 +2,8 @@
 //!
 //! A failing key is parked, not its partition (KEY-1): the event and all later ones of the key are kept in order
 //! (ORD-1) on the parking topic, in the partition with the number of the origin, while everybody else flows. This index
-//! is pure: it holds places, not bodies, takes the time as a value, and is rebuilt from the topic after a restart.
+//! is pure: it holds places, not bodies, takes the time as a value, and is rebuilt from the topic after a restart. It takes about
+//! 60 bytes per event, and 1 kB per key.
 
 use crate::clock::Tick;
 use crate::config::Limits;
@@ -56,19 +57,53 @@ pub struct Hold {
 /// Index of the parked lanes of one worker.
 #[derive(Debug, Default)]
 pub struct ParkingLot {
-    lanes: HashMap<Lane, Parked>,
-    by_subject: HashMap<Subject, BTreeSet<Lane>>,
-    by_due: BTreeMap<Tick, BTreeSet<Lane>>,
-    tickets: HashMap<u64, Lane>,
-    by_origin: HashMap<(Arc<str>, i32, i64), Lane>,
+    lanes: HashMap<Arc<Lane>, Parked>,
+    by_subject: HashMap<Subject, BTreeSet<Arc<Lane>>>,
+    by_due: BTreeMap<Tick, BTreeSet<Arc<Lane>>>,
+    by_since: BTreeMap<i64, usize>,
+    tickets: HashMap<u64, Arc<Lane>>,
+    /// Offsets of each topic partition that events came from.
+    by_origin: HashMap<(Arc<str>, i32), BTreeMap<i64, Arc<Lane>>>,
     entries: usize,
     next_ticket: u64,
 }
 
 #[derive(Debug)]
 struct Parked {
-    entries: VecDeque<Entry>,
+    entries: VecDeque<Packed>,
     hold: Hold,
+}
+
+/// An entry in 16 bytes: there may be millions.
+#[derive(Clone, Copy, Debug)]
+struct Packed {
+    /// Twice the offset, and 1 more for a replay.
+    origin: i64,
+    /// Offset in the parking topic; below zero the ticket.
+    place: i64,
+}
+
+impl Packed {
+    fn of(entry: &Entry) -> Self {
+        let ticket = entry.ticket.and_then(|ticket| i64::try_from(ticket).ok());
+        // Tickets begin with 1; without either nothing will ever tell its place.
+        let place = entry.parked_at.unwrap_or_else(|| ticket.map_or(i64::MIN, |ticket| -ticket));
+        Self { origin: entry.origin_offset * 2 + i64::from(entry.replay), place }
+    }
+
+    fn origin_offset(self) -> i64 {
+        self.origin >> 1
+    }
+
+    fn entry(self) -> Entry {
+        let ticket = self.place.checked_neg().filter(|ticket| *ticket > 0);
+        Entry {
+            origin_offset: self.origin_offset(),
+            parked_at: (self.place >= 0).then_some(self.place),
+            ticket: ticket.and_then(|ticket| u64::try_from(ticket).ok()),
+            replay: self.origin & 1 == 1,
+        }
+    }
 }
 
 impl ParkingLot {
@@ -99,7 +134,7 @@ impl ParkingLot {
 
     /// Oldest start of waiting, microseconds since 1970.
     pub fn oldest_micros(&self) -> Option<i64> {
-        self.lanes.values().map(|parked| parked.hold.since_micros).min()
+        self.by_since.keys().next().copied()
     }
 
     /// A number under which the parking offset of a new entry will be told.
@@ -110,20 +145,25 @@ impl ParkingLot {
 
     /// Puts an event at the end of a lane. A lane that was not parked starts to wait as `hold` says.
     pub fn park(&mut self, lane: &Lane, entry: Entry, hold: impl FnOnce() -> Hold) {
-        if let Some(ticket) = entry.ticket {
-            self.tickets.insert(ticket, lane.clone());
-        }
-        if !self.lanes.contains_key(lane) {
-            let parked = Parked { entries: VecDeque::new(), hold: hold() };
-            self.lanes.insert(lane.clone(), parked);
-            self.link(lane);
-        }
-        if let Some(parked) = self.lanes.get_mut(lane) {
-            let origin = (Arc::clone(&lane.topic), lane.partition, entry.origin_offset);
-            if self.by_origin.insert(origin, lane.clone()).is_none() {
-                parked.entries.push_back(entry);
-                self.entries += 1;
+        let lane = match self.lanes.get_key_value(lane) {
+            // One lane is held, however many events it has.
+            Some((known, _)) => Arc::clone(known),
+            None => {
+                let lane = Arc::new(lane.clone());
+                self.lanes.insert(Arc::clone(&lane), Parked { entries: VecDeque::new(), hold: hold() });
+                self.link(&lane);
+                lane
             }
+        };
+        if let Some(ticket) = entry.ticket {
+            self.tickets.insert(ticket, Arc::clone(&lane));
+        }
+        let origins = self.by_origin.entry((Arc::clone(&lane.topic), lane.partition)).or_default();
+        if origins.insert(entry.origin_offset, Arc::clone(&lane)).is_none()
+            && let Some(parked) = self.lanes.get_mut(&lane)
+        {
+            parked.entries.push_back(Packed::of(&entry));
+            self.entries += 1;
         }
     }
 
@@ -131,29 +171,30 @@ impl ParkingLot {
     pub fn placed(&mut self, ticket: u64, offset: i64) {
         let Some(lane) = self.tickets.remove(&ticket) else { return };
         let Some(parked) = self.lanes.get_mut(&lane) else { return };
-        if let Some(entry) = parked.entries.iter_mut().find(|entry| entry.ticket == Some(ticket)) {
-            entry.parked_at = Some(offset);
-            entry.ticket = None;
+        let wanted = i64::try_from(ticket).map_or(0, |ticket| -ticket);
+        // What was parked last is told first of all.
+        if let Some(entry) = parked.entries.iter_mut().rev().find(|entry| entry.place == wanted) {
+            entry.place = offset;
         }
     }
 
     /// The event at the head of a lane.
-    pub fn head(&self, lane: &Lane) -> Option<&Entry> {
-        self.lanes.get(lane)?.entries.front()
+    pub fn head(&self, lane: &Lane) -> Option<Entry> {
+        self.lanes.get(lane)?.entries.front().map(|entry| entry.entry())
     }
 
     /// Takes the head of a lane off; an empty lane is not parked any more.
     pub fn release(&mut self, lane: &Lane) -> Option<Entry> {
         let parked = self.lanes.get_mut(lane)?;
         let entry = parked.entries.pop_front()?;
+        let is_empty = parked.entries.is_empty();
         self.entries -= 1;
-        self.by_origin.remove(&(Arc::clone(&lane.topic), lane.partition, entry.origin_offset));
-        if parked.entries.is_empty() {
-            self.unlink(lane);
+        self.forget_origin(lane, entry.origin_offset());
+        self.unlink(lane);
+        if is_empty {
             self.lanes.remove(lane);
         } else {
             // The next event waits for its own reasons, not for those of the one that went.
-            self.unlink(lane);
             if let Some(parked) = self.lanes.get_mut(lane) {
                 parked.hold.exception_id = None;
                 parked.hold.attempts = 0;
@@ -162,19 +203,19 @@ impl ParkingLot {
             }
             self.link(lane);
         }
-        Some(entry)
+        Some(entry.entry())
     }
 
     /// Removes one event wherever it stands in its lane: another session has released it.
     pub fn remove_entry(&mut self, topic: &str, partition: i32, origin_offset: i64) {
-        let origin = (Arc::from(topic), partition, origin_offset);
-        let Some(lane) = self.by_origin.get(&origin).cloned() else { return };
+        let origins = self.by_origin.get(&(Arc::from(topic), partition));
+        let Some(lane) = origins.and_then(|origins| origins.get(&origin_offset)).cloned() else { return };
         if self.head(&lane).is_some_and(|head| head.origin_offset == origin_offset) {
             self.release(&lane);
         } else if let Some(parked) = self.lanes.get_mut(&lane) {
-            parked.entries.retain(|entry| entry.origin_offset != origin_offset);
-            self.by_origin.remove(&origin);
+            parked.entries.retain(|entry| entry.origin_offset() != origin_offset);
             self.entries -= 1;
+            self.forget_origin(&lane, origin_offset);
         }
     }
 
@@ -205,7 +246,7 @@ impl ParkingLot {
             if let Some(parked) = self.lanes.get_mut(&lane) {
                 parked.hold.due = None;
             }
-            due.push(lane);
+            due.push(Lane::clone(&lane));
         }
         due
     }
@@ -240,22 +281,42 @@ impl ParkingLot {
                 self.entries -= parked.entries.len();
             }
         }
-        self.by_origin.retain(|_, lane| self.lanes.contains_key(lane));
+        self.by_origin.retain(|_, origins| {
+            origins.retain(|_, lane| self.lanes.contains_key(lane));
+            !origins.is_empty()
+        });
         self.tickets.retain(|_, lane| self.lanes.contains_key(lane));
     }
 
+    fn forget_origin(&mut self, lane: &Lane, offset: i64) {
+        let key = (Arc::clone(&lane.topic), lane.partition);
+        if let Some(origins) = self.by_origin.get_mut(&key) {
+            origins.remove(&offset);
+            if origins.is_empty() {
+                self.by_origin.remove(&key);
+            }
+        }
+    }
+
     fn link(&mut self, lane: &Lane) {
-        let Some(parked) = self.lanes.get(lane) else { return };
+        let Some((lane, parked)) = self.lanes.get_key_value(lane) else { return };
+        *self.by_since.entry(parked.hold.since_micros).or_default() += 1;
         for subject in &parked.hold.subjects {
-            self.by_subject.entry(subject.clone()).or_default().insert(lane.clone());
+            self.by_subject.entry(subject.clone()).or_default().insert(Arc::clone(lane));
         }
         if let Some(due) = parked.hold.due {
-            self.by_due.entry(due).or_default().insert(lane.clone());
+            self.by_due.entry(due).or_default().insert(Arc::clone(lane));
         }
     }
 
     fn unlink(&mut self, lane: &Lane) {
         let Some(parked) = self.lanes.get(lane) else { return };
+        if let Some(count) = self.by_since.get_mut(&parked.hold.since_micros) {
+            *count -= 1;
+            if *count == 0 {
+                self.by_since.remove(&parked.hold.since_micros);
+            }
+        }
         for subject in &parked.hold.subjects {
             if let Some(lanes) = self.by_subject.get_mut(subject) {
                 lanes.remove(lane);
@@ -373,5 +434,46 @@ mod tests {
         lot.park(&lane("a"), entry(1), || hold("x"));
         lot.forget(|lane| lane.partition == 0);
         assert_eq!((lot.lane_count(), lot.entry_count(), lot.next_due()), (0, 0, None));
+        assert!(lot.by_origin.is_empty() && lot.by_since.is_empty() && lot.by_subject.is_empty());
+    }
+
+    #[test]
+    fn what_another_session_released_goes_from_wherever_it_stands() {
+        let mut lot = ParkingLot::default();
+        for offset in [3, 5, 8] {
+            lot.park(&lane("a"), entry(offset), || hold("4711"));
+        }
+        for (offset, left) in [(5, 2), (5, 2), (3, 1), (9, 1), (8, 0)] {
+            lot.remove_entry("t", 0, offset);
+            assert_eq!(lot.entry_count(), left, "{offset}");
+        }
+        assert!(lot.is_empty() && lot.by_origin.is_empty() && lot.next_due().is_none());
+    }
+
+    #[test]
+    fn the_oldest_start_of_waiting_is_that_of_who_still_waits() {
+        let mut lot = ParkingLot::default();
+        let since = |since_micros| move || Hold { since_micros, ..hold("x") };
+        lot.park(&lane("a"), entry(1), since(10));
+        lot.park(&lane("b"), entry(2), since(20));
+        lot.park(&lane("b"), entry(3), since(5));
+        assert_eq!(lot.oldest_micros(), Some(10));
+        lot.release(&lane("a"));
+        assert_eq!(lot.oldest_micros(), Some(20));
+        lot.release(&lane("b"));
+        assert_eq!(lot.oldest_micros(), Some(20), "its second event waits since its key does");
+        lot.release(&lane("b"));
+        assert_eq!(lot.oldest_micros(), None);
+    }
+
+    #[test]
+    fn a_packed_entry_is_the_entry() {
+        let parked = entry(7);
+        let pending = Entry { parked_at: None, ticket: Some(9), replay: true, ..entry(0) };
+        let lost = Entry { parked_at: None, ..entry(2) };
+        for entry in [parked, pending, lost] {
+            assert_eq!(Packed::of(&entry).entry(), entry);
+        }
+        assert_eq!(size_of::<Packed>(), 16);
     }
 }

@@ -1,7 +1,7 @@
 //! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
 
 use crate::clock::{Tick, tick};
-use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
+use crate::cluster::{Cluster, PartitionReader, Polled, RecordView};
 use crate::codec::WireError;
 use crate::desk::{Desk, WRITER_HEADER, unpack};
 use crate::kafka::ClientError;
@@ -139,10 +139,10 @@ impl<K: Cluster> ParkingStore<K> {
                 Polled::End(_) => {}
                 Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
                 Polled::Record(message) => {
-                    let record = message.to_record();
-                    self.read.insert(record.place.partition, record.place.offset + 1);
+                    self.read.insert(message.partition(), message.offset() + 1);
                     // What this session parked or released is in the index already, and newer there.
-                    if record.header(WRITER_HEADER) != Some(self.desk.writer()) {
+                    if !self.is_ours(&message) {
+                        let record = message.to_record();
                         self.index(lot, &record, now)?;
                     }
                 }
@@ -168,6 +168,11 @@ impl<K: Cluster> ParkingStore<K> {
         Ok(unpack(self.decode(value)?))
     }
 
+    /// Whether the parked event at an offset costs little after the one that was brought back last.
+    pub fn is_near(&self, partition: i32, offset: i64) -> bool {
+        self.parked.is_near(partition, offset)
+    }
+
     /// Nothing is to be brought back for now.
     pub fn rest(&mut self) {
         self.parked.rest();
@@ -185,8 +190,22 @@ impl<K: Cluster> ParkingStore<K> {
         input.is_none_or(|input| input.on_reject == OnReject::Park)
     }
 
+    fn is_ours(&self, record: &impl RecordView) -> bool {
+        let mut writer = None;
+        record.visit_headers(|name, value| {
+            if name == WRITER_HEADER && writer.is_none() {
+                writer = Some(value == Some(self.desk.writer().as_bytes()));
+            }
+        });
+        writer == Some(true)
+    }
+
     fn decode(&self, value: &[u8]) -> Result<Parked, ParkingError> {
-        let (writer, body) = self.handle.block_on(self.desk.codec().open(value))?;
+        let codec = self.desk.codec();
+        let (writer, body) = match codec.open_cached(value)? {
+            Some(opened) => opened,
+            None => self.handle.block_on(codec.open(value))?,
+        };
         Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
     }
 

@@ -53,6 +53,8 @@ pub struct Names {
     pub items: String,
     /// Output.
     pub enriched: String,
+    /// Whether later events of a key wait behind one that does.
+    pub on_reject: OnReject,
 }
 
 /// An article was used, as the sender said it.
@@ -135,6 +137,7 @@ impl Default for Names {
             consumed: "supply.consumed.v1".to_owned(),
             items: "item.master.v1".to_owned(),
             enriched: "supply.enriched.v1".to_owned(),
+            on_reject: OnReject::Continue,
         }
     }
 }
@@ -142,7 +145,7 @@ impl Default for Names {
 impl Topics {
     fn new(names: Names) -> Self {
         Self {
-            consumed: info(names.consumed, CONSUMED, false),
+            consumed: TopicInfo { on_reject: names.on_reject, ..info(names.consumed, CONSUMED, false) },
             items: info(names.items, ITEM, true),
             enriched: info(names.enriched, ENRICHED, false),
         }

@@ -142,7 +142,8 @@ pub fn load_while(kafka: &KafkaConfig, wanted: impl Fn(u64) -> u64) -> Result<u6
     Ok(loaded)
 }
 
-fn encoded<T: Event>(event: &T, id: u32) -> Result<Outgoing, Failure> {
+/// A record of an event.
+pub fn encoded<T: Event>(event: &T, id: u32) -> Result<Outgoing, Failure> {
     let mut value = Vec::with_capacity(512);
     let encoding = schemas::codec::encode(event, id, &mut value);
     encoding.map_err(|error| Failure::new(error, "report this as a defect"))?;

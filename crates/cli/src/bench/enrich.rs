@@ -188,11 +188,20 @@ pub async fn prepare(config: &Config) -> Result<(), Failure> {
 
 /// Starts the room.
 pub fn start(config: &Arc<Config>) -> Result<Running, Failure> {
+    start_with(config, "bench-enrich", || Enrich)
+}
+
+/// Starts a room with a processor over the topics of the benchmark.
+pub fn start_with<P: Processor>(
+    config: &Arc<Config>,
+    what: &str,
+    processor: impl Fn() -> P + Send + Sync + 'static,
+) -> Result<Running, Failure> {
     let ids = [(Consumed::topic(), CONSUMED_ID), (Item::topic(), ITEM_ID), (Enriched::topic(), ENRICHED_ID)];
     let known: Vec<(&'static TopicInfo, u32)> = ids.into_iter().chain(ops().into_iter().zip(OPS_ID..)).collect();
     let codec = Codec::fixed(&known).map_err(|error| Failure::new(error, "report this as a defect"))?;
-    let name: &'static str = Box::leak(format!("bench-enrich-{}", now_micros()).into_boxed_str());
-    let wiring = move || Wiring::new(name, "benchmark", Enrich, Topic::of_event());
+    let name: &'static str = Box::leak(format!("{what}-{}", now_micros()).into_boxed_str());
+    let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
     let room = Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()));
     let (trigger, stop) = shutdown();
     let health = Health::new();

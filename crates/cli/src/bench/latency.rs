@@ -49,7 +49,7 @@ pub fn execute(config: Arc<Config>, options: &BenchEnrich) -> Result<(), Failure
     set_topics(Names {
         consumed: format!("bench.latency-in-{run}.v1"),
         enriched: format!("bench.latency-out-{run}.v1"),
-        items: Names::default().items,
+        ..Names::default()
     });
     let report = crate::context::block_on(measure(config, options))??;
     output(&report)

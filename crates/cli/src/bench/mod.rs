@@ -6,6 +6,7 @@ mod enrich;
 mod latency;
 mod master;
 mod mllp;
+mod parking;
 mod random;
 mod restart;
 mod sender;
@@ -35,6 +36,9 @@ pub enum What {
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
     Restart(BenchRestart),
+    /// Events of many keys that wait: parked, listed and let go in order, and what other keys notice. Needs a broker of its
+    /// own, no registry.
+    Parking(BenchParking),
     /// Master data: how soon a room has it, from the topic and from a snapshot, in how much memory, and lookups per second.
     /// Needs a broker of its own, no registry.
     Tables(BenchTables),
@@ -107,6 +111,23 @@ pub struct BenchRestart {
     pub idle: u64,
 }
 
+/// Options of `bench parking`.
+#[derive(Debug, Args)]
+pub struct BenchParking {
+    /// Events that wait.
+    #[arg(long, default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub events: u64,
+    /// Keys that they belong to.
+    #[arg(long, default_value_t = 50_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub keys: u64,
+    /// Events per second of other keys.
+    #[arg(long, default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Seconds that their latency is measured before, while all are parked, and after.
+    #[arg(long, default_value_t = 10)]
+    pub secs: u64,
+}
+
 /// Options of `bench tables`.
 #[derive(Debug, Args)]
 pub struct BenchTables {
@@ -167,6 +188,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Enrich(options) => enrich::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
+        What::Parking(options) => parking::execute(globals, options),
         What::Tables(options) => tables::execute(globals, options),
         What::TablesStart(options) => tables::start(globals, options),
         What::MllpLoad(options) => mllp::load(options),

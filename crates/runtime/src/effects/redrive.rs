@@ -47,7 +47,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Ok(());
         }
         while !self.lanes.contains(lane) {
-            let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
+            let Some(entry) = self.lot.head(lane) else { return Ok(()) };
             let Some(parked_at) = entry.parked_at else {
                 // Its place on the topic is known once its transaction is committed.
                 self.lot.rehold(lane, |hold| hold.due = Some(tick().after(UNDER_WAY)));

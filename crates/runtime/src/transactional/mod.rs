@@ -36,6 +36,8 @@ use tokio::runtime::Handle;
 
 /// Longest wait for Kafka when rewinding.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// Longest time that parked events take of one transaction.
+const REDRIVE: Duration = Duration::from_millis(25);
 
 /// Runs a processor until the stop is asked for.
 pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomContext) -> Result<(), RoomError> {
@@ -290,8 +292,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         for message in batch.messages() {
             self.one(message, &delivery, now)?;
         }
-        // Beyond that the transaction would outlast its time-out.
-        let until = started.after(self.transaction_timeout / 4);
+        // Live events wait behind what is redriven, and the transaction must not outlast its time-out.
+        let until = tick().after(REDRIVE.min(self.transaction_timeout / 4));
         for lane in due {
             self.redrive(lane, until, &delivery, now)?;
         }

@@ -100,7 +100,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             if tick() > until {
                 break;
             }
-            let Some(entry) = self.lot.head(lane).cloned() else { return Ok(()) };
+            let Some(entry) = self.lot.head(lane) else { return Ok(()) };
             let Some(parked_at) = entry.parked_at else {
                 // Parked in this very transaction: its place is known after the commit.
                 self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
@@ -120,6 +120,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
             self.producer.send(&self.desk.unpark(lane, entry.origin_offset), delivery)?;
             self.lot.release(lane);
+            // Where the next event of the key lies far away, the events of other keys that lie between come first: the parking
+            // topic is read in one sweep instead of place by place.
+            let next = self.lot.head(lane).and_then(|head| head.parked_at);
+            if next.is_some_and(|next| !self.store.is_near(lane.partition, next)) {
+                break;
+            }
         }
         self.lot.rehold(lane, |hold| hold.due = Some(tick()));
         Ok(())
