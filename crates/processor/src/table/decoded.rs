@@ -19,7 +19,10 @@ thread_local! {
     static TABLES: RefCell<Vec<(u64, Box<dyn Any>)>> = const { RefCell::new(Vec::new()) };
 }
 
-struct Decoded<T>(Vec<[Option<(Row, Arc<T>)>; WAYS]>);
+/// A row and its record.
+type Known<T> = (Row, Arc<T>);
+
+struct Decoded<T>(Vec<[Option<Known<T>>; WAYS]>);
 
 /// The record of a row of the table with this number; it is decoded when this thread does not have it.
 pub(super) fn decoded<T: Send + Sync + 'static>(
