@@ -1,12 +1,11 @@
 //! `wardline bench parking`: many events of many keys are parked, listed, and let go in order, by the loop that every processor
 //! runs on; and what keys that have nothing to do with it notice.
 
-use super::blocking;
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data::encoded;
 use super::enrich::{Running, prepare, start_with};
 use super::usage::{Conditions, Usage, percentile, rate, rounded};
-use super::{BenchParking, output, setup};
+use super::{BenchParking, blocking, output, setup};
 use crate::args::Globals;
 use crate::{Failure, status};
 use processor::{Binder, Code, Processor, Reason, Subject, Table, Tables, Verdict};

@@ -2,15 +2,16 @@
 //!
 //! Each start is a process of its own, so that its memory is that of one start.
 
-use super::blocking;
+
 use super::master::{self, Held};
 use super::usage::{Conditions, Usage, rate, rounded};
-use super::{BenchTables, BenchTablesStart, output, setup};
+use super::{BenchTables, BenchTablesStart, blocking, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use processor::Wiring;
 use runtime::clock::{now_micros, tick};
 use runtime::codec::Codec;
+use runtime::config::KafkaConfig;
 use runtime::health::Health;
 use runtime::producer::{Delivery, Producer};
 use runtime::{Config, Room, RoomInfo, admin, run_rooms_with, shutdown};
@@ -28,8 +29,6 @@ const OPS_ID: u32 = 101;
 const UPDATES_PER_S: u32 = 2_000;
 /// One part of the updates of a second.
 const UPDATES_PART: u32 = 50;
-/// Longest wait for the confirmation of updates.
-const CONFIRM_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Runs the benchmark and prints its JSON line.
 pub fn execute(globals: &Globals, options: &BenchTables) -> Result<(), Failure> {
@@ -41,7 +40,8 @@ pub fn execute(globals: &Globals, options: &BenchTables) -> Result<(), Failure> 
 /// One start, in this process: prints what it took.
 pub fn start(globals: &Globals, options: &BenchTablesStart) -> Result<(), Failure> {
     let mut config = setup(globals)?;
-    config.limits.table_rows_max = config.limits.table_rows_max.max(2 * options.rows as usize);
+    let rows = usize::try_from(options.rows).unwrap_or(usize::MAX);
+    config.limits.table_rows_max = config.limits.table_rows_max.max(rows);
     config.tables.snapshot_dir.clone_from(&options.snapshots);
     let report = crate::context::block_on(started(Arc::new(config), options))??;
     output(&report)
@@ -137,20 +137,7 @@ async fn lookups(config: &Arc<Config>, options: &BenchTablesStart) -> Result<(Va
     let (kafka, rows, secs) = (config.kafka.clone(), options.rows, options.secs);
     let over = Arc::new(AtomicBool::new(false));
     let until = Arc::clone(&over);
-    let updates = tokio::task::spawn_blocking(move || -> Result<(), Failure> {
-        let producer = Producer::new(&kafka, None).map_err(Failure::kafka)?;
-        let mut number = 0;
-        while !until.load(Ordering::Relaxed) {
-            let part = Delivery::new();
-            for _ in 0..UPDATES_PART {
-                number += 7_919;
-                producer.send(&master::outgoing(number % rows, number)?, &part).map_err(Failure::kafka)?;
-            }
-            part.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)?;
-            std::thread::sleep(Duration::from_secs(1) * UPDATES_PART / UPDATES_PER_S);
-        }
-        Ok(())
-    });
+    let updates = tokio::spawn(async move { update_until(&kafka, rows, &until).await });
     let mut rates = Vec::new();
     for threads in [1, 2] {
         let begun = tick();
@@ -166,6 +153,22 @@ async fn lookups(config: &Arc<Config>, options: &BenchTablesStart) -> Result<(Va
     updates.await.map_err(failed)??;
     let two = rates.pop().unwrap_or_default();
     Ok((rates.pop().unwrap_or_default(), two))
+}
+
+/// Changes records at a steady rate until it is over.
+async fn update_until(kafka: &KafkaConfig, rows: u64, over: &AtomicBool) -> Result<(), Failure> {
+    let producer = Producer::new(kafka, None).map_err(Failure::kafka)?;
+    let mut number = 0;
+    while !over.load(Ordering::Relaxed) {
+        let part = Delivery::new();
+        for _ in 0..UPDATES_PART {
+            number += 7_919;
+            producer.send(&master::outgoing(number % rows, number)?, &part).map_err(Failure::kafka)?;
+        }
+        part.confirmed().await.map_err(Failure::kafka)?;
+        tokio::time::sleep(Duration::from_secs(1) * UPDATES_PART / UPDATES_PER_S).await;
+    }
+    Ok(())
 }
 
 fn topics() -> Vec<&'static TopicInfo> {
