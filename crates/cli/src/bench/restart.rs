@@ -3,7 +3,6 @@
 //! Measured are a process of its own and its folder, as whoever types `wardline up` has them.
 
 use super::contracts::Consumed;
-
 use super::usage::{Conditions, Usage, rate, rounded, usage_of};
 use super::{BenchRestart, blocking, data, output};
 use crate::Failure;

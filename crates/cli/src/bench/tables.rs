@@ -2,7 +2,6 @@
 //!
 //! Each start is a process of its own, so that its memory is that of one start.
 
-
 use super::master::{self, Held};
 use super::usage::{Conditions, Usage, rate, rounded};
 use super::{BenchTables, BenchTablesStart, blocking, output, setup};

@@ -129,7 +129,7 @@ fn filled(number: u64, bytes: usize) -> Vec<u8> {
     let mut state = number.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let byte = |place: usize| {
         // Half of it is text that repeats, as in the records of the room.
-        if place % 2 == 0 {
+        if place.is_multiple_of(2) {
             return b'a';
         }
         state ^= state << 13;
