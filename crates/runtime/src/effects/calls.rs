@@ -1,6 +1,5 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
-use super::ahead::{Intended, Written};
 use super::index::EffectIndex;
 use super::intents::Intent;
 use super::{Called, Event, Outcome, Parts};
@@ -21,6 +20,9 @@ use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
+/// Tells whether effect records are durable, or why not.
+type Written = oneshot::Receiver<Result<(), String>>;
+
 /// One event whose effect is asked for.
 pub(super) struct Item<E: Effect> {
     pub lane: Lane,
@@ -28,8 +30,6 @@ pub(super) struct Item<E: Effect> {
     pub input: E::Input,
     pub action: Action<E::Request>,
     pub attempt: u32,
-    /// Its effect record, asked for while it was behind the head of its lane.
-    pub intended: Option<Intended>,
 }
 
 /// A call under way.
@@ -186,36 +186,22 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
         let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
-        for mut items in self.calls.take_due(tick(), lines_max, calls_max) {
-            let intended = match items.as_mut_slice() {
-                [alone] => alone.intended.take().filter(|intended| intended.is_fresh(self.parts.intent_valid())),
-                _ => None,
-            };
-            let intended = intended.unwrap_or_else(|| {
-                let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
-                let written =
-                    self.intend(items.iter().map(|item| (&*item.record, &item.action, item.attempt)), &document_key);
-                Intended { document_key, written, asked: tick() }
-            });
-            let document_key = intended.document_key.clone();
+        for items in self.calls.take_due(tick(), lines_max, calls_max) {
+            let document_key = document_key(&items);
+            let intent = self.intend(&items, &document_key);
             mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));
             let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
             let span_parent = items.first().and_then(|item| trace_of(&item.record));
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
             let number = self.calls.register(items, document_key.clone(), false);
             let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-            (self.parts.spawn)(Box::pin(call.make(intended)));
+            (self.parts.spawn)(Box::pin(call.make(intent)));
         }
     }
 
-    /// Has the effect records of a document written: record, action and number of the attempt of each line.
-    pub fn intend<'a>(
-        &self,
-        lines: impl Iterator<Item = (&'a Record, &'a Action<E::Request>, u32)>,
-        document_key: &str,
-    ) -> Result<Written, WireError> {
-        let records: Result<_, _> =
-            lines.map(|(record, action, attempt)| intent(&self.parts, record, action, attempt, document_key)).collect();
+    /// Has the effect records of a document written.
+    fn intend(&self, items: &[Item<E>], document_key: &str) -> Result<Written, WireError> {
+        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, document_key)).collect();
         let (written, waiting) = oneshot::channel();
         if let Some(group) = self.group() {
             let intent = Intent { records: records?, position: self.store.position(), group, written };
@@ -274,8 +260,8 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         }
     }
 
-    async fn make(self, intended: Intended) {
-        let outcome = match self.intend(intended).await {
+    async fn make(self, intent: Result<Written, WireError>) {
+        let outcome = match self.intend(intent).await {
             Err(reason) => Outcome::NotIntended(reason),
             Ok(()) => {
                 let mut span = self.span("effect.call");
@@ -306,10 +292,11 @@ impl<E: Effect, K: Cluster> Call<E, K> {
 
     /// The effect records must be durable before anything happens outside. When that took so long that the partitions may
     /// belong to somebody else by now (a process that was paused), nothing happens.
-    async fn intend(&self, intended: Intended) -> Result<(), String> {
-        let written = intended.written.map_err(|error| error.to_string())?.await;
+    async fn intend(&self, intent: Result<Written, WireError>) -> Result<(), String> {
+        let asked = tick();
+        let written = intent.map_err(|error| error.to_string())?.await;
         written.unwrap_or_else(|_| Err("the writer of effect records has stopped".to_owned()))?;
-        let took = tick().since(intended.asked);
+        let took = tick().since(asked);
         if took > self.valid {
             return Err(format!("it took {took:?} to write the effect record down"));
         }
@@ -346,8 +333,8 @@ fn trace_of(record: &Record) -> Option<String> {
 
 /// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on
 /// the other side.
-pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> String {
-    let mut keys: Vec<&str> = effect_keys.collect();
+fn document_key<E: Effect>(items: &[Item<E>]) -> String {
+    let mut keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
     keys.sort_unstable();
     let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
     format!("wl-{}", id.simple())
@@ -355,21 +342,19 @@ pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> St
 
 fn intent<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
-    record: &Record,
-    action: &Action<E::Request>,
-    attempt: u32,
+    item: &Item<E>,
     document_key: &str,
 ) -> Result<Outgoing, WireError> {
     let facts = EffectFacts {
-        effect_key: &action.effect_key,
-        target: &action.target,
+        effect_key: &item.action.effect_key,
+        target: &item.action.target,
         state: EffectState::Intended,
         document_key,
-        attempts: attempt,
+        attempts: item.attempt,
         at: now_micros(),
         ..EffectFacts::default()
     };
-    parts.desk.effect(record, facts)
+    parts.desk.effect(&item.record, facts)
 }
 
 fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str, certain_at: Tick) {

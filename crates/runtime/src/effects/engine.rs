@@ -1,6 +1,5 @@
 //! The loop of an effect room: one thread, all state, one event at a time.
 
-use super::ahead::Ahead;
 use super::calls::Calls;
 use super::in_flight::Amount;
 use super::index::EffectIndex;
@@ -38,7 +37,6 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub lanes: Lanes,
     pub index: EffectIndex,
     pub calls: Calls<E>,
-    pub ahead: Ahead<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: HashMap<u64, String>,
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
@@ -83,7 +81,6 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
             self.start_ready()?;
             // Before what comes next: those at the head wait for their effect records.
             self.flush_batches();
-            self.look_ahead();
         }
         self.commit()?;
         self.finish_drain();
@@ -101,7 +98,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             lanes: Lanes::default(),
             index,
             calls: Calls::new(),
-            ahead: Ahead::new(),
             placing: HashMap::new(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
@@ -283,7 +279,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lot.forget(|_| true);
         self.marks.clear();
         self.calls.abandon();
-        self.ahead.clear();
         self.pending.clear();
         self.placing.clear();
         self.settled = false;

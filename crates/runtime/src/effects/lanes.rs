@@ -6,10 +6,6 @@ use crate::record::Record;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
-/// So many events behind the head of a lane are made ready while it is worked on. None: after a crash each of them would have to
-/// be looked up, and to wait until the look-up is believed, which is longer than its key may wait (KEY-1).
-pub(super) const AHEAD: usize = 0;
-
 /// One event on its way.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
@@ -25,14 +21,12 @@ pub(super) struct Work {
     pub attempts: u32,
     /// Must not share a document: a shared one was refused without naming the culprit.
     pub solo: bool,
-    /// It was looked at while it was behind the head.
-    pub foreseen: bool,
 }
 
 impl Work {
     /// An event that was just taken in, or brought back from the parking lot.
     pub fn new(record: Arc<Record>, parked: Option<Entry>, since_micros: i64, taken: Tick) -> Self {
-        Self { record, parked, since_micros, taken, attempts: 0, solo: false, foreseen: false }
+        Self { record, parked, since_micros, taken, attempts: 0, solo: false }
     }
 }
 
@@ -50,8 +44,6 @@ pub(super) struct LaneState {
 pub(super) struct Lanes {
     active: HashMap<Lane, LaneState>,
     ready: VecDeque<Lane>,
-    /// Lanes at work in which something may be made ready behind the head.
-    soon: VecDeque<Lane>,
     timers: BTreeMap<(Tick, u64), Lane>,
     next_timer: u64,
     /// Events that come from the parking lot.
@@ -66,8 +58,6 @@ impl Lanes {
         state.queue.push_back(work);
         if !state.busy && state.queue.len() == 1 {
             self.ready.push_back(lane);
-        } else if state.busy && state.queue.len() <= AHEAD + 1 {
-            self.soon.push_back(lane);
         }
     }
 
@@ -79,28 +69,8 @@ impl Lanes {
                 && !state.queue.is_empty()
             {
                 state.busy = true;
-                if state.queue.len() > 1 {
-                    self.soon.push_back(lane.clone());
-                }
                 return Some(lane);
             }
-        }
-        None
-    }
-
-    /// The next event that may be made ready behind a head that is being worked on. It is given out once. Nothing behind an
-    /// event from the parking lot is: whether it goes on is not known.
-    pub fn next_soon(&mut self) -> Option<(Lane, Arc<Record>)> {
-        while let Some(lane) = self.soon.front() {
-            if let Some(state) = self.active.get_mut(lane)
-                && state.busy
-                && state.queue.front().is_some_and(|head| head.parked.is_none())
-                && let Some(work) = state.queue.iter_mut().skip(1).take(AHEAD).find(|work| !work.foreseen)
-            {
-                work.foreseen = true;
-                return Some((lane.clone(), Arc::clone(&work.record)));
-            }
-            self.soon.pop_front();
         }
         None
     }

@@ -1,6 +1,5 @@
 //! What becomes of the event at the head of a lane.
 
-use super::ahead::Foreseen;
 use super::calls::{Item, Running};
 use super::engine::Engine;
 use super::index::Known;
@@ -53,15 +52,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Ok(())
     }
 
-    /// Plans the event at the head of a lane, unless that was done while it was behind another one.
+    /// Plans the event at the head of a lane.
     fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
-        if let Some(foreseen) = self.ahead.take(&record.place, self.parts.intent_valid()) {
-            let Foreseen { input, action, intended } = foreseen;
-            let item = Item { lane: lane.clone(), record, input, action, attempt, intended: Some(intended) };
-            return self.act(item);
-        }
         let input = match self.decode(&record) {
             Ok(input) => input,
             Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
@@ -86,7 +80,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict),
-            Plan::Act(action) => self.act(Item { lane: lane.clone(), record, input, action, attempt, intended: None }),
+            Plan::Act(action) => self.act(Item { lane: lane.clone(), record, input, action, attempt }),
         }
     }
 
@@ -382,7 +376,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let behind =
             Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
         for work in works {
-            self.ahead.forget(&work.record.place);
             self.park_record(lane, &work.record, &behind, false)?;
             self.done(&work.record);
         }
@@ -464,7 +457,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.finish(lane)
     }
 
-    pub fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
+    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
         let value = record.value.as_deref().unwrap_or_default();
         let codec = self.parts.desk.codec();
         let (writer, body) = match codec.open_cached(value)? {
