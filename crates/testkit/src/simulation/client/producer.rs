@@ -135,7 +135,7 @@ impl RecordProducer for SimProducer {
             shared.add_offsets(next, group, longest)?;
         }
         let world = world();
-        if world.chance(world.faults().lose / 2) {
+        if world.chance(2 * world.faults().lose) {
             world.note("refused", || shared.pid.to_string());
             return Err(ClientError::Delivery("the cluster refuses the records for now".to_owned()));
         }
