@@ -5,7 +5,7 @@
 //! (`CONCURRENT_TRANSACTIONS`). The next transaction begins only when the last has ended, so their order is that of the loop.
 
 use crate::clock::{receive, tick};
-use crate::cluster::{Cluster, Membership, RecordProducer as _};
+use crate::cluster::{Cluster, Membership, RecordProducer};
 use crate::kafka::ClientError;
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, TicketOffset};
@@ -80,21 +80,28 @@ impl<K: Cluster> Committer<K> {
         let asking = Commits { commits: asks, ended: ends, flight: Arc::clone(&flight) };
         Ok((Self { producers, commits, ended, flight, timeout }, asking))
     }
+}
 
-    fn transact(&self, commit: &Commit<Membership<K>>) -> Result<Vec<TicketOffset>, ClientError> {
-        let [producer, _] = &self.producers;
-        producer.begin()?;
-        let delivery = Delivery::new();
-        let sent = commit.records.iter().try_for_each(|record| producer.send(record, &delivery));
-        let group = Some(commit.group.as_ref());
-        match sent.and_then(|()| producer.commit(&delivery, &commit.offsets, group, self.timeout)) {
-            Ok(()) => Ok(delivery.take_tickets()),
-            Err(error) if error.fenced() => Err(error),
-            Err(error) => {
-                // A producer that cannot even abort is of no use any more.
-                producer.abort(self.timeout).map_err(|abort| ClientError::Fenced(format!("{error}; {abort}")))?;
-                Err(error)
-            }
+/// One transaction: everything or nothing. Returns the offsets of the records that had tickets.
+///
+/// # Errors
+/// When it was aborted; fenced when the producer is of no use any more.
+pub(crate) fn transact<P: RecordProducer>(
+    producer: &P,
+    commit: &Commit<P::Membership>,
+    timeout: Duration,
+) -> Result<Vec<TicketOffset>, ClientError> {
+    producer.begin()?;
+    let delivery = Delivery::new();
+    let sent = commit.records.iter().try_for_each(|record| producer.send(record, &delivery));
+    let group = Some(commit.group.as_ref());
+    match sent.and_then(|()| producer.commit(&delivery, &commit.offsets, group, timeout)) {
+        Ok(()) => Ok(delivery.take_tickets()),
+        Err(error) if error.fenced() => Err(error),
+        Err(error) => {
+            // A producer that cannot even abort is of no use any more.
+            producer.abort(timeout).map_err(|abort| ClientError::Fenced(format!("{error}; {abort}")))?;
+            Err(error)
         }
     }
 }
@@ -107,7 +114,8 @@ impl<K: Cluster> Loop for Committer<K> {
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
         let started = tick();
-        let outcome = self.transact(&commit);
+        let [producer, _] = &self.producers;
+        let outcome = transact(producer, &commit, self.timeout);
         self.producers.reverse();
         // Before it is told: whoever is told may ask for the next one at once.
         self.flight.land();

@@ -183,9 +183,9 @@ impl Consumed {
     }
 }
 
-/// Implements [`Event`] with a key of its own.
+/// Implements [`Event`] for a record of a benchmark: its topic, and its key.
 macro_rules! event {
-    ($record:ty, $topic:ident, $key:expr) => {
+    ($record:ty, $topic:expr, $key:expr) => {
         impl Event for $record {
             fn contract() -> Result<&'static WriterSchema, CodecError> {
                 static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
@@ -194,7 +194,7 @@ macro_rules! event {
             }
 
             fn topic() -> &'static TopicInfo {
-                &topics().$topic
+                $topic
             }
 
             fn key(&self) -> String {
@@ -213,9 +213,11 @@ macro_rules! event {
     };
 }
 
-event!(Consumed, consumed, |record| key(&record.facility, &record.event_id));
-event!(Item, items, |record| record.item_id.clone());
-event!(Enriched, enriched, |record| key(&record.facility, &record.event_id));
+pub(super) use event;
+
+event!(Consumed, &topics().consumed, |record| key(&record.facility, &record.event_id));
+event!(Item, &topics().items, |record| record.item_id.clone());
+event!(Enriched, &topics().enriched, |record| key(&record.facility, &record.event_id));
 
 /// The output has the key of the input, which the number in the event id tells.
 fn key(facility: &str, event_id: &str) -> String {

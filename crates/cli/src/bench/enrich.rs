@@ -2,24 +2,20 @@
 
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data;
+use super::running::{Running, check_committed, ops};
 use super::usage::{Conditions, Usage, rate, rounded};
 use super::{BenchEnrich, blocking, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use processor::{Binder, Code, Processor, Reason, Table, Tables, Verdict, Wiring};
-use runtime::clock::{now_micros, tick};
-use runtime::codec::Codec;
-use runtime::health::Health;
-use runtime::metrics::RoomMetrics;
+use runtime::clock::tick;
 use runtime::reader::{self, Range};
-use runtime::{Config, Room, RoomInfo, admin, run_rooms_with, shutdown};
+use runtime::{Config, Room, RoomInfo, admin};
 use schemas::{Event, Topic, TopicInfo};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// First schema id of the topics that every room writes.
-const OPS_ID: u32 = 101;
 /// How often the counters are looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -136,7 +132,7 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
     let metrics = running.metrics.clone();
     let seen = || metrics.emitted.get() + metrics.rejected.get() + metrics.dead_letter.get();
     let mut first = None;
-    while seen() < expected && !running.task.is_finished() {
+    while seen() < expected && !running.has_ended() {
         tokio::time::sleep(LOOK).await;
         if first.is_none() && seen() > 0 {
             first = Some(tick());
@@ -146,7 +142,7 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
     running.stop().await?;
     let seconds = first.map_or(0.0, |first| tick().since(first).as_secs_f64());
     let after = Usage::now();
-    check_committed(&config, name, expected).await?;
+    check_committed(&config, name, Consumed::topic().name, expected).await?;
     let cpu_seconds = after.cpu_seconds - before.cpu_seconds;
     Ok(Report {
         peer: "wardline",
@@ -165,18 +161,6 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
         value_bytes_mean,
         conditions: Conditions::now(&config.kafka.bootstrap, Consumed::topic().partitions, "exactly once"),
     })
-}
-
-/// The room of the benchmark while it runs.
-pub struct Running {
-    /// Room and consumer group: new for each run, so that it starts at the beginning.
-    pub name: &'static str,
-    /// Its counters.
-    pub metrics: RoomMetrics,
-    /// Where it stands.
-    pub health: Health,
-    task: tokio::task::JoinHandle<Result<(), runtime::RoomError>>,
-    trigger: runtime::ShutdownTrigger,
 }
 
 /// Creates the topics that are missing.
@@ -198,40 +182,10 @@ pub fn start_with<P: Processor>(
     processor: impl Fn() -> P + Send + Sync + 'static,
 ) -> Result<Running, Failure> {
     let ids = [(Consumed::topic(), CONSUMED_ID), (Item::topic(), ITEM_ID), (Enriched::topic(), ENRICHED_ID)];
-    let known: Vec<(&'static TopicInfo, u32)> = ids.into_iter().chain(ops().into_iter().zip(OPS_ID..)).collect();
-    let codec = Codec::fixed(&known).map_err(|error| Failure::new(error, "report this as a defect"))?;
-    let name: &'static str = Box::leak(format!("{what}-{}", now_micros()).into_boxed_str());
-    let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
-    let room = Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()));
-    let (trigger, stop) = shutdown();
-    let health = Health::new();
-    let (config, known_health) = (Arc::clone(config), health.clone());
-    let task =
-        tokio::spawn(async move { run_rooms_with(Arc::new(codec), config, vec![room], &known_health, stop).await });
-    Ok(Running { name, metrics: RoomMetrics::new(name), health, task, trigger })
-}
-
-impl Running {
-    /// Drains and waits for the end.
-    pub async fn stop(self) -> Result<(), Failure> {
-        self.trigger.stop();
-        match self.task.await {
-            Ok(ended) => ended.map_err(|error| crate::run::stopped(&error)),
-            Err(error) => Err(Failure::new(error, "report this as a defect")),
-        }
-    }
-}
-
-/// Every input record must be behind the committed position of the group: what counts is what was committed.
-async fn check_committed(config: &Config, group: &'static str, expected: u64) -> Result<(), Failure> {
-    let kafka = config.kafka.clone();
-    let lags = blocking(move || reader::group_lag(&kafka, group, &[Consumed::topic().name])).await?;
-    let lag: i64 = lags.map_err(Failure::kafka)?.iter().map(|partition| partition.lag).sum();
-    if lag == 0 {
-        return Ok(());
-    }
-    let what = format!("{lag} of {expected} records are not committed");
-    Err(Failure::new(what, "run it again; if it stays, the room's log lines on stderr say why"))
+    Running::start(config, what, &ids, |name| {
+        let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
+        Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
+    })
 }
 
 async fn count(config: &Config, topic: &'static str) -> Result<u64, Failure> {
@@ -260,9 +214,4 @@ fn topics() -> Vec<&'static TopicInfo> {
     let mut topics = vec![Consumed::topic(), Item::topic(), Enriched::topic()];
     topics.extend(ops());
     topics
-}
-
-fn ops() -> Vec<&'static TopicInfo> {
-    use schemas::topics::{OPS_AUDIT_V1, OPS_EFFECT_V1, OPS_EXCEPTION_V1, OPS_PARKED_V1};
-    vec![OPS_EXCEPTION_V1.info(), OPS_PARKED_V1.info(), OPS_AUDIT_V1.info(), OPS_EFFECT_V1.info()]
 }

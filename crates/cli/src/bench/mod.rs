@@ -10,6 +10,7 @@ mod mllp;
 mod parking;
 mod random;
 mod restart;
+mod running;
 mod sender;
 mod tables;
 mod usage;

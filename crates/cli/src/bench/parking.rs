@@ -3,7 +3,8 @@
 
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data::encoded;
-use super::enrich::{Running, prepare, start_with};
+use super::enrich::{prepare, start_with};
+use super::running::Running;
 use super::usage::{Conditions, Usage, percentile, rate, rounded};
 use super::{BenchParking, blocking, output, setup};
 use crate::args::Globals;

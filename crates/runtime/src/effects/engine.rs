@@ -251,7 +251,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             offsets.extend(self.store.position());
         }
         self.committing = Some(if whole { std::mem::take(&mut self.uncommitted) } else { Amount::default() });
-        let commit = super::settler::Commit { records, offsets, group };
+        let commit = crate::committer::Commit { records, offsets, group };
         let sent = self.parts.commits.send(commit);
         sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
     }

@@ -100,7 +100,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     inbox: WakeInbox,
     mailbox: Mailbox<E::Response>,
     events: Sender<Event<Membership<K>>>,
-    commits: Sender<settler::Commit<Membership<K>>>,
+    commits: Sender<crate::committer::Commit<Membership<K>>>,
     in_flight: in_flight::InFlight,
     spawn: Spawn,
     handle: Handle,

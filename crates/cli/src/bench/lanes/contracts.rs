@@ -1,5 +1,6 @@
 //! The two records of the lanes benchmark, and the topics of one run.
 
+use super::super::contracts::event;
 use schemas::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
 use schemas::codec::{CodecError, WriterSchema};
 use schemas::{Event, EventMeta, TopicInfo};
@@ -116,33 +117,5 @@ pub fn key_text(key: i32) -> String {
     format!("encounter-{key:06}")
 }
 
-macro_rules! event {
-    ($record:ty, $place:ident) => {
-        impl Event for $record {
-            fn contract() -> Result<&'static WriterSchema, CodecError> {
-                static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
-                let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(Self::topic().schema));
-                compiled.as_ref().map_err(Clone::clone)
-            }
-
-            fn topic() -> &'static TopicInfo {
-                &run_topics().$place
-            }
-
-            fn key(&self) -> String {
-                key_text(self.key)
-            }
-
-            fn meta(&self) -> Option<&EventMeta> {
-                None
-            }
-
-            fn kind(&self) -> Option<&'static str> {
-                None
-            }
-        }
-    };
-}
-
-event!(Asked, asked);
-event!(Done, done);
+event!(Asked, &run_topics().asked, |record| key_text(record.key));
+event!(Done, &run_topics().done, |record| key_text(record.key));

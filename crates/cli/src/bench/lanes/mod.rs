@@ -6,6 +6,7 @@ mod data;
 mod poison;
 mod stub;
 
+use super::running::{Running, check_committed, ops};
 use super::usage::{Conditions, Usage, percentile, rate, rounded};
 use super::{BenchLanes, blocking, output, setup};
 use crate::Failure;
@@ -13,11 +14,8 @@ use crate::args::Globals;
 use contracts::{Asked, Done, PARTITIONS};
 use data::ASKED_ID;
 use runtime::clock::{now_micros, tick};
-use runtime::codec::Codec;
-use runtime::health::Health;
-use runtime::metrics::RoomMetrics;
 use runtime::reader;
-use runtime::{Config, Room, RoomInfo, admin, run_rooms_with, shutdown};
+use runtime::{Config, Room, RoomInfo, admin};
 use schemas::{Event, TopicInfo};
 use serde::Serialize;
 use std::sync::Arc;
@@ -26,8 +24,6 @@ use stub::Stub;
 
 /// Schema id of [`Done`].
 const DONE_ID: u32 = 2;
-/// First schema id of the topics that every room writes.
-const OPS_ID: u32 = 101;
 /// How often the counters are looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -80,18 +76,18 @@ async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Fa
     let running = start(&config, &stub)?;
     let metrics = running.metrics.clone();
     let seen = || metrics.emitted.get() + metrics.rejected.get() + metrics.dead_letter.get();
-    while !stub.is_called() && !running.task.is_finished() {
+    while !stub.is_called() && !running.has_ended() {
         tokio::time::sleep(LOOK).await;
     }
     let before = Usage::now();
-    while seen() < events && !running.task.is_finished() {
+    while seen() < events && !running.has_ended() {
         tokio::time::sleep(LOOK).await;
     }
     let name = running.name;
     running.stop().await?;
     let ended = tick();
     let after = Usage::now();
-    check_committed(&config, name, events).await?;
+    check_committed(&config, name, Asked::topic().name, events).await?;
     let ceiling = if options.ceiling { Some(ceiling::measure(&config, events).await?) } else { None };
     let happened = stub.seen();
     let seconds = happened.first.map_or(0.0, |first| ended.since(first).as_secs_f64());
@@ -120,43 +116,14 @@ async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Fa
     })
 }
 
-/// The room of the benchmark while it runs.
-struct Running {
-    /// Room and consumer group: new for each run, so that it starts at the beginning.
-    name: &'static str,
-    metrics: RoomMetrics,
-    health: Health,
-    task: tokio::task::JoinHandle<Result<(), runtime::RoomError>>,
-    trigger: runtime::ShutdownTrigger,
-}
-
 /// Starts the room.
 fn start(config: &Arc<Config>, stub: &Arc<Stub>) -> Result<Running, Failure> {
-    let own = [(Asked::topic(), ASKED_ID), (Done::topic(), DONE_ID)];
-    let known: Vec<(&'static TopicInfo, u32)> = own.into_iter().chain(ops().into_iter().zip(OPS_ID..)).collect();
-    let codec = Codec::fixed(&known).map_err(|error| Failure::new(error, "report this as a defect"))?;
-    let name: &'static str = Box::leak(format!("bench-lanes-{}", now_micros()).into_boxed_str());
     let client = Arc::clone(stub);
-    let room = Room::effect(RoomInfo::of_effect::<stub::Room>(name, "benchmark"), move |_| {
-        Ok((stub::Room, Arc::clone(&client) as Arc<_>))
-    });
-    let (trigger, stop) = shutdown();
-    let health = Health::new();
-    let (config, known_health) = (Arc::clone(config), health.clone());
-    let task =
-        tokio::spawn(async move { run_rooms_with(Arc::new(codec), config, vec![room], &known_health, stop).await });
-    Ok(Running { name, metrics: RoomMetrics::new(name), health, task, trigger })
-}
-
-impl Running {
-    /// Drains and waits for the end.
-    async fn stop(self) -> Result<(), Failure> {
-        self.trigger.stop();
-        match self.task.await {
-            Ok(ended) => ended.map_err(|error| crate::run::stopped(&error)),
-            Err(error) => Err(Failure::new(error, "report this as a defect")),
-        }
-    }
+    Running::start(config, "bench-lanes", &[(Asked::topic(), ASKED_ID), (Done::topic(), DONE_ID)], |name| {
+        Room::effect(RoomInfo::of_effect::<stub::Room>(name, "benchmark"), move |_| {
+            Ok((stub::Room, Arc::clone(&client) as Arc<_>))
+        })
+    })
 }
 
 /// Creates the topics that are missing. An effect record lies in the partition with the number of its origin, so the topics of
@@ -176,21 +143,4 @@ async fn prepare(config: &Config) -> Result<(), Failure> {
         let what = format!("topic {} has fewer than {PARTITIONS} partitions", topic.name);
         Err(Failure::usage(what, "give the benchmark a broker of its own"))
     })
-}
-
-/// Every input record must be behind the committed position of the group: what counts is what was committed.
-async fn check_committed(config: &Config, group: &'static str, expected: u64) -> Result<(), Failure> {
-    let kafka = config.kafka.clone();
-    let lags = blocking(move || reader::group_lag(&kafka, group, &[Asked::topic().name])).await?;
-    let lag: i64 = lags.map_err(Failure::kafka)?.iter().map(|partition| partition.lag).sum();
-    if lag == 0 {
-        return Ok(());
-    }
-    let what = format!("{lag} of {expected} records are not committed");
-    Err(Failure::new(what, "run it again; if it stays, the room's log lines on stderr say why"))
-}
-
-fn ops() -> Vec<&'static TopicInfo> {
-    use schemas::topics::{OPS_AUDIT_V1, OPS_EFFECT_V1, OPS_EXCEPTION_V1, OPS_PARKED_V1};
-    vec![OPS_EXCEPTION_V1.info(), OPS_PARKED_V1.info(), OPS_AUDIT_V1.info(), OPS_EFFECT_V1.info()]
 }
