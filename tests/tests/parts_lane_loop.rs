@@ -2,6 +2,7 @@
 
 use processor::laws::{check_effects, check_once, check_order};
 use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
+use std::path::Path;
 use testkit::stack::Stack;
 use testkit::until;
 use wardline_tests::events::usage;
@@ -60,15 +61,20 @@ async fn fx_1_in_doubt_refused_flaky_and_batched_effects_happen_once() {
     assert!(effects.iter().any(|effect| effect.state == EffectState::Refused && effect.code.is_some()));
 }
 
+/// Starts the room in a process that can be killed; its ledger outlives it.
+fn start(stack: &Stack, ledger: &Path) -> RoomProcess {
+    let config = stack.dir.path().join("wardline.yaml");
+    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
+    let arguments = [toys::POST, config.to_str().unwrap(), ledger.to_str().unwrap()];
+    RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &stack.dir.path().join("toy.log"))
+}
+
 /// FX-1, ORD-1 under kill -9 while calls are in flight.
 #[tokio::test(flavor = "multi_thread")]
 async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
     let stack = Stack::start().await;
-    let config = stack.dir.path().join("wardline.yaml");
-    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
-    let (ledger, log) = (stack.dir.path().join("ledger"), stack.dir.path().join("toy.log"));
-    let arguments = [toys::POST, config.to_str().unwrap(), ledger.to_str().unwrap()];
-    let start = || RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log);
+    let ledger = stack.dir.path().join("ledger");
+    let start = || start(&stack, &ledger);
 
     let sent: Vec<SupplyUsage> =
         (0..1_500).map(|number| usage(&format!("enc-{}", number % 50), number, "SLOW")).collect();
@@ -106,11 +112,8 @@ async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_1_killed_below_what_is_settled_no_outcome_is_repeated() {
     let stack = Stack::start().await;
-    let config = stack.dir.path().join("wardline.yaml");
-    std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
-    let (ledger, log) = (stack.dir.path().join("ledger"), stack.dir.path().join("toy.log"));
-    let arguments = [toys::POST, config.to_str().unwrap(), ledger.to_str().unwrap()];
-    let start = || RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log);
+    let ledger = stack.dir.path().join("ledger");
+    let start = || start(&stack, &ledger);
 
     // One in each partition hangs, before everything else.
     let mut sent: Vec<SupplyUsage> = (0..40).map(|number| usage(&format!("enc-hang-{number}"), 1, "HANG")).collect();
