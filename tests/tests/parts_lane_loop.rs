@@ -62,6 +62,7 @@ async fn fx_1_in_doubt_refused_flaky_and_batched_effects_happen_once() {
 }
 
 /// Starts the room in a process that can be killed; its ledger outlives it.
+#[allow(clippy::unwrap_used, reason = "a helper of tests")]
 fn start(stack: &Stack, ledger: &Path) -> RoomProcess {
     let config = stack.dir.path().join("wardline.yaml");
     std::fs::write(&config, serde_json::to_string(&*stack.config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
