@@ -3,7 +3,7 @@
 use crate::desk::Raised;
 use processor::{Body, FeedError, Subject, TableFeed};
 use schemas::{Event, TopicInfo};
-use schemas::{Exception, ExceptionKind, ExceptionState};
+use schemas::{Exception, ExceptionKind, ExceptionState, Timestamp};
 use serde::Deserialize;
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -42,6 +42,22 @@ pub struct Decided {
 #[derive(Deserialize)]
 struct Heading<'a> {
     room: &'a str,
+}
+
+/// What is read of an exception of this room: not the original bytes, which are most of it.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+struct Word {
+    kind: ExceptionKind,
+    state: ExceptionState,
+    code: String,
+    message: String,
+    subject: Option<schemas::Subject>,
+    field_paths: Vec<String>,
+    suggested_fix: Option<String>,
+    raised_at: Timestamp,
+    actor: Option<String>,
+    comment: Option<String>,
 }
 
 #[derive(Debug)]
@@ -85,13 +101,13 @@ impl TableFeed for Decisions {
         if heading.room != self.room {
             return Ok(Vec::new());
         }
-        let exception: Exception = schemas::codec::decode(writer, bytes)?;
-        let decision = match (exception.kind, exception.state) {
+        let word: Word = schemas::codec::decode_part(writer, bytes)?;
+        let decision = match (word.kind, word.state) {
             (ExceptionKind::RetryRequested, ExceptionState::Retrying) => Some(Decision::Retry),
             (ExceptionKind::Discarded, _) => Some(Decision::Discard),
             _ => None,
         };
-        let is_over = matches!(exception.state, ExceptionState::Resolved | ExceptionState::Discarded);
+        let is_over = matches!(word.state, ExceptionState::Resolved | ExceptionState::Discarded);
         let mut open = self.open();
         if decision.is_none() && is_over {
             open.remove(id);
@@ -101,7 +117,7 @@ impl TableFeed for Decisions {
             return Err(FeedError::Full { rows_max: OPEN_MAX });
         }
         let told = decision.map(|_| Subject::new(Exception::topic().name, id));
-        open.insert(id.to_owned(), Open::of(exception, decision));
+        open.insert(id.to_owned(), Open::of(word, decision));
         Ok(told.into_iter().collect())
     }
 
@@ -111,8 +127,8 @@ impl TableFeed for Decisions {
 }
 
 impl Open {
-    fn of(exception: Exception, decision: Option<Decision>) -> Self {
-        let Exception { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = exception;
+    fn of(word: Word, decision: Option<Decision>) -> Self {
+        let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
         let raised = Raised { code, message, subject, field_paths, suggested_fix, at: raised_at };
         Self { raised, decided: decision.map(|decision| Decided { decision, actor, comment }) }
     }

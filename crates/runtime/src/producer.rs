@@ -21,6 +21,8 @@ use tokio::sync::Notify;
 const QUEUE_FULL_WAIT: Duration = Duration::from_secs(30);
 /// By so much librdkafka may be late.
 const MARGIN: Duration = Duration::from_secs(1);
+/// How often it is looked whether the last records of a transaction are freed.
+const LANDING_LOOK: Duration = Duration::from_micros(100);
 /// One wait for delivery reports, and the longest time that dropping a producer takes.
 const REPORTS_WAIT: Duration = Duration::from_millis(100);
 
@@ -138,9 +140,18 @@ impl Producer {
             }
             self.send_offsets(offsets, group, timeout)?;
         }
-        // Flushing inside commit polls in slices of 100 ms; with nothing in flight it returns at once.
         delivery.wait(timeout, || self.context.last_error())?;
+        self.land(timeout);
         Ok(self.inner.commit_transaction(timeout)?)
+    }
+
+    /// Waits until nothing is in flight: then the flush inside of a commit returns at once, and else it takes a full 100 ms. A
+    /// record is in flight until it is freed, which is a moment after its fate is told, and nothing tells that moment.
+    fn land(&self, timeout: Duration) {
+        let started = tick();
+        while self.inner.in_flight_count() > 0 && tick().since(started) < timeout {
+            std::thread::park_timeout(LANDING_LOOK);
+        }
     }
 
     /// librdkafka does not keep its bound here: where the coordinator of the group has gone it waits for a change of some broker,
