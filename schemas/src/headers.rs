@@ -2,6 +2,7 @@
 //!
 //! Headers are visible to every consumer and to tooling, so they never hold a direct identifier (PHI-1).
 
+use crate::topic::EVENT_TYPE_PREFIX;
 use crate::{Event, Source};
 
 /// CloudEvents version, always [`SPEC_VERSION`].
@@ -38,27 +39,30 @@ pub const SPEC_VERSION: &str = "1.0";
 /// Value of [`CONTENT_TYPE`] of events.
 pub const AVRO: &str = "application/avro";
 
-/// The headers an event carries by itself; trace context, causation and tenant are the runtime's.
+/// Most headers that [`cloud_event_headers`] gives.
+pub const CLOUD_EVENT_HEADERS_MAX: usize = 10;
+
+/// Gives `put` the headers an event carries by itself, each value in parts to be joined; trace context, causation and tenant
+/// are the runtime's. `key` is the event's key.
 ///
 /// Operational records have no envelope and carry only type, PHI class and content type.
-#[must_use]
-pub fn cloud_event_headers<T: Event>(event: &T) -> Vec<(&'static str, String)> {
+pub fn cloud_event_headers<T: Event>(event: &T, key: &str, mut put: impl FnMut(&'static str, &[&str])) {
     let topic = T::topic();
-    let mut headers =
-        vec![(CONTENT_TYPE, AVRO.to_owned()), (TYPE, event.event_type()), (PHI, topic.phi.as_str().to_owned())];
-    if let Some(meta) = event.meta() {
-        let key = event.key();
-        headers.extend([
-            (SPECVERSION, SPEC_VERSION.to_owned()),
-            (ID, meta.event_id.clone()),
-            (SOURCE, source(&meta.source)),
-            (TIME, meta.occurred_at.unwrap_or(meta.recorded_at).to_string()),
-            (SUBJECT, key.clone()),
-            (DATASCHEMA, format!("urn:wardline:schema:{}", topic.subject)),
-            (PARTITION_KEY, key),
-        ]);
+    put(CONTENT_TYPE, &[AVRO]);
+    match event.kind() {
+        None => put(TYPE, &[EVENT_TYPE_PREFIX, topic.name]),
+        Some(_) => put(TYPE, &[&event.event_type()]),
     }
-    headers
+    put(PHI, &[topic.phi.as_str()]);
+    if let Some(meta) = event.meta() {
+        put(SPECVERSION, &[SPEC_VERSION]);
+        put(ID, &[&meta.event_id]);
+        put(SOURCE, &[&source(&meta.source)]);
+        put(TIME, &[&meta.occurred_at.unwrap_or(meta.recorded_at).to_string()]);
+        put(SUBJECT, &[key]);
+        put(DATASCHEMA, &["urn:wardline:schema:", topic.subject]);
+        put(PARTITION_KEY, &[key]);
+    }
 }
 
 /// A URI reference of the source: `/wardline/<format>/<system>/<facility>`.

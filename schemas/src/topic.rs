@@ -163,14 +163,17 @@ pub trait Event:
     }
 }
 
+/// What every CloudEvents type begins with.
+pub(crate) const EVENT_TYPE_PREFIX: &str = "org.wardline.";
+
 /// CloudEvents type of a kind of event on a topic.
 #[must_use]
 pub fn event_type(topic: &str, kind: Option<&str>) -> String {
     match (kind, topic.rsplit_once('.')) {
         (Some(kind), Some((entity, version))) => {
             let kind = kind.to_ascii_lowercase().replace('_', "-");
-            format!("org.wardline.{entity}.{kind}.{version}")
+            format!("{EVENT_TYPE_PREFIX}{entity}.{kind}.{version}")
         }
-        _ => format!("org.wardline.{topic}"),
+        _ => format!("{EVENT_TYPE_PREFIX}{topic}"),
     }
 }

@@ -84,11 +84,11 @@ fn json_numbers_and_text_read_as_exact_decimals() {
 #[test]
 fn bytes_and_null_bytes_are_kept() {
     let parked = Parked {
-        value: Some(Bytes(vec![0, 255, 13])),
-        key_bytes: Some(Bytes(Vec::new())),
+        value: Some(Bytes::from(vec![0, 255, 13])),
+        key_bytes: Some(Bytes::from(Vec::new())),
         headers: vec![
             RecordHeader { key: "a".into(), value: None },
-            RecordHeader { key: "a".into(), value: Some(Bytes(b"b".to_vec())) },
+            RecordHeader { key: "a".into(), value: Some(Bytes::from(b"b".to_vec())) },
         ],
         ..Parked::default()
     };

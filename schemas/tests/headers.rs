@@ -5,15 +5,19 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use wardline_schemas::headers::cloud_event_headers;
+use wardline_schemas::headers::{CLOUD_EVENT_HEADERS_MAX, cloud_event_headers};
 use wardline_schemas::{Encounter, Event, Parked, event_type, examples, for_each_event, topics};
+
+fn headers_of<T: Event>(event: &T) -> Vec<(&'static str, String)> {
+    let mut headers = Vec::new();
+    cloud_event_headers(event, &event.key(), |name, parts| headers.push((name, parts.concat())));
+    headers
+}
 
 #[test]
 fn an_event_carries_its_identity() {
-    let shown: Vec<String> = cloud_event_headers(&examples::<Encounter>()[2])
-        .iter()
-        .map(|(name, value)| format!("{name}: {value}"))
-        .collect();
+    let shown: Vec<String> =
+        headers_of(&examples::<Encounter>()[2]).iter().map(|(name, value)| format!("{name}: {value}")).collect();
     expect![[r#"
         content-type: application/avro
         ce_type: org.wardline.clinical.encounter.discharged.v1
@@ -30,7 +34,7 @@ fn an_event_carries_its_identity() {
 
 #[test]
 fn operational_records_have_no_envelope() {
-    let headers: BTreeMap<_, _> = cloud_event_headers(&examples::<Parked>()[0]).into_iter().collect();
+    let headers: BTreeMap<_, _> = headers_of(&examples::<Parked>()[0]).into_iter().collect();
     assert_eq!(headers.len(), 3);
     assert_eq!(headers["ce_type"], "org.wardline.ops.parked.v1");
 }
@@ -49,7 +53,9 @@ fn event_types_follow_topic_and_kind() {
 fn names_are_cloud_event_names_and_values_are_short_text() {
     fn check<T: Event>() {
         for record in examples::<T>() {
-            for (name, value) in cloud_event_headers(&record) {
+            let headers = headers_of(&record);
+            assert!(headers.len() <= CLOUD_EVENT_HEADERS_MAX);
+            for (name, value) in headers {
                 let attribute = name.strip_prefix("ce_").unwrap_or("contenttype");
                 assert!(
                     attribute.chars().all(|letter| letter.is_ascii_lowercase() || letter.is_ascii_digit()),

@@ -154,9 +154,9 @@ async fn bad_bytes_and_unknown_schemas_become_dead_letters() {
     let raw = |value: &[u8]| Outgoing {
         topic: Cow::Borrowed(topic),
         partition: Some(0),
-        key: Some(b"enc-bad".to_vec()),
-        value: Some(value.to_vec()),
-        headers: vec![(Cow::Borrowed("x-kept"), Some(b"yes".to_vec()))],
+        key: Some(b"enc-bad".to_vec().into()),
+        value: Some(value.to_vec().into()),
+        headers: vec![(Cow::Borrowed("x-kept"), Some(b"yes".to_vec().into()))],
         ticket: None,
     };
     let values: [&[u8]; 3] = [b"not framed", &[0, 0, 1, 226, 64, 1, 2, 3], &[0]];

@@ -174,7 +174,7 @@ async fn stored_cursors(context: &RoomContext, config: &ErpConfig) -> Result<Has
             if let (Some(key), Some(value)) = (record.key, record.value)
                 && key.starts_with(&prefix)
             {
-                newest.insert(key, value);
+                newest.insert(key.into(), value.into());
             }
             ControlFlow::Continue(())
         });

@@ -188,7 +188,7 @@ impl Letter {
             reason: fact("wl_reason"),
             topic,
             origin,
-            bytes: record.value.as_ref().map_or(0, Vec::len),
+            bytes: record.value.as_ref().map_or(0, |value| value.len()),
         }
     }
 
@@ -278,11 +278,11 @@ mod tests {
         Record {
             place: Place { topic: Arc::from(topics::OPS_DEAD_LETTER_V1.name()), partition: 2, offset: 17 },
             timestamp_ms: Some(0),
-            key: Some(b"V1".to_vec()),
-            value: Some(value.to_vec()),
+            key: Some(b"V1".to_vec().into()),
+            value: Some(value.to_vec().into()),
             headers: headers
                 .iter()
-                .map(|(name, text)| (Cow::Borrowed(*name), Some(text.as_bytes().to_vec())))
+                .map(|(name, text)| (Cow::Borrowed(*name), Some(text.as_bytes().to_vec().into())))
                 .collect(),
         }
     }

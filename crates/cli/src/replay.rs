@@ -119,7 +119,7 @@ async fn replay(config: &Config, info: &RoomInfo, topic: &'static str, options: 
         summary.records += 1;
         *summary.by_partition.entry(record.place.partition).or_default() += 1;
         progress.inc(1);
-        keys.insert(record.key.clone().unwrap_or_default());
+        keys.insert(record.key.as_deref().unwrap_or_default().to_vec());
         if let Some(sink) = &sink {
             pace.tick().await;
             sink.park(&record).await?;

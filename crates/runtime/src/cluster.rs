@@ -3,6 +3,7 @@
 //! Production is librdkafka (`librdkafka.rs`, `producer.rs`). The seeded simulation brings clients of its own, so that the
 //! very same loops run under it. Everything is dispatched statically, and a record is handed out without being copied.
 
+use bytes::Bytes;
 use crate::kafka::ClientError;
 use crate::outgoing::{Lineage, Outgoing};
 use crate::producer::Delivery;
@@ -238,12 +239,12 @@ pub trait RecordView {
     /// An owned copy.
     fn to_record(&self) -> Record {
         let mut headers = Vec::new();
-        self.visit_headers(|name, value| headers.push((Cow::Owned(name.to_owned()), value.map(<[u8]>::to_vec))));
+        self.visit_headers(|name, value| headers.push((Cow::Owned(name.to_owned()), value.map(Bytes::copy_from_slice))));
         Record {
             place: Place { topic: Arc::from(self.topic()), partition: self.partition(), offset: self.offset() },
             timestamp_ms: self.timestamp_ms(),
-            key: self.key().map(<[u8]>::to_vec),
-            value: self.value().map(<[u8]>::to_vec),
+            key: self.key().map(Bytes::copy_from_slice),
+            value: self.value().map(Bytes::copy_from_slice),
             headers,
         }
     }

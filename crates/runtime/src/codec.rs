@@ -1,6 +1,8 @@
 //! Avro on the wire: schema ids from the registry, bodies by the contracts.
 
 use crate::config::RegistryConfig;
+use crate::pieces;
+use bytes::Bytes;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
@@ -148,11 +150,9 @@ impl Codec {
     ///
     /// # Errors
     /// When the topic was not prepared or a value does not fit the schema.
-    pub fn encode<T: Event>(&self, event: &T) -> Result<Vec<u8>, WireError> {
+    pub fn encode<T: Event>(&self, event: &T) -> Result<Bytes, WireError> {
         let id = self.id_of(T::topic().name)?;
-        let mut bytes = Vec::with_capacity(512);
-        schemas::codec::encode(event, id, &mut bytes)?;
-        Ok(bytes)
+        pieces::written(|bytes| Ok(schemas::codec::encode(event, id, bytes)?))
     }
 
     /// Splits a value into its writer schema and body. Asks the registry only for ids not seen before.

@@ -4,8 +4,10 @@ use crate::codec::{Codec, WireError};
 use crate::config::Config;
 use crate::outgoing::{Headers, Lineage, Outgoing};
 use crate::parking::Lane;
+use crate::pieces;
 use crate::record::{Place, Record};
 use processor::{Reason, Subject};
+use bytes::Bytes;
 use schemas::{
     Audit, AuditKind, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState, Parked,
     RecordHeader, Severity, Timestamp, topics,
@@ -85,7 +87,7 @@ pub struct EffectFacts<'a> {
     /// Business key under which a later correction finds the output; empty when there is none.
     pub business_key: String,
     /// The output in its framed Avro encoding.
-    pub output: Option<Vec<u8>>,
+    pub output: Option<Bytes>,
     /// Code of a refusal.
     pub code: Option<String>,
     /// Calls made.
@@ -201,7 +203,7 @@ impl Desk {
             ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("wl_at", at.to_string()),
         ];
-        headers.extend(facts.map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes()))));
+        headers.extend(facts.map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))));
         Outgoing {
             topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
             partition: None,
@@ -269,8 +271,8 @@ impl Desk {
         };
         let mut outgoing = self.event(&parked, &Lineage::of(&record.headers))?;
         outgoing.partition = Some(record.place.partition);
-        outgoing.key = Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset));
-        outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(self.writer.as_bytes().to_vec())));
+        outgoing.key = Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset).into());
+        outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::joined(&[&self.writer]))));
         outgoing.ticket = Some(ticket);
         Ok(outgoing)
     }
@@ -279,7 +281,7 @@ impl Desk {
     pub fn unpark(&self, lane: &Lane, origin_offset: i64) -> Outgoing {
         let key = parking_key(self.room, &lane.topic, lane.partition, origin_offset);
         let mut mark = Outgoing::tombstone(topics::OPS_PARKED_V1.name(), Some(lane.partition), key);
-        mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(self.writer.as_bytes().to_vec())));
+        mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::joined(&[&self.writer]))));
         mark
     }
 

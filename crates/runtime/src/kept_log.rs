@@ -8,6 +8,7 @@ use crate::kafka::ClientError;
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
 use crate::reader::{self, Range, ReadError};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -44,8 +45,8 @@ impl KeptLog {
         let record = Outgoing {
             topic: Cow::Borrowed(self.topic),
             partition: Some(0),
-            key: Some(key.to_vec()),
-            value: value.map(<[u8]>::to_vec),
+            key: Some(Bytes::copy_from_slice(key)),
+            value: value.map(Bytes::copy_from_slice),
             headers: Vec::new(),
             ticket: None,
         };
@@ -60,7 +61,7 @@ impl KeptLog {
     pub fn read_all(&self) -> Result<Vec<Pair>, ReadError> {
         let mut pairs = Vec::new();
         reader::read_range(&self.kafka, &Range::all(self.topic), |record| {
-            pairs.push((record.key.unwrap_or_default(), record.value));
+            pairs.push((record.key.unwrap_or_default().into(), record.value.map(Into::into)));
             ControlFlow::Continue(())
         })?;
         Ok(pairs)

@@ -29,6 +29,7 @@ pub mod outgoing;
 mod parked_reader;
 pub mod parking;
 pub mod parking_store;
+mod pieces;
 pub mod producer;
 pub mod publisher;
 pub mod reader;

@@ -1,10 +1,16 @@
 //! A record on its way to Kafka.
 
+use crate::pieces;
+use bytes::Bytes;
 use schemas::Event;
+use schemas::headers::CLOUD_EVENT_HEADERS_MAX;
 use std::borrow::Cow;
 
+/// Headers that an event has from elsewhere: trace, correlation, causation, tenant.
+const INHERITED_MAX: usize = 4;
+
 /// Header names and values; no value is a header that is there and null.
-pub type Headers = Vec<(Cow<'static, str>, Option<Vec<u8>>)>;
+pub type Headers = Vec<(Cow<'static, str>, Option<Bytes>)>;
 
 /// A record on its way to Kafka, encoded.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -14,9 +20,9 @@ pub struct Outgoing {
     /// Partition, when not the one of the key.
     pub partition: Option<i32>,
     /// Key bytes.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// Value bytes; none is a tombstone.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// Headers.
     pub headers: Headers,
     /// Set on a parked record: its number in the index of the parking lot, to learn its offset.
@@ -36,11 +42,12 @@ pub struct Lineage {
 
 impl Outgoing {
     /// An event in its Avro encoding, with CloudEvents headers (CloudEvents 1.0, Kafka binary mode).
-    pub fn event<T: Event>(event: &T, value: Vec<u8>, lineage: &Lineage, tenant: &str) -> Self {
-        let mut headers: Headers = schemas::headers::cloud_event_headers(event)
-            .into_iter()
-            .map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes())))
-            .collect();
+    pub fn event<T: Event>(event: &T, value: Bytes, lineage: &Lineage, tenant: &str) -> Self {
+        let key = event.key();
+        let mut headers = Headers::with_capacity(CLOUD_EVENT_HEADERS_MAX + INHERITED_MAX);
+        schemas::headers::cloud_event_headers(event, &key, |name, parts| {
+            headers.push((Cow::Borrowed(name), Some(pieces::joined(parts))));
+        });
         let inherited = [
             (schemas::headers::TRACEPARENT, lineage.traceparent.as_deref()),
             (schemas::headers::CORRELATION_ID, lineage.correlation_id.as_deref()),
@@ -49,13 +56,13 @@ impl Outgoing {
         ];
         for (name, text) in inherited {
             if let Some(text) = text {
-                headers.push((Cow::Borrowed(name), Some(text.as_bytes().to_vec())));
+                headers.push((Cow::Borrowed(name), Some(pieces::joined(&[text]))));
             }
         }
         Self {
             topic: Cow::Borrowed(T::topic().name),
             partition: None,
-            key: Some(event.key().into_bytes()),
+            key: Some(pieces::joined(&[&key])),
             value: Some(value),
             headers,
             ticket: None,
@@ -65,13 +72,13 @@ impl Outgoing {
     /// Bytes held, for bounds.
     pub fn bytes(&self) -> usize {
         let headers: usize =
-            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
 
     /// A deletion mark for a key of a compacted topic.
-    pub fn tombstone(topic: &'static str, partition: Option<i32>, key: Vec<u8>) -> Self {
-        Self { topic: Cow::Borrowed(topic), partition, key: Some(key), value: None, headers: Vec::new(), ticket: None }
+    pub fn tombstone(topic: &'static str, partition: Option<i32>, key: impl Into<Bytes>) -> Self {
+        Self { topic: Cow::Borrowed(topic), partition, key: Some(key.into()), value: None, headers: Vec::new(), ticket: None }
     }
 }
 

@@ -4,6 +4,7 @@ use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::parking_store::ParkingError;
 use crate::record::Record;
 use schemas::topics;
+use bytes::Bytes;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -122,5 +123,5 @@ impl<K: Cluster> ParkedReader<K> {
 /// About what a record takes in memory, bytes.
 fn size_of(record: &Record) -> usize {
     const OVERHEAD: usize = 256;
-    OVERHEAD + record.value.as_ref().map_or(0, Vec::len) + record.key.as_ref().map_or(0, Vec::len)
+    OVERHEAD + record.value.as_ref().map_or(0, Bytes::len) + record.key.as_ref().map_or(0, Bytes::len)
 }

@@ -10,6 +10,7 @@ use crate::config::KafkaConfig;
 use crate::kafka::{self, Reader};
 use crate::record::Record;
 use crate::stall::Stall;
+use bytes::Bytes;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
@@ -247,8 +248,8 @@ pub fn ends(kafka: &KafkaConfig, topics: &[&str]) -> Result<BTreeMap<(String, i3
 ///
 /// # Errors
 /// See [`ReadError`]; more than `most` keys are an error too, so that memory is bounded.
-pub fn latest_by_key(kafka: &KafkaConfig, topic: &str, most: usize) -> Result<HashMap<Vec<u8>, Record>, ReadError> {
-    let mut latest: HashMap<Vec<u8>, Record> = HashMap::new();
+pub fn latest_by_key(kafka: &KafkaConfig, topic: &str, most: usize) -> Result<HashMap<Bytes, Record>, ReadError> {
+    let mut latest: HashMap<Bytes, Record> = HashMap::new();
     let mut overflow = false;
     read_range(kafka, &Range::all(topic), |record| {
         let key = record.key.clone().unwrap_or_default();

@@ -1,6 +1,7 @@
 //! A record as it came from Kafka, with its bytes.
 
 use crate::outgoing::{Headers, header_text};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -23,9 +24,9 @@ pub struct Record {
     /// Broker or producer time, milliseconds since 1970, when known.
     pub timestamp_ms: Option<i64>,
     /// Key bytes.
-    pub key: Option<Vec<u8>>,
+    pub key: Option<Bytes>,
     /// Value bytes.
-    pub value: Option<Vec<u8>>,
+    pub value: Option<Bytes>,
     /// Headers.
     pub headers: Headers,
 }
@@ -44,8 +45,8 @@ impl Record {
     /// Bytes held, for bounds.
     pub fn bytes(&self) -> usize {
         let headers: usize =
-            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Vec::len)).sum();
-        self.key.as_ref().map_or(0, Vec::len) + self.value.as_ref().map_or(0, Vec::len) + headers
+            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum();
+        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
     }
 }
 

@@ -95,8 +95,8 @@ async fn each_record_is_one_row_or_one_dead_letter() {
     let bad = Outgoing {
         topic: Cow::Borrowed("supply.usage-enriched.v1"),
         partition: None,
-        key: Some(b"enc_0".to_vec()),
-        value: Some(vec![0xff]),
+        key: Some(b"enc_0".to_vec().into()),
+        value: Some(vec![0xff].into()),
         headers: Vec::new(),
         ticket: None,
     };

@@ -78,7 +78,7 @@ fn scalar(value: Value) -> Option<Json> {
         Value::Double(number) => Json::from(number),
         Value::String(text) | Value::Enum(_, text) => Json::from(text),
         Value::Uuid(uuid) => Json::from(uuid.to_string()),
-        Value::Bytes(bytes) | Value::Fixed(_, bytes) => Json::from(Bytes(bytes).to_base64()),
+        Value::Bytes(bytes) | Value::Fixed(_, bytes) => Json::from(Bytes::from(bytes).to_base64()),
         Value::Date(days) => Json::from(Date(days).to_string()),
         Value::TimestampMillis(millis) => Json::from(Timestamp::from_millis(millis).to_string()),
         Value::TimestampMicros(micros) => Json::from(Timestamp(micros).to_string()),

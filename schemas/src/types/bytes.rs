@@ -7,9 +7,9 @@ use base64::engine::general_purpose::STANDARD;
 use serde::de::{Error, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// Opaque bytes of a record. `Debug` shows only how many there are, since they may hold patient data.
+/// Opaque bytes of a record; a clone shares them. `Debug` shows only how many there are, since they may hold patient data.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub struct Bytes(pub Vec<u8>);
+pub struct Bytes(pub bytes::Bytes);
 
 impl Bytes {
     /// The bytes.
@@ -27,19 +27,31 @@ impl Bytes {
 
 impl From<Vec<u8>> for Bytes {
     fn from(bytes: Vec<u8>) -> Self {
-        Self(bytes)
+        Self(bytes.into())
     }
 }
 
 impl From<&[u8]> for Bytes {
     fn from(bytes: &[u8]) -> Self {
-        Self(bytes.to_vec())
+        Self(bytes::Bytes::copy_from_slice(bytes))
+    }
+}
+
+impl From<bytes::Bytes> for Bytes {
+    fn from(bytes: bytes::Bytes) -> Self {
+        Self(bytes)
+    }
+}
+
+impl From<Bytes> for bytes::Bytes {
+    fn from(bytes: Bytes) -> Self {
+        bytes.0
     }
 }
 
 impl From<Bytes> for Vec<u8> {
     fn from(bytes: Bytes) -> Self {
-        bytes.0
+        bytes.0.into()
     }
 }
 
@@ -73,15 +85,15 @@ impl<'de> Deserialize<'de> for Bytes {
             }
 
             fn visit_bytes<E: Error>(self, bytes: &[u8]) -> Result<Bytes, E> {
-                Ok(Bytes(bytes.to_vec()))
+                Ok(bytes.into())
             }
 
             fn visit_byte_buf<E: Error>(self, bytes: Vec<u8>) -> Result<Bytes, E> {
-                Ok(Bytes(bytes))
+                Ok(bytes.into())
             }
 
             fn visit_str<E: Error>(self, text: &str) -> Result<Bytes, E> {
-                STANDARD.decode(text).map(Bytes).map_err(E::custom)
+                STANDARD.decode(text).map(Bytes::from).map_err(E::custom)
             }
 
             fn visit_seq<A: SeqAccess<'de>>(self, mut numbers: A) -> Result<Bytes, A::Error> {
@@ -89,7 +101,7 @@ impl<'de> Deserialize<'de> for Bytes {
                 while let Some(byte) = numbers.next_element::<u8>()? {
                     bytes.push(byte);
                 }
-                Ok(Bytes(bytes))
+                Ok(bytes.into())
             }
         }
 

@@ -65,7 +65,7 @@ fn latest(
     let mut latest: HashMap<Vec<u8>, Record> = HashMap::new();
     let mut overflow = false;
     read_range(kafka, &Range::all(topic), |record| {
-        let key = record.key.clone().unwrap_or_default();
+        let key = record.key.as_deref().unwrap_or_default().to_vec();
         if !key.starts_with(prefix.as_bytes()) {
             return ControlFlow::Continue(());
         }

@@ -124,12 +124,12 @@ impl Consumed<'_> {
             ("wl_at", self.at.micros().to_string()),
         ];
         let headers: Headers =
-            facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes()))).collect();
+            facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))).collect();
         Outgoing {
             topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
             partition: None,
-            key: Some(content_hash(self.bytes).into_bytes()),
-            value: Some(self.bytes.to_vec()),
+            key: Some(content_hash(self.bytes).into()),
+            value: Some(self.bytes.to_vec().into()),
             headers,
             ticket: None,
         }

@@ -71,12 +71,12 @@ impl KafkaSink {
         }
         for letter in &batch.dead_letters {
             let headers =
-                letter.headers.iter().map(|(name, text)| (Cow::Borrowed(*name), Some(text.clone().into_bytes())));
+                letter.headers.iter().map(|(name, text)| (Cow::Borrowed(*name), Some(text.clone().into())));
             records.push(Outgoing {
                 topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
                 partition: None,
-                key: Some(batch.receipt.receipt_id.clone().into_bytes()),
-                value: Some(letter.bytes.clone()),
+                key: Some(batch.receipt.receipt_id.clone().into()),
+                value: Some(letter.bytes.clone().into()),
                 headers: headers.collect(),
                 ticket: None,
             });

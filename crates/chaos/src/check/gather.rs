@@ -317,13 +317,13 @@ fn kept(all: &Topics, exceptions: &[Exception]) -> Vec<KeptRecord> {
         let headers = one
             .raw_headers
             .iter()
-            .map(|header| (header.key.clone(), header.value.as_ref().map(|value| value.0.clone())));
+            .map(|header| (header.key.clone(), header.value.as_ref().map(|value| value.0.to_vec())));
         kept.push(KeptRecord {
             place: place(topic, partition, offset),
             original: all.at(topic, partition, offset).map(bytes),
             kept: Bytes {
-                key: one.raw_key.as_ref().map(|key| key.0.clone()),
-                value: one.raw_value.as_ref().map(|value| value.0.clone()),
+                key: one.raw_key.as_ref().map(|key| key.0.to_vec()),
+                value: one.raw_value.as_ref().map(|value| value.0.to_vec()),
                 headers: headers.collect(),
             },
             told: vec![

@@ -154,8 +154,8 @@ fn raw(topic: &'static str, key: String, value: Vec<u8>) -> Outgoing {
     Outgoing {
         topic: Cow::Borrowed(topic),
         partition: None,
-        key: Some(key.into_bytes()),
-        value: Some(value),
+        key: Some(key.into()),
+        value: Some(value.into()),
         headers: Vec::new(),
         ticket: None,
     }

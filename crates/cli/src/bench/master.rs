@@ -87,8 +87,8 @@ pub fn outgoing(number: u64, revision: u64) -> Result<Outgoing, Failure> {
     Ok(Outgoing {
         topic: Cow::Borrowed(MasterItem::topic().name),
         partition: None,
-        key: Some(item.item_id.into_bytes()),
-        value: Some(value),
+        key: Some(item.item_id.into()),
+        value: Some(value.into()),
         headers: Vec::new(),
         ticket: None,
     })

@@ -84,9 +84,9 @@ pub async fn bad_record(config: &Config, date: Date) -> Result<(), Failure> {
     let record = Outgoing {
         topic: Cow::Borrowed(names::CLINICAL_SUPPLY_USAGE_V1.name()),
         partition: None,
-        key: Some(format!("undecodable-{date}").into_bytes()),
-        value: Some(b"these bytes are no event".to_vec()),
-        headers: vec![(Cow::Borrowed(DEMO_HEADER), Some(date.to_string().into_bytes()))],
+        key: Some(format!("undecodable-{date}").into()),
+        value: Some(b"these bytes are no event".to_vec().into()),
+        headers: vec![(Cow::Borrowed(DEMO_HEADER), Some(date.to_string().into()))],
         ticket: None,
     };
     publisher.publish(&[record]).await.map_err(Failure::kafka)

@@ -123,7 +123,7 @@ mod tests {
         open.redriven();
         assert!(open.is_full(&limits));
         let mut open = Open::default();
-        open.push(Outgoing { value: Some(vec![0; 1_000]), ..Outgoing::tombstone("t", None, Vec::new()) });
+        open.push(Outgoing { value: Some(vec![0; 1_000].into()), ..Outgoing::tombstone("t", None, Vec::new()) });
         assert!(open.is_full(&limits));
     }
 }

@@ -3,6 +3,7 @@
 use super::client::{Proof, SimConsumer, SimProducer, SimReader, decided, read_range, settled};
 use super::variant::Variant;
 use super::world::{Pid, world};
+use bytes::Bytes;
 use runtime::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer};
 use runtime::kafka::ClientError;
 use runtime::outgoing::Outgoing;
@@ -17,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 /// Keys of parked records by partition, shared by the clients of one instance.
-type ParkedKeys = Arc<Mutex<BTreeSet<(i32, Vec<u8>)>>>;
+type ParkedKeys = Arc<Mutex<BTreeSet<(i32, Bytes)>>>;
 
 /// What a person is called in the events; it must not get anywhere else.
 pub(crate) const NAME: &str = "Muster^Anna";
@@ -142,9 +143,9 @@ impl Producer {
         match self.variant {
             Variant::BareDeadLetter if is(topics::OPS_DEAD_LETTER_V1.name()) => record.value = None,
             Variant::NameInHeader if is(topics::SUPPLY_USAGE_VALIDATED_V1.name()) => {
-                record.headers.push((Cow::Borrowed("patient"), Some(NAME.as_bytes().to_vec())));
+                record.headers.push((Cow::Borrowed("patient"), Some(Bytes::from_static(NAME.as_bytes()))));
             }
-            Variant::NameInKey if is(topics::ERP_POSTING_V1.name()) => record.key = Some(NAME.as_bytes().to_vec()),
+            Variant::NameInKey if is(topics::ERP_POSTING_V1.name()) => record.key = Some(Bytes::from_static(NAME.as_bytes())),
             Variant::NameInLog if is(topics::SUPPLY_USAGE_VALIDATED_V1.name()) => {
                 tracing::info!(patient = NAME, "sending");
             }

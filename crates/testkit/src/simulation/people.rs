@@ -56,7 +56,7 @@ pub(crate) fn told_record(codec: &Codec, told: &Told) -> Outgoing {
     let value = codec.encode(&usage).unwrap_or_default();
     let mut record = Outgoing::event(&usage, value, &Lineage::default(), "hospital");
     if told.says == Says::Garbage {
-        record.value = Some([GARBAGE, told.id.as_bytes()].concat());
+        record.value = Some([GARBAGE, told.id.as_bytes()].concat().into());
     }
     record
 }

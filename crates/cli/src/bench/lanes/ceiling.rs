@@ -101,24 +101,24 @@ fn transact(producer: &Producer, events: u64, records: impl Fn(u64) -> Vec<Outgo
 /// A record of the size of an effect record, with as many headers.
 fn effect(number: u64, bytes: usize) -> Outgoing {
     let partition = i32::try_from(number % u64::from(PARTITIONS)).ok();
-    let key = format!("ceiling/{}/{}", number % 1_000, number / 1_000).into_bytes();
+    let key = format!("ceiling/{}/{}", number % 1_000, number / 1_000);
     Outgoing {
         topic: Cow::Borrowed(topics().effects.name),
         partition,
-        key: Some(key),
-        value: Some(filled(number, bytes)),
+        key: Some(key.into()),
+        value: Some(filled(number, bytes).into()),
         headers: headers("org.wardline.ops.effect.v1"),
         ticket: None,
     }
 }
 
 fn done(number: u64) -> Outgoing {
-    let key = super::contracts::key_text(i32::try_from(number % 1_000).unwrap_or_default()).into_bytes();
+    let key = super::contracts::key_text(i32::try_from(number % 1_000).unwrap_or_default());
     Outgoing {
         topic: Cow::Borrowed(topics().outputs.name),
         partition: None,
-        key: Some(key),
-        value: Some(filled(number, OUTPUT_BYTES)),
+        key: Some(key.into()),
+        value: Some(filled(number, OUTPUT_BYTES).into()),
         headers: headers("org.wardline.bench.done.v1"),
         ticket: None,
     }
@@ -141,7 +141,7 @@ fn filled(number: u64, bytes: usize) -> Vec<u8> {
 }
 
 fn headers(kind: &str) -> Headers {
-    let header = |name, value: &str| (Cow::Borrowed(name), Some(value.as_bytes().to_vec()));
+    let header = |name, value: &str| (Cow::Borrowed(name), Some(value.to_owned().into()));
     vec![
         header(schemas::headers::CONTENT_TYPE, schemas::headers::AVRO),
         header(schemas::headers::TYPE, kind),

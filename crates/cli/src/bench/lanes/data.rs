@@ -75,8 +75,8 @@ pub fn outgoing(asked: &Asked) -> Result<Outgoing, Failure> {
     Ok(Outgoing {
         topic: Cow::Borrowed(Asked::topic().name),
         partition: None,
-        key: Some(key_text(asked.key).into_bytes()),
-        value: Some(value),
+        key: Some(key_text(asked.key).into()),
+        value: Some(value.into()),
         headers: Vec::new(),
         ticket: None,
     })

@@ -37,8 +37,8 @@ pub(super) fn encode(records: &[Outgoing], writer: Writer, now_ms: i64) -> Resul
             offset: i64::from(number),
             sequence: writer.sequence.wrapping_add(number),
             timestamp: now_ms,
-            key: record.key.clone().map(Bytes::from),
-            value: record.value.clone().map(Bytes::from),
+            key: record.key.clone(),
+            value: record.value.clone(),
             headers: headers(record),
         })
         .collect();
@@ -49,10 +49,8 @@ pub(super) fn encode(records: &[Outgoing], writer: Writer, now_ms: i64) -> Resul
 }
 
 fn headers(record: &Outgoing) -> IndexMap<StrBytes, Option<Bytes>> {
-    let header = |(name, value): &(Cow<'static, str>, Option<Vec<u8>>)| {
-        (StrBytes::from_string(name.to_string()), value.clone().map(Bytes::from))
-    };
-    record.headers.iter().map(header).collect()
+    let headers = record.headers.iter();
+    headers.map(|(name, value)| (StrBytes::from_string(name.to_string()), value.clone())).collect()
 }
 
 /// What a fetch of one partition brought.
@@ -105,8 +103,8 @@ fn record(topic: &Arc<str>, partition: i32, wire: WireRecord) -> Record {
     Record {
         place: Place { topic: Arc::clone(topic), partition, offset: wire.offset },
         timestamp_ms: Some(wire.timestamp),
-        key: wire.key.map(Vec::from),
-        value: wire.value.map(Vec::from),
-        headers: headers.map(|(name, value)| (Cow::Owned(name.to_string()), value.map(Vec::from))).collect(),
+        key: wire.key,
+        value: wire.value,
+        headers: headers.map(|(name, value)| (Cow::Owned(name.to_string()), value)).collect(),
     }
 }
