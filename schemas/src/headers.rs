@@ -2,7 +2,8 @@
 //!
 //! Headers are visible to every consumer and to tooling, so they never hold a direct identifier (PHI-1).
 
-use crate::topic::EVENT_TYPE_PREFIX;
+use std::borrow::Cow;
+
 use crate::{Event, Source};
 
 /// CloudEvents version, always [`SPEC_VERSION`].
@@ -42,26 +43,36 @@ pub const AVRO: &str = "application/avro";
 /// Most headers that [`cloud_event_headers`] gives.
 pub const CLOUD_EVENT_HEADERS_MAX: usize = 10;
 
-/// Gives `put` the headers an event carries by itself, each value in parts to be joined; trace context, causation and tenant
-/// are the runtime's. `key` is the event's key.
+/// The value of a header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeaderText<'a> {
+    /// The same for all records of a topic, or at least often.
+    Fixed(&'static str),
+    /// Of this record.
+    Own(&'a str),
+}
+
+/// Gives `put` the headers an event carries by itself; trace context, causation and tenant are the runtime's. `key` is the
+/// event's key.
 ///
 /// Operational records have no envelope and carry only type, PHI class and content type.
-pub fn cloud_event_headers<T: Event>(event: &T, key: &str, mut put: impl FnMut(&'static str, &[&str])) {
+pub fn cloud_event_headers<T: Event>(event: &T, key: &str, mut put: impl FnMut(&'static str, HeaderText<'_>)) {
+    use HeaderText::{Fixed, Own};
     let topic = T::topic();
-    put(CONTENT_TYPE, &[AVRO]);
-    match event.kind() {
-        None => put(TYPE, &[EVENT_TYPE_PREFIX, topic.name]),
-        Some(_) => put(TYPE, &[&event.event_type()]),
+    put(CONTENT_TYPE, Fixed(AVRO));
+    match event.event_type() {
+        Cow::Borrowed(of_topic) => put(TYPE, Fixed(of_topic)),
+        Cow::Owned(of_kind) => put(TYPE, Own(&of_kind)),
     }
-    put(PHI, &[topic.phi.as_str()]);
+    put(PHI, Fixed(topic.phi.as_str()));
     if let Some(meta) = event.meta() {
-        put(SPECVERSION, &[SPEC_VERSION]);
-        put(ID, &[&meta.event_id]);
-        put(SOURCE, &[&source(&meta.source)]);
-        put(TIME, &[&meta.occurred_at.unwrap_or(meta.recorded_at).to_string()]);
-        put(SUBJECT, &[key]);
-        put(DATASCHEMA, &["urn:wardline:schema:", topic.subject]);
-        put(PARTITION_KEY, &[key]);
+        put(SPECVERSION, Fixed(SPEC_VERSION));
+        put(ID, Own(&meta.event_id));
+        put(SOURCE, Own(&source(&meta.source)));
+        put(TIME, Own(&meta.occurred_at.unwrap_or(meta.recorded_at).to_string()));
+        put(SUBJECT, Own(key));
+        put(DATASCHEMA, Fixed(topic.data_schema));
+        put(PARTITION_KEY, Own(key));
     }
 }
 

@@ -24,6 +24,12 @@ const PSEUDONYM_BYTES: usize = 20;
 /// ```
 #[must_use]
 pub fn event_id(source: &str, message_identity: &str, position: &str, event_type: &str) -> String {
+    event_uuid(source, message_identity, position, event_type).to_string()
+}
+
+/// [`event_id`] as the number it is.
+#[must_use]
+pub fn event_uuid(source: &str, message_identity: &str, position: &str, event_type: &str) -> Uuid {
     let mut name = String::with_capacity(64 + message_identity.len() + event_type.len());
     for part in [source, message_identity, position, event_type] {
         // Lengths keep ("a", "bc") apart from ("ab", "c").
@@ -31,7 +37,7 @@ pub fn event_id(source: &str, message_identity: &str, position: &str, event_type
         name.push(':');
         name.push_str(part);
     }
-    Uuid::new_v5(&EVENT_NAMESPACE, name.as_bytes()).to_string()
+    Uuid::new_v5(&EVENT_NAMESPACE, name.as_bytes())
 }
 
 /// What a pseudonym stands for; its prefix.

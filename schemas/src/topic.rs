@@ -1,5 +1,6 @@
 //! Typed handles of topics, and what every event can say about itself.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::marker::PhantomData;
 
@@ -17,6 +18,10 @@ pub struct TopicInfo {
     pub name: &'static str,
     /// Subject in the schema registry: `<topic>-value`.
     pub subject: &'static str,
+    /// Its contract in CloudEvents headers: `urn:wardline:schema:<subject>`.
+    pub data_schema: &'static str,
+    /// CloudEvents type of its records, of those that are of no kind: `org.wardline.<topic>`.
+    pub event_type: &'static str,
     /// What it carries.
     pub description: &'static str,
     /// Team that answers for it.
@@ -158,13 +163,13 @@ pub trait Event:
     }
 
     /// CloudEvents type: `org.wardline.<domain>.<entity>[.<kind>].v<major>`.
-    fn event_type(&self) -> String {
-        event_type(Self::topic().name, self.kind())
+    fn event_type(&self) -> Cow<'static, str> {
+        match self.kind() {
+            None => Cow::Borrowed(Self::topic().event_type),
+            kind => Cow::Owned(event_type(Self::topic().name, kind)),
+        }
     }
 }
-
-/// What every CloudEvents type begins with.
-pub(crate) const EVENT_TYPE_PREFIX: &str = "org.wardline.";
 
 /// CloudEvents type of a kind of event on a topic.
 #[must_use]
@@ -172,8 +177,8 @@ pub fn event_type(topic: &str, kind: Option<&str>) -> String {
     match (kind, topic.rsplit_once('.')) {
         (Some(kind), Some((entity, version))) => {
             let kind = kind.to_ascii_lowercase().replace('_', "-");
-            format!("{EVENT_TYPE_PREFIX}{entity}.{kind}.{version}")
+            format!("org.wardline.{entity}.{kind}.{version}")
         }
-        _ => format!("{EVENT_TYPE_PREFIX}{topic}"),
+        _ => format!("org.wardline.{topic}"),
     }
 }

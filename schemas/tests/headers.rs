@@ -5,12 +5,15 @@
 use std::collections::BTreeMap;
 
 use expect_test::expect;
-use wardline_schemas::headers::{CLOUD_EVENT_HEADERS_MAX, cloud_event_headers};
+use wardline_schemas::headers::{CLOUD_EVENT_HEADERS_MAX, HeaderText, cloud_event_headers};
 use wardline_schemas::{Encounter, Event, Parked, event_type, examples, for_each_event, topics};
 
 fn headers_of<T: Event>(event: &T) -> Vec<(&'static str, String)> {
     let mut headers = Vec::new();
-    cloud_event_headers(event, &event.key(), |name, parts| headers.push((name, parts.concat())));
+    cloud_event_headers(event, &event.key(), |name, text| {
+        let (HeaderText::Fixed(text) | HeaderText::Own(text)) = text;
+        headers.push((name, text.to_owned()));
+    });
     headers
 }
 

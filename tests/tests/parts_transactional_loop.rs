@@ -86,7 +86,7 @@ async fn every_verdict_is_visible_and_a_waiting_key_holds_only_itself() {
 
     let mut lot: HashMap<Vec<u8>, bool> = HashMap::new();
     for record in stack.records(topics::OPS_PARKED_V1.name()).await {
-        lot.insert(record.key.unwrap(), record.value.is_some());
+        lot.insert(record.key.unwrap().to_vec(), record.value.is_some());
     }
     assert!(!lot.is_empty() && lot.values().all(|parked| !parked), "nothing stays parked");
 }

@@ -1,5 +1,6 @@
 //! What becomes of a resource: events, a named rule that drops it, an exception, or a dead letter (LOSS-1).
 
+use std::borrow::Cow;
 use schemas::{Encounter, Event, SupplyUsage, TopicInfo, Warning};
 
 /// What becomes of one resource.
@@ -130,7 +131,7 @@ impl ClinicalEvent {
     }
 
     /// Its CloudEvents type.
-    pub fn event_type(&self) -> String {
+    pub fn event_type(&self) -> Cow<'static, str> {
         match self {
             Self::Encounter(event) => event.event_type(),
             Self::Usage(event) => event.event_type(),

@@ -12,7 +12,7 @@ pub fn derived<T: Event>(input: &impl Event, room: &str) -> EventMeta {
     let source = Source {
         system: room.to_owned(),
         format: SourceFormat::Wardline,
-        message_type: input.event_type(),
+        message_type: input.event_type().into_owned(),
         message_id: meta.event_id.clone(),
         position: 0,
         ..meta.source.clone()

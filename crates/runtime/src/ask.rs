@@ -8,7 +8,7 @@ use std::time::Duration;
 const PAUSE: Duration = Duration::from_millis(50);
 
 /// Asks until the answer is not that the broker is away or that a leader or coordinator is on its way, for `longest` at most.
-/// A broker that is killed takes its connections with it, needs a quarter of a minute to come back, and may then lead its
+/// A broker that is killed takes its connections with it, needs a quarter of a minute or more to come back, and may then lead its
 /// partitions, lose them and lead them again within a second; librdkafka gives up before.
 ///
 /// # Errors

@@ -1,12 +1,13 @@
 //! What people decided about exceptions, for the rooms that must act on it.
 
-use crate::desk::Raised;
+use crate::desk::{Raised, contract_subject};
 use processor::{Body, FeedError, Subject, TableFeed};
 use schemas::{Event, TopicInfo};
 use schemas::{Exception, ExceptionKind, ExceptionState, Timestamp};
 use serde::Deserialize;
-use std::collections::HashMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::collections::{HashMap, HashSet};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use uuid::Uuid;
 
 /// Most exceptions of a room that are kept in mind.
 const OPEN_MAX: usize = 1_000_000;
@@ -24,7 +25,14 @@ pub enum Decision {
 #[derive(Debug)]
 pub struct Decisions {
     room: &'static str,
-    open: Mutex<HashMap<String, Open>>,
+    state: Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+struct State {
+    open: HashMap<Uuid, Open>,
+    /// What is said of many exceptions is held once.
+    said: HashSet<Arc<Said>>,
 }
 
 /// A decision, who made it, and what they said.
@@ -60,31 +68,43 @@ struct Word {
     comment: Option<String>,
 }
 
+/// An exception that is open.
 #[derive(Debug)]
 struct Open {
-    raised: Raised,
-    decided: Option<Decided>,
+    said: Arc<Said>,
+    raised_at: Timestamp,
+    decided: Option<Box<Decided>>,
+}
+
+/// What was said when it was raised.
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Said {
+    code: String,
+    message: String,
+    subject: Option<Subject>,
+    field_paths: Vec<String>,
+    suggested_fix: Option<String>,
 }
 
 impl Decisions {
     /// No exception yet.
     pub fn new(room: &'static str) -> Self {
-        Self { room, open: Mutex::default() }
+        Self { room, state: Mutex::default() }
     }
 
     /// The decision about an exception. It stands until the topic says what came of it: what is done about it now may be
     /// aborted, and done again.
-    pub fn about(&self, exception_id: &str) -> Option<Decided> {
-        self.open().get(exception_id).and_then(|open| open.decided.clone())
+    pub fn about(&self, exception_id: &Uuid) -> Option<Decided> {
+        self.state().open.get(exception_id)?.decided.as_deref().cloned()
     }
 
     /// What was said when an exception was raised that is open.
-    pub fn raised(&self, exception_id: &str) -> Option<Raised> {
-        self.open().get(exception_id).map(|open| open.raised.clone())
+    pub fn raised(&self, exception_id: &Uuid) -> Option<Raised> {
+        self.state().open.get(exception_id).map(Open::raised)
     }
 
-    fn open(&self) -> MutexGuard<'_, HashMap<String, Open>> {
-        self.open.lock().unwrap_or_else(PoisonError::into_inner)
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -108,28 +128,114 @@ impl TableFeed for Decisions {
             _ => None,
         };
         let is_over = matches!(word.state, ExceptionState::Resolved | ExceptionState::Discarded);
-        let mut open = self.open();
+        // Ids of this room are such numbers.
+        let number = Uuid::parse_str(id).map_err(|_| FeedError::Key)?;
+        let mut state = self.state();
         if decision.is_none() && is_over {
-            open.remove(id);
+            state.close(&number);
             return Ok(Vec::new());
         }
-        if open.len() >= OPEN_MAX && !open.contains_key(id) {
+        if state.open.len() >= OPEN_MAX && !state.open.contains_key(&number) {
             return Err(FeedError::Full { rows_max: OPEN_MAX });
         }
-        let told = decision.map(|_| Subject::new(Exception::topic().name, id));
-        open.insert(id.to_owned(), Open::of(word, decision));
-        Ok(told.into_iter().collect())
+        state.close(&number);
+        state.open(number, word, decision);
+        Ok(decision.map(|_| Subject::new(Exception::topic().name, id)).into_iter().collect())
     }
 
     fn rows(&self) -> usize {
-        self.open().len()
+        self.state().open.len()
+    }
+}
+
+impl State {
+    fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>) {
+        let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
+        let subject = subject.map(|subject| Subject::new(subject.kind, subject.key));
+        let said = Said { code, message, subject, field_paths, suggested_fix };
+        let said = self.said.get(&said).cloned().unwrap_or_else(|| {
+            let said = Arc::new(said);
+            self.said.insert(Arc::clone(&said));
+            said
+        });
+        let decided = decision.map(|decision| Box::new(Decided { decision, actor, comment }));
+        self.open.insert(id, Open { said, raised_at, decided });
+    }
+
+    fn close(&mut self, id: &Uuid) {
+        let Some(Open { said, .. }) = self.open.remove(id) else { return };
+        // Held here and in the set: nothing else says it.
+        if Arc::strong_count(&said) == 2 {
+            self.said.remove(&said);
+        }
     }
 }
 
 impl Open {
-    fn of(word: Word, decision: Option<Decision>) -> Self {
-        let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
-        let raised = Raised { code, message, subject, field_paths, suggested_fix, at: raised_at };
-        Self { raised, decided: decision.map(|decision| Decided { decision, actor, comment }) }
+    fn raised(&self) -> Raised {
+        let Said { code, message, subject, field_paths, suggested_fix } = &*self.said;
+        Raised {
+            code: code.clone(),
+            message: message.clone(),
+            subject: subject.as_ref().map(contract_subject),
+            field_paths: field_paths.clone(),
+            suggested_fix: suggested_fix.clone(),
+            at: self.raised_at,
+        }
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    fn tell(decisions: &Decisions, number: u128, change: impl FnOnce(&mut Exception)) -> Vec<Subject> {
+        let mut exception = Exception {
+            exception_id: Uuid::from_u128(number).to_string(),
+            room: "enrich".to_owned(),
+            kind: ExceptionKind::Raised,
+            state: ExceptionState::Open,
+            message: "the item is not known".to_owned(),
+            raw_value: Some(b"bytes"[..].into()),
+            ..Exception::default()
+        };
+        change(&mut exception);
+        let mut value = Vec::new();
+        schemas::codec::encode(&exception, 1, &mut value).unwrap();
+        let writer = Arc::new(schemas::codec::WriterSchema::parse(Exception::topic().schema).unwrap());
+        let (_, body) = schemas::codec::split_frame(&value).unwrap();
+        decisions.apply(exception.exception_id.as_bytes(), Some((&writer, body))).unwrap()
+    }
+
+    #[test]
+    fn bnd_1_what_is_said_of_many_exceptions_is_held_once_and_as_long_as_one_is_open() {
+        let decisions = Decisions::new("enrich");
+        for number in 0..100 {
+            assert_eq!(tell(&decisions, number, |_| {}), []);
+        }
+        tell(&decisions, 7, |exception| exception.room = "validate".to_owned());
+        assert_eq!((decisions.rows(), decisions.state().said.len()), (100, 1));
+        assert_eq!(decisions.raised(&Uuid::from_u128(7)).unwrap().message, "the item is not known");
+        for number in 0..100 {
+            tell(&decisions, number, |exception| exception.state = ExceptionState::Resolved);
+        }
+        assert_eq!((decisions.rows(), decisions.state().said.len()), (0, 0));
+    }
+
+    #[test]
+    fn a_decision_stands_until_the_room_says_what_came_of_it() {
+        let (decisions, id) = (Decisions::new("enrich"), Uuid::from_u128(1));
+        tell(&decisions, 1, |_| {});
+        let woken = tell(&decisions, 1, |exception| {
+            (exception.kind, exception.state) = (ExceptionKind::RetryRequested, ExceptionState::Retrying);
+            exception.actor = Some("ada".to_owned());
+        });
+        assert_eq!(woken, [Subject::new(Exception::topic().name, id.to_string())]);
+        let decided = decisions.about(&id).unwrap();
+        assert_eq!((decided.decision, decided.actor.as_deref()), (Decision::Retry, Some("ada")));
+        tell(&decisions, 1, |exception| exception.kind = ExceptionKind::Retried);
+        assert_eq!(decisions.about(&id), None);
+        assert!(decisions.raised(&id).is_some());
     }
 }

@@ -14,6 +14,7 @@ use schemas::{
 };
 use std::borrow::Cow;
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// Header of a parked record: the session that wrote it, so that a session does not read its own records back.
 pub(crate) const WRITER_HEADER: &str = "wl_writer";
@@ -128,8 +129,8 @@ impl Desk {
     }
 
     /// The id of the exception about a record: the same after a restart or a replay.
-    pub fn exception_id(&self, place: &Place) -> String {
-        schemas::identity::event_id(self.room, &place.to_string(), "0", "exception")
+    pub fn exception_id(&self, place: &Place) -> Uuid {
+        schemas::identity::event_uuid(self.room, &place.to_string(), "0", "exception")
     }
 
     /// An exception record; it carries the whole item, so the newest one per id is enough. A last word on it keeps what was
@@ -158,7 +159,7 @@ impl Desk {
     fn statement(&self, record: &Record, statement: &Statement<'_>) -> Exception {
         let reason = statement.reason;
         Exception {
-            exception_id: self.exception_id(&record.place),
+            exception_id: self.exception_id(&record.place).to_string(),
             kind: statement.kind,
             state: statement.state,
             room: self.room.to_owned(),
@@ -249,7 +250,7 @@ impl Desk {
         &self,
         record: &Record,
         reason: &Reason,
-        exception_id: Option<String>,
+        exception_id: Option<Uuid>,
         ticket: u64,
         at: i64,
     ) -> Result<Outgoing, WireError> {
@@ -266,13 +267,13 @@ impl Desk {
             reason_code: reason.code.as_str().to_owned(),
             reason: reason.message.clone(),
             subject: reason.subjects.first().map(contract_subject),
-            exception_id,
+            exception_id: exception_id.map(|id| id.to_string()),
             parked_at: Timestamp(at),
         };
         let mut outgoing = self.event(&parked, &Lineage::of(&record.headers))?;
         outgoing.partition = Some(record.place.partition);
         outgoing.key = Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset).into());
-        outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::joined(&[&self.writer]))));
+        outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::cut(&self.writer))));
         outgoing.ticket = Some(ticket);
         Ok(outgoing)
     }
@@ -281,7 +282,7 @@ impl Desk {
     pub fn unpark(&self, lane: &Lane, origin_offset: i64) -> Outgoing {
         let key = parking_key(self.room, &lane.topic, lane.partition, origin_offset);
         let mut mark = Outgoing::tombstone(topics::OPS_PARKED_V1.name(), Some(lane.partition), key);
-        mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::joined(&[&self.writer]))));
+        mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::cut(&self.writer))));
         mark
     }
 
@@ -340,7 +341,7 @@ pub(crate) fn unpack(parked: Parked) -> Record {
     }
 }
 
-fn contract_subject(subject: &Subject) -> schemas::Subject {
+pub(crate) fn contract_subject(subject: &Subject) -> schemas::Subject {
     schemas::Subject { kind: subject.kind.clone(), key: subject.key.clone() }
 }
 

@@ -91,6 +91,8 @@ pub fn group_consumer(config: &KafkaConfig, group: &str) -> ClientConfig {
         .set("session.timeout.ms", config.session_timeout_ms.to_string())
         .set("heartbeat.interval.ms", (config.session_timeout_ms / 5).max(200).to_string())
         .set("max.poll.interval.ms", "300000")
+        // Of one partition at once: a megabyte, which is the default, is held several times over while it is unpacked.
+        .set("fetch.message.max.bytes", "262144")
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "range");
     client

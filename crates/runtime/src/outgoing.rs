@@ -3,7 +3,7 @@
 use crate::pieces;
 use bytes::Bytes;
 use schemas::Event;
-use schemas::headers::CLOUD_EVENT_HEADERS_MAX;
+use schemas::headers::{CLOUD_EVENT_HEADERS_MAX, HeaderText};
 use std::borrow::Cow;
 
 /// Headers that an event has from elsewhere: trace, correlation, causation, tenant.
@@ -45,8 +45,12 @@ impl Outgoing {
     pub fn event<T: Event>(event: &T, value: Bytes, lineage: &Lineage, tenant: &str) -> Self {
         let key = event.key();
         let mut headers = Headers::with_capacity(CLOUD_EVENT_HEADERS_MAX + INHERITED_MAX);
-        schemas::headers::cloud_event_headers(event, &key, |name, parts| {
-            headers.push((Cow::Borrowed(name), Some(pieces::joined(parts))));
+        schemas::headers::cloud_event_headers(event, &key, |name, text| {
+            let value = match text {
+                HeaderText::Fixed(text) => Bytes::from_static(text.as_bytes()),
+                HeaderText::Own(text) => pieces::cut(text),
+            };
+            headers.push((Cow::Borrowed(name), Some(value)));
         });
         let inherited = [
             (schemas::headers::TRACEPARENT, lineage.traceparent.as_deref()),
@@ -56,13 +60,13 @@ impl Outgoing {
         ];
         for (name, text) in inherited {
             if let Some(text) = text {
-                headers.push((Cow::Borrowed(name), Some(pieces::joined(&[text]))));
+                headers.push((Cow::Borrowed(name), Some(pieces::cut(text))));
             }
         }
         Self {
             topic: Cow::Borrowed(T::topic().name),
             partition: None,
-            key: Some(pieces::joined(&[&key])),
+            key: Some(pieces::cut(&key)),
             value: Some(value),
             headers,
             ticket: None,

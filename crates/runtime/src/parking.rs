@@ -10,6 +10,7 @@ use crate::config::Limits;
 use processor::{Reason, Subject};
 use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
+use uuid::Uuid;
 
 /// One ordered stream of events: a key of a topic partition, or a single event where order does not bind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -46,8 +47,9 @@ pub struct Hold {
     pub subjects: Vec<Subject>,
     /// Wall clock when the lane was parked, microseconds since 1970.
     pub since_micros: i64,
-    /// The exception raised for it, if the budget is used up or the event was rejected.
-    pub exception_id: Option<String>,
+    /// The exception raised for it, if the budget is used up or the event was rejected: a person's decision about it reaches the
+    /// lane.
+    pub exception_id: Option<Uuid>,
     /// Attempts made while parked.
     pub attempts: u32,
     /// Next attempt by time; none waits for a subject or a person.
@@ -59,6 +61,7 @@ pub struct Hold {
 pub struct ParkingLot {
     lanes: HashMap<Arc<Lane>, Parked>,
     by_subject: HashMap<Subject, BTreeSet<Arc<Lane>>>,
+    by_exception: HashMap<Uuid, Arc<Lane>>,
     by_due: BTreeMap<Tick, BTreeSet<Arc<Lane>>>,
     by_since: BTreeMap<i64, usize>,
     tickets: HashMap<u64, Arc<Lane>>,
@@ -150,7 +153,7 @@ impl ParkingLot {
             Some((known, _)) => Arc::clone(known),
             None => {
                 let lane = Arc::new(lane.clone());
-                self.lanes.insert(Arc::clone(&lane), Parked { entries: VecDeque::new(), hold: hold() });
+                self.lanes.insert(Arc::clone(&lane), Parked { entries: VecDeque::with_capacity(1), hold: hold() });
                 self.link(&lane);
                 lane
             }
@@ -258,7 +261,10 @@ impl ParkingLot {
 
     /// Makes the lanes due that wait for a subject.
     pub fn wake(&mut self, subject: &Subject, now: Tick) {
-        let Some(lanes) = self.by_subject.get(subject).cloned() else { return };
+        let mut lanes = self.by_subject.get(subject).cloned().unwrap_or_default();
+        if subject.kind == schemas::topics::OPS_EXCEPTION_V1.name() {
+            lanes.extend(Uuid::parse_str(&subject.key).ok().and_then(|id| self.by_exception.get(&id)).cloned());
+        }
         for lane in lanes {
             self.rehold(&lane, |hold| hold.due = Some(now));
         }
@@ -304,6 +310,9 @@ impl ParkingLot {
         for subject in &parked.hold.subjects {
             self.by_subject.entry(subject.clone()).or_default().insert(Arc::clone(lane));
         }
+        if let Some(exception) = parked.hold.exception_id {
+            self.by_exception.insert(exception, Arc::clone(lane));
+        }
         if let Some(due) = parked.hold.due {
             self.by_due.entry(due).or_default().insert(Arc::clone(lane));
         }
@@ -325,6 +334,9 @@ impl ParkingLot {
                 }
             }
         }
+        if let Some(exception) = parked.hold.exception_id {
+            self.by_exception.remove(&exception);
+        }
         if let Some(due) = parked.hold.due
             && let Some(lanes) = self.by_due.get_mut(&due)
         {
@@ -338,36 +350,23 @@ impl ParkingLot {
 
 impl Hold {
     /// Starts to wait: for the subjects of the reason and, when an exception was raised, for a person.
-    pub fn first(reason: &Reason, exception_id: Option<String>, now_micros: i64, due: Option<Tick>) -> Self {
-        let mut subjects = reason.subjects.clone();
-        subjects.extend(exception_id.as_deref().map(Lane::exception_subject));
-        let code = reason.code.as_str().to_owned();
+    pub fn first(reason: &Reason, exception_id: Option<Uuid>, now_micros: i64, due: Option<Tick>) -> Self {
+        let (code, subjects) = (reason.code.as_str().to_owned(), reason.subjects.clone());
         Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due }
     }
 
     /// An exception was raised for it before, perhaps by another instance: a person's decision about it reaches the lane.
-    pub fn asks(&mut self, exception_id: &str) {
-        if self.exception_id.is_none() {
-            self.exception_id = Some(exception_id.to_owned());
-            self.subjects.push(Lane::exception_subject(exception_id));
-        }
+    pub fn asks(&mut self, exception_id: Uuid) {
+        self.exception_id.get_or_insert(exception_id);
     }
 
     /// Must wait on after another attempt. A rejected event waits for a subject or a person, any other also for time.
-    pub fn again(&mut self, reason: &Reason, rejected: bool, raised: Option<String>, now: Tick, limits: &Limits) {
+    pub fn again(&mut self, reason: &Reason, rejected: bool, raised: Option<Uuid>, now: Tick, limits: &Limits) {
         self.attempts += 1;
         reason.code.as_str().clone_into(&mut self.code);
-        self.exception_id = self.exception_id.take().or(raised);
+        self.exception_id = self.exception_id.or(raised);
         self.subjects.clone_from(&reason.subjects);
-        self.subjects.extend(self.exception_id.as_deref().map(Lane::exception_subject));
         self.due = (!rejected).then(|| now.after(limits.retry_delay(self.attempts)));
-    }
-}
-
-impl Lane {
-    /// The subject by which a person's decision about an exception reaches the lane.
-    pub fn exception_subject(exception_id: &str) -> Subject {
-        Subject::new(schemas::topics::OPS_EXCEPTION_V1.name(), exception_id)
     }
 }
 
@@ -417,6 +416,21 @@ mod tests {
         assert_eq!(lot.take_due(Tick::default(), 10), [lane("a")]);
         assert_eq!(lot.take_due(Tick::default(), 10), []);
         assert_eq!(lot.next_due(), Some(Tick::at(Duration::from_secs(9))));
+    }
+
+    #[test]
+    fn a_decision_about_an_exception_wakes_its_lane_as_long_as_it_waits() {
+        let mut lot = ParkingLot::default();
+        let id = Uuid::from_u128(7);
+        lot.park(&lane("a"), entry(1), || Hold { exception_id: Some(id), due: None, ..hold("4711") });
+        lot.park(&lane("b"), entry(2), || Hold { due: None, ..hold("4711") });
+        let decided = Subject::new(schemas::topics::OPS_EXCEPTION_V1.name(), id.to_string());
+        lot.wake(&decided, Tick::default());
+        assert_eq!(lot.take_due(Tick::default(), 10), [lane("a")]);
+        lot.release(&lane("a"));
+        lot.wake(&decided, Tick::default());
+        assert_eq!(lot.take_due(Tick::default(), 10), []);
+        assert!(lot.by_exception.is_empty());
     }
 
     #[test]

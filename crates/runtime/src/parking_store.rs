@@ -16,6 +16,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
 /// Code of records that a replay parked.
 pub const REPLAY_CODE: &str = "replay";
@@ -57,7 +58,14 @@ pub struct ParkingStore<K: Cluster> {
     partitions: BTreeSet<i32>,
     /// How far each partition was read.
     read: BTreeMap<i32, i64>,
-    inputs: Vec<&'static TopicInfo>,
+    inputs: Vec<Input>,
+}
+
+/// A topic that the room reads.
+struct Input {
+    info: &'static TopicInfo,
+    /// Its name, shared by all lanes.
+    name: Arc<str>,
 }
 
 impl<K: Cluster> ParkingStore<K> {
@@ -82,7 +90,7 @@ impl<K: Cluster> ParkingStore<K> {
     /// Names the topics that the room reads: they decide whether order binds.
     #[must_use]
     pub fn reading(mut self, inputs: Vec<&'static TopicInfo>) -> Self {
-        self.inputs = inputs;
+        self.inputs = inputs.into_iter().map(|info| Input { info, name: Arc::from(info.name) }).collect();
         self
     }
 
@@ -104,7 +112,7 @@ impl<K: Cluster> ParkingStore<K> {
         self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
         if !self.partitions.is_empty() {
-            let inputs = self.inputs.iter().map(|input| input.name).chain([topic]);
+            let inputs = self.inputs.iter().map(|input| input.info.name).chain([topic]);
             self.cluster.decided(self.desk.room, &inputs.collect::<Vec<_>>(), SETTLED_WITHIN)?;
         }
         self.cluster.settled(topic, &self.partitions, SETTLED_WITHIN)?;
@@ -191,13 +199,17 @@ impl<K: Cluster> ParkingStore<K> {
     /// The lane of an event: its key, or itself alone where its topic does not demand order.
     pub(crate) fn lane(&self, topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
         let alone = (!self.is_ordered(topic)).then_some(offset);
-        Lane { topic: Arc::from(topic), partition, key: Arc::from(key), alone }
+        let known = self.input(topic).map(|input| Arc::clone(&input.name));
+        Lane { topic: known.unwrap_or_else(|| Arc::from(topic)), partition, key: Arc::from(key), alone }
     }
 
     /// Whether a waiting event of the topic holds up the later ones of its key.
     pub(crate) fn is_ordered(&self, topic: &str) -> bool {
-        let input = self.inputs.iter().find(|input| input.name == topic);
-        input.is_none_or(|input| input.on_reject == OnReject::Park)
+        self.input(topic).is_none_or(|input| input.info.on_reject == OnReject::Park)
+    }
+
+    fn input(&self, topic: &str) -> Option<&Input> {
+        self.inputs.iter().find(|input| input.info.name == topic)
     }
 
     fn is_ours(&self, record: &impl RecordView) -> bool {
@@ -235,7 +247,7 @@ impl<K: Cluster> ParkingStore<K> {
             code: parked.reason_code,
             subjects: parked.subject.into_iter().map(|subject| Subject::new(subject.kind, subject.key)).collect(),
             since_micros: parked.parked_at.0,
-            exception_id: parked.exception_id,
+            exception_id: parked.exception_id.and_then(|id| Uuid::parse_str(&id).ok()),
             attempts: 0,
             due: Some(now),
         });

@@ -16,13 +16,9 @@ thread_local! {
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
 }
 
-/// These texts, one behind the other.
-pub(crate) fn joined(texts: &[&str]) -> Bytes {
-    CHUNK.with_borrow_mut(|chunk| {
-        chunk.reserve(texts.iter().map(|text| text.len()).sum());
-        texts.iter().for_each(|text| chunk.extend_from_slice(text.as_bytes()));
-        chunk.split().freeze()
-    })
+/// A text.
+pub(crate) fn cut(text: &str) -> Bytes {
+    copied(text.as_bytes())
 }
 
 /// What `write` writes.
@@ -33,13 +29,17 @@ pub(crate) fn written<E>(write: impl FnOnce(&mut Vec<u8>) -> Result<(), E>) -> R
     SCRATCH.with_borrow_mut(|scratch| {
         scratch.clear();
         write(scratch)?;
-        let piece = CHUNK.with_borrow_mut(|chunk| {
-            chunk.extend_from_slice(scratch);
-            chunk.split().freeze()
-        });
+        let piece = copied(scratch);
         // One huge value shall not take its room for ever.
         scratch.shrink_to(CHUNK_BYTES);
         Ok(piece)
+    })
+}
+
+fn copied(bytes: &[u8]) -> Bytes {
+    CHUNK.with_borrow_mut(|chunk| {
+        chunk.extend_from_slice(bytes);
+        chunk.split().freeze()
     })
 }
 
@@ -49,18 +49,18 @@ mod tests {
 
     #[test]
     fn pieces_lie_side_by_side_and_hold_what_was_written() {
-        let (one, two) = (joined(&["wardline", "/", "hl7"]), joined(&[]));
+        let (one, two) = (cut("wardline"), cut(""));
         let three = written(|to| {
             to.extend([7; 10]);
             Ok::<_, ()>(())
         });
-        assert_eq!((&*one, &*two, three), (&b"wardline/hl7"[..], &b""[..], Ok(Bytes::from_static(&[7; 10]))));
+        assert_eq!((&*one, &*two, three), (&b"wardline"[..], &b""[..], Ok(Bytes::from_static(&[7; 10]))));
         assert_eq!(written(|_| Err("no")), Err("no"));
         let large = written(|to| {
             to.resize(10 * CHUNK_BYTES, 1);
             Ok::<_, ()>(())
         });
         assert_eq!(large.map(|piece| piece.len()), Ok(10 * CHUNK_BYTES));
-        assert_eq!(&*joined(&["after"]), b"after");
+        assert_eq!(&*cut("after"), b"after");
     }
 }

@@ -20,8 +20,9 @@ use std::time::Duration;
 
 /// Longest wait for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
-/// A range that brings nothing for so long is given up.
-pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(30);
+/// A range that brings nothing for so long is given up. A broker that was killed and starts again looks through its logs and
+/// then has up to a minute to register (`initial.broker.registration.timeout.ms`); on a busy machine 30 s were not enough.
+pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Slice of waiting for the next record.
 pub(crate) const POLL_SLICE: Duration = Duration::from_millis(200);
 /// How long the broker may wait at the end of a partition of a range: what is read is there already.

@@ -15,6 +15,8 @@ pub const CLINICAL_ENCOUNTER_V1: Topic<Encounter> = Topic::new(&CLINICAL_ENCOUNT
 static CLINICAL_ENCOUNTER_V1_INFO: TopicInfo = TopicInfo {
     name: "clinical.encounter.v1",
     subject: "clinical.encounter.v1-value",
+    data_schema: "urn:wardline:schema:clinical.encounter.v1-value",
+    event_type: "org.wardline.clinical.encounter.v1",
     description: "Admissions, transfers, discharges, updates, cancellations and merges of stays.",
     owner: "clinical-integration",
     schema_file: "clinical/encounter.avsc",
@@ -63,6 +65,8 @@ pub const CLINICAL_SUPPLY_USAGE_V1: Topic<SupplyUsage> = Topic::new(&CLINICAL_SU
 static CLINICAL_SUPPLY_USAGE_V1_INFO: TopicInfo = TopicInfo {
     name: "clinical.supply-usage.v1",
     subject: "clinical.supply-usage.v1-value",
+    data_schema: "urn:wardline:schema:clinical.supply-usage.v1-value",
+    event_type: "org.wardline.clinical.supply-usage.v1",
     description: "Articles used, implanted, wasted or returned, as the sender said it.",
     owner: "clinical-integration",
     schema_file: "clinical/supply-usage.avsc",

@@ -15,6 +15,8 @@ pub const ERP_POSTING_V1: Topic<ErpPosting> = Topic::new(&ERP_POSTING_V1_INFO);
 static ERP_POSTING_V1_INFO: TopicInfo = TopicInfo {
     name: "erp.posting.v1",
     subject: "erp.posting.v1-value",
+    data_schema: "urn:wardline:schema:erp.posting.v1-value",
+    event_type: "org.wardline.erp.posting.v1",
     description: "What each usage became in the ERP: stock movement, cost allocation, their corrections.",
     owner: "supply-chain",
     schema_file: "erp/erp-posting.avsc",

@@ -15,6 +15,8 @@ pub const MASTER_COST_CENTER_V1: Topic<MasterCostCenter> = Topic::new(&MASTER_CO
 static MASTER_COST_CENTER_V1_INFO: TopicInfo = TopicInfo {
     name: "master.cost-center.v1",
     subject: "master.cost-center.v1-value",
+    data_schema: "urn:wardline:schema:master.cost-center.v1-value",
+    event_type: "org.wardline.master.cost-center.v1",
     description: "Cost centres and the departments they pay for.",
     owner: "erp-integration",
     schema_file: "master/cost-center.avsc",
@@ -63,6 +65,8 @@ pub const MASTER_EMPLOYEE_V1: Topic<MasterEmployee> = Topic::new(&MASTER_EMPLOYE
 static MASTER_EMPLOYEE_V1_INFO: TopicInfo = TopicInfo {
     name: "master.employee.v1",
     subject: "master.employee.v1-value",
+    data_schema: "urn:wardline:schema:master.employee.v1-value",
+    event_type: "org.wardline.master.employee.v1",
     description: "Staff: identity, job and departments. No birth date, home address or pay.",
     owner: "hr-integration",
     schema_file: "master/employee.avsc",
@@ -111,6 +115,8 @@ pub const MASTER_ITEM_V1: Topic<MasterItem> = Topic::new(&MASTER_ITEM_V1_INFO);
 static MASTER_ITEM_V1_INFO: TopicInfo = TopicInfo {
     name: "master.item.v1",
     subject: "master.item.v1-value",
+    data_schema: "urn:wardline:schema:master.item.v1-value",
+    event_type: "org.wardline.master.item.v1",
     description: "The item master with packagings, GTINs and crosswalk codes.",
     owner: "erp-integration",
     schema_file: "master/item.avsc",
@@ -159,6 +165,8 @@ pub const MASTER_LOCATION_V1: Topic<MasterLocation> = Topic::new(&MASTER_LOCATIO
 static MASTER_LOCATION_V1_INFO: TopicInfo = TopicInfo {
     name: "master.location.v1",
     subject: "master.location.v1-value",
+    data_schema: "urn:wardline:schema:master.location.v1-value",
+    event_type: "org.wardline.master.location.v1",
     description: "Places with their stock location and cost centre.",
     owner: "erp-integration",
     schema_file: "master/location.avsc",
@@ -207,6 +215,8 @@ pub const MASTER_SUPPLIER_V1: Topic<MasterSupplier> = Topic::new(&MASTER_SUPPLIE
 static MASTER_SUPPLIER_V1_INFO: TopicInfo = TopicInfo {
     name: "master.supplier.v1",
     subject: "master.supplier.v1-value",
+    data_schema: "urn:wardline:schema:master.supplier.v1-value",
+    event_type: "org.wardline.master.supplier.v1",
     description: "Suppliers and how they take electronic messages. No bank data.",
     owner: "erp-integration",
     schema_file: "master/supplier.avsc",

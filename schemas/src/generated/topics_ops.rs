@@ -15,6 +15,8 @@ pub const OPS_AUDIT_V1: Topic<Audit> = Topic::new(&OPS_AUDIT_V1_INFO);
 static OPS_AUDIT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.audit.v1",
     subject: "ops.audit.v1-value",
+    data_schema: "urn:wardline:schema:ops.audit.v1-value",
+    event_type: "org.wardline.ops.audit.v1",
     description: "Drops, duplicates, suppressed effects, replays and what people did.",
     owner: "platform",
     schema_file: "ops/audit.avsc",
@@ -63,6 +65,8 @@ pub const OPS_CURSOR_V1: Topic<Cursor> = Topic::new(&OPS_CURSOR_V1_INFO);
 static OPS_CURSOR_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.cursor.v1",
     subject: "ops.cursor.v1-value",
+    data_schema: "urn:wardline:schema:ops.cursor.v1-value",
+    event_type: "org.wardline.ops.cursor.v1",
     description: "How far each polling connector has got.",
     owner: "platform",
     schema_file: "ops/cursor.avsc",
@@ -111,6 +115,8 @@ pub const OPS_DEAD_LETTER_V1: Topic<crate::topic::RawBytes> = Topic::new(&OPS_DE
 static OPS_DEAD_LETTER_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.dead-letter.v1",
     subject: "ops.dead-letter.v1-value",
+    data_schema: "urn:wardline:schema:ops.dead-letter.v1-value",
+    event_type: "org.wardline.ops.dead-letter.v1",
     description: "Records that could not be read or placed, as the bytes they were; the headers say where from and why.",
     owner: "platform",
     schema_file: "",
@@ -135,6 +141,8 @@ pub const OPS_EFFECT_V1: Topic<Effect> = Topic::new(&OPS_EFFECT_V1_INFO);
 static OPS_EFFECT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.effect.v1",
     subject: "ops.effect.v1-value",
+    data_schema: "urn:wardline:schema:ops.effect.v1-value",
+    event_type: "org.wardline.ops.effect.v1",
     description: "The durable record of every effect outside Kafka: intended, applied, refused, in doubt.",
     owner: "platform",
     schema_file: "ops/effect.avsc",
@@ -183,6 +191,8 @@ pub const OPS_EXCEPTION_V1: Topic<Exception> = Topic::new(&OPS_EXCEPTION_V1_INFO
 static OPS_EXCEPTION_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.exception.v1",
     subject: "ops.exception.v1-value",
+    data_schema: "urn:wardline:schema:ops.exception.v1-value",
+    event_type: "org.wardline.ops.exception.v1",
     description: "What a person may have to decide, and what people did about it.",
     owner: "platform",
     schema_file: "ops/exception.avsc",
@@ -231,6 +241,8 @@ pub const OPS_PARKED_V1: Topic<Parked> = Topic::new(&OPS_PARKED_V1_INFO);
 static OPS_PARKED_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.parked.v1",
     subject: "ops.parked.v1-value",
+    data_schema: "urn:wardline:schema:ops.parked.v1-value",
+    event_type: "org.wardline.ops.parked.v1",
     description: "Records that wait behind a failing record of their key, in the partition they came from.",
     owner: "platform",
     schema_file: "ops/parked.avsc",
@@ -279,6 +291,8 @@ pub const OPS_RECEIPT_V1: Topic<Receipt> = Topic::new(&OPS_RECEIPT_V1_INFO);
 static OPS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
     name: "ops.receipt.v1",
     subject: "ops.receipt.v1-value",
+    data_schema: "urn:wardline:schema:ops.receipt.v1-value",
+    event_type: "org.wardline.ops.receipt.v1",
     description: "Every received message and what became of it.",
     owner: "platform",
     schema_file: "ops/receipt.avsc",

@@ -15,6 +15,8 @@ pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> = Topic::new(&PARTNE
 static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
     name: "partner.supplier-notice.v1",
     subject: "partner.supplier-notice.v1-value",
+    data_schema: "urn:wardline:schema:partner.supplier-notice.v1-value",
+    event_type: "org.wardline.partner.supplier-notice.v1",
     description: "Notices to suppliers and their answers. No patient data of any kind.",
     owner: "supply-chain",
     schema_file: "partner/supplier-notice.avsc",

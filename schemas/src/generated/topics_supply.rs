@@ -15,6 +15,8 @@ pub const SUPPLY_GOODS_RECEIPT_V1: Topic<GoodsReceipt> = Topic::new(&SUPPLY_GOOD
 static SUPPLY_GOODS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.goods-receipt.v1",
     subject: "supply.goods-receipt.v1-value",
+    data_schema: "urn:wardline:schema:supply.goods-receipt.v1-value",
+    event_type: "org.wardline.supply.goods-receipt.v1",
     description: "Goods that arrived.",
     owner: "supply-chain",
     schema_file: "supply/goods-receipt.avsc",
@@ -63,6 +65,8 @@ pub const SUPPLY_PURCHASE_ORDER_V1: Topic<PurchaseOrder> = Topic::new(&SUPPLY_PU
 static SUPPLY_PURCHASE_ORDER_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.purchase-order.v1",
     subject: "supply.purchase-order.v1-value",
+    data_schema: "urn:wardline:schema:supply.purchase-order.v1-value",
+    event_type: "org.wardline.supply.purchase-order.v1",
     description: "Purchase orders approved, changed or cancelled; always the whole order.",
     owner: "supply-chain",
     schema_file: "supply/purchase-order.avsc",
@@ -111,6 +115,8 @@ pub const SUPPLY_USAGE_ENRICHED_V1: Topic<EnrichedUsage> = Topic::new(&SUPPLY_US
 static SUPPLY_USAGE_ENRICHED_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.usage-enriched.v1",
     subject: "supply.usage-enriched.v1-value",
+    data_schema: "urn:wardline:schema:supply.usage-enriched.v1-value",
+    event_type: "org.wardline.supply.usage-enriched.v1",
     description: "Validated usages with stock location, cost centre, supplier and price.",
     owner: "supply-chain",
     schema_file: "supply/enriched-usage.avsc",
@@ -159,6 +165,8 @@ pub const SUPPLY_USAGE_VALIDATED_V1: Topic<ValidatedUsage> = Topic::new(&SUPPLY_
 static SUPPLY_USAGE_VALIDATED_V1_INFO: TopicInfo = TopicInfo {
     name: "supply.usage-validated.v1",
     subject: "supply.usage-validated.v1-value",
+    data_schema: "urn:wardline:schema:supply.usage-validated.v1-value",
+    event_type: "org.wardline.supply.usage-validated.v1",
     description: "Usages whose article and place are recognised and checked.",
     owner: "supply-chain",
     schema_file: "supply/validated-usage.avsc",

@@ -116,6 +116,8 @@ fn info(topic: &TopicSpec, constant: &str) -> String {
     let mut line = |name: &str, value: String| code.push_str(&format!("    {name}: {value},\n"));
     line("name", format!("{:?}", topic.name));
     line("subject", format!("\"{}-value\"", topic.name));
+    line("data_schema", format!("\"urn:wardline:schema:{}-value\"", topic.name));
+    line("event_type", format!("\"org.wardline.{}\"", topic.name));
     line("description", format!("{:?}", topic.description));
     line("owner", format!("{:?}", topic.owner));
     line("schema_file", format!("{:?}", topic.schema.as_deref().unwrap_or_default()));

@@ -179,7 +179,7 @@ impl Usages {
             alias.numbered(free.unwrap_or(NUMBERS_MAX))
         });
         let key = event_id("usage", &free.unwrap_or_default(), "0", "business-key");
-        let kind = SupplyUsage::default().event_type();
+        let kind = SupplyUsage::topic().event_type;
         let mut event = sighting.facts.clone();
         event.meta = desk.meta(&sighting.facts.meta, &key, 0, Action::Create, position, &kind);
         let told = Told {

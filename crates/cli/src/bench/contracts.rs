@@ -158,6 +158,8 @@ fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
     TopicInfo {
         name,
         subject: name,
+        data_schema: name,
+        event_type: name,
         description: "benchmark",
         owner: "benchmark",
         schema_file: "",

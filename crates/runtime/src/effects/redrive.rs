@@ -57,7 +57,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             let record = self.store.fetch(lane.partition, parked_at)?;
             let id = self.parts.desk.exception_id(&record.place);
             if self.parts.decisions.raised(&id).is_some() {
-                self.lot.rehold(lane, |hold| hold.asks(&id));
+                self.lot.rehold(lane, |hold| hold.asks(id));
             }
             let hold = self.lot.hold(lane).cloned();
             let decided = self.parts.decisions.about(&id);

@@ -412,7 +412,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let now = now_micros();
         let exception_id = raised.then(|| self.parts.desk.exception_id(&record.place));
         let ticket = self.lot.ticket();
-        let outgoing = self.parts.desk.park(record, reason, exception_id.clone(), ticket, now);
+        let outgoing = self.parts.desk.park(record, reason, exception_id, ticket, now);
         self.queue(outgoing)?;
         let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
         let due = tick().after(self.parts.config.limits.retry_delay(1));

@@ -13,6 +13,7 @@ use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
 use schemas::{AuditKind, ExceptionKind, ExceptionState};
 use std::time::Duration;
+use uuid::Uuid;
 
 /// Most parked events of one lane that go in one transaction; the rest follow in the next.
 const REDRIVE_MAX: usize = 1_000;
@@ -105,7 +106,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             let record = self.store.fetch(lane.partition, parked_at)?;
             let id = self.desk.exception_id(&record.place);
             if self.shared.decisions.raised(&id).is_some() {
-                self.lot.rehold(lane, |hold| hold.asks(&id));
+                self.lot.rehold(lane, |hold| hold.asks(id));
             }
             match self.shared.decisions.about(&id) {
                 Some(decided) if decided.decision == Decision::Discard => {
@@ -227,11 +228,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         lane: &Lane,
         record: &Record,
         reason: &Reason,
-        exception_id: Option<String>,
+        exception_id: Option<Uuid>,
         now: i64,
     ) -> Result<(), StepError> {
         let ticket = self.lot.ticket();
-        let outgoing = self.desk.park(record, reason, exception_id.clone(), ticket, now)?;
+        let outgoing = self.desk.park(record, reason, exception_id, ticket, now)?;
         self.open.push(outgoing);
         let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
         let first_try = tick().after(self.shared.limits.retry_delay(1));

@@ -94,6 +94,8 @@ fn info(name: String, schema: &'static str) -> TopicInfo {
     TopicInfo {
         name,
         subject: name,
+        data_schema: name,
+        event_type: name,
         description: "benchmark",
         owner: "benchmark",
         schema_file: "",
