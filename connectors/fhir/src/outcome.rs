@@ -1,7 +1,7 @@
 //! What becomes of a resource: events, a named rule that drops it, an exception, or a dead letter (LOSS-1).
 
-use std::borrow::Cow;
 use schemas::{Encounter, Event, SupplyUsage, TopicInfo, Warning};
+use std::borrow::Cow;
 
 /// What becomes of one resource.
 #[derive(Debug, Clone, PartialEq)]

@@ -3,12 +3,12 @@
 //! Production is librdkafka (`librdkafka.rs`, `producer.rs`). The seeded simulation brings clients of its own, so that the
 //! very same loops run under it. Everything is dispatched statically, and a record is handed out without being copied.
 
-use bytes::Bytes;
 use crate::kafka::ClientError;
 use crate::outgoing::{Lineage, Outgoing};
 use crate::producer::Delivery;
 use crate::reader::{From, Range, ReadError, Until};
 use crate::record::{Place, Record};
+use bytes::Bytes;
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -239,7 +239,9 @@ pub trait RecordView {
     /// An owned copy.
     fn to_record(&self) -> Record {
         let mut headers = Vec::new();
-        self.visit_headers(|name, value| headers.push((Cow::Owned(name.to_owned()), value.map(Bytes::copy_from_slice))));
+        self.visit_headers(|name, value| {
+            headers.push((Cow::Owned(name.to_owned()), value.map(Bytes::copy_from_slice)))
+        });
         Record {
             place: Place { topic: Arc::from(self.topic()), partition: self.partition(), offset: self.offset() },
             timestamp_ms: self.timestamp_ms(),

@@ -1,8 +1,7 @@
 //! Commits what a loop has decided: outputs, exceptions, dead letters, parked events and offsets in one transaction.
 //!
-//! It works beside the loop, which decides about the next records meanwhile. Two producers take turns: after the end of a
-//! transaction the broker still writes markers, and a producer that goes on at once is sent away for some 20 ms
-//! (`CONCURRENT_TRANSACTIONS`). The next transaction begins only when the last has ended, so their order is that of the loop.
+//! It works beside the loop, which decides about the next records meanwhile. The next transaction begins only when the last has
+//! ended, so their order is that of the loop.
 
 use crate::clock::{receive, tick};
 use crate::cluster::{Cluster, Membership, RecordProducer};
@@ -36,9 +35,13 @@ pub(crate) struct Ended {
     pub took: Duration,
 }
 
+/// Two transactional producers that take turns: after the end of a transaction the broker still writes markers, and a producer
+/// that goes on at once is sent away for some 20 ms (`CONCURRENT_TRANSACTIONS`).
+pub(crate) struct InTurn<P>([P; 2]);
+
 /// Commits, one transaction at a time; ends when nobody can ask for a commit any more.
 pub(crate) struct Committer<K: Cluster> {
-    producers: [K::Producer; 2],
+    producers: InTurn<K::Producer>,
     commits: Receiver<Commit<Membership<K>>>,
     ended: Sender<Ended>,
     flight: Arc<Flight>,
@@ -63,17 +66,34 @@ struct Waiting {
     waiting: Vec<Sender<()>>,
 }
 
-impl<K: Cluster> Committer<K> {
+impl<P: RecordProducer> InTurn<P> {
     /// Takes over the transactional ids: `id` and another one behind it.
     ///
     /// # Errors
     /// When the coordinator does not answer in time.
-    pub fn open(cluster: &K, id: &str, timeout: Duration) -> Result<(Self, Commits<Membership<K>>), ClientError> {
+    pub fn open<K: Cluster<Producer = P>>(cluster: &K, id: &str, timeout: Duration) -> Result<Self, ClientError> {
         let producer = |id: &str| {
             let producer = cluster.producer(Some(id))?;
             producer.init_transactions(timeout).map(|()| producer)
         };
-        let producers = [producer(id)?, producer(&format!("{id}.turn"))?];
+        Ok(Self([producer(id)?, producer(&format!("{id}.turn"))?]))
+    }
+
+    /// The one whose turn it is.
+    pub fn turn(&mut self) -> &P {
+        self.0.reverse();
+        let [producer, _] = &self.0;
+        producer
+    }
+}
+
+impl<K: Cluster> Committer<K> {
+    /// Takes over the transactional ids, see [`InTurn::open`].
+    ///
+    /// # Errors
+    /// When the coordinator does not answer in time.
+    pub fn open(cluster: &K, id: &str, timeout: Duration) -> Result<(Self, Commits<Membership<K>>), ClientError> {
+        let producers = InTurn::open(cluster, id, timeout)?;
         let flight = Arc::new(Flight::default());
         let (asks, commits) = channel();
         let (ended, ends) = channel();
@@ -82,20 +102,35 @@ impl<K: Cluster> Committer<K> {
     }
 }
 
+impl<M> Commit<M> {
+    /// Commits it, see [`transact`].
+    ///
+    /// # Errors
+    /// As [`transact`].
+    pub fn transact<P: RecordProducer<Membership = M>>(
+        &self,
+        producer: &P,
+        timeout: Duration,
+    ) -> Result<Vec<TicketOffset>, ClientError> {
+        transact(producer, self.records.iter(), &self.offsets, &self.group, timeout)
+    }
+}
+
 /// One transaction: everything or nothing. Returns the offsets of the records that had tickets.
 ///
 /// # Errors
 /// When it was aborted; fenced when the producer is of no use any more.
-pub(crate) fn transact<P: RecordProducer>(
+pub(crate) fn transact<'a, P: RecordProducer>(
     producer: &P,
-    commit: &Commit<P::Membership>,
+    mut records: impl Iterator<Item = &'a Outgoing>,
+    offsets: &[Position],
+    group: &P::Membership,
     timeout: Duration,
 ) -> Result<Vec<TicketOffset>, ClientError> {
     producer.begin()?;
     let delivery = Delivery::new();
-    let sent = commit.records.iter().try_for_each(|record| producer.send(record, &delivery));
-    let group = Some(commit.group.as_ref());
-    match sent.and_then(|()| producer.commit(&delivery, &commit.offsets, group, timeout)) {
+    let sent = records.try_for_each(|record| producer.send(record, &delivery));
+    match sent.and_then(|()| producer.commit(&delivery, offsets, Some(group), timeout)) {
         Ok(()) => Ok(delivery.take_tickets()),
         Err(error) if error.fenced() => Err(error),
         Err(error) => {
@@ -114,9 +149,7 @@ impl<K: Cluster> Loop for Committer<K> {
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
         let started = tick();
-        let [producer, _] = &self.producers;
-        let outcome = transact(producer, &commit, self.timeout);
-        self.producers.reverse();
+        let outcome = commit.transact(self.producers.turn(), self.timeout);
         // Before it is told: whoever is told may ask for the next one at once.
         self.flight.land();
         let told = self.ended.send(Ended { outcome, took: tick().since(started) });

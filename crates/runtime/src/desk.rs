@@ -6,8 +6,8 @@ use crate::outgoing::{Headers, Lineage, Outgoing};
 use crate::parking::Lane;
 use crate::pieces;
 use crate::record::{Place, Record};
-use processor::{Reason, Subject};
 use bytes::Bytes;
+use processor::{Reason, Subject};
 use schemas::{
     Audit, AuditKind, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState, Parked,
     RecordHeader, Severity, Timestamp, topics,
@@ -272,7 +272,8 @@ impl Desk {
         };
         let mut outgoing = self.event(&parked, &Lineage::of(&record.headers))?;
         outgoing.partition = Some(record.place.partition);
-        outgoing.key = Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset).into());
+        outgoing.key =
+            Some(parking_key(self.room, &record.place.topic, record.place.partition, record.place.offset).into());
         outgoing.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::cut(&self.writer))));
         outgoing.ticket = Some(ticket);
         Ok(outgoing)

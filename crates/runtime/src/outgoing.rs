@@ -82,7 +82,14 @@ impl Outgoing {
 
     /// A deletion mark for a key of a compacted topic.
     pub fn tombstone(topic: &'static str, partition: Option<i32>, key: impl Into<Bytes>) -> Self {
-        Self { topic: Cow::Borrowed(topic), partition, key: Some(key.into()), value: None, headers: Vec::new(), ticket: None }
+        Self {
+            topic: Cow::Borrowed(topic),
+            partition,
+            key: Some(key.into()),
+            value: None,
+            headers: Vec::new(),
+            ticket: None,
+        }
     }
 }
 

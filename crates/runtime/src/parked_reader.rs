@@ -3,8 +3,8 @@
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::parking_store::ParkingError;
 use crate::record::Record;
-use schemas::topics;
 use bytes::Bytes;
+use schemas::topics;
 use std::collections::BTreeMap;
 use std::time::Duration;
 

@@ -123,8 +123,7 @@ impl Consumed<'_> {
             ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
             ("wl_at", self.at.micros().to_string()),
         ];
-        let headers: Headers =
-            facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))).collect();
+        let headers: Headers = facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))).collect();
         Outgoing {
             topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
             partition: None,

@@ -70,8 +70,7 @@ impl KafkaSink {
             records.push(self.publisher.event(exception, &lineage)?);
         }
         for letter in &batch.dead_letters {
-            let headers =
-                letter.headers.iter().map(|(name, text)| (Cow::Borrowed(*name), Some(text.clone().into())));
+            let headers = letter.headers.iter().map(|(name, text)| (Cow::Borrowed(*name), Some(text.clone().into())));
             records.push(Outgoing {
                 topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
                 partition: None,

@@ -5,10 +5,10 @@
 //! together goes in one transaction.
 
 use super::Event;
-use crate::cluster::{Cluster, Membership, RecordProducer as _};
+use crate::cluster::{Cluster, Membership};
+use crate::committer::{InTurn, transact};
 use crate::kafka::ClientError;
 use crate::outgoing::Outgoing;
-use crate::producer::Delivery;
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
 use std::sync::Arc;
@@ -33,7 +33,7 @@ pub(super) struct Intent<M> {
 
 /// Writes effect records; ends when nobody can intend anything any more.
 pub(super) struct Intents<K: Cluster> {
-    pub producer: K::Producer,
+    pub producers: InTurn<K::Producer>,
     pub timeout: Duration,
     pub asked: Receiver<Intent<Membership<K>>>,
     pub events: Sender<Event<Membership<K>>>,
@@ -77,21 +77,12 @@ impl<K: Cluster> Loop for Intents<K> {
 }
 
 impl<K: Cluster> Intents<K> {
-    fn transact(&self, together: &[Intent<Membership<K>>], newest: &Intent<Membership<K>>) -> Result<(), ClientError> {
-        self.producer.begin()?;
-        let delivery = Delivery::new();
-        let mut records = together.iter().flat_map(|intent| &intent.records);
-        let sent = records.try_for_each(|record| self.producer.send(record, &delivery));
-        let positions: Vec<_> = newest.position.clone().into_iter().collect();
-        let group = Some(newest.group.as_ref());
-        let committed = sent.and_then(|()| self.producer.commit(&delivery, &positions, group, self.timeout));
-        match committed {
-            Err(error) if !error.fenced() => {
-                // What cannot even be aborted is of no use any more.
-                self.producer.abort(self.timeout).map_err(|error| ClientError::Fenced(error.to_string()))?;
-                Err(error)
-            }
-            outcome => outcome,
-        }
+    fn transact(
+        &mut self,
+        together: &[Intent<Membership<K>>],
+        newest: &Intent<Membership<K>>,
+    ) -> Result<(), ClientError> {
+        let records = together.iter().flat_map(|intent| &intent.records);
+        transact(self.producers.turn(), records, newest.position.as_slice(), &newest.group, self.timeout).map(drop)
     }
 }

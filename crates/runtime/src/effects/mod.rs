@@ -20,7 +20,8 @@ mod settler;
 mod verdicts;
 mod watermark;
 
-use crate::cluster::{Cluster, Membership, RecordProducer as _};
+use crate::cluster::{Cluster, Membership};
+use crate::committer::InTurn;
 use crate::config::Config;
 use crate::decisions::Decisions;
 use crate::desk::Desk;
@@ -228,17 +229,17 @@ impl<E: Effect> EffectRoom<E> {
     ) -> Result<EffectLoops<E, K>, RoomError> {
         let config = Arc::clone(&context.config);
         let timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
-        let producer = |suffix: &str| {
+        let producers = |suffix: &str| {
             let id = format!("wardline.{}.{}{suffix}", self.name, config.kafka.instance);
-            let producer = cluster.producer(Some(&id))?;
-            producer.init_transactions(timeout).map(|()| producer)
+            InTurn::open(cluster, &id, timeout)
         };
         let (events, told) = channel();
         let (commits, asked) = channel();
         let settler =
-            settler::Settler::<K> { producer: producer("")?, timeout, commits: asked, events: events.clone() };
+            settler::Settler::<K> { producers: producers("")?, timeout, commits: asked, events: events.clone() };
         let (intend, asked) = channel();
-        let intents = intents::Intents::<K> { producer: producer(".intents")?, timeout, asked, events: events.clone() };
+        let intents =
+            intents::Intents::<K> { producers: producers(".intents")?, timeout, asked, events: events.clone() };
 
         let in_flight = in_flight::InFlight::default();
         let bounds = intake::Bounds {

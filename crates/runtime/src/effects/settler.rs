@@ -2,7 +2,7 @@
 
 use super::Event;
 use crate::cluster::{Cluster, Membership};
-use crate::committer::{Commit, transact};
+use crate::committer::{Commit, InTurn};
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -10,7 +10,7 @@ use std::time::Duration;
 
 /// Commits, one transaction at a time; ends when nobody can ask for a commit any more.
 pub(super) struct Settler<K: Cluster> {
-    pub producer: K::Producer,
+    pub producers: InTurn<K::Producer>,
     pub timeout: Duration,
     pub commits: Receiver<Commit<Membership<K>>>,
     pub events: Sender<Event<Membership<K>>>,
@@ -24,7 +24,7 @@ impl<K: Cluster> Loop for Settler<K> {
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
         let started = crate::clock::tick();
-        let outcome = transact(&self.producer, &commit, self.timeout);
+        let outcome = commit.transact(self.producers.turn(), self.timeout);
         let took = crate::clock::tick().since(started);
         let told = self.events.send(Event::Committed(outcome, took));
         Ok(if told.is_ok() { Next::Within(Duration::ZERO) } else { Next::Ended })

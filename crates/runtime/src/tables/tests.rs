@@ -46,7 +46,13 @@ impl Log {
         let place =
             Place { topic: Arc::from(MasterItem::topic().name), partition, offset: i64::try_from(offset).unwrap() };
         let key = Some(key.as_bytes().to_vec());
-        self.records().push(Record { place, timestamp_ms: Some(7), key: key.map(Into::into), value: value.map(Into::into), headers: Vec::new() });
+        self.records().push(Record {
+            place,
+            timestamp_ms: Some(7),
+            key: key.map(Into::into),
+            value: value.map(Into::into),
+            headers: Vec::new(),
+        });
     }
 }
 

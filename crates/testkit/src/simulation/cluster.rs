@@ -145,7 +145,9 @@ impl Producer {
             Variant::NameInHeader if is(topics::SUPPLY_USAGE_VALIDATED_V1.name()) => {
                 record.headers.push((Cow::Borrowed("patient"), Some(Bytes::from_static(NAME.as_bytes()))));
             }
-            Variant::NameInKey if is(topics::ERP_POSTING_V1.name()) => record.key = Some(Bytes::from_static(NAME.as_bytes())),
+            Variant::NameInKey if is(topics::ERP_POSTING_V1.name()) => {
+                record.key = Some(Bytes::from_static(NAME.as_bytes()))
+            }
             Variant::NameInLog if is(topics::SUPPLY_USAGE_VALIDATED_V1.name()) => {
                 tracing::info!(patient = NAME, "sending");
             }
