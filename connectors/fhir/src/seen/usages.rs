@@ -181,7 +181,7 @@ impl Usages {
         let key = event_id("usage", &free.unwrap_or_default(), "0", "business-key");
         let kind = SupplyUsage::topic().event_type;
         let mut event = sighting.facts.clone();
-        event.meta = desk.meta(&sighting.facts.meta, &key, 0, Action::Create, position, &kind);
+        event.meta = desk.meta(&sighting.facts.meta, &key, 0, Action::Create, position, kind);
         let told = Told {
             aliases: BTreeSet::new(),
             vouchers: BTreeSet::from([resource.to_owned()]),
