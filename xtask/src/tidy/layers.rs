@@ -63,7 +63,9 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
         "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),
         "tests" => {
-            return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "chaos"]].concat());
+            return Some(
+                [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "chaos"]].concat(),
+            );
         }
         _ if member.starts_with("connectors/") || member.starts_with("processors/") => &ROOM_USES,
         _ => return None,
