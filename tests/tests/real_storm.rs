@@ -1,6 +1,8 @@
 //! A short storm over a whole installation on three real brokers: once from a seed that stays, once from a seed of today, which
 //! is printed and in the report. Every law is decided from outside. `cargo xtask chaos` makes longer ones.
 
+#![allow(clippy::unwrap_used, clippy::panic, clippy::print_stderr, reason = "test")]
+
 use chaos::{Outcome, Wanted, run};
 use std::path::PathBuf;
 use std::sync::{Mutex, PoisonError};
