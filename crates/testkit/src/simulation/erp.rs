@@ -17,6 +17,8 @@ use std::time::Duration;
 pub(crate) const LINES_MAX: usize = 4;
 /// Most documents at once.
 pub(crate) const CALLS_MAX: usize = 3;
+/// How much more often a document of several lines is late.
+const MANY_LATE: u64 = 10;
 /// After so long what was sent has arrived, or never will.
 const LATE_MAX: Duration = Duration::from_secs(9);
 
@@ -133,9 +135,10 @@ impl Erp {
         self.state().under_way.remove(&number);
     }
 
-    /// What will become of a call.
-    fn fate(&self) -> Fate {
+    /// What will become of a call with so many lines. What has several takes longer, and is late more often.
+    fn fate(&self, lines: usize) -> Fate {
         let trouble = self.trouble();
+        let late = if lines > 1 { MANY_LATE * trouble.late_request } else { trouble.late_request };
         let hit = |times| world().chance(times);
         if trouble.down || hit(trouble.lost_request) {
             Fate::RequestLost
@@ -143,7 +146,7 @@ impl Erp {
             Fate::Fails(Some(Duration::from_millis(700)))
         } else if hit(trouble.error) {
             Fate::Fails(None)
-        } else if hit(trouble.late_request) {
+        } else if hit(late) {
             Fate::Late
         } else if hit(trouble.lost_answer) {
             Fate::AnswerLost
@@ -154,7 +157,7 @@ impl Erp {
 
     async fn call(&self, document_key: &str, lines: &[Line]) -> Result<Vec<Answer>, CallError> {
         let number = self.send(document_key, lines);
-        let fate = self.fate();
+        let fate = self.fate(lines.len());
         world().note("erp-call", || format!("{document_key} {:?} {fate:?}", keys(lines)));
         match fate {
             Fate::RequestLost => {
