@@ -1,5 +1,7 @@
 //! `cargo xtask bench`: Wardline and its rivals in turn, on one broker, with one sender.
 
+mod plot;
+
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io::Write;
@@ -28,8 +30,11 @@ const AFTER_HELP: &str = "DIR is the harness of the rivals: run.sh builds them, 
 #[command(after_help = AFTER_HELP)]
 pub struct Arguments {
     /// The harness of the rivals.
-    #[arg(long, value_name = "DIR")]
-    peers: PathBuf,
+    #[arg(long, value_name = "DIR", required_unless_present = "replot")]
+    peers: Option<PathBuf>,
+    /// Measure nothing, and draw the plots of this report again, beside it.
+    #[arg(long, value_name = "FILE")]
+    replot: Option<PathBuf>,
     /// Rounds that count; one more is run first and dropped.
     #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..))]
     rounds: u32,
@@ -57,7 +62,7 @@ pub struct Arguments {
     /// Use this `wardline` instead of building one in release.
     #[arg(long, value_name = "PROGRAM")]
     wardline: Option<PathBuf>,
-    /// Write the JSON report here.
+    /// Write the JSON report here, and the plots beside it.
     #[arg(long, value_name = "FILE", default_value = "target/wardline-bench.json")]
     report: PathBuf,
     /// Fail when Wardline is below a rival in events per CPU-second.
@@ -77,6 +82,7 @@ struct Job {
 /// The machinery of one run.
 struct Bench<'a> {
     arguments: &'a Arguments,
+    peers: &'a Path,
     root: PathBuf,
     work: PathBuf,
     wardline: PathBuf,
@@ -84,6 +90,10 @@ struct Bench<'a> {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    if let Some(report) = &arguments.replot {
+        return draw(report, &serde_json::from_str(&std::fs::read_to_string(report)?)?);
+    }
+    let peers = arguments.peers.as_deref().context("--peers is missing")?;
     let root = root()?;
     let work = work_dir()?;
     let wardline = match &arguments.wardline {
@@ -95,7 +105,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
             target.join("release/wardline")
         }
     };
-    let bench = Bench { arguments, root, work, wardline };
+    let bench = Bench { arguments, peers, root, work, wardline };
     note("building the rivals and fetching the broker");
     bench.harness(&["build"])?;
     // Loading adds to what is there, so the broker starts empty.
@@ -214,7 +224,7 @@ impl Bench<'_> {
     }
 
     fn harness_command(&self) -> Command {
-        let mut command = Command::new(self.arguments.peers.join("run.sh"));
+        let mut command = Command::new(self.peers.join("run.sh"));
         command.env("PEERS_WORK", &self.work).env("BROKERS", self.brokers());
         command.env("PORT", self.arguments.port.to_string()).env("WIPE", "1");
         command.env("EXPECT", self.arguments.events.to_string());
@@ -254,6 +264,7 @@ impl Bench<'_> {
         }
         std::fs::write(&self.arguments.report, serde_json::to_string_pretty(&report)?)?;
         writeln!(out, "all runs: {}", self.arguments.report.display())?;
+        draw(&self.arguments.report, &report)?;
         if self.arguments.require && ratios.values().any(|ratio| *ratio < 1.0) {
             bail!("Wardline is below a rival in events per CPU-second");
         }
@@ -273,6 +284,41 @@ impl Bench<'_> {
         }
         ratios
     }
+}
+
+/// What is drawn of a report: name of the measure in it, title.
+const PLOTS: [(&str, &str); 4] = [
+    ("events_per_cpu_second", "Events per CPU-second of the process (more is better)"),
+    ("events_per_s", "Events per second (more is better)"),
+    ("peak_rss_mb", "Peak memory, MB (less is better)"),
+    ("ack_p99_ms", "99 of 100 acknowledged within, ms (less is better)"),
+];
+
+/// Draws the plots of a report beside it: one file for each measure that a job of it has.
+fn draw(file: &Path, report: &Value) -> Result<()> {
+    let jobs = report.get("jobs").and_then(Value::as_object).context("the report has no jobs")?;
+    let note = format!("Median of {} rounds, line from least to most", number(report, "rounds"));
+    for (measure, title) in PLOTS {
+        let bars: Vec<plot::Bar> = jobs
+            .iter()
+            .filter_map(|(job, summary)| {
+                let of = summary.get(measure)?;
+                Some(plot::Bar {
+                    name: job.clone(),
+                    least: number(of, "min"),
+                    median: number(of, "median"),
+                    most: number(of, "max"),
+                    ours: job.contains("wardline"),
+                })
+            })
+            .collect();
+        if !bars.is_empty() {
+            let plot = file.with_extension(format!("{}.svg", measure.replace('_', "-")));
+            std::fs::write(&plot, plot::svg(title, &note, &bars))?;
+            writeln!(std::io::stdout(), "plot: {}", plot.display())?;
+        }
+    }
+    Ok(())
 }
 
 fn table(runs: &BTreeMap<String, Vec<Value>>) -> String {
