@@ -75,9 +75,7 @@ impl Outgoing {
 
     /// Bytes held, for bounds.
     pub fn bytes(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum();
-        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
+        bytes_of(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 
     /// A deletion mark for a key of a compacted topic.
@@ -91,6 +89,13 @@ impl Outgoing {
             ticket: None,
         }
     }
+}
+
+/// Bytes that a key, a value and headers hold.
+pub(crate) fn bytes_of(key: Option<&Bytes>, value: Option<&Bytes>, headers: &Headers) -> usize {
+    let length = |bytes: Option<&Bytes>| bytes.map_or(0, Bytes::len);
+    let headers: usize = headers.iter().map(|(name, value)| name.len() + length(value.as_ref())).sum();
+    length(key) + length(value) + headers
 }
 
 /// The text of a header.

@@ -1,6 +1,6 @@
 //! A record as it came from Kafka, with its bytes.
 
-use crate::outgoing::{Headers, header_text};
+use crate::outgoing::{Headers, bytes_of, header_text};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -44,9 +44,7 @@ impl Record {
 
     /// Bytes held, for bounds.
     pub fn bytes(&self) -> usize {
-        let headers: usize =
-            self.headers.iter().map(|(name, value)| name.len() + value.as_ref().map_or(0, Bytes::len)).sum();
-        self.key.as_ref().map_or(0, Bytes::len) + self.value.as_ref().map_or(0, Bytes::len) + headers
+        bytes_of(self.key.as_ref(), self.value.as_ref(), &self.headers)
     }
 }
 
