@@ -10,6 +10,8 @@ use testkit::parts::{Erp, Fhir, Kafka, Registry, SESSION_TIMEOUT_MS, free_port};
 
 /// How long a hospital day may take.
 const DAY: Duration = Duration::from_secs(600);
+/// How long the day itself waits until all is processed: then its report says what is left.
+const PROCESSED_S: &str = "400";
 
 /// The parts, started for one test.
 pub struct HospitalStack {
@@ -62,7 +64,7 @@ impl HospitalStack {
         let mut command = Command::new(&self.wardline);
         command.args(["demo", "--config", config.to_str().unwrap(), "--day", "2026-03-02", "--report"]).arg(&report);
         command.arg("--mllp").arg(format!("127.0.0.1:{}", free_port()));
-        command.arg("--data").arg(self.dir.path().join("lake"));
+        command.arg("--data").arg(self.dir.path().join("lake")).args(["--wait-s", PROCESSED_S]);
         if !without.is_empty() {
             command.args(["--without", without]);
         }

@@ -2,9 +2,11 @@
 
 use crate::events::item_code;
 use connector::effect::{Action, BoxFuture, CallError, Effect, EffectClient, Plan};
+use connector::pacing::Pacing;
 use processor::{Binder, Code, Processor, Reason, Subject, Table, Tables, Verdict, Wiring, derived};
 use runtime::{Room, RoomInfo};
 use schemas::{Document, ErpPosting, MasterItem, SupplyUsage, ValidatedUsage, topics};
+use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -63,7 +65,8 @@ pub fn validate() -> Room {
     Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
 }
 
-/// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `REFUSE` is refused.
+/// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so,
+/// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence.
 pub struct ToyPost;
 
 impl Effect for ToyPost {
@@ -85,7 +88,8 @@ impl Effect for ToyPost {
         let before = prior.map(|posting| posting.quantity).unwrap_or_default();
         let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
         let batch_key = (item_code(usage) == "BATCH").then(|| "batch".to_owned());
-        Plan::Act(Action { effect_key, target: "file".to_owned(), batch_key, request })
+        let target = if item_code(usage) == "BUSY" { "busy" } else { "file" };
+        Plan::Act(Action { effect_key, target: target.to_owned(), batch_key, request })
     }
 
     fn settle(&self, usage: &SupplyUsage, _request: &String, response: &String) -> Verdict<ErpPosting> {
@@ -109,11 +113,36 @@ pub struct FileWorld {
     path: PathBuf,
     calls: Mutex<HashMap<String, u32>>,
     batch_max: usize,
+    config: PostConfig,
 }
 
+/// The block `rooms.toy-post`.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct PostConfig {
+    /// How fast and when the file is written to.
+    pub pacing: Pacing,
+    /// Most calls at once.
+    pub calls_max: usize,
+}
+
+impl Default for PostConfig {
+    fn default() -> Self {
+        Self { pacing: Pacing::default(), calls_max: 1_000 }
+    }
+}
+
+/// For so long `BUSY` asks for silence.
+pub const SILENCE: Duration = Duration::from_secs(2);
+
 impl FileWorld {
-    pub fn new(path: &Path, batch_max: usize) -> Self {
-        Self { path: path.to_owned(), calls: Mutex::default(), batch_max }
+    pub fn new(path: &Path, batch_max: usize, config: PostConfig) -> Self {
+        Self { path: path.to_owned(), calls: Mutex::default(), batch_max, config }
+    }
+
+    /// Calls that were answered with the wish for silence.
+    pub fn turned_away(path: &Path) -> usize {
+        std::fs::read_to_string(path.with_extension("busy")).unwrap_or_default().lines().count()
     }
 
     /// What happened outside, in order: document key and request.
@@ -127,7 +156,11 @@ impl FileWorld {
 
     fn append(&self, document_key: &str, requests: &[String]) {
         let lines: String = requests.iter().map(|request| format!("{document_key}\t{request}\n")).collect();
-        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(&self.path).unwrap();
+        Self::write(&self.path, &lines);
+    }
+
+    fn write(path: &Path, lines: &str) {
+        let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         file.write_all(lines.as_bytes()).unwrap();
         file.sync_all().unwrap();
     }
@@ -155,6 +188,10 @@ impl EffectClient<String, String> for FileWorld {
             }
             if requests.iter().any(|request| code(request) == "FLAKY") && before < 2 {
                 return Err(CallError::Transient { retry_after: None, reason: "scripted 500".to_owned() });
+            }
+            if requests.iter().any(|request| code(request) == "BUSY") && before == 0 {
+                Self::write(&self.path.with_extension("busy"), &format!("{document_key}\n"));
+                return Err(CallError::Transient { retry_after: Some(SILENCE), reason: "scripted 429".to_owned() });
             }
             if requests.iter().any(|request| code(request) == "HANG") {
                 std::future::pending::<()>().await;
@@ -193,6 +230,18 @@ impl EffectClient<String, String> for FileWorld {
         self.batch_max
     }
 
+    fn calls_max(&self) -> usize {
+        self.config.calls_max
+    }
+
+    fn pacing(&self, _target: &str) -> Pacing {
+        self.config.pacing.clone()
+    }
+
+    fn shares_budget(&self) -> bool {
+        self.config.pacing.calls_per_minute.is_some()
+    }
+
     fn documents(&self, answer: &String) -> Vec<Document> {
         vec![Document { kind: "line".to_owned(), id: answer.clone(), ..Document::default() }]
     }
@@ -201,7 +250,8 @@ impl EffectClient<String, String> for FileWorld {
 /// The toy effect room over a file.
 pub fn post(ledger: &Path) -> Room {
     let ledger = ledger.to_owned();
-    Room::effect(RoomInfo::of_effect::<ToyPost>(POST, "toy"), move |_| {
-        Ok((ToyPost, Arc::new(FileWorld::new(&ledger, 10)) as Arc<dyn EffectClient<String, String>>))
+    Room::effect(RoomInfo::of_effect::<ToyPost>(POST, "toy"), move |config| {
+        let own: PostConfig = config.room(POST)?;
+        Ok((ToyPost, Arc::new(FileWorld::new(&ledger, 10, own)) as Arc<dyn EffectClient<String, String>>))
     })
 }

@@ -50,7 +50,7 @@ fn read_piece(piece: Piece<'_>, mapper: &Mapper, max_frame_bytes: usize, now: Ti
             identity: Identity { hash: content_hash(&bytes), ..Identity::default() },
             outcome: Outcome::Dropped { rule: rules::NOTHING_IN_IT, error: None },
             tolerances: Vec::new(),
-            patient_key: String::new(),
+            patient_keys: Vec::new(),
         },
     };
     Part { bytes, reading, warnings: piece.warnings }

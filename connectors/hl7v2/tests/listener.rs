@@ -7,7 +7,7 @@ mod common;
 use std::sync::Arc;
 use std::time::Duration;
 
-use common::{Memory, Mood, charge, connect, intake, listen};
+use common::{Memory, Mood, charge, connect, intake, listen, merge};
 use hl7v2::config::{DirectoryConfig, Hl7v2Config};
 use hl7v2::mllp::{AckCode, encode};
 use hl7v2::source::{Directory, Ledger};
@@ -103,6 +103,32 @@ async fn patients_do_not_wait_for_each_other_and_answers_keep_their_order() {
     assert!(!running.memory.ids().contains(&"2".to_owned()), "the second message of a patient overtook the first");
     running.memory.set("1", Mood::Confirm);
     for id in ["1", "2", "3", "4"] {
+        let answer = String::from_utf8(client.read_frame().await.unwrap()).unwrap();
+        assert!(answer.contains(&format!("MSA|AA|{id}\r")), "{answer}");
+    }
+}
+
+/// ORD-1: a merge takes effect behind the messages of both patients, before the later ones of both, and keeps no other waiting.
+#[tokio::test]
+async fn a_merge_holds_both_patients() {
+    let running = listen(|_| {}).await;
+    running.memory.set("1", Mood::Hold);
+    let mut client = connect(&running).await;
+    client.write(&encode(&charge("1", "prior"))).await.unwrap();
+    client.write(&encode(&charge("2", "survivor"))).await.unwrap();
+    client.write(&encode(&merge("3", "survivor", "prior"))).await.unwrap();
+    for (id, patient) in [("4", "prior"), ("5", "survivor"), ("6", "other")] {
+        client.write(&encode(&charge(id, patient))).await.unwrap();
+    }
+    running.memory.until(|ids| ids.contains(&"2".to_owned()) && ids.contains(&"6".to_owned())).await;
+    let early = running.memory.ids();
+    assert!(!["3", "4", "5"].iter().any(|id| early.contains(&(*id).to_owned())), "{early:?}");
+    running.memory.set("3", Mood::Hold);
+    running.memory.set("1", Mood::Confirm);
+    running.memory.until(|ids| ids.contains(&"3".to_owned())).await;
+    assert_eq!(running.memory.ids().len(), 4, "the merge is under way and both patients wait for it");
+    running.memory.set("3", Mood::Confirm);
+    for id in ["1", "2", "3", "4", "5", "6"] {
         let answer = String::from_utf8(client.read_frame().await.unwrap()).unwrap();
         assert!(answer.contains(&format!("MSA|AA|{id}\r")), "{answer}");
     }

@@ -4,12 +4,15 @@ use crate::error::{Error, Result, tail};
 use crate::install::{Installation, Part};
 use crate::ports::free_port;
 use crate::probe::Ready;
-use crate::server::{Server, Spec};
+use crate::server::{Server, Spec, run_until};
 use std::ops::{Deref, DerefMut};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 const CLUSTER_ID: &str = "V2FyZGxpbmVDb21wb25lbg";
+
+/// What a controller says when it has given a broker up, which it does after `broker.session.timeout.ms`.
+const GIVEN_UP: &str = "Fencing broker";
 
 /// How a node is started.
 #[derive(Clone, Debug)]
@@ -36,6 +39,9 @@ pub struct Kafka {
     server: Server,
     installed: PathBuf,
     tool: ToolCommand,
+    /// Starts the controller without the broker, where there is no other node.
+    controller: Option<Command>,
+    killed: bool,
 }
 
 impl Kafka {
@@ -55,6 +61,33 @@ impl Kafka {
     /// `host:port` for clients.
     pub fn bootstrap(&self) -> String {
         format!("127.0.0.1:{}", self.port())
+    }
+
+    /// Ends it as a crash would, with SIGKILL.
+    ///
+    /// # Errors
+    /// WL-7056 when it does not end.
+    pub fn kill(&mut self) -> Result<()> {
+        self.killed = true;
+        self.server.kill()
+    }
+
+    /// Starts it again with the same port and data, and waits until it serves. A running one is stopped first.
+    ///
+    /// A node that is alone and was killed has its controller started first, until that has given the broker up. Else the
+    /// broker finds itself the leader of everything, is given up a moment later, and ends the transactions that it was
+    /// committing without a marker: "partitions are likely deleted already and hence can be skipped". What they wrote stays
+    /// undecided for ever (WL-6018). Where other nodes have given it up meanwhile that cannot happen.
+    ///
+    /// # Errors
+    /// As [`Server::restart`].
+    pub fn restart(&mut self) -> Result<()> {
+        if std::mem::take(&mut self.killed)
+            && let Some(command) = &mut self.controller
+        {
+            run_until(command, &self.server.dir().join("controller.log"), GIVEN_UP)?;
+        }
+        self.server.restart()
     }
 
     /// Leaves it running when this process ends.
@@ -85,16 +118,22 @@ impl Kafka {
         std::fs::create_dir_all(&dir).map_err(Error::files(&dir))?;
         let config = dir.join("server.properties");
         let text = node.properties(&dir, &options.properties);
-        std::fs::write(&config, text).map_err(Error::files(&config))?;
+        std::fs::write(&config, &text).map_err(Error::files(&config))?;
+        let alone = dir.join("controller.properties");
+        std::fs::write(&alone, node.without_broker(&text)).map_err(Error::files(&alone))?;
         let tool = ToolCommand { java: installation.java_program()? };
         if !dir.join("data/meta.properties").is_file() {
             format(&installed, &tool, &dir, &config)?;
         }
-        let mut command = installation.java(&dir, options.heap_mb)?;
-        command.arg(format!("-Dlog4j2.configurationFile={}", installed.join("log4j2.yaml").display()));
-        command.arg("-cp").arg(installed.join("lib/*")).arg("kafka.Kafka").arg(&config);
+        let java = |config: &Path| {
+            let mut command = installation.java(&dir, options.heap_mb)?;
+            command.arg(format!("-Dlog4j2.configurationFile={}", installed.join("log4j2.yaml").display()));
+            command.arg("-cp").arg(installed.join("lib/*")).arg("kafka.Kafka").arg(config);
+            Ok(command)
+        };
+        let (command, controller) = (java(&config)?, (node.replicas == 1).then(|| java(&alone)).transpose()?);
         let spec = Spec { name: "kafka".to_owned(), dir, port: node.port, command, ready: Ready::Kafka };
-        Ok(Self { server: Server::launch(spec)?, installed, tool })
+        Ok(Self { server: Server::launch(spec)?, installed, tool, controller, killed: false })
     }
 }
 
@@ -187,6 +226,14 @@ impl Node {
         // The last setting of a name counts.
         text.extend(more.iter().map(|(name, value)| format!("{name}={value}\n")));
         text
+    }
+
+    /// The same node without its broker.
+    fn without_broker(&self, properties: &str) -> String {
+        let of_broker = |line: &&str| !line.starts_with("listeners=") && !line.starts_with("advertised.listeners=");
+        let kept: Vec<&str> = properties.lines().filter(of_broker).collect();
+        let Self { controller, .. } = self;
+        format!("{}\nprocess.roles=controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\n", kept.join("\n"))
     }
 }
 

@@ -19,6 +19,9 @@ const START_PAUSES_MAX: u32 = 4_800;
 /// After that a process that was asked to end is killed: twenty seconds.
 const STOP_PAUSES_MAX: u32 = 400;
 
+/// How long a process may take to say what it is run for: thirty seconds.
+const PHRASE_PAUSES_MAX: u32 = 600;
+
 /// How a component is started, as often as is asked.
 pub(crate) struct Spec {
     pub(crate) name: String,
@@ -214,26 +217,55 @@ impl Server {
         let Some(mut running) = self.running.take() else {
             return Ok(());
         };
-        let pid = running.child.id();
-        let mut ended = false;
-        for how in [how, "KILL"] {
-            // The group may be gone already, which is what is wanted.
-            let _ = signal(&self.spec.name, pid, how);
-            let _ = signal(&self.spec.name, pid, "CONT");
-            ended = wait_until(|| !matches!(running.child.try_wait(), Ok(None)));
-            if ended {
-                break;
-            }
-        }
+        let ended = end_child(&self.spec.name, &mut running.child, how);
         disarm(running.guard);
         let _ = fs::remove_file(self.spec.dir.join(RECORD));
-        if ended { Ok(()) } else { Err(Error::Signal { name: self.spec.name.clone(), pid, signal: "SIGKILL" }) }
+        ended
     }
 
     fn not_ready(&self, what: String) -> Error {
         let log = log(&self.spec);
         Error::NotReady { name: self.spec.name.clone(), what, tail: tail(&log), log }
     }
+}
+
+/// Runs a process until its log holds a phrase, for half a minute at most, and ends it.
+///
+/// # Errors
+/// WL-7056 when it does not end.
+pub(crate) fn run_until(command: &mut Command, log: &Path, phrase: &str) -> Result<()> {
+    let output = File::create(log).map_err(Error::files(log))?;
+    let errors = output.try_clone().map_err(Error::files(log))?;
+    command.stdin(Stdio::null()).stdout(output).stderr(errors).process_group(0);
+    let mut child = command.spawn().map_err(Error::files(log))?;
+    let guard = guard(child.id()).map_err(Error::files(Path::new("sh")))?;
+    for _ in 0..PHRASE_PAUSES_MAX {
+        let said = fs::read_to_string(log).unwrap_or_default();
+        if said.contains(phrase) || !matches!(child.try_wait(), Ok(None)) {
+            break;
+        }
+        pause();
+    }
+    let ended = end_child(&log.display().to_string(), &mut child, "TERM");
+    disarm(guard);
+    ended
+}
+
+/// Ends a process and its group with a signal, and with SIGKILL when it takes too long.
+///
+/// # Errors
+/// WL-7056 when it does not end.
+pub(crate) fn end_child(name: &str, child: &mut Child, how: &'static str) -> Result<()> {
+    let pid = child.id();
+    for how in [how, "KILL"] {
+        // The group may be gone already, which is what is wanted.
+        let _ = signal(name, pid, how);
+        let _ = signal(name, pid, "CONT");
+        if wait_until(|| !matches!(child.try_wait(), Ok(None))) {
+            return Ok(());
+        }
+    }
+    Err(Error::Signal { name: name.to_owned(), pid, signal: "SIGKILL" })
 }
 
 impl Drop for Server {

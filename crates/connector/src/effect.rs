@@ -7,6 +7,7 @@
 //! before the call, the document key carried to the other side, and a look-up there before any retry whose outcome is
 //! not known.
 
+use crate::pacing::Pacing;
 use processor::{Input, Reason, Tables, Verdict};
 use schemas::Event;
 use std::future::Future;
@@ -93,6 +94,16 @@ pub trait EffectClient<Q, A>: Send + Sync + 'static {
     /// Most calls that one target takes at once.
     fn calls_max(&self) -> usize {
         1_000
+    }
+
+    /// How fast and when a target may be called. A call is a document, whatever it takes to bring it there.
+    fn pacing(&self, _target: &str) -> Pacing {
+        Pacing::default()
+    }
+
+    /// Whether any target has a budget of calls, which the instances of the room share.
+    fn shares_budget(&self) -> bool {
+        false
     }
 
     /// What the other side calls the documents behind an answer: kind, id, number, state.

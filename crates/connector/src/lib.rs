@@ -5,6 +5,7 @@
 pub mod effect;
 pub mod erp;
 pub mod http;
+pub mod pacing;
 pub mod secret;
 pub mod sink;
 

@@ -33,6 +33,9 @@ pub enum ClientError {
     /// A record was refused.
     #[error("WL-6012: kafka refused a record: {0}")]
     Delivery(String),
+    /// A transaction is open for longer than any may be.
+    #[error("WL-6018: kafka: {0}")]
+    Undecided(String),
 }
 
 impl ClientError {

@@ -104,7 +104,7 @@ impl Cluster for Librdkafka {
                 open.pop_first();
             } else if tick().since(started) > longest {
                 let reason = format!("a transaction on {topic}-{partition} is open for longer than {longest:?}");
-                return Err(ClientError::Delivery(reason));
+                return Err(ClientError::Undecided(reason));
             } else {
                 // Nothing is assigned, so this is a pause.
                 drop(BaseConsumer::poll(&decided, kafka::whole_wait(SETTLE_PAUSE)));
@@ -130,7 +130,7 @@ impl Cluster for Librdkafka {
             } else if tick().since(started) > longest {
                 let (topic, partition) = place;
                 let reason = format!("the position of {group} in {topic}-{partition} is undecided after {longest:?}");
-                return Err(ClientError::Delivery(reason));
+                return Err(ClientError::Undecided(reason));
             } else {
                 // Nothing is assigned, so this is a pause.
                 drop(BaseConsumer::poll(&member, kafka::whole_wait(SETTLE_PAUSE)));

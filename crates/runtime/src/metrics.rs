@@ -73,17 +73,6 @@ pub enum EffectOutcome {
     InDoubt,
 }
 
-/// State of a circuit breaker, as a number in the metric.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum BreakerLevel {
-    /// Calls flow.
-    Closed,
-    /// One trial call is let through.
-    HalfOpen,
-    /// Calls wait.
-    Open,
-}
-
 impl RoomMetrics {
     /// The metrics of a room.
     pub fn new(room: &'static str) -> Self {
@@ -122,14 +111,10 @@ impl RoomMetrics {
         METRICS.effects.get_or_create_owned(&Effect { room: self.room, target, outcome: outcome.label() })
     }
 
-    /// Breaker of a target: 0 closed, 1 half open, 2 open.
-    pub fn breaker(&self, target: &str, level: BreakerLevel) {
+    /// Breaker of a target: whether calls are held back because it keeps failing.
+    pub fn breaker(&self, target: &str, is_open: bool) {
         let target = METRICS.bounded(target);
-        METRICS.breakers.get_or_create_owned(&Target { room: self.room, target }).set(match level {
-            BreakerLevel::Closed => 0,
-            BreakerLevel::HalfOpen => 1,
-            BreakerLevel::Open => 2,
-        });
+        METRICS.breakers.get_or_create_owned(&Target { room: self.room, target }).set(i64::from(is_open));
     }
 
     /// Rows of a table of this room.
@@ -272,7 +257,11 @@ impl Metrics {
         let help = "Since when the oldest parked key waits";
         registry.register_with_unit("parked_oldest", help, Unit::Seconds, self.parked_oldest.clone());
         registry.register("effects", "Calls to the outside by room, target and outcome", self.effects.clone());
-        registry.register("breaker", "Circuit breaker: 0 closed, 1 half open, 2 open", self.breakers.clone());
+        registry.register(
+            "breaker",
+            "Circuit breaker: 1 while calls are held back because the target keeps failing",
+            self.breakers.clone(),
+        );
         registry.register("table_rows", "Rows of a lookup table", self.table_rows.clone());
         registry.register("lag_records", "Records behind the end of the assigned partitions", self.lag_records.clone());
         let help = "Age of the oldest record not yet processed";

@@ -3,6 +3,7 @@
 use crate::request::{Move, Part, Request, Response};
 use connector::effect::{BoxFuture, CallError, EffectClient};
 use connector::erp::{Erp, ErpError, Line, Lookup, Posted, Posting, Refusal};
+use connector::pacing::Pacing;
 use processor::{Code, Reason};
 use schemas::Document;
 use std::sync::Arc;
@@ -14,13 +15,21 @@ pub struct ErpClient {
     lines_max: usize,
     calls_max: usize,
     certain_after: Duration,
+    pacing: Pacing,
 }
 
 impl ErpClient {
     /// Posts to `erp` at most `lines_max` lines in a document and `calls_max` documents at once. What was sent `certain_after`
     /// ago is carried out by now, or never.
     pub fn new(erp: Arc<dyn Erp>, lines_max: usize, calls_max: usize, certain_after: Duration) -> Self {
-        Self { erp, lines_max: lines_max.max(1), calls_max: calls_max.max(1), certain_after }
+        let (lines_max, calls_max) = (lines_max.max(1), calls_max.max(1));
+        Self { erp, lines_max, calls_max, certain_after, pacing: Pacing::default() }
+    }
+
+    /// Posts no faster and no earlier than this says.
+    #[must_use]
+    pub fn paced(self, pacing: Pacing) -> Self {
+        Self { pacing, ..self }
     }
 
     async fn post(&self, document_key: &str, requests: &[Request]) -> Result<Vec<Response>, CallError> {
@@ -89,6 +98,14 @@ impl EffectClient<Request, Response> for ErpClient {
 
     fn calls_max(&self) -> usize {
         self.calls_max
+    }
+
+    fn pacing(&self, _target: &str) -> Pacing {
+        self.pacing.clone()
+    }
+
+    fn shares_budget(&self) -> bool {
+        self.pacing.calls_per_minute.is_some()
     }
 
     fn documents(&self, answer: &Response) -> Vec<Document> {

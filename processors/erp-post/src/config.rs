@@ -1,5 +1,6 @@
 //! The block `rooms.erp-post`.
 
+use connector::pacing::Pacing;
 use erp_systems::{SandboxConfig, System, TrytonConfig};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -24,6 +25,9 @@ pub struct ErpPostConfig {
     /// a request (`request_timeout_ms`) and the ERP's own together. Until then a look-up that finds nothing is not believed,
     /// because a posting that is sent again in another document could happen twice. Default 60000.
     pub certain_after_ms: u64,
+    /// How fast and when the ERP is posted to: a budget of documents per minute that all instances share, windows in which nothing
+    /// is posted (the closing of a period, maintenance), and the breaker. Default: no bound, no window.
+    pub pacing: Pacing,
     /// Whether lines of one department, cost centre and day may share a document. Default true.
     pub batch: bool,
 }
@@ -38,12 +42,21 @@ impl Default for ErpPostConfig {
             use_location_prefix: "USE-".to_owned(),
             use_locations: BTreeMap::new(),
             certain_after_ms: 60_000,
+            pacing: Pacing::default(),
             batch: true,
         }
     }
 }
 
 impl ErpPostConfig {
+    /// Checks what the types cannot say.
+    ///
+    /// # Errors
+    /// Names the key that is wrong.
+    pub fn validate(&self) -> Result<(), String> {
+        self.pacing.validate().map_err(|reason| format!("pacing.{reason}"))
+    }
+
     /// Name of this ERP in events and metrics.
     #[must_use]
     pub fn instance(&self) -> &str {

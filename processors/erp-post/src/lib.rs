@@ -22,6 +22,7 @@ pub use request::{Held, Move, Part, Request, Response};
 use connector::effect::{Effect, EffectClient, Plan};
 use erp_systems::Opened;
 use processor::Verdict;
+use runtime::config::ConfigError;
 use runtime::{Room, RoomError, RoomInfo};
 use schemas::{EnrichedUsage, ErpPosting};
 use std::sync::Arc;
@@ -83,10 +84,16 @@ pub fn room() -> Room {
         let opened = config.system.open(&config.tryton, &config.sandbox);
         let Opened { erp, lines_max, requests_max } = opened.map_err(|error| RoomError::Room(error.to_string()))?;
         let certain_after = Duration::from_millis(config.certain_after_ms);
-        let client = ErpClient::new(erp, lines_max, requests_max, certain_after);
+        config.validate().map_err(|reason| refused(&reason))?;
+        let client = ErpClient::new(erp, lines_max, requests_max, certain_after).paced(config.pacing.clone());
         Ok((ErpPost::new(config), Arc::new(client) as Arc<dyn EffectClient<Request, Response>>))
     })
     .configured(|own: &ErpPostConfig, _| {
+        own.validate()?;
         own.system.open(&own.tryton, &own.sandbox).map(drop).map_err(|error| error.to_string())
     })
+}
+
+fn refused(reason: &str) -> RoomError {
+    RoomError::Config(ConfigError::Room { room: NAME.to_owned(), reason: reason.to_owned() })
 }

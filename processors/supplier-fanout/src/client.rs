@@ -3,12 +3,14 @@
 //! The key goes into `idempotency-key` and `webhook-id`; a supplier that has seen it answers 2xx or 409 and does nothing
 //! again. The body of an answer is not read.
 
+use crate::TARGET;
 use crate::config::{FanoutConfig, Profile};
 use crate::notice::Notice;
 use crate::reasons::{GONE, NOT_AUTHORISED, REFUSED};
 use crate::signature::Signer;
 use connector::effect::{BoxFuture, CallError, EffectClient, current_traceparent};
 use connector::http::classify::{Class, Safety, classify, classify_failure};
+use connector::pacing::Pacing;
 use jiff::Timestamp;
 use processor::Reason;
 use reqwest::{Client, Proxy, Response, StatusCode, redirect};
@@ -41,6 +43,7 @@ struct Receiver {
     url: String,
     look_up_url: String,
     signer: Signer,
+    pacing: Pacing,
 }
 
 impl WebhookClient {
@@ -143,7 +146,8 @@ impl WebhookClient {
 impl Receiver {
     fn new(profile: &Profile) -> Result<Self, String> {
         let look_up_url = profile.look_up_url.as_deref().unwrap_or(&profile.url).trim_end_matches('/').to_owned();
-        Ok(Self { url: profile.url.clone(), look_up_url, signer: Signer::new(&profile.secret)? })
+        let signer = Signer::new(&profile.secret)?;
+        Ok(Self { url: profile.url.clone(), look_up_url, signer, pacing: profile.pacing.clone() })
     }
 }
 
@@ -190,6 +194,15 @@ impl EffectClient<Notice, Answer> for WebhookClient {
 
     fn calls_max(&self) -> usize {
         self.calls_max
+    }
+
+    fn pacing(&self, target: &str) -> Pacing {
+        let receiver = target.strip_prefix(TARGET).and_then(|name| self.receivers.get(name));
+        receiver.map(|receiver| receiver.pacing.clone()).unwrap_or_default()
+    }
+
+    fn shares_budget(&self) -> bool {
+        self.receivers.values().any(|receiver| receiver.pacing.calls_per_minute.is_some())
     }
 
     fn documents(&self, answer: &Answer) -> Vec<schemas::Document> {

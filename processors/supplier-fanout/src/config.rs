@@ -1,6 +1,7 @@
 //! Which suppliers are told what, where and with which signature.
 
 use connector::Secret;
+use connector::pacing::Pacing;
 use reqwest::Url;
 use schemas::NoticeKind;
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,10 @@ pub struct Profile {
     /// Number of the consignment contract, told with each use. Default: none.
     #[serde(default)]
     pub contract: Option<String>,
+    /// How fast and when this supplier is told: a budget of calls per minute that all instances share, windows in which nothing is
+    /// sent, and the breaker. Default: no bound, no window.
+    #[serde(default)]
+    pub pacing: Pacing,
 }
 
 /// The block `rooms.supplier-fanout`.
@@ -78,6 +83,7 @@ impl FanoutConfig {
             if let Some(url) = &profile.look_up_url {
                 check_url(&format!("profiles.{name}.look_up_url"), url)?;
             }
+            profile.pacing.validate().map_err(|reason| format!("profiles.{name}.pacing.{reason}"))?;
             if profile.secret.expose().len() < SECRET_LENGTH_MIN {
                 return Err(format!("profiles.{name}.secret is shorter than {SECRET_LENGTH_MIN} bytes"));
             }

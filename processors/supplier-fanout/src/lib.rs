@@ -33,6 +33,9 @@ use std::sync::Arc;
 /// Name of the room.
 pub const NAME: &str = "supplier-fanout";
 
+/// How the names of targets begin; that of the profile follows.
+const TARGET: &str = "supplier/";
+
 /// What a plan of this room is.
 type NoticePlan = Plan<Notice, SupplierNotice>;
 
@@ -144,7 +147,7 @@ impl SupplierFanout {
         let meta = input.meta();
         Ok(Plan::Act(Action {
             effect_key: format!("{}@{}>{supplier_id}", meta.business_key, meta.revision),
-            target: format!("supplier/{name}"),
+            target: format!("{TARGET}{name}"),
             batch_key: None,
             request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
         }))

@@ -99,6 +99,21 @@ impl<'m> Context<'m> {
         Some(self.mapper.pseudonyms.patient(&authority, &number))
     }
 
+    /// The pseudonyms of all patients that the message is about: of each PID, and of each MRG the prior ones.
+    pub(super) fn patient_keys(&self) -> Vec<String> {
+        let mut keys: Vec<String> = Vec::new();
+        for segment in self.message.segments() {
+            if segment.is("PID") {
+                keys.extend(self.patient_ref(segment));
+            } else if segment.is("MRG") {
+                keys.extend(self.prior_patient_refs(segment.field(1)));
+            }
+        }
+        keys.sort_unstable();
+        keys.dedup();
+        keys
+    }
+
     /// The pseudonyms of the identifiers of one kind in a repeating field: all medical record numbers, else the first of all.
     pub(super) fn prior_patient_refs(&self, value: Value<'_>) -> Vec<String> {
         let reference = |one: Value<'_>| Some(self.mapper.pseudonyms.patient(&self.authority(one), &text(one)?));

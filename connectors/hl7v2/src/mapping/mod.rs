@@ -96,8 +96,8 @@ pub struct Reading {
     pub outcome: Outcome,
     /// What was accepted although it is outside the standard.
     pub tolerances: Vec<&'static str>,
-    /// Orders the messages of one patient; empty if the message has no patient.
-    pub patient_key: String,
+    /// The patients among whose messages it has its place: one, none, or those that a merge joins.
+    pub patient_keys: Vec<String>,
 }
 
 /// What tells one message from another: (MSH-3, MSH-4, MSH-10, hash of the bytes).
@@ -205,7 +205,7 @@ impl Mapper {
                 } else {
                     Outcome::Exception(refusal)
                 };
-                Reading { identity, outcome, tolerances: Vec::new(), patient_key: String::new() }
+                Reading { identity, outcome, tolerances: Vec::new(), patient_keys: Vec::new() }
             }
         }
     }
@@ -220,12 +220,12 @@ impl Mapper {
         let message_type = if event.is_empty() { kind.clone() } else { format!("{kind}^{event}") };
         let identity = Identity { system: text(3), facility, control_id: text(10), message_type, hash };
         let context = Context::new(self, message, &identity, now);
-        let patient_key = context.patient_ref(message.segment("PID")).unwrap_or_default();
+        let patient_keys = context.patient_keys();
         let outcome = outcome(context, &kind, &event);
         Reading {
             outcome,
             tolerances: message.tolerances().iter().map(|tolerance| tolerance.name()).collect(),
-            patient_key,
+            patient_keys,
             identity,
         }
     }
@@ -238,7 +238,7 @@ pub fn read_stray(bytes: &[u8], refusal: Refusal) -> Reading {
         identity,
         outcome: Outcome::DeadLetter(Box::new(refusal)),
         tolerances: Vec::new(),
-        patient_key: String::new(),
+        patient_keys: Vec::new(),
     }
 }
 

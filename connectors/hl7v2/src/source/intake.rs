@@ -68,7 +68,7 @@ impl Intake {
         }
     }
 
-    /// Takes a message in. The place in the order of its patient is taken at once, so call this in the order of arrival; the
+    /// Takes a message in. The place in the order of its patients is taken at once, so call this in the order of arrival; the
     /// future settles the message. `now` is when it was received, `origin` the connection or file: the order of a patient's
     /// messages is that of one origin, since a sender that waits for no answer between two connections has given none.
     pub fn take(
@@ -77,10 +77,10 @@ impl Intake {
         origin: &str,
         now: Timestamp,
     ) -> impl Future<Output = Taken> + Send + 'static {
-        let patient = &part.reading.patient_key;
         let id = receipt_id(&part);
+        let lane = |patient: &String| self.lanes.enter(format!("{origin}\n{patient}"));
         let places = Places {
-            patient: (!patient.is_empty()).then(|| self.lanes.enter(format!("{origin}\n{patient}"))),
+            patients: part.reading.patient_keys.iter().map(lane).collect(),
             // A message waits for its own resend wherever that came in.
             same: self.lanes.enter(id.clone()),
             id,
@@ -135,17 +135,18 @@ impl Intake {
 /// The places of a message in the orders it belongs to. Dropped, they count as failed.
 struct Places {
     id: String,
-    patient: Option<Turn>,
+    /// One of each patient: a merge holds both.
+    patients: Vec<Turn>,
     same: Turn,
 }
 
 impl Places {
-    /// Waits for both turns. False if an earlier message of the patient failed.
+    /// Waits for all turns. False if an earlier message of a patient failed.
     async fn wait(&mut self) -> bool {
-        let go_on = match &mut self.patient {
-            Some(patient) => patient.wait().await,
-            None => true,
-        };
+        let mut go_on = true;
+        for patient in &mut self.patients {
+            go_on &= patient.wait().await;
+        }
         // Whether the same message failed before does not matter: this is its resend.
         self.same.wait().await;
         go_on
@@ -154,9 +155,7 @@ impl Places {
     /// The message is confirmed.
     fn leave(self) {
         self.same.leave(true);
-        if let Some(patient) = self.patient {
-            patient.leave(true);
-        }
+        self.patients.into_iter().for_each(|patient| patient.leave(true));
     }
 }
 

@@ -124,6 +124,15 @@ pub async fn connect(running: &Running) -> MllpClient {
     MllpClient::connect(&running.address, options).await.unwrap()
 }
 
+/// A merge (A40) of a prior patient into the one that stays.
+pub fn merge(control_id: &str, survivor: &str, prior: &str) -> Vec<u8> {
+    format!(
+        "MSH|^~\\&|EHR|NORTH|ESB|HUB|20260914094900-0500||ADT^A40^ADT_A39|{control_id}|P|2.5.1\r\
+         EVN|A40|20260914094900-0500\rPID|1||{survivor}^^^NORTH^MR\rMRG|{prior}^^^NORTH^MR\r"
+    )
+    .into_bytes()
+}
+
 /// A charge of one article for a patient.
 pub fn charge(control_id: &str, patient: &str) -> Vec<u8> {
     format!(

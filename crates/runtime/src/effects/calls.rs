@@ -2,6 +2,7 @@
 
 use super::index::EffectIndex;
 use super::intents::Intent;
+use super::targets::Targets;
 use super::{Called, Event, Outcome, Parts};
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Cluster, Membership};
@@ -13,9 +14,8 @@ use crate::parking::Lane;
 use crate::record::Record;
 use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
-use connector::http::breaker::{Breaker, BreakerConfig, Permit};
 use schemas::EffectState;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -30,6 +30,8 @@ pub(super) struct Item<E: Effect> {
     pub input: E::Input,
     pub action: Action<E::Request>,
     pub attempt: u32,
+    /// By how many classes it is less urgent than the most urgent events of the room.
+    pub below: usize,
 }
 
 /// A call under way.
@@ -40,36 +42,18 @@ pub(super) struct Running<E: Effect> {
     target: String,
 }
 
-/// Documents that gather lines, and calls under way.
+/// Calls under way, and what waits for each target.
 pub(super) struct Calls<E: Effect> {
-    /// Documents of several lines, by target and batch key.
-    gathering: BTreeMap<(String, String), Gathering<E>>,
-    /// Documents of one line, by target: they wait for nothing but a free call.
-    alone: BTreeMap<String, VecDeque<Item<E>>>,
+    pub targets: Targets<E>,
     /// Items that gather or are under way.
     held: usize,
     running: HashMap<u64, Running<E>>,
-    by_target: HashMap<String, usize>,
-    breakers: HashMap<String, Breaker>,
     next: u64,
 }
 
-struct Gathering<E: Effect> {
-    items: Vec<Item<E>>,
-    due: Tick,
-}
-
 impl<E: Effect> Calls<E> {
-    pub fn new() -> Self {
-        Self {
-            gathering: BTreeMap::new(),
-            alone: BTreeMap::new(),
-            held: 0,
-            running: HashMap::new(),
-            by_target: HashMap::new(),
-            breakers: HashMap::new(),
-            next: 0,
-        }
+    pub fn new(targets: Targets<E>) -> Self {
+        Self { targets, held: 0, running: HashMap::new(), next: 0 }
     }
 
     /// Whether more lanes may start.
@@ -82,69 +66,10 @@ impl<E: Effect> Calls<E> {
         self.running.is_empty()
     }
 
-    /// When the next document stops waiting for lines, where its target takes one more call.
-    pub fn next_flush(&self, calls_max: usize) -> Option<Tick> {
-        let free = |target: &str| self.by_target.get(target).is_none_or(|called| *called < calls_max);
-        self.gathering.iter().filter(|((target, _), _)| free(target)).map(|(_, gathering)| gathering.due).min()
-    }
-
-    /// How long the breaker of a target asks to wait; none lets the call through.
-    pub fn barred(&mut self, target: &str, now: Tick) -> Option<Duration> {
-        let breaker = self.breaker(target);
-        match breaker.permit(now.since(Tick::default())) {
-            Permit::Go => None,
-            Permit::Wait(wait) => Some(wait),
-        }
-    }
-
-    /// Tells the breaker of a target how a call ended.
-    pub fn report(&mut self, target: &str, works: bool) {
-        let now = tick().since(Tick::default());
-        self.breaker(target).record(now, works);
-    }
-
     /// Adds a line to the document that gathers under its batch key, or starts one of its own.
     pub fn gather(&mut self, item: Item<E>, solo: bool, linger: Duration) {
         self.held += 1;
-        let Some(key) = item.action.batch_key.as_ref().filter(|_| !solo) else {
-            match self.alone.get_mut(&item.action.target) {
-                Some(waiting) => waiting.push_back(item),
-                None => {
-                    self.alone.insert(item.action.target.clone(), VecDeque::from([item]));
-                }
-            }
-            return;
-        };
-        let due = tick().after(linger);
-        let gathering = self
-            .gathering
-            .entry((item.action.target.clone(), key.clone()))
-            .or_insert_with(|| Gathering { items: Vec::new(), due });
-        gathering.items.push(item);
-    }
-
-    /// The documents that should be sent now, within the bound of each target.
-    fn take_due(&mut self, now: Tick, lines_max: usize, calls_max: usize) -> Vec<Vec<Item<E>>> {
-        let mut due = Vec::new();
-        for ((target, _), gathering) in &mut self.gathering {
-            let called = self.by_target.entry(target.clone()).or_default();
-            while *called < calls_max
-                && !gathering.items.is_empty()
-                && (gathering.items.len() >= lines_max || gathering.due <= now)
-            {
-                let lines = gathering.items.len().min(lines_max);
-                due.push(gathering.items.drain(..lines).collect());
-                *called += 1;
-            }
-        }
-        self.gathering.retain(|_, gathering| !gathering.items.is_empty());
-        for (target, waiting) in &mut self.alone {
-            let called = self.by_target.entry(target.clone()).or_default();
-            let free = calls_max.saturating_sub(*called).min(waiting.len());
-            due.extend(waiting.drain(..free).map(|item| vec![item]));
-            *called += free;
-        }
-        due
+        self.targets.gather(item, solo, linger, tick());
     }
 
     fn register(&mut self, items: Vec<Item<E>>, document_key: String, look_up: bool) -> u64 {
@@ -152,7 +77,7 @@ impl<E: Effect> Calls<E> {
         let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
         if look_up {
             self.held += 1;
-            *self.by_target.entry(target.clone()).or_default() += 1;
+            self.targets.looks_up(&target, tick());
         }
         self.running.insert(self.next, Running { items, document_key, look_up, target });
         self.next
@@ -162,31 +87,22 @@ impl<E: Effect> Calls<E> {
     pub fn take(&mut self, number: u64) -> Option<Running<E>> {
         let running = self.running.remove(&number)?;
         self.held = self.held.saturating_sub(running.items.len());
-        if let Some(called) = self.by_target.get_mut(&running.target) {
-            *called = called.saturating_sub(1);
-        }
+        self.targets.ended(&running.target, running.items.len());
         Some(running)
     }
 
     /// Forgets what is under way: its partitions have gone, and its answers will not be looked at.
     pub fn abandon(&mut self) {
-        self.gathering.clear();
-        self.alone.clear();
+        self.targets.clear();
         self.held = 0;
         self.running.clear();
-        self.by_target.clear();
-    }
-
-    fn breaker(&mut self, target: &str) -> &mut Breaker {
-        self.breakers.entry(target.to_owned()).or_insert_with(|| Breaker::new(BreakerConfig::default()))
     }
 }
 
 impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
-        let (lines_max, calls_max) = (self.parts.client.batch_max().max(1), self.parts.client.calls_max());
-        for items in self.calls.take_due(tick(), lines_max, calls_max) {
+        for items in self.calls.targets.take_due(tick()) {
             let document_key = document_key(&items);
             let intent = self.intend(&items, &document_key);
             mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));

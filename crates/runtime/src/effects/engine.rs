@@ -6,11 +6,13 @@ use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
 use super::pending::Pending;
 use super::settled::Settled;
+use super::targets::{Bounds, Targets};
 use super::watermark::Watermark;
 use super::{Event, Parts};
 use crate::clock::{Tick, now_micros, tick};
-use crate::cluster::{Cluster, Membership};
+use crate::cluster::{Cluster, Membership, PartitionReader as _};
 use crate::codec::WireError;
+use crate::kafka::ClientError;
 use crate::outgoing::Outgoing;
 use crate::parking::ParkingLot;
 use crate::parking_store::ParkingStore;
@@ -18,7 +20,7 @@ use crate::record::Record;
 use crate::room::RoomError;
 use crate::turn::{Loop, Next};
 use connector::effect::Effect;
-use processor::{Code, Reason};
+use processor::{Code, Input, Reason};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -78,6 +80,7 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
             self.look_around()?;
         }
         if self.draining.is_none() {
+            self.release();
             self.start_ready()?;
             // Before what comes next: those at the head wait for their effect records.
             self.flush_batches();
@@ -91,13 +94,16 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
 impl<E: Effect, K: Cluster> Engine<E, K> {
     pub fn new(parts: Parts<E, K>, store: ParkingStore<K>, told: Receiver<Event<Membership<K>>>) -> Self {
         let index = EffectIndex::new(parts.config.limits.effects_max);
+        let client = Arc::clone(&parts.client);
+        let bounds = Bounds { lines_max: client.batch_max().max(1), calls_max: client.calls_max() };
+        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)));
         Self {
             parts,
             store,
             lot: ParkingLot::default(),
             lanes: Lanes::default(),
             index,
-            calls: Calls::new(),
+            calls: Calls::new(targets),
             placing: HashMap::new(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
@@ -180,6 +186,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.store.load(&mut self.lot, numbers.clone(), tick(), parked)?;
         self.index = super::load::effects(&self.parts, &numbers, &mut passed)?;
         self.passed = passed;
+        if self.parts.client.shares_budget() {
+            let share = self.share_of(partitions.len())?;
+            self.calls.targets.set_share(tick(), share);
+        }
         self.group = group.map(Arc::new);
         tracing::info!(
             room = self.parts.desk.room,
@@ -189,6 +199,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             "assigned"
         );
         Ok(())
+    }
+
+    /// Our part of a budget that all instances share: that of the partitions.
+    fn share_of(&self, owned: usize) -> Result<f64, RoomError> {
+        let reader = self.parts.cluster.reader(1, Duration::ZERO)?;
+        let counts = E::Input::topics().into_iter().map(|topic| Ok(reader.partitions(topic.name)?.len()));
+        let all = counts.sum::<Result<usize, ClientError>>()?;
+        let number = |count: usize| u32::try_from(count).map_or(f64::from(u32::MAX), f64::from);
+        Ok(number(owned) / number(all.max(1)))
     }
 
     /// Proof that the partitions are ours.
@@ -291,7 +310,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Duration::ZERO;
         }
         let now = tick();
-        let timers = [self.lanes.next_due(), self.calls.next_flush(self.parts.client.calls_max())];
+        let document = self.calls.targets.next_due(now).filter(|_| self.draining.is_none());
+        let timers = [self.lanes.next_due(), document];
         timers.into_iter().flatten().map(|due| due.since(now)).min().unwrap_or(NAP).min(NAP)
     }
 

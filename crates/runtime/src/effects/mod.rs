@@ -17,6 +17,8 @@ mod pending;
 mod redrive;
 mod settled;
 mod settler;
+mod starts;
+mod targets;
 mod verdicts;
 mod watermark;
 

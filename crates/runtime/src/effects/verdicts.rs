@@ -3,7 +3,6 @@
 use super::calls::{Item, Running};
 use super::engine::Engine;
 use super::index::Known;
-use super::load::Prior;
 use super::{Called, Outcome};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
@@ -15,10 +14,10 @@ use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
 use crate::record::Record;
 use crate::room::RoomError;
-use connector::effect::{CallError, Effect, Plan};
-use processor::{Code, Input, Reason, Verdict};
+use connector::effect::{CallError, Effect};
+use processor::{Code, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::time::Duration;
 
 /// How the keys of records begin that only say that an event has its outcome: dropped, a repetition or a dead letter. They do
@@ -43,77 +42,14 @@ impl Word {
 }
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
-    /// Starts the lanes that may start.
-    pub fn start_ready(&mut self) -> Result<(), RoomError> {
-        while self.calls.has_room(&self.parts.config.limits) {
-            let Some(lane) = self.lanes.next_ready() else { break };
-            self.begin(&lane)?;
-        }
-        Ok(())
-    }
-
-    /// Plans the event at the head of a lane.
-    fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
-        let Some(work) = self.lanes.head(lane) else { return Ok(()) };
-        let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
-        let input = match self.decode(&record) {
-            Ok(input) => input,
-            Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
-            Err(error) => {
-                tracing::warn!(room = self.parts.desk.room, %error, "cannot decode now");
-                self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1)));
-                return Ok(());
-            }
-        };
-        let prior = match self.parts.effect.prior_key(&input) {
-            None => None,
-            Some(key) if self.placing.values().any(|placing| *placing == key) => {
-                // The earlier effect is done, and its record is being committed: a moment more.
-                self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
-                return Ok(());
-            }
-            Some(key) => match super::load::prior(self, &key)? {
-                Prior::None => None,
-                Prior::Output(output) => Some(*output),
-                Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
-            },
-        };
-        match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
-            Plan::Decided(verdict) => self.decided(lane, &record, verdict),
-            Plan::Act(action) => self.act(Item { lane: lane.clone(), record, input, action, attempt }),
-        }
-    }
-
-    /// Has the effect of an event carried out, unless it was; what may have been is looked up.
-    fn act(&mut self, item: Item<E>) -> Result<(), RoomError> {
-        let known = self.index.known(&item.action.effect_key);
-        if let Some(wait) = self.calls.barred(&item.action.target, tick())
-            && known != Known::Applied
-        {
-            return self.back_off(&item.lane, Some(wait), "the endpoint is failing, calls wait", false);
-        }
-        match known {
-            Known::Applied => self.suppress(&item.lane.clone(), &item),
-            Known::Intended(intention) => {
-                self.look_up(item, intention.document_key);
-                Ok(())
-            }
-            Known::No => {
-                let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
-                let solo = self.lanes.head(&item.lane).is_some_and(|head| head.solo);
-                self.calls.gather(item, solo, linger);
-                Ok(())
-            }
-        }
-    }
-
     /// A call has ended.
     pub fn called(&mut self, called: Called) -> Result<(), RoomError> {
         let answers = self.parts.mailbox.lock().unwrap_or_else(PoisonError::into_inner).remove(&called.number);
         let Some(running) = self.calls.take(called.number) else { return Ok(()) };
         let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
         let works = !matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
-        self.calls.report(&target, works);
+        let is_open = self.calls.targets.report(&target, tick(), works);
+        self.parts.metrics.breaker(&target, is_open);
         match called.outcome {
             Outcome::Answered => self.answered(running, answers.unwrap_or_default()),
             Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
@@ -122,6 +58,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.failed(&running, None, "the effect record could not be written", EffectOutcome::Transient)
             }
             Outcome::Failed(CallError::Transient { retry_after, reason }) => {
+                if let Some(silence) = retry_after {
+                    self.calls.targets.pause(&target, tick(), silence);
+                }
                 self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
             }
             Outcome::Failed(CallError::InDoubt { reason }) => {
@@ -195,7 +134,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Outputs of an event that needs nothing outside. They may be committed before the offset is, when an earlier event
     /// of the partition is still open; a record says that they are there, so that a restart does not say them again.
-    fn decided(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
+    pub fn decided(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
         if matches!(&verdict, Verdict::Emit(outputs) if !outputs.is_empty()) {
             let effect_key = format!("decided|{}|{}", self.parts.desk.room, record.place);
             if self.index.known(&effect_key) == Known::Applied {
@@ -218,7 +157,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.queue(record)
     }
 
-    fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
+    pub fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
         self.parts.metrics.effects(&item.action.target, EffectOutcome::Suppressed).inc();
         self.note_repeated(lane, &item.record)
     }
@@ -258,7 +197,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Tries again later, or parks the key when the budget of its class is used up.
-    fn back_off(
+    pub fn back_off(
         &mut self,
         lane: &Lane,
         retry_after: Option<Duration>,
@@ -448,22 +387,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.queue(outgoing)
     }
 
-    fn bury(&mut self, lane: &Lane, record: &Record, error: &WireError) -> Result<(), RoomError> {
+    pub fn bury(&mut self, lane: &Lane, record: &Record, error: &WireError) -> Result<(), RoomError> {
         self.parts.metrics.dead_letter.inc();
         tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
         let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now_micros());
         self.pending.push(letter);
         self.remember(record)?;
         self.finish(lane)
-    }
-
-    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
-        let value = record.value.as_deref().unwrap_or_default();
-        let codec = self.parts.desk.codec();
-        let (writer, body) = match codec.open_cached(value)? {
-            Some(opened) => opened,
-            None => self.parts.handle.block_on(codec.open(value))?,
-        };
-        Ok(E::Input::decode(&record.place.topic, &writer, body)?)
     }
 }

@@ -1,0 +1,134 @@
+//! What the event at the head of a lane begins with: it is read, planned, and waits for its turn at its target.
+
+use super::calls::Item;
+use super::engine::Engine;
+use super::index::Known;
+use super::load::Prior;
+use crate::clock::{now_micros, tick};
+use crate::cluster::Cluster;
+use crate::codec::WireError;
+use crate::parking::Lane;
+use crate::record::Record;
+use crate::room::RoomError;
+use connector::effect::{Effect, Plan};
+use processor::Input;
+use schemas::catalogue::Criticality;
+use std::sync::Arc;
+use std::time::Duration;
+
+impl<E: Effect, K: Cluster> Engine<E, K> {
+    /// Lets those lanes go on whose target has room again.
+    pub fn release(&mut self) {
+        for lane in self.calls.targets.released() {
+            self.lanes.again(&lane);
+        }
+    }
+
+    /// Starts the lanes that may start.
+    pub fn start_ready(&mut self) -> Result<(), RoomError> {
+        while self.calls.has_room(&self.parts.config.limits) {
+            let Some(lane) = self.lanes.next_ready() else { break };
+            self.begin(&lane)?;
+        }
+        Ok(())
+    }
+
+    /// Plans the event at the head of a lane.
+    fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        let Some(work) = self.lanes.head(lane) else { return Ok(()) };
+        let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
+        let input = match self.decode(&record) {
+            Ok(input) => input,
+            Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
+            Err(error) => {
+                tracing::warn!(room = self.parts.desk.room, %error, "cannot decode now");
+                self.lanes.again_at(lane, tick().after(self.parts.config.limits.retry_delay(1)));
+                return Ok(());
+            }
+        };
+        let prior = match self.parts.effect.prior_key(&input) {
+            None => None,
+            Some(key) if self.placing.values().any(|placing| *placing == key) => {
+                // The earlier effect is done, and its record is being committed: a moment more.
+                self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
+                return Ok(());
+            }
+            Some(key) => match super::load::prior(self, &key)? {
+                Prior::None => None,
+                Prior::Output(output) => Some(*output),
+                Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
+            },
+        };
+        match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
+            Plan::Decided(verdict) => self.decided(lane, &record, verdict),
+            Plan::Act(action) => {
+                let below = less_urgent::<E>(&lane.topic);
+                self.act(Item { lane: lane.clone(), record, input, action, attempt, below })
+            }
+        }
+    }
+
+    /// Has the effect of an event carried out, unless it was; what may have been is looked up.
+    fn act(&mut self, item: Item<E>) -> Result<(), RoomError> {
+        let (known, now) = (self.index.known(&item.action.effect_key), tick());
+        if known == Known::Applied {
+            return self.suppress(&item.lane.clone(), &item);
+        }
+        let (targets, target) = (&mut self.calls.targets, &item.action.target);
+        if let Some(left) = targets.shut(target, now) {
+            self.postpone(&item.lane, left);
+            return Ok(());
+        }
+        if let Some(wait) = targets.barred(target, now) {
+            return self.back_off(&item.lane, Some(wait), "the endpoint is failing, calls wait", false);
+        }
+        match known {
+            Known::Intended(intention) => {
+                self.look_up(item, intention.document_key);
+                Ok(())
+            }
+            _ if !targets.admits(target, now) => {
+                targets.wait(item.lane, target, item.below, now);
+                Ok(())
+            }
+            _ => {
+                let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
+                let solo = self.lanes.head(&item.lane).is_some_and(|head| head.solo);
+                self.calls.gather(item, solo, linger);
+                Ok(())
+            }
+        }
+    }
+
+    /// The calendar holds a call back: that uses up nothing of what the event may wait.
+    fn postpone(&mut self, lane: &Lane, left: Duration) {
+        if let Some(work) = self.lanes.head_mut(lane) {
+            let open = now_micros().saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
+            work.since_micros = work.since_micros.max(open);
+        }
+        self.lanes.again_at(lane, tick().after(left));
+    }
+
+    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
+        let value = record.value.as_deref().unwrap_or_default();
+        let codec = self.parts.desk.codec();
+        let (writer, body) = match codec.open_cached(value)? {
+            Some(opened) => opened,
+            None => self.parts.handle.block_on(codec.open(value))?,
+        };
+        Ok(E::Input::decode(&record.place.topic, &writer, body)?)
+    }
+}
+
+/// By how many classes the events of a topic are less urgent than the most urgent ones that the room reads.
+fn less_urgent<E: Effect>(topic: &str) -> usize {
+    let rank = |class: Criticality| -> usize {
+        match class {
+            Criticality::PatientAdjacent => 0,
+            Criticality::Operational => 1,
+            Criticality::Analytical => 2,
+        }
+    };
+    let most = E::Input::topics().iter().map(|topic| rank(topic.class)).min().unwrap_or_default();
+    schemas::topics::find(topic).map_or(0, |topic| rank(topic.class)).saturating_sub(most)
+}
