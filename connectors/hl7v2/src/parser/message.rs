@@ -24,9 +24,19 @@ pub struct Message<'a> {
     text: Cow<'a, str>,
     delimiters: Delimiters,
     charset: Charset,
-    /// Start and end of each segment in the text, without its terminator.
-    segments: Vec<(usize, usize)>,
+    /// Each segment, without its terminator.
+    segments: Vec<Span>,
+    /// Where the field separators are in the text, in order.
+    separators: Vec<usize>,
     tolerances: Vec<Tolerance>,
+}
+
+/// A segment in the text: start, end, and which separators lie in it.
+#[derive(Debug, Clone, Copy)]
+struct Span {
+    start: usize,
+    end: usize,
+    separators: (usize, usize),
 }
 
 impl<'a> Message<'a> {
@@ -67,7 +77,8 @@ impl<'a> Message<'a> {
         let segments = segments(&text, start, delimiters.field, &mut tolerances);
         tolerances.sort_unstable();
         tolerances.dedup();
-        Ok(Self { raw, text, delimiters, charset, segments, tolerances })
+        let (segments, separators) = with_separators(&text, &segments, delimiters.field);
+        Ok(Self { raw, text, delimiters, charset, segments, separators, tolerances })
     }
 
     /// The bytes that were parsed.
@@ -102,7 +113,8 @@ impl<'a> Message<'a> {
 
     /// The first segment of that name; an empty one if there is none.
     pub fn segment(&self, name: &str) -> Segment<'_> {
-        self.find(name).unwrap_or(Segment { message: self, text: "", index: self.segments.len() })
+        let none = Segment { message: self, text: "", start: 0, separators: &[], index: self.segments.len() };
+        self.find(name).unwrap_or(none)
     }
 
     /// The first segment of that name.
@@ -130,9 +142,9 @@ impl<'a> Message<'a> {
         let mut text = String::with_capacity(self.text.len());
         let mut end = 0;
         for (segment, span) in self.segments().zip(&self.segments) {
-            text.push_str(&self.text[end..span.0]);
+            text.push_str(&self.text[end..span.start]);
             segment.rebuild(&mut text);
-            end = span.1;
+            end = span.end;
         }
         text.push_str(&self.text[end..]);
         text
@@ -142,9 +154,21 @@ impl<'a> Message<'a> {
         self.raw.strip_prefix(BYTE_ORDER_MARK).unwrap_or(self.raw).len()
     }
 
-    fn at(&self, index: usize, span: (usize, usize)) -> Segment<'_> {
-        Segment { message: self, text: &self.text[span.0..span.1], index }
+    fn at(&self, index: usize, span: Span) -> Segment<'_> {
+        let separators = &self.separators[span.separators.0..span.separators.1];
+        Segment { message: self, text: &self.text[span.start..span.end], start: span.start, separators, index }
     }
+}
+
+/// Finds the field separators of all segments in one pass: fields are asked for often and in any order.
+fn with_separators(text: &str, segments: &[(usize, usize)], separator: char) -> (Vec<Span>, Vec<usize>) {
+    let mut separators = Vec::with_capacity(segments.len() * 16);
+    let spans = segments.iter().map(|(start, end)| {
+        let first = separators.len();
+        separators.extend(text[*start..*end].match_indices(separator).map(|(at, _)| start + at));
+        Span { start: *start, end: *end, separators: (first, separators.len()) }
+    });
+    (spans.collect(), separators)
 }
 
 /// One segment.
@@ -152,13 +176,17 @@ impl<'a> Message<'a> {
 pub struct Segment<'m> {
     message: &'m Message<'m>,
     text: &'m str,
+    /// Where it begins in the text of the message.
+    start: usize,
+    /// Where its field separators are in the text of the message.
+    separators: &'m [usize],
     index: usize,
 }
 
 impl<'m> Segment<'m> {
     /// The name as written, empty for a segment that is not there.
     pub fn name(&self) -> &'m str {
-        self.text.split(self.message.delimiters.field).next().unwrap_or_default()
+        self.between(0)
     }
 
     /// Whether it has that name, in any case.
@@ -194,7 +222,7 @@ impl<'m> Segment<'m> {
         let level = if self.has_delimiters() { number.checked_sub(1) } else { Some(number) };
         let text = match level {
             Some(0) if self.has_delimiters() => &self.text[3..3 + separator.len_utf8()],
-            Some(index) if index > 0 => self.text.split(separator).nth(index).unwrap_or_default(),
+            Some(index) if index > 0 => self.between(index),
             _ => "",
         };
         let literal = self.has_delimiters() && number <= 2;
@@ -203,8 +231,21 @@ impl<'m> Segment<'m> {
 
     /// How many fields are written, empty ones included.
     pub fn field_count(&self) -> usize {
-        let separators = self.text.matches(self.message.delimiters.field).count();
-        separators + usize::from(self.has_delimiters())
+        self.separators.len() + usize::from(self.has_delimiters())
+    }
+
+    /// What is written between separators: part 0 is the name. Empty if not there.
+    fn between(&self, part: usize) -> &'m str {
+        let wide = self.message.delimiters.field.len_utf8();
+        let from = match part.checked_sub(1) {
+            None => 0,
+            Some(before) => match self.separators.get(before) {
+                Some(at) => at - self.start + wide,
+                None => return "",
+            },
+        };
+        let to = self.separators.get(part).map_or(self.text.len(), |at| at - self.start);
+        &self.text[from..to]
     }
 
     fn has_delimiters(&self) -> bool {

@@ -9,6 +9,7 @@ mod master;
 mod mllp;
 mod parking;
 mod random;
+mod replay;
 mod restart;
 mod running;
 mod sender;
@@ -41,6 +42,8 @@ pub enum What {
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
     Restart(BenchRestart),
+    /// `enrich` and `analytics` read a topic from its beginning, as after an incident. Needs a broker of its own, no registry.
+    Replay(BenchReplay),
     /// Events of many keys that wait: parked, listed and let go in order, and what other keys notice. Needs a broker of its
     /// own, no registry.
     Parking(BenchParking),
@@ -145,6 +148,14 @@ pub struct BenchRestart {
     pub idle: u64,
 }
 
+/// Options of `bench replay`.
+#[derive(Debug, Args)]
+pub struct BenchReplay {
+    /// Events to load when the input topic is empty.
+    #[arg(long, default_value_t = 2_000_000, value_parser = clap::value_parser!(u64).range(1..))]
+    pub events: u64,
+}
+
 /// Options of `bench parking`.
 #[derive(Debug, Args)]
 pub struct BenchParking {
@@ -223,6 +234,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Lanes(options) => lanes::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
+        What::Replay(options) => replay::execute(globals, options),
         What::Parking(options) => parking::execute(globals, options),
         What::Tables(options) => tables::execute(globals, options),
         What::TablesStart(options) => tables::start(globals, options),
