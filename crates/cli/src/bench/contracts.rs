@@ -55,6 +55,10 @@ pub struct Names {
     pub enriched: String,
     /// Whether later events of a key wait behind one that does.
     pub on_reject: OnReject,
+    /// Partitions of each.
+    pub partitions: u16,
+    /// Keys of the events, in each of eight facilities.
+    pub keys_per_facility: u64,
 }
 
 /// An article was used, as the sender said it.
@@ -123,6 +127,7 @@ struct Topics {
     consumed: TopicInfo,
     items: TopicInfo,
     enriched: TopicInfo,
+    keys_per_facility: u64,
 }
 
 static TOPICS: OnceLock<Topics> = OnceLock::new();
@@ -138,16 +143,20 @@ impl Default for Names {
             items: "item.master.v1".to_owned(),
             enriched: "supply.enriched.v1".to_owned(),
             on_reject: OnReject::Continue,
+            partitions: 6,
+            keys_per_facility: 64,
         }
     }
 }
 
 impl Topics {
     fn new(names: Names) -> Self {
+        let Names { on_reject, partitions, keys_per_facility, .. } = names;
         Self {
-            consumed: TopicInfo { on_reject: names.on_reject, ..info(names.consumed, CONSUMED, false) },
+            consumed: TopicInfo { on_reject, partitions, ..info(names.consumed, CONSUMED, false) },
             items: info(names.items, ITEM, true),
-            enriched: info(names.enriched, ENRICHED, false),
+            enriched: TopicInfo { partitions, ..info(names.enriched, ENRICHED, false) },
+            keys_per_facility: keys_per_facility.max(1),
         }
     }
 }
@@ -179,9 +188,9 @@ fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
 }
 
 impl Consumed {
-    /// The key of event number `number`: 64 keys per facility.
+    /// The key of event number `number`.
     pub fn key_of(facility: &str, number: u64) -> String {
-        format!("{facility}{}", number % 64)
+        format!("{facility}{}", number % topics().keys_per_facility)
     }
 }
 

@@ -14,6 +14,8 @@ use std::time::Duration;
 pub const ITEMS: u32 = 2_000;
 /// Of 100 events so many are drawn to be bad, a third each: item unknown, quantity 0, bytes that do not decode.
 const BAD_PERCENT: u32 = 6;
+/// Mean size of an event as the rivals have it, bytes.
+pub const PLAIN_BYTES: usize = 335;
 /// Longest wait for the confirmation of one part of the load.
 const CONFIRM_TIMEOUT: Duration = Duration::from_secs(120);
 /// Records that are confirmed together.
@@ -23,6 +25,8 @@ const PART: u64 = 50_000;
 pub struct Generator {
     random: JavaRandom,
     number: u64,
+    /// Bytes behind each note.
+    padding: String,
 }
 
 /// An event, and whether its bytes are to be replaced by ones that do not decode.
@@ -33,7 +37,14 @@ pub struct Drawn {
 
 impl Generator {
     pub fn new() -> Self {
-        Self { random: JavaRandom::new(42), number: 0 }
+        Self { random: JavaRandom::new(42), number: 0, padding: String::new() }
+    }
+
+    /// Events of about so many bytes: the note is longer. What it is filled with does not compress well, as text does not.
+    pub fn of_bytes(bytes: usize) -> Self {
+        let mut filling = JavaRandom::new(7);
+        let letters = (0..bytes.saturating_sub(PLAIN_BYTES)).filter_map(|_| char::from_u32(32 + filling.below(64)));
+        Self { padding: letters.collect(), ..Self::new() }
     }
 
     /// The next event. The order of the draws is that of the rivals' loader.
@@ -57,7 +68,8 @@ impl Generator {
         let location = format!("Location/{facility}-OR-{}", random.below(20));
         let (a, b, c) = (random.bits(), random.bits(), random.bits());
         let note = format!(
-            "{a:08x}{b:08x} opened in sterile field by the circulating nurse, counted twice before closing, remainder wasted {c:08x}"
+            "{a:08x}{b:08x} opened in sterile field by the circulating nurse, counted twice before closing, remainder wasted {c:08x}{}",
+            self.padding
         );
         let event = Consumed {
             event_id: format!("evt-{number:012}"),
@@ -113,17 +125,20 @@ pub fn load_items(kafka: &KafkaConfig) -> Result<(), Failure> {
     part.wait(CONFIRM_TIMEOUT, || producer.last_error()).map_err(Failure::kafka)
 }
 
-/// Loads the items and `events` events.
-pub fn load(kafka: &KafkaConfig, events: u64) -> Result<(), Failure> {
+/// Loads the items and `events` events of a generator.
+pub fn load(kafka: &KafkaConfig, events: u64, generator: Generator) -> Result<(), Failure> {
     load_items(kafka)?;
-    load_while(kafka, |loaded| events.saturating_sub(loaded)).map(drop)
+    load_from(kafka, generator, |loaded| events.saturating_sub(loaded)).map(drop)
 }
 
 /// Loads events in parts as long as more are `wanted` after so many, and says how many were loaded.
 pub fn load_while(kafka: &KafkaConfig, wanted: impl Fn(u64) -> u64) -> Result<u64, Failure> {
+    load_from(kafka, Generator::new(), wanted)
+}
+
+fn load_from(kafka: &KafkaConfig, mut generator: Generator, wanted: impl Fn(u64) -> u64) -> Result<u64, Failure> {
     let producer = Producer::new(kafka, None).map_err(Failure::kafka)?;
     let progress = crate::output::spinner("events loaded");
-    let mut generator = Generator::new();
     let mut loaded = 0;
     loop {
         let part = wanted(loaded).min(PART);

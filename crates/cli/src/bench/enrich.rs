@@ -16,6 +16,8 @@ use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Facilities of the data; each has its part of the keys.
+pub const FACILITIES: u64 = 8;
 /// How often the counters are looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
@@ -104,13 +106,33 @@ struct Report {
 
 /// Runs the benchmark and prints its JSON line.
 pub fn execute(globals: &Globals, options: &BenchEnrich) -> Result<(), Failure> {
-    let config = Arc::new(setup(globals)?);
+    let mut config = setup(globals)?;
+    config.limits.workers = options.members.unwrap_or(config.limits.workers);
+    let config = Arc::new(config);
     if options.latency {
         return super::latency::execute(config, options);
     }
-    set_topics(Names::default());
+    set_topics(names(options));
     let report = crate::context::block_on(measure(config, options))??;
     output(&report)
+}
+
+/// The topics of the rivals, or topics of their own for data of another shape.
+fn names(options: &BenchEnrich) -> Names {
+    let plain = Names::default();
+    let (partitions, keys) = (options.partitions, options.keys);
+    if (partitions, keys, options.bytes) == (plain.partitions, plain.keys_per_facility * FACILITIES, data::PLAIN_BYTES)
+    {
+        return plain;
+    }
+    let shape = format!("p{partitions}-k{keys}-b{}", options.bytes);
+    Names {
+        consumed: format!("bench.consumed-{shape}.v1"),
+        enriched: format!("bench.enriched-{shape}.v1"),
+        partitions,
+        keys_per_facility: keys / FACILITIES,
+        ..plain
+    }
 }
 
 async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, Failure> {
@@ -123,7 +145,8 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
             ));
         }
         let (kafka, events) = (config.kafka.clone(), options.events);
-        blocking(move || data::load(&kafka, events)).await??;
+        let generator = data::Generator::of_bytes(options.bytes);
+        blocking(move || data::load(&kafka, events, generator)).await??;
     }
     let expected = count(&config, Consumed::topic().name).await?;
     let value_bytes_mean = mean_value_bytes(&config).await?;

@@ -12,6 +12,7 @@ mod random;
 mod replay;
 mod restart;
 mod running;
+mod scale;
 mod sender;
 mod tables;
 mod usage;
@@ -42,6 +43,9 @@ pub enum What {
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
     Restart(BenchRestart),
+    /// How the cost of `enrich` grows with partitions and members, keys, and the size of messages. Needs a broker of its own, no
+    /// registry.
+    Scale(BenchScale),
     /// `enrich` and `analytics` read a topic from its beginning, as after an incident. Needs a broker of its own, no registry.
     Replay(BenchReplay),
     /// Events of many keys that wait: parked, listed and let go in order, and what other keys notice. Needs a broker of its
@@ -64,6 +68,18 @@ pub struct BenchEnrich {
     /// Events to load when the input topic is empty.
     #[arg(long, default_value_t = 1_000_000)]
     pub events: u64,
+    /// Partitions of the topics.
+    #[arg(long, default_value_t = 6, value_parser = clap::value_parser!(u16).range(1..=1_000))]
+    pub partitions: u16,
+    /// Members of the group, each with a thread that decides and one that commits; `limits.workers` when not given.
+    #[arg(long)]
+    pub members: Option<usize>,
+    /// Keys of the events.
+    #[arg(long, default_value_t = 512, value_parser = clap::value_parser!(u64).range(8..))]
+    pub keys: u64,
+    /// About the size of an event, bytes.
+    #[arg(long, default_value_t = data::PLAIN_BYTES)]
+    pub bytes: usize,
     /// The data must be there already, loaded by the harness of the rivals.
     #[arg(long)]
     pub peers: bool,
@@ -146,6 +162,17 @@ pub struct BenchRestart {
     /// Seconds without work after which memory and CPU are looked at.
     #[arg(long, default_value_t = 20)]
     pub idle: u64,
+}
+
+/// Options of `bench scale`.
+#[derive(Debug, Args)]
+pub struct BenchScale {
+    /// Events of each measurement; more where there are more keys, fewer where they are large.
+    #[arg(long, default_value_t = 300_000, value_parser = clap::value_parser!(u64).range(1_000..))]
+    pub events: u64,
+    /// Most keys: the last measurements are left out where they have more.
+    #[arg(long, default_value_t = 10_000_000)]
+    pub keys_max: u64,
 }
 
 /// Options of `bench replay`.
@@ -234,6 +261,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Lanes(options) => lanes::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
+        What::Scale(options) => scale::execute(globals, options),
         What::Replay(options) => replay::execute(globals, options),
         What::Parking(options) => parking::execute(globals, options),
         What::Tables(options) => tables::execute(globals, options),

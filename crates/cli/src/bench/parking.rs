@@ -96,6 +96,7 @@ pub fn execute(globals: &Globals, options: &BenchParking) -> Result<(), Failure>
         enriched: format!("bench.parking-out-{run}.v1"),
         items: format!("bench.parking-item-{run}.v1"),
         on_reject: OnReject::Park,
+        ..Names::default()
     });
     let report = crate::context::block_on(measure(Arc::new(config), options))??;
     output(&report)
