@@ -255,6 +255,8 @@ pub struct Exceptions {
 /// What to do with exceptions.
 #[derive(Debug, Subcommand)]
 pub enum ExceptionsAction {
+    /// One line per cause: how many exceptions, keys and events wait because of it, and since when.
+    Causes(ExceptionsCauses),
     /// List them, newest last.
     Ls(ExceptionsLs),
     /// Show one with its place, its suggested fix and the size of the bytes it keeps.
@@ -265,6 +267,14 @@ pub enum ExceptionsAction {
     Discard(Decide),
     /// Mark as settled outside Wardline.
     Resolve(Decide),
+}
+
+/// Options of `exceptions causes`.
+#[derive(Debug, Args)]
+pub struct ExceptionsCauses {
+    /// One JSON line per cause.
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Options of `exceptions ls`.
@@ -306,6 +316,9 @@ pub struct Decide {
     /// All open ones with this code.
     #[arg(long, conflicts_with = "ids")]
     pub code: Option<String>,
+    /// Of these only the ones about this subject, as `exceptions causes` names it.
+    #[arg(long, requires = "code", value_name = "KIND/KEY")]
+    pub subject: Option<String>,
     /// Why; goes on record.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,

@@ -1,7 +1,8 @@
-//! `wardline exceptions ls|show|retry|discard|resolve`.
+//! `wardline exceptions causes|ls|show|retry|discard|resolve`.
 //!
 //! An exception is a chain of records under its id, each with the whole item; what a person decides is one more record.
 
+mod causes;
 mod decide;
 
 use crate::args::{Exceptions, ExceptionsAction, ExceptionsLs, ExceptionsShow, Globals};
@@ -22,6 +23,7 @@ pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure
     let config = context::running(globals)?;
     context::block_on(async {
         match &exceptions.action {
+            ExceptionsAction::Causes(options) => causes::list(&config, options).await,
             ExceptionsAction::Ls(options) => list(&config, options).await,
             ExceptionsAction::Show(options) => show(&config, options).await,
             ExceptionsAction::Retry(options) => decide::execute(&config, options, Decision::Retry).await,
@@ -102,7 +104,9 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
     if found.is_empty() {
         output::note(&nothing_matches(options));
     } else {
-        output::note("`wardline exceptions show ID` tells more; `retry ID` processes the event again");
+        output::note(
+            "`wardline exceptions show ID` tells more; `retry ID` processes the event again; `causes` puts together what has one cause",
+        );
     }
     Ok(())
 }

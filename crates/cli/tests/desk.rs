@@ -32,12 +32,18 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let listed = text(&run(&["exceptions", "ls", "--json"]));
     let exception: Value = serde_json::from_str(listed.lines().next().unwrap()).unwrap();
     let id = exception["exceptionId"].as_str().unwrap();
+    let causes = text(&run(&["exceptions", "causes", "--json"]));
+    let cause: Value = serde_json::from_str(causes.lines().next().unwrap()).unwrap();
+    assert_eq!((&cause["code"], &cause["room"]), (&exception["code"], &exception["room"]));
+    assert_eq!((&cause["exceptions"], &cause["events"]), (&Value::from(1), &Value::from(0)), "a source parks nothing");
     let short = &id[..8];
     let refused = run(&["exceptions", "retry", short]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(said(&refused).contains("WL-7071") && said(&refused).contains("nothing to retry"), "{}", said(&refused));
     assert!(text(&run(&["trace", short])).contains("ops.exception.v1"));
     text(&run(&["exceptions", "discard", short]));
+    let settled = run(&["exceptions", "causes"]);
+    assert!(settled.status.success() && said(&settled).contains("no exception is open"), "{}", said(&settled));
     for decision in ["retry", "discard", "resolve"] {
         let refused = run(&["exceptions", decision, id]);
         assert_eq!(refused.status.code(), Some(2), "{decision}");

@@ -1,5 +1,6 @@
 //! `wardline exceptions retry|discard|resolve`: one more record about an exception, when the decision makes sense.
 
+use super::causes::subject_text;
 use super::{is_open, load, pick};
 use crate::Failure;
 use crate::args::Decide;
@@ -28,7 +29,7 @@ pub async fn execute(config: &Config, options: &Decide, decision: Decision) -> R
     let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
     let all = load(config, &codec).await?;
     let chosen = match &options.code {
-        Some(code) => of_code(&all, code, decision)?,
+        Some(code) => of_code(&all, code, options.subject.as_deref(), decision)?,
         None => named(&all, &options.ids, decision)?,
     };
     let publisher =
@@ -119,12 +120,24 @@ fn named<'a>(all: &'a [Exception], ids: &[String], decision: Decision) -> Result
 }
 
 /// The open ones with a code. Those that cannot be decided so are left out and told.
-fn of_code<'a>(all: &'a [Exception], code: &str, decision: Decision) -> Result<Vec<&'a Exception>, Failure> {
-    let open: Vec<&Exception> = all.iter().filter(|exception| is_open(exception) && exception.code == code).collect();
+fn of_code<'a>(
+    all: &'a [Exception],
+    code: &str,
+    subject: Option<&str>,
+    decision: Decision,
+) -> Result<Vec<&'a Exception>, Failure> {
+    let about = |exception: &Exception| exception.subject.as_ref().map(subject_text);
+    let meant = |exception: &&Exception| {
+        is_open(exception)
+            && exception.code == code
+            && subject.is_none_or(|subject| about(exception).is_some_and(|about| about == subject))
+    };
+    let open: Vec<&Exception> = all.iter().filter(meant).collect();
     if open.is_empty() {
+        let about = subject.map(|subject| format!(" and is about {subject}")).unwrap_or_default();
         return Err(Failure::usage(
-            format!("WL-7063: no open exception has the code {code}"),
-            "list codes and ids with `wardline exceptions ls`",
+            format!("WL-7063: no open exception has the code {code}{about}"),
+            "list codes and subjects with `wardline exceptions causes`",
         ));
     }
     let mut refusals = Vec::new();
@@ -213,18 +226,31 @@ mod tests {
         let ids = |ids: &[&str]| ids.iter().map(|id| (*id).to_owned()).collect::<Vec<_>>();
         assert!(named(&all, &ids(&["a1", "c1"]), Decision::Retry).is_err());
         assert_eq!(named(&all, &ids(&["a1", "a"]), Decision::Retry).unwrap().len(), 1);
-        let of_code = |decision| of_code(&all, "WL-4010", decision).unwrap().len();
+        let of_code = |decision| of_code(&all, "WL-4010", None, decision).unwrap().len();
         assert_eq!((of_code(Decision::Retry), of_code(Decision::Discard)), (1, 2));
+    }
+
+    #[test]
+    fn of_a_code_only_what_is_about_the_subject_is_decided() {
+        let about = |id: &str, item: &str| Exception {
+            subject: Some(schemas::Subject { kind: "master.item.v1".to_owned(), key: item.to_owned() }),
+            ..exception(id, ExceptionState::Open, true)
+        };
+        let all = [about("a1", "4711"), about("b1", "4712"), exception("c1", ExceptionState::Open, true)];
+        let chosen = of_code(&all, "WL-4010", Some("master.item.v1/4711"), Decision::Retry).unwrap();
+        assert_eq!(chosen.iter().map(|one| one.exception_id.as_str()).collect::<Vec<_>>(), ["a1"]);
+        let none = of_code(&all, "WL-4010", Some("master.item.v1/9"), Decision::Retry).unwrap_err().to_string();
+        assert!(none.contains("WL-7063") && none.contains("master.item.v1/9"), "{none}");
     }
 
     #[test]
     fn a_code_that_nothing_open_has_is_told() {
         let all = [exception("c1", ExceptionState::Discarded, true)];
         for code in ["WL-4010", "WL-9999"] {
-            let said = of_code(&all, code, Decision::Retry).unwrap_err().to_string();
+            let said = of_code(&all, code, None, Decision::Retry).unwrap_err().to_string();
             assert!(said.contains("WL-7063") && said.contains(code), "{said}");
         }
         let sources = [exception("b1", ExceptionState::Open, false)];
-        assert!(of_code(&sources, "WL-4010", Decision::Retry).unwrap_err().to_string().contains("WL-7071"));
+        assert!(of_code(&sources, "WL-4010", None, Decision::Retry).unwrap_err().to_string().contains("WL-7071"));
     }
 }
