@@ -94,7 +94,8 @@ impl System {
             std::fs::create_dir_all(options.dir.join(folder))?;
         }
         let disk = if options.disk { Some(Disk::mount(&options.dir.join("parquet"))?) } else { None };
-        let walls = if options.clocks { Some(Walls::new(options.dir.join("clocks"))?) } else { None };
+        let walls =
+            if options.clocks { Some(Walls::new(options.dir.join("clocks"), &options.wardline)?) } else { None };
         say("starting three brokers");
         let kafka = KafkaOptions { heap_mb: BROKER_HEAP_MB, ..KafkaOptions::in_dir(options.dir.join("kafka")) };
         let cluster = KafkaCluster::start(&installation, &kafka)?;

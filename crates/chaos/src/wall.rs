@@ -3,6 +3,7 @@
 
 use anyhow::{Result, bail};
 use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
 
 /// Where distributions put it.
 const PLACES: [&str; 5] = [
@@ -21,11 +22,11 @@ pub struct Walls {
 }
 
 impl Walls {
-    /// Clocks steered from a folder.
+    /// Clocks steered from a folder, for processes of `program`.
     ///
     /// # Errors
-    /// When libfaketime is not installed.
-    pub fn new(folder: PathBuf) -> Result<Self> {
+    /// When libfaketime is not installed, or the program does not start with it.
+    pub fn new(folder: PathBuf, program: &Path) -> Result<Self> {
         let Some(library) = PLACES.iter().map(Path::new).find(|path| path.exists()) else {
             bail!(
                 "a clock that jumps needs libfaketime (Debian, Ubuntu and Fedora: package `libfaketime`): install it, or leave \
@@ -33,7 +34,19 @@ impl Walls {
             );
         };
         std::fs::create_dir_all(&folder)?;
-        Ok(Self { library: library.to_owned(), folder })
+        let walls = Self { library: library.to_owned(), folder };
+        let mut trial = Command::new(program);
+        trial.arg("--version").envs(walls.environment("trial")?).stdout(Stdio::null()).stderr(Stdio::null());
+        let ended = trial.status()?;
+        if !ended.success() {
+            bail!(
+                "{} does not start with {} before it ({ended}): its allocator takes the place of the C library's, which that \
+                 library does not allow for; leave the clocks out with `--without jump-clock`",
+                program.display(),
+                walls.library.display()
+            );
+        }
+        Ok(walls)
     }
 
     /// What a process needs in its environment; its clock is right at first.
