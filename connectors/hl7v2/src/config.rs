@@ -82,8 +82,8 @@ pub struct ReceiptsConfig {
     pub window_hours: u64,
     /// Most messages remembered; the oldest are forgotten first.
     pub messages_max: usize,
-    /// How often receipts of other instances are read, milliseconds; 0 for a single instance, which knows its own.
-    pub share_ms: u64,
+    /// Whether the receipts of other instances are followed; a single instance knows its own. Default false.
+    pub shared: bool,
 }
 
 impl Default for Hl7v2Config {
@@ -136,7 +136,7 @@ impl Default for LimitsConfig {
 
 impl Default for ReceiptsConfig {
     fn default() -> Self {
-        Self { window_hours: 24, messages_max: 500_000, share_ms: 0 }
+        Self { window_hours: 24, messages_max: 500_000, shared: false }
     }
 }
 

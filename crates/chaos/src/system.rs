@@ -293,7 +293,7 @@ impl System {
             "telemetry": {"log_format": "json"},
             "limits": {"retry_delay_max_ms": 5_000},
             "rooms": {
-                "hl7v2": {"listen": listener.to_string(), "receipts": {"share_ms": 500}, "limits": {"confirm_ms": 8_000}},
+                "hl7v2": {"listen": listener.to_string(), "receipts": {"shared": true}, "limits": {"confirm_ms": 8_000}},
                 "erp": {"system": "sandbox", "sandbox": system},
                 "erp-post": {"system": "sandbox", "sandbox": system, "certain_after_ms": 15_000},
                 "supplier-fanout": {

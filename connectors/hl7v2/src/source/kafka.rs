@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use runtime::codec::Codec;
 use runtime::config::KafkaConfig;
@@ -14,6 +14,7 @@ use runtime::record::Record;
 use runtime::telemetry::{Attribute, start_span};
 use runtime::{RoomContext, RoomError};
 use schemas::{Event, Receipt, Timestamp, TopicInfo, topics};
+use tokio::runtime::Handle;
 
 use super::batch::{Batch, PART, RECEIPT};
 use super::intake::{Confirmation, Sink};
@@ -153,16 +154,12 @@ pub(super) async fn load(ledger: &Arc<Ledger>, context: &RoomContext, since_ms: 
     let range = since(topics::OPS_RECEIPT_V1.name(), since_ms);
     let (kafka, codec, ledger): (KafkaConfig, Arc<Codec>, _) =
         (context.config.kafka.clone(), Arc::clone(&context.codec), Arc::clone(ledger));
-    let handle = tokio::runtime::Handle::current();
+    let handle = Handle::current();
     let reading = tokio::task::spawn_blocking(move || {
         let mut newest_ms = None;
         let read = reader::read_range(&kafka, &range, |record| {
             newest_ms = newest_ms.max(record.timestamp_ms);
-            match decode(&handle, &codec, &record) {
-                Some(receipt) if receipt.source.starts_with(NAME) => ledger.remember(&receipt),
-                Some(_) => {}
-                None => tracing::warn!(place = %record.place, "a receipt could not be read and was left out"),
-            }
+            remember(&ledger, &handle, &codec, &record);
             ControlFlow::Continue(())
         });
         read.map(|count| Loaded { count, newest_ms })
@@ -174,7 +171,50 @@ pub(super) async fn load(ledger: &Arc<Ledger>, context: &RoomContext, since_ms: 
     }
 }
 
-fn decode(handle: &tokio::runtime::Handle, codec: &Codec, record: &Record) -> Option<Receipt> {
+/// Follows the receipts that are written from `since_ms` on, until the stop is asked for; `since_ms` follows the newest one.
+pub(super) async fn follow(
+    ledger: &Arc<Ledger>,
+    context: &RoomContext,
+    since_ms: &Arc<AtomicI64>,
+) -> Result<(), RoomError> {
+    let (kafka, codec, stop) = (context.config.kafka.clone(), Arc::clone(&context.codec), context.shutdown.clone());
+    let (ledger, newest, handle) = (Arc::clone(ledger), Arc::clone(since_ms), Handle::current());
+    let reading = tokio::task::spawn_blocking(move || {
+        let topic = topics::OPS_RECEIPT_V1.name();
+        let take = |record: &Record| {
+            remember(&ledger, &handle, &codec, record);
+            newest.fetch_max(record.timestamp_ms.unwrap_or_default(), Ordering::Relaxed);
+        };
+        let before = since(topic, newest.load(Ordering::Relaxed));
+        let mut missed = Ok(0);
+        // What was written before the place from which it goes on is read once that place is known.
+        let started = || {
+            missed = reader::read_range(&kafka, &before, |record| {
+                take(&record);
+                ControlFlow::Continue(())
+            });
+        };
+        reader::follow(&kafka, topic, started, |record| {
+            record.iter().for_each(take);
+            if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        missed.map(drop)
+    });
+    match reading.await {
+        Ok(read) => read.map_err(|error| RoomError::Room(error.to_string())),
+        Err(stopped) => Err(RoomError::Worker(stopped.to_string())),
+    }
+}
+
+fn remember(ledger: &Ledger, handle: &Handle, codec: &Codec, record: &Record) {
+    match decode(handle, codec, record) {
+        Some(receipt) if receipt.source.starts_with(NAME) => ledger.remember(&receipt),
+        Some(_) => {}
+        None => tracing::warn!(place = %record.place, "a receipt could not be read and was left out"),
+    }
+}
+
+fn decode(handle: &Handle, codec: &Codec, record: &Record) -> Option<Receipt> {
     let value = record.value.as_deref()?;
     let (writer, body) = match codec.open_cached(value).ok()? {
         Some(opened) => opened,

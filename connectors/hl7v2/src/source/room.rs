@@ -1,6 +1,7 @@
 //! The room: how the runtime starts it.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use runtime::config::ConfigError;
@@ -9,7 +10,7 @@ use schemas::topics;
 
 use super::directory::Directory;
 use super::intake::Intake;
-use super::kafka::{KafkaSink, Loaded, find_published, load, receipt_topic};
+use super::kafka::{KafkaSink, Loaded, find_published, follow, load, receipt_topic};
 use super::ledger::Ledger;
 use super::listener::{Listener, SourceError};
 use crate::config::Hl7v2Config;
@@ -20,6 +21,8 @@ pub const NAME: &str = "hl7v2";
 
 /// Receipts are read again from a little before the last time, because clocks of instances differ.
 const SHARE_OVERLAP_MS: i64 = 2_000;
+/// Pause before they are followed again.
+const SHARE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The records of one message reach Kafka within the delivery time-out of the client, a minute; this is several times that.
 const BEFORE_CRASH_MS: i64 = 600_000;
@@ -97,7 +100,7 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
             directory.run(context.shutdown.clone()).await;
         }
     };
-    tokio::join!(listening, reading, share(&ledger, &context, config.receipts.share_ms));
+    tokio::join!(listening, reading, share(&ledger, &context, config.receipts.shared));
     Ok(())
 }
 
@@ -116,21 +119,19 @@ async fn without_receipt(
     read.map_err(|error| RoomError::Room(error.to_string()))
 }
 
-/// Reads the receipts of other instances from time to time, so that a resend that reaches this one is known.
-async fn share(ledger: &Arc<Ledger>, context: &RoomContext, share_ms: u64) {
-    if share_ms == 0 {
+/// Follows the receipts of other instances, so that a resend that reaches this one is known as soon as it can be: a sender that
+/// lost its connection sends again at once, and perhaps to another instance.
+async fn share(ledger: &Arc<Ledger>, context: &RoomContext, shared: bool) {
+    if !shared {
         return;
     }
-    let mut since = now_ms();
-    while !context.shutdown.requested() {
+    let since = Arc::new(AtomicI64::new(now_ms() - SHARE_OVERLAP_MS));
+    while let Err(error) = follow(ledger, context, &since).await {
+        tracing::warn!(%error, "receipts of other instances cannot be read now");
+        since.fetch_sub(SHARE_OVERLAP_MS, Ordering::Relaxed);
         tokio::select! {
-            () = tokio::time::sleep(Duration::from_millis(share_ms)) => {}
+            () = tokio::time::sleep(SHARE_AGAIN) => {}
             () = context.shutdown.wait() => return,
-        }
-        let next = now_ms();
-        match load(ledger, context, since - SHARE_OVERLAP_MS).await {
-            Ok(_) => since = next,
-            Err(error) => tracing::warn!(%error, "receipts of other instances cannot be read now"),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! `wardline bench replay`: `enrich` and `analytics` of production read millions of events from the beginning of a topic, as they
 //! do after an incident when their positions are set back.
 
-use super::running::check_committed;
+use super::running::{check_committed, uncommitted};
 use super::usage::{Conditions, Usage, rate, rounded};
 use super::{BenchReplay, blocking, data, output, setup};
 use crate::Failure;
@@ -88,11 +88,15 @@ async fn pass(
             first = Some(tick());
         }
     }
+    // Some rooms read further topics, whose records count as well.
+    while uncommitted(config, name, topic).await? > 0 && !task.is_finished() {
+        tokio::time::sleep(LOOK).await;
+    }
+    let seconds = first.map_or(0.0, |first| tick().since(first).as_secs_f64());
     progress.finish_and_clear();
     trigger.stop();
     let ended = task.await.map_err(|error| Failure::new(error, "report this as a defect"))?;
     ended.map_err(|error| crate::run::stopped(&error))?;
-    let seconds = first.map_or(0.0, |first| tick().since(first).as_secs_f64());
     let after = Usage::now();
     check_committed(config, name, topic, events).await?;
     let cpu_seconds = after.cpu_seconds - before.cpu_seconds;

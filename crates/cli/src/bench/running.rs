@@ -73,12 +73,17 @@ pub async fn check_committed(
     topic: &'static str,
     expected: u64,
 ) -> Result<(), Failure> {
-    let kafka = config.kafka.clone();
-    let lags = blocking(move || reader::group_lag(&kafka, group, &[topic])).await?;
-    let lag: i64 = lags.map_err(Failure::kafka)?.iter().map(|partition| partition.lag).sum();
+    let lag = uncommitted(config, group, topic).await?;
     if lag == 0 {
         return Ok(());
     }
     let what = format!("{lag} of {expected} records are not committed");
     Err(Failure::new(what, "run it again; if it stays, the room's log lines on stderr say why"))
+}
+
+/// Records of a topic that a group has not committed.
+pub async fn uncommitted(config: &Config, group: &'static str, topic: &'static str) -> Result<i64, Failure> {
+    let kafka = config.kafka.clone();
+    let lags = blocking(move || reader::group_lag(&kafka, group, &[topic])).await?.map_err(Failure::kafka)?;
+    Ok(lags.iter().map(|partition| partition.lag).sum())
 }
