@@ -2,7 +2,7 @@
 
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data;
-use super::running::{Running, check_committed, ops};
+use super::running::{Running, check_committed, ops, uncommitted};
 use super::usage::{Conditions, Usage, rate, rounded};
 use super::{BenchEnrich, blocking, output, setup};
 use crate::Failure;
@@ -161,7 +161,11 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
             first = Some(tick());
         }
     }
-    let (events, name) = (seen(), running.name);
+    let name = running.name;
+    // Several members join one after the other: what was decided when partitions went is counted, and decided again.
+    while config.limits.workers > 1 && uncommitted(&config, name, Consumed::topic().name).await? > 0 {
+        tokio::time::sleep(LOOK).await;
+    }
     running.stop().await?;
     let seconds = first.map_or(0.0, |first| tick().since(first).as_secs_f64());
     let after = Usage::now();
@@ -170,11 +174,11 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
     Ok(Report {
         peer: "wardline",
         job: "enrich exactly_once",
-        events,
+        events: expected,
         seconds: rounded(seconds, 3),
-        events_per_s: rate(events, seconds),
+        events_per_s: rate(expected, seconds),
         cpu_seconds: rounded(cpu_seconds, 2),
-        events_per_cpu_second: rate(events, cpu_seconds),
+        events_per_cpu_second: rate(expected, cpu_seconds),
         peak_rss_mb: rounded(after.peak_rss_mb, 1),
         emitted: metrics.emitted.get(),
         rejected: metrics.rejected.get(),
