@@ -119,8 +119,6 @@ impl Kafka {
         let config = dir.join("server.properties");
         let text = node.properties(&dir, &options.properties);
         std::fs::write(&config, &text).map_err(Error::files(&config))?;
-        let alone = dir.join("controller.properties");
-        std::fs::write(&alone, node.without_broker(&text)).map_err(Error::files(&alone))?;
         let tool = ToolCommand { java: installation.java_program()? };
         if !dir.join("data/meta.properties").is_file() {
             format(&installed, &tool, &dir, &config)?;
@@ -131,7 +129,14 @@ impl Kafka {
             command.arg("-cp").arg(installed.join("lib/*")).arg("kafka.Kafka").arg(config);
             Ok(command)
         };
-        let (command, controller) = (java(&config)?, (node.replicas == 1).then(|| java(&alone)).transpose()?);
+        let command = java(&config)?;
+        let controller = if node.replicas == 1 {
+            let alone = dir.join("controller.properties");
+            std::fs::write(&alone, node.without_broker(&text)).map_err(Error::files(&alone))?;
+            Some(java(&alone)?)
+        } else {
+            None
+        };
         let spec = Spec { name: "kafka".to_owned(), dir, port: node.port, command, ready: Ready::Kafka };
         Ok(Self { server: Server::launch(spec)?, installed, tool, controller, killed: false })
     }

@@ -255,7 +255,7 @@ pub(crate) fn run_until(command: &mut Command, log: &Path, phrase: &str) -> Resu
 ///
 /// # Errors
 /// WL-7056 when it does not end.
-pub(crate) fn end_child(name: &str, child: &mut Child, how: &'static str) -> Result<()> {
+fn end_child(name: &str, child: &mut Child, how: &'static str) -> Result<()> {
     let pid = child.id();
     for how in [how, "KILL"] {
         // The group may be gone already, which is what is wanted.

@@ -1,6 +1,7 @@
 //! Kafka as the sink, and the receipts on it as the memory of the connector.
 
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
@@ -186,19 +187,21 @@ pub(super) async fn follow(
             newest.fetch_max(record.timestamp_ms.unwrap_or_default(), Ordering::Relaxed);
         };
         let before = since(topic, newest.load(Ordering::Relaxed));
-        let mut missed = Ok(0);
+        let missed = RefCell::new(Ok(0));
         // What was written before the place from which it goes on is read once that place is known.
         let started = || {
-            missed = reader::read_range(&kafka, &before, |record| {
+            *missed.borrow_mut() = reader::read_range(&kafka, &before, |record| {
                 take(&record);
                 ControlFlow::Continue(())
             });
         };
         reader::follow(&kafka, topic, started, |record| {
             record.iter().for_each(take);
-            if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+            // Without what was written before there is a gap: it begins anew.
+            let ends = stop.requested() || missed.borrow().is_err();
+            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
         })?;
-        missed.map(drop)
+        missed.into_inner().map(drop)
     });
     match reading.await {
         Ok(read) => read.map_err(|error| RoomError::Room(error.to_string())),
