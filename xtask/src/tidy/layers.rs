@@ -53,6 +53,9 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/connector" => &["schemas", "processor"],
         "crates/runtime" | "crates/tryton" | "crates/sandbox" => &["schemas", "processor", "connector"],
         "crates/erp-systems" => &["connector", "tryton", "sandbox"],
+        // What people do, for the command line and the console alike. Which rooms there are it is told.
+        "crates/operations" => &["schemas", "processor", "connector", "runtime", "erp-systems"],
+        "crates/console" => &["schemas", "processor", "connector", "runtime", "erp-systems", "operations"],
         "crates/testkit" => &["schemas", "processor", "connector", "runtime", "embedded", "components"],
         // It decides the laws from outside, so it knows them and the contracts, and nothing that it judges.
         "crates/chaos" => &["schemas", "processor", "components"],
@@ -61,10 +64,19 @@ fn allowed<'a>(member: &str, rooms: &[&'a str]) -> Option<Vec<&'a str>> {
         "crates/fuzz-targets" => &["schemas", "udi", "hl7v2", "fhir", "embedded"],
         "fuzz" => &["fuzz-targets"],
         // The demo plays a day of the hospital that `components` describes, and a supplier of the testkit answers.
-        "crates/cli" => return Some([&ROOM_USES[..], rooms, &["testkit", "embedded", "components"]].concat()),
+        "crates/cli" => {
+            return Some(
+                [&ROOM_USES[..], rooms, &["operations", "console", "testkit", "embedded", "components"]].concat(),
+            );
+        }
         "tests" => {
             return Some(
-                [&ROOM_USES[..], rooms, &["testkit", "embedded", "cli", "components", "xtask", "chaos"]].concat(),
+                [
+                    &ROOM_USES[..],
+                    rooms,
+                    &["operations", "console", "testkit", "embedded", "cli", "components", "xtask", "chaos"],
+                ]
+                .concat(),
             );
         }
         _ if member.starts_with("connectors/") || member.starts_with("processors/") => &ROOM_USES,
@@ -100,7 +112,18 @@ fn check_dependencies(path: &str, member: &str, manifest: &Table, rooms: &[&str]
         ));
         return;
     };
-    let further = ["testkit", "fuzz-targets", "embedded", "chaos", "cli", "components", "xtask", "tests"];
+    let further = [
+        "operations",
+        "console",
+        "testkit",
+        "fuzz-targets",
+        "embedded",
+        "chaos",
+        "cli",
+        "components",
+        "xtask",
+        "tests",
+    ];
     let workspace: Vec<&str> = [&ROOM_USES[..], rooms, &further].concat();
     let short = member.rsplit('/').next().unwrap_or(member);
     for (table, tests_only) in DEPENDENCY_TABLES {

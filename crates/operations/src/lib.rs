@@ -1,0 +1,4 @@
+//! What people do about a running installation: look at what waits and why, decide, replay, reconcile.
+//!
+//! Everything here is read from topics and written to topics, so the command line and the console are two faces of the same
+//! acts, and several of either agree.
