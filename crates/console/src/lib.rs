@@ -1,0 +1,1 @@
+//! The web console and its API: what operators see of a running installation and do about it, in a browser.
