@@ -194,6 +194,21 @@ pub async fn ensure_topics(kafka: &KafkaConfig, topics: &[&'static TopicInfo]) -
     Ok(())
 }
 
+/// Gives a topic more partitions when it has fewer. For benchmarks: where keys decide about partitions, they move.
+///
+/// # Errors
+/// When the cluster does not answer, does not have the topic or refuses.
+pub async fn ensure_partitions(kafka: &KafkaConfig, topic: &str, partitions: u16) -> Result<(), AdminError> {
+    let settings = kafka.clone();
+    let present = blocking(move || reader::topics(&settings)).await?;
+    let now = present.get(topic).copied().ok_or_else(|| ReadError::NoTopic(topic.to_owned()))?;
+    if now < usize::from(partitions) {
+        let wanted = NewPartitions::new(topic, usize::from(partitions));
+        refused(topic, admin(kafka)?.create_partitions([&wanted], &options()).await?)?;
+    }
+    Ok(())
+}
+
 /// Creates a compacted topic of one partition when it is not there; one that is stays as it is.
 ///
 /// # Errors

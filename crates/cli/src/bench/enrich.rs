@@ -194,7 +194,10 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
 pub async fn prepare(config: &Config) -> Result<(), Failure> {
     let mut topics = topics();
     topics.push(schemas::topics::OPS_DEAD_LETTER_V1.info());
-    admin::ensure_topics(&config.kafka, &topics).await.map_err(Failure::kafka)
+    admin::ensure_topics(&config.kafka, &topics).await.map_err(Failure::kafka)?;
+    // An event is parked in the partition that it came from.
+    let (parked, partitions) = (schemas::topics::OPS_PARKED_V1.name(), Consumed::topic().partitions);
+    admin::ensure_partitions(&config.kafka, parked, partitions).await.map_err(Failure::kafka)
 }
 
 /// Starts the room.

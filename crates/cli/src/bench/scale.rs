@@ -7,9 +7,8 @@ use crate::args::Globals;
 use serde_json::{Value, json};
 use std::process::Stdio;
 
-/// Members of the group, each with a partition of its own; no more than the topics of operations have, where events are parked in
-/// the partition that they came from.
-const MEMBERS: [u64; 4] = [1, 2, 4, 6];
+/// Members of the group, each with a partition of its own.
+const MEMBERS: [u64; 4] = [1, 2, 4, 8];
 /// Keys of the events.
 const KEYS: [u64; 4] = [10_000, 100_000, 1_000_000, 10_000_000];
 /// Sizes of a message, bytes.

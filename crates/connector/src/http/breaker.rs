@@ -18,13 +18,14 @@ pub struct BreakerConfig {
     pub failures_to_open: u32,
     /// First wait while open, in milliseconds. Default 1000. It doubles each time the probe fails.
     pub open_ms: u64,
-    /// Longest wait while open, in milliseconds. Default 60000.
+    /// Longest wait while open, in milliseconds. Default 15000: one call in so long is no burden on a system that is
+    /// getting up again, and people wait no longer for it than they must.
     pub open_ms_max: u64,
 }
 
 impl Default for BreakerConfig {
     fn default() -> Self {
-        Self { failures_to_open: 5, open_ms: 1_000, open_ms_max: 60_000 }
+        Self { failures_to_open: 5, open_ms: 1_000, open_ms_max: 15_000 }
     }
 }
 
