@@ -172,6 +172,11 @@ impl Bench<'_> {
             let contest = Some(format!("mllp {bytes} B"));
             let mut command = text(&["bench", "mllp", "--conns", &conns, "--bytes", &bytes, "--secs", &secs]);
             command.extend(text(&["--warmup", &MLLP_WARMUP_S.to_string(), "--sender", &sender.to_string_lossy()]));
+            if self.arguments.ceiling {
+                let (name, mut command) = (format!("mllp {bytes} B floor"), command.clone());
+                command.push("--floor".to_owned());
+                jobs.push(Job { name, contest: None, command, ours: true });
+            }
             let name = format!("mllp {bytes} B wardline");
             jobs.push(Job { name, contest: contest.clone(), command, ours: true });
             let name = format!("mllp {bytes} B camel");

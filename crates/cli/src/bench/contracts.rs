@@ -161,7 +161,8 @@ impl Topics {
     }
 }
 
-fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
+/// What a topic of the benchmarks is.
+pub fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
     // Once per process and topic: a record type names its topic for as long as the process lives.
     let name: &'static str = Box::leak(name.into_boxed_str());
     TopicInfo {

@@ -3,7 +3,7 @@
 
 use super::sender::{self, Options};
 use super::usage::Conditions;
-use super::{BenchMllp, BenchMllpLoad, blocking, output, setup};
+use super::{BenchMllp, BenchMllpLoad, blocking, floor, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use runtime::codec::Codec;
@@ -30,8 +30,13 @@ pub fn execute(globals: &Globals, options: &BenchMllp) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(|error| Failure::new(error, "raise the limit of threads of this user"))?;
-    let report = threads.block_on(measure(Arc::new(config), &address, options))?;
-    output(&report)
+    let config = Arc::new(config);
+    let report = if options.floor {
+        threads.block_on(measure_floor(&config, &address, options))
+    } else {
+        threads.block_on(measure(config, &address, options))
+    };
+    output(&report?)
 }
 
 /// Runs the sender and prints its JSON line.
@@ -64,20 +69,40 @@ async fn measure(config: Arc<Config>, address: &str, options: &BenchMllp) -> Res
     trigger.stop();
     let ended = room.await.map_err(|error| Failure::new(error, "report this as a defect"))?;
     ended.map_err(|error| crate::run::stopped(&error))?;
-    let mut report = sent?;
+    let mut report = described(sent?, "wardline", &config, options);
+    // Warm-up included, so more than the acknowledgements that were counted.
+    let published = published(&config).await? - before;
+    if let Value::Object(fields) = &mut report {
+        fields.insert("usage_events_published".to_owned(), json!(published));
+    }
+    Ok(report)
+}
+
+async fn measure_floor(config: &Config, address: &str, options: &BenchMllp) -> Result<Value, Failure> {
+    let listener =
+        tokio::net::TcpListener::bind(address).await.map_err(|error| Failure::new(error, "free the port"))?;
+    let (trigger, stop) = shutdown();
+    let own = config.clone();
+    let serving = tokio::spawn(async move { floor::serve(&own, listener, stop).await });
+    let sent = send(address, options).await;
+    trigger.stop();
+    serving.await.map_err(|error| Failure::new(error, "report this as a defect"))??;
+    Ok(described(sent?, "floor", config, options))
+}
+
+/// The sender's report with what it cannot know.
+fn described(mut report: Value, peer: &str, config: &Config, options: &BenchMllp) -> Value {
     if let Value::Object(fields) = &mut report {
         let number = |name: &str| fields.get(name).and_then(Value::as_f64).unwrap_or_default();
         let per_cpu_second = (number("events") / number("cpu_seconds").max(0.01)).round();
-        fields.insert("peer".to_owned(), json!("wardline"));
+        fields.insert("peer".to_owned(), json!(peer));
         fields.insert("threads".to_owned(), json!(options.threads));
         fields.insert("events_per_cpu_second".to_owned(), json!(per_cpu_second));
-        // Warm-up included, so more than the acknowledgements that were counted.
-        fields.insert("usage_events_published".to_owned(), json!(published(&config).await? - before));
         let partitions = SupplyUsage::topic().partitions;
         let conditions = Conditions::now(&config.kafka.bootstrap, partitions, "acknowledged after acks=all");
         fields.insert("conditions".to_owned(), json!(conditions));
     }
-    Ok(report)
+    report
 }
 
 /// Runs the sender and gives its JSON line.

@@ -3,6 +3,7 @@
 mod contracts;
 mod data;
 mod enrich;
+mod floor;
 mod lanes;
 mod latency;
 mod master;
@@ -145,6 +146,10 @@ pub struct BenchMllp {
     /// them when one core is not enough.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=64))]
     pub threads: u8,
+    /// Instead of the room, the least that could stand there: each message is one record as it came. What that reaches bounds what
+    /// the room can reach.
+    #[arg(long)]
+    pub floor: bool,
     /// Send with this program (mllpload of the rivals' harness) and print its JSON line.
     #[arg(long, value_name = "PROGRAM")]
     pub sender: Option<std::path::PathBuf>,
