@@ -27,6 +27,9 @@ pub struct Audit {
     /// Event it is about.
     #[serde(default)]
     pub event_id: Option<String>,
+    /// Exception it is about.
+    #[serde(default)]
+    pub exception_id: Option<String>,
     /// One sentence for a person, without patient data.
     #[serde(default)]
     pub detail: String,

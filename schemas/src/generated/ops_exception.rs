@@ -90,4 +90,7 @@ pub struct Exception {
     /// True when later events of the key are parked behind it.
     #[serde(default)]
     pub parked_key: bool,
+    /// Who asked to give it up, where a second person has to agree.
+    #[serde(default)]
+    pub discard_request: Option<DiscardRequest>,
 }

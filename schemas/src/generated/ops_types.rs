@@ -43,6 +43,21 @@ impl AuditKind {
     }
 }
 
+/// One person's wish to give an event up, which takes effect when another one approves it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DiscardRequest {
+    /// Who asks.
+    #[serde(default)]
+    pub actor: String,
+    /// Why.
+    #[serde(default)]
+    pub comment: Option<String>,
+    /// When, UTC.
+    #[serde(default)]
+    pub at: Timestamp,
+}
+
 /// Where an effect outside Kafka stands.
 ///
 /// A symbol this version does not know reads as `Unknown`.
@@ -105,6 +120,9 @@ pub enum ExceptionKind {
     /// `COMMENTED`.
     #[serde(rename = "COMMENTED")]
     Commented,
+    /// `DISCARD_REQUESTED`.
+    #[serde(rename = "DISCARD_REQUESTED")]
+    DiscardRequested,
     /// `UNKNOWN`.
     #[default]
     #[serde(rename = "UNKNOWN", other)]
@@ -122,6 +140,7 @@ impl ExceptionKind {
             Self::Discarded => "DISCARDED",
             Self::Assigned => "ASSIGNED",
             Self::Commented => "COMMENTED",
+            Self::DiscardRequested => "DISCARD_REQUESTED",
             Self::Unknown => "UNKNOWN",
         }
     }
