@@ -5,11 +5,13 @@
 
 mod check;
 mod facts;
+mod levels;
 
 use serde::{Deserialize, Serialize};
 use serde_saphyr::{Location, Spanned};
 
 pub use facts::{FieldFacts, SchemaFacts};
+pub use levels::{LevelSpec, MeasuredFrom};
 
 /// Syntax: not YAML, an unknown field, a missing field or a value of the wrong kind.
 pub const CODE_SYNTAX: &str = "WL-7021";
@@ -27,6 +29,8 @@ pub const CODE_STORAGE: &str = "WL-7026";
 pub const CODE_PHI: &str = "WL-7027";
 /// An owner, producer, consumer or purpose that is missing.
 pub const CODE_PEOPLE: &str = "WL-7028";
+/// A service level that names what is not there, or promises what nobody can measure.
+pub const CODE_SERVICE_LEVEL: &str = "WL-7190";
 
 /// One thing that is wrong in `topics.yaml`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, thiserror::Error)]
@@ -47,6 +51,8 @@ pub struct Problem {
 pub struct Catalogue {
     /// The topics.
     pub topics: Vec<TopicSpec>,
+    /// What the hospital is promised about the way from one topic to another, sorted by name.
+    pub service_levels: Vec<LevelSpec>,
 }
 
 impl Catalogue {
@@ -115,6 +121,18 @@ pub enum Criticality {
     Operational,
     /// Reports wait for it.
     Analytical,
+}
+
+impl Criticality {
+    /// As in `topics.yaml`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::PatientAdjacent => "patient-adjacent",
+            Self::Operational => "operational",
+            Self::Analytical => "analytical",
+        }
+    }
 }
 
 /// Class of patient data.
@@ -214,8 +232,9 @@ pub fn parse_against(text: &str, schemas: &[SchemaFacts]) -> Result<Catalogue, V
     })?;
     let mut problems = Vec::new();
     let topics = check::topics(&raw, schemas, &mut problems);
+    let service_levels = levels::levels(&raw, schemas, &mut problems);
     if problems.is_empty() {
-        Ok(Catalogue { topics })
+        Ok(Catalogue { topics, service_levels })
     } else {
         problems.sort_by_key(|problem| (problem.line, problem.column));
         Err(problems)
@@ -233,6 +252,8 @@ fn reason(said: &str) -> String {
 #[serde(deny_unknown_fields)]
 struct RawCatalogue {
     topics: Vec<RawTopic>,
+    #[serde(default)]
+    service_levels: Vec<levels::RawLevel>,
 }
 
 #[derive(Debug, Deserialize)]

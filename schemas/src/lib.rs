@@ -12,9 +12,9 @@ mod examples;
 mod generated;
 mod topic;
 
-pub use catalogue::{Compatibility, Criticality, OnReject, Phi};
+pub use catalogue::{Compatibility, Criticality, MeasuredFrom, OnReject, Phi};
 pub use examples::{examples, examples_of};
 pub use generated::*;
 pub use rust_decimal::Decimal;
-pub use topic::{Event, RawBytes, Topic, TopicInfo, event_type};
+pub use topic::{Event, RawBytes, ServiceLevel, Topic, TopicInfo, event_type};
 pub use types::{Bytes, Date, Timestamp};

@@ -8,7 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::EventMeta;
-use crate::catalogue::{Compatibility, Consumer, Criticality, OnReject, Phi, Storage};
+use crate::catalogue::{Compatibility, Consumer, Criticality, MeasuredFrom, OnReject, Phi, Storage};
 use crate::codec::{CodecError, WriterSchema};
 
 /// What `topics.yaml` and the contracts say about one topic.
@@ -72,6 +72,31 @@ impl TopicInfo {
             Storage::Forever => Some(-1),
         }
     }
+}
+
+/// What the hospital is promised about the way from one topic to another, as `topics.yaml` says.
+#[derive(Debug, PartialEq, Eq)]
+pub struct ServiceLevel {
+    /// Name: words in lower case, joined with hyphens.
+    pub name: &'static str,
+    /// What people wait for, one sentence.
+    pub description: &'static str,
+    /// Topic whose events start the time.
+    pub from: &'static TopicInfo,
+    /// Topic whose events end it.
+    pub to: &'static TopicInfo,
+    /// Which time of the first event counts.
+    pub measured_from: MeasuredFrom,
+    /// Longest time that keeps the promise, milliseconds.
+    pub within_ms: u64,
+    /// Share that must keep it, hundredths of a percent: 9900 is 99 %.
+    pub target_basis_points: u32,
+    /// How urgent it is.
+    pub class: Criticality,
+    /// Rooms on the way, sorted. What one of them leaves out by a rule will never arrive and is not waited for.
+    pub rooms: &'static [&'static str],
+    /// Topics between the two, sorted by name.
+    pub through: &'static [&'static TopicInfo],
 }
 
 /// A topic that carries records of type `T`.

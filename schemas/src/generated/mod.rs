@@ -36,6 +36,7 @@ mod topics_erp;
 mod topics_master;
 mod topics_ops;
 mod topics_partner;
+mod topics_service_levels;
 mod topics_supply;
 
 pub use clinical_encounter::*;

@@ -7,6 +7,7 @@ pub use super::topics_erp::*;
 pub use super::topics_master::*;
 pub use super::topics_ops::*;
 pub use super::topics_partner::*;
+pub use super::topics_service_levels::*;
 pub use super::topics_supply::*;
 use crate::topic::TopicInfo;
 

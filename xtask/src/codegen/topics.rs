@@ -1,9 +1,9 @@
 //! Writes the topic handles and the `Event` implementations.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
-use schemas::catalogue::{self, SchemaFacts, Storage, TopicSpec};
+use schemas::catalogue::{self, LevelSpec, SchemaFacts, Storage, TopicSpec};
 use serde_json::Value;
 
 use super::avro::{self, Shape, Type, Types};
@@ -43,7 +43,10 @@ pub fn emit(types: &Types, topics_text: &str, generated: &mut BTreeMap<PathBuf, 
         generated.insert(PathBuf::from(format!("{module}.rs")), text);
         modules.push(module);
     }
-    let mut all = all_topics(&catalogue.topics, domains.keys().copied());
+    generated.insert(PathBuf::from("topics_service_levels.rs"), service_levels(&catalogue.service_levels));
+    modules.push("topics_service_levels".to_owned());
+    let parts: BTreeSet<&str> = domains.keys().copied().chain(["service_levels"]).collect();
+    let mut all = all_topics(&catalogue.topics, parts.into_iter());
     all.push_str(&for_each_event(types, &catalogue.topics));
     generated.insert(PathBuf::from("topics.rs"), all);
     Ok(modules)
@@ -65,6 +68,32 @@ fn all_topics<'a>(topics: &[TopicSpec], domains: impl Iterator<Item = &'a str>) 
         text.push_str(&format!("    {}.info(),\n", constant(&topic.name)));
     }
     text.push_str("];\n\n/// The topic with this name.\n#[must_use]\npub fn find(name: &str) -> Option<&'static TopicInfo> {\n    ALL.iter().copied().find(|topic| topic.name == name)\n}\n");
+    text
+}
+
+/// The service levels, with handles for names of topics.
+fn service_levels(levels: &[LevelSpec]) -> String {
+    let handle = |topic: &String| format!("topics::{}.info()", constant(topic));
+    let mut text = format!(
+        "{MARK}\n//! What the hospital is promised.\n\nuse super::topics;\nuse crate::catalogue::{{Criticality, MeasuredFrom}};\nuse crate::topic::ServiceLevel;\n\n/// Every service level, sorted by name.\n#[rustfmt::skip]\npub const SERVICE_LEVELS: &[ServiceLevel] = &[\n"
+    );
+    for level in levels {
+        let through: Vec<String> = level.through.iter().map(handle).collect();
+        text.push_str("    ServiceLevel {\n");
+        let mut line = |name: &str, value: String| text.push_str(&format!("        {name}: {value},\n"));
+        line("name", format!("{:?}", level.name));
+        line("description", format!("{:?}", level.description));
+        line("from", handle(&level.from));
+        line("to", handle(&level.to));
+        line("measured_from", format!("MeasuredFrom::{:?}", level.measured_from));
+        line("within_ms", grouped(i64::try_from(level.within_ms).unwrap_or(i64::MAX)));
+        line("target_basis_points", grouped(i64::from(level.target_basis_points)));
+        line("class", format!("Criticality::{:?}", level.class));
+        line("rooms", format!("&{:?}", level.rooms));
+        line("through", format!("&[{}]", through.join(", ")));
+        text.push_str("    },\n");
+    }
+    text.push_str("];\n");
     text
 }
 
