@@ -218,6 +218,196 @@ impl ReceiptOutcome {
     }
 }
 
+/// What a replay comes to, as it was counted.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayCounts {
+    /// Records that would be handed to the room.
+    #[serde(default)]
+    pub records: i64,
+    /// Keys they have; later events of these keys wait meanwhile.
+    #[serde(default)]
+    pub keys: i64,
+    /// Records left out because they are parked already.
+    #[serde(default)]
+    pub waiting: i64,
+    /// Records that cannot be decoded; they are handed over where no condition needs their fields.
+    #[serde(default)]
+    pub unreadable: i64,
+    /// Effects that would be made, at most.
+    #[serde(default)]
+    pub effects: i64,
+    /// Records whose effect has happened: the room leaves it out.
+    #[serde(default)]
+    pub suppressed: i64,
+    /// Records whose effect may have happened: the room looks it up first.
+    #[serde(default)]
+    pub in_doubt: i64,
+    /// Records that ask for no effect.
+    #[serde(default)]
+    pub without_effect: i64,
+    /// Records for which a room that writes events writes them again, with the same ids.
+    #[serde(default)]
+    pub events: i64,
+    /// Documents that exist on the other side for these records.
+    #[serde(default)]
+    pub documents: i64,
+    /// Documents that would be made, at most.
+    #[serde(default)]
+    pub new_documents: i64,
+    /// Money that the records speak of, by currency.
+    #[serde(default)]
+    pub amounts: Vec<Money>,
+    /// The part of it whose effects would be made.
+    #[serde(default)]
+    pub new_amounts: Vec<Money>,
+    /// Records that say nothing of money.
+    #[serde(default)]
+    pub without_amount: i64,
+    /// Receivers with the most records.
+    #[serde(default)]
+    pub targets: Vec<ReplayTarget>,
+    /// How many receivers there are.
+    #[serde(default)]
+    pub target_count: i64,
+    /// Events of the same keys behind the range that are not part of it.
+    #[serde(default)]
+    pub newer: i64,
+    /// Places of some of them: topic, partition and offset.
+    #[serde(default)]
+    pub newer_examples: Vec<String>,
+    /// Digest of the places and of what is known about their effects, lower-case hex.
+    #[serde(default)]
+    pub digest: String,
+}
+
+/// A condition on one field of an event.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayField {
+    /// Names of fields, parted by dots. Never a field with direct identifiers.
+    pub path: String,
+    /// What it must be, as text. PHI: indirect.
+    pub value: String,
+}
+
+/// Which records of a topic are asked for. All conditions must hold.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaySelection {
+    /// Partitions; all when empty.
+    #[serde(default)]
+    pub partitions: Vec<i32>,
+    /// First offset.
+    #[serde(default)]
+    pub from_offset: Option<i64>,
+    /// Last offset.
+    #[serde(default)]
+    pub to_offset: Option<i64>,
+    /// First time, milliseconds since 1970.
+    #[serde(default)]
+    pub from_time_ms: Option<i64>,
+    /// Time before which to stop, milliseconds since 1970.
+    #[serde(default)]
+    pub until_time_ms: Option<i64>,
+    /// Events by id; any when empty.
+    #[serde(default)]
+    pub event_ids: Vec<String>,
+    /// Key of the records. PHI: indirect.
+    #[serde(default)]
+    pub key: Option<String>,
+    /// CloudEvents type, or how it ends after a dot.
+    #[serde(default)]
+    pub event_type: Option<String>,
+    /// Conditions on fields. PHI: indirect.
+    #[serde(default)]
+    pub fields: Vec<ReplayField>,
+}
+
+/// What is replayed of one partition, and how far it has got.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplaySpan {
+    /// Partition.
+    pub partition: i32,
+    /// First offset of the range.
+    #[serde(default)]
+    pub start: i64,
+    /// Offset before which the range ends; the room had passed it when the plan was made.
+    #[serde(default)]
+    pub end: i64,
+    /// Offset to go on from: all before it is handed over.
+    #[serde(default)]
+    pub next: i64,
+    /// Records that were counted.
+    #[serde(default)]
+    pub records: i64,
+    /// Records that were handed to the room.
+    #[serde(default)]
+    pub handed: i64,
+    /// Position of the room when they were counted.
+    #[serde(default)]
+    pub committed: i64,
+}
+
+/// Where a replay stands.
+///
+/// A symbol this version does not know reads as `Unknown`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+pub enum ReplayState {
+    /// `PLANNED`.
+    #[serde(rename = "PLANNED")]
+    Planned,
+    /// `APPROVED`.
+    #[serde(rename = "APPROVED")]
+    Approved,
+    /// `RUNNING`.
+    #[serde(rename = "RUNNING")]
+    Running,
+    /// `PAUSED`.
+    #[serde(rename = "PAUSED")]
+    Paused,
+    /// `DONE`.
+    #[serde(rename = "DONE")]
+    Done,
+    /// `ABORTED`.
+    #[serde(rename = "ABORTED")]
+    Aborted,
+    /// `UNKNOWN`.
+    #[default]
+    #[serde(rename = "UNKNOWN", other)]
+    Unknown,
+}
+
+impl ReplayState {
+    /// The symbol as it stands in the schema.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Planned => "PLANNED",
+            Self::Approved => "APPROVED",
+            Self::Running => "RUNNING",
+            Self::Paused => "PAUSED",
+            Self::Done => "DONE",
+            Self::Aborted => "ABORTED",
+            Self::Unknown => "UNKNOWN",
+        }
+    }
+}
+
+/// What a replay means for one receiver.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayTarget {
+    /// Supplier, or the endpoint that effect records name.
+    pub target: String,
+    /// Records about it.
+    #[serde(default)]
+    pub records: i64,
+    /// Effects that would be made.
+    #[serde(default)]
+    pub effects: i64,
+}
+
 /// How bad it is.
 ///
 /// A symbol this version does not know reads as `Unknown`.

@@ -28,6 +28,7 @@ pub const ALL: &[&TopicInfo] = &[
     OPS_EXCEPTION_V1.info(),
     OPS_PARKED_V1.info(),
     OPS_RECEIPT_V1.info(),
+    OPS_REPLAY_V1.info(),
     PARTNER_SUPPLIER_NOTICE_V1.info(),
     SUPPLY_GOODS_RECEIPT_V1.info(),
     SUPPLY_PURCHASE_ORDER_V1.info(),
@@ -61,6 +62,7 @@ macro_rules! for_each_event {
         $function::<$crate::Exception>($($argument),*);
         $function::<$crate::Parked>($($argument),*);
         $function::<$crate::Receipt>($($argument),*);
+        $function::<$crate::Replay>($($argument),*);
         $function::<$crate::SupplierNotice>($($argument),*);
         $function::<$crate::GoodsReceipt>($($argument),*);
         $function::<$crate::PurchaseOrder>($($argument),*);

@@ -28,8 +28,8 @@ static OPS_AUDIT_V1_INFO: TopicInfo = TopicInfo {
     class: Criticality::Operational,
     phi: Phi::None,
     compatibility: Some(Compatibility::BackwardTransitive),
-    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli"],
-    consumers: &[("cli", "Show what happened and prove the laws.")],
+    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli", "console"],
+    consumers: &[("cli", "Show what happened and prove the laws."), ("console", "Show what people did and what was left out.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,
 };
@@ -129,7 +129,7 @@ static OPS_DEAD_LETTER_V1_INFO: TopicInfo = TopicInfo {
     phi: Phi::Direct,
     compatibility: None,
     producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics"],
-    consumers: &[("cli", "Show, correct and resend dead letters.")],
+    consumers: &[("cli", "Show, correct and resend dead letters."), ("console", "Show what could not be read.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,
 };
@@ -204,8 +204,8 @@ static OPS_EXCEPTION_V1_INFO: TopicInfo = TopicInfo {
     class: Criticality::Operational,
     phi: Phi::Direct,
     compatibility: Some(Compatibility::BackwardTransitive),
-    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli"],
-    consumers: &[("cli", "The exception queue."), ("erp-post", "Retry what a person released."), ("supplier-fanout", "Retry what a person released."), ("validate", "Retry what a person released."), ("enrich", "Retry what a person released.")],
+    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli", "console"],
+    consumers: &[("cli", "The exception queue."), ("console", "The exception queue."), ("erp-post", "Retry what a person released."), ("supplier-fanout", "Retry what a person released."), ("validate", "Retry what a person released."), ("enrich", "Retry what a person released.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,
 };
@@ -254,8 +254,8 @@ static OPS_PARKED_V1_INFO: TopicInfo = TopicInfo {
     class: Criticality::PatientAdjacent,
     phi: Phi::Direct,
     compatibility: Some(Compatibility::BackwardTransitive),
-    producers: &["validate", "enrich", "erp-post", "supplier-fanout", "analytics"],
-    consumers: &[("validate", "Redrive in order."), ("enrich", "Redrive in order."), ("erp-post", "Redrive in order."), ("supplier-fanout", "Redrive in order."), ("analytics", "Redrive in order."), ("cli", "Show what waits and why.")],
+    producers: &["validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli"],
+    consumers: &[("validate", "Redrive in order."), ("enrich", "Redrive in order."), ("erp-post", "Redrive in order."), ("supplier-fanout", "Redrive in order."), ("analytics", "Redrive in order."), ("cli", "Show what waits and why."), ("console", "Show what waits behind a cause.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,
 };
@@ -323,6 +323,56 @@ impl Event for Receipt {
 
     fn key(&self) -> String {
         self.receipt_id.clone()
+    }
+
+    fn meta(&self) -> Option<&EventMeta> {
+        None
+    }
+
+    fn kind(&self) -> Option<&'static str> {
+        None
+    }
+}
+
+/// `ops.replay.v1`: Replays: what was planned, who agreed, and how far each has got.
+pub const OPS_REPLAY_V1: Topic<Replay> = Topic::new(&OPS_REPLAY_V1_INFO);
+
+#[rustfmt::skip]
+static OPS_REPLAY_V1_INFO: TopicInfo = TopicInfo {
+    name: "ops.replay.v1",
+    subject: "ops.replay.v1-value",
+    data_schema: "urn:wardline:schema:ops.replay.v1-value",
+    event_type: "org.wardline.ops.replay.v1",
+    description: "Replays: what was planned, who agreed, and how far each has got.",
+    owner: "platform",
+    schema_file: "ops/replay.avsc",
+    schema: include_str!("avro/ops.replay.v1.avsc").trim_ascii_end(),
+    key: &["replayId"],
+    partitions: 1,
+    compacted: true,
+    storage: Storage::Compacted,
+    class: Criticality::Operational,
+    phi: Phi::Indirect,
+    compatibility: Some(Compatibility::BackwardTransitive),
+    producers: &["cli", "console"],
+    consumers: &[("cli", "Show, approve, run and resume replays."), ("console", "Show and approve replays.")],
+    latency_p99_ms: 60_000,
+    on_reject: OnReject::Continue,
+};
+
+impl Event for Replay {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(Self::topic().schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
+    fn topic() -> &'static TopicInfo {
+        &OPS_REPLAY_V1_INFO
+    }
+
+    fn key(&self) -> String {
+        self.replay_id.clone()
     }
 
     fn meta(&self) -> Option<&EventMeta> {
