@@ -1,13 +1,14 @@
 //! The contract, put together.
 
 use connector::erp::{
-    Allocation, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery, Posted, Posting, Stream,
+    Allocation, BookedPage, BookedQuery, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery,
+    Posted, Posting, Stream,
 };
 use serde_json::json;
 
 use crate::SandboxConfig;
 use crate::rest::{Rest, refused, transient};
-use crate::wire::{ChangesAnswer, MovesAnswer, PostedAnswer, request};
+use crate::wire::{ChangesAnswer, MovesAnswer, PostedAnswer, PostingsAnswer, request};
 
 /// Keys asked for in one call, so that the address stays short.
 const KEYS_PER_CALL: usize = 50;
@@ -83,6 +84,44 @@ impl Sandbox {
         }
     }
 
+    async fn do_booked(&self, wanted: &BookedQuery, after: Option<&Cursor>) -> Result<BookedPage, ErpError> {
+        let wrong = || refused("the place to go on from is not of this adapter".to_owned());
+        let after = after.map_or(Ok(0), |cursor| cursor.0.parse::<i64>()).map_err(|_| wrong())?;
+        let mut query = vec![("after", after.to_string()), ("limit", self.config.page_records.to_string())];
+        match wanted {
+            BookedQuery::Made { prefix, from, until } => query.extend([
+                ("prefix", prefix.clone()),
+                ("from", from.as_microsecond().to_string()),
+                ("until", until.as_microsecond().to_string()),
+            ]),
+            BookedQuery::Keys(keys) if keys.len() > KEYS_PER_CALL => return self.booked_in_parts(keys).await,
+            BookedQuery::Keys(keys) => query.push(("keys", json!(keys).to_string())),
+        }
+        let page: Option<PostingsAnswer> = self.rest.get(&["postings"], &query).await?;
+        let page = page.ok_or_else(|| transient("the ERP has no list of postings"))?;
+        let next = page.more.then(|| Cursor(page.next.to_string()));
+        let documents = page.postings.into_iter().map(TryInto::try_into).collect::<Result<_, _>>();
+        Ok(BookedPage { documents: documents.map_err(|()| transient("a posting is not understood"))?, next })
+    }
+
+    /// More keys than one address can hold.
+    async fn booked_in_parts(&self, keys: &[String]) -> Result<BookedPage, ErpError> {
+        let mut documents = Vec::with_capacity(keys.len());
+        for part in keys.chunks(KEYS_PER_CALL) {
+            let query = BookedQuery::Keys(part.to_vec());
+            let mut after = None;
+            loop {
+                let page = Box::pin(self.do_booked(&query, after.as_ref())).await?;
+                documents.extend(page.documents);
+                after = page.next;
+                if after.is_none() {
+                    break;
+                }
+            }
+        }
+        Ok(BookedPage { documents, next: None })
+    }
+
     async fn page(&self, stream: Stream, cursor: Option<&Cursor>) -> Result<ChangePage, ErpError> {
         let known = cursor.and_then(|cursor| read_cursor(stream, cursor));
         let after = known.as_ref().map_or(0, |(_, after)| *after);
@@ -136,6 +175,10 @@ impl Erp for Sandbox {
 
     fn allocations<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Vec<Allocation>> {
         Box::pin(self.do_allocations(document_key))
+    }
+
+    fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage> {
+        Box::pin(self.do_booked(query, after))
     }
 
     fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {

@@ -1,6 +1,8 @@
 //! The JSON of postings, movements and changes. Decimals are texts.
 
-use connector::erp::{Change, Direction, Document, Movement, Posted, PostedLine, Posting};
+use connector::erp::{
+    Allocation, Booked, BookedLine, Change, Direction, Document, Movement, Posted, PostedLine, Posting,
+};
 use jiff::Timestamp;
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -42,6 +44,25 @@ pub(crate) struct MoveAnswer {
 #[derive(Deserialize)]
 pub(crate) struct MovesAnswer {
     pub(crate) moves: Vec<MoveAnswer>,
+}
+
+/// A page of postings.
+#[derive(Deserialize)]
+pub(crate) struct PostingsAnswer {
+    pub(crate) postings: Vec<PostingAnswer>,
+    pub(crate) next: i64,
+    pub(crate) more: bool,
+}
+
+/// A posting in a list.
+#[derive(Deserialize)]
+pub(crate) struct PostingAnswer {
+    key: String,
+    direction: String,
+    posted_at: i64,
+    documents: Vec<Document>,
+    lines: Vec<MoveAnswer>,
+    allocation: Option<AllocationAnswer>,
 }
 
 /// A page of changes.
@@ -114,6 +135,31 @@ impl From<MoveAnswer> for Movement {
             to_location: answer.to_location,
             quantity: answer.quantity,
         }
+    }
+}
+
+impl TryFrom<PostingAnswer> for Booked {
+    type Error = ();
+
+    /// The ledger posts all of a document at once, so each is finished.
+    fn try_from(answer: PostingAnswer) -> Result<Self, ()> {
+        let returns = answer.direction == "in";
+        let line = |line: MoveAnswer| BookedLine {
+            item: line.item,
+            lot: line.lot,
+            stock_location: if returns { line.to_location } else { line.from_location },
+            quantity: if returns { -line.quantity } else { line.quantity },
+        };
+        let borne = answer.allocation.filter(|allocation| !allocation.amount.is_zero());
+        let borne = borne.map(|borne| Allocation { cost_centre: borne.cost_centre, amount: borne.amount });
+        Ok(Self {
+            document_key: answer.key,
+            document: answer.documents.into_iter().next().ok_or(())?,
+            made_at: Timestamp::from_microsecond(answer.posted_at).map_err(drop)?,
+            finished: true,
+            lines: answer.lines.into_iter().map(line).collect(),
+            costs: borne.into_iter().collect(),
+        })
     }
 }
 

@@ -1,13 +1,14 @@
 //! The contract, put together from the parts.
 
 use connector::erp::{
-    Allocation, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery, Posted, Posting,
-    Refusal, RefusalCode, Stream,
+    Allocation, BookedPage, BookedQuery, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery,
+    Posted, Posting, Refusal, RefusalCode, Stream,
 };
 use serde_json::{Value, json};
 
 use crate::TrytonConfig;
 use crate::allocation::{self, Target};
+use crate::booked;
 use crate::feed;
 use crate::locks::KeyLocks;
 use crate::names::Names;
@@ -193,6 +194,10 @@ impl Erp for Tryton {
 
     fn allocations<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Vec<Allocation>> {
         Box::pin(self.borne(document_key))
+    }
+
+    fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage> {
+        Box::pin(booked::page(&self.rest, &self.config, query, after))
     }
 
     fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {

@@ -11,6 +11,7 @@
 //! documents are in. `assign_try` answers 200 also when stock is short; the state tells, and the shipment is removed again.
 
 mod allocation;
+mod booked;
 mod cache;
 mod config;
 mod erp;

@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use connector::erp::{
-    Direction, Document, ErpError, Line, Lookup, Movement, Posted, PostedLine, Posting, Refusal, RefusalCode,
+    BookedLine, Direction, Document, ErpError, Line, Lookup, Movement, Posted, PostedLine, Posting, Refusal,
+    RefusalCode,
 };
 use jiff::civil::Date;
 use rust_decimal::Decimal;
@@ -203,6 +204,17 @@ impl Shipment {
             from_location: part.from.clone(),
             to_location: part.to.clone(),
             quantity: part.quantity,
+        })
+    }
+
+    /// What left the stock location, whichever way the stock went.
+    pub(crate) fn booked_lines(&self) -> impl Iterator<Item = BookedLine> + '_ {
+        let returns = self.direction == Direction::Return;
+        self.done_moves().map(move |part| BookedLine {
+            item: part.item.clone(),
+            lot: part.lot.clone(),
+            stock_location: if returns { part.to.clone() } else { part.from.clone() },
+            quantity: if returns { -part.quantity } else { part.quantity },
         })
     }
 

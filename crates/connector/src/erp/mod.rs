@@ -5,7 +5,7 @@
 //!                                              or  Transient | InDoubt | Refused(code, reason, lines, suggested fix)
 //! find(document_key)                           ->  Absent | HalfDone | Done(Posted)
 //! resume(document_key, cost_centre)            ->  Absent | Done(Posted)
-//! stock_movements(query), changes(stream, cursor)
+//! stock_movements(query), booked(query, cursor), changes(stream, cursor)
 //! ```
 //!
 //! Law FX-1 rests on two promises of every adapter, and [`conformance`] tests both against the real thing:
@@ -13,6 +13,7 @@
 //! posting or resuming it.
 
 pub mod answer;
+pub mod booked;
 pub mod conformance;
 pub mod error;
 pub mod feed;
@@ -22,6 +23,7 @@ pub mod posting;
 use std::future::Future;
 use std::pin::Pin;
 
+pub use booked::{Booked, BookedLine, BookedPage, BookedQuery};
 pub use error::{ErpError, Refusal, RefusalCode};
 pub use feed::{Change, ChangePage, Cursor, Stream};
 pub use movement::{Allocation, Movement, MovementQuery, Net, net};
@@ -51,6 +53,11 @@ pub trait Erp: Send + Sync {
 
     /// What each cost centre bears on balance for one document, for reconciliation; sorted by cost centre, zeros left out.
     fn allocations<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Vec<Allocation>>;
+
+    /// One page of the documents that Wardline has made, with what they moved and who bears it, for reconciliation. Changes
+    /// nothing. Reading on from [`BookedPage::next`] until there is none gives every document once; two documents under one
+    /// key are two entries. What was cancelled is left out.
+    fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage>;
 
     /// One page of what changed in `stream` since `cursor`; the start of time when `None`.
     ///

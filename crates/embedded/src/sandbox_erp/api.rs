@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use super::books;
 use super::clock::Now;
 use super::faults::{Faults, How, LoseAnswerBy, Strike, Switches};
-use super::posting::{self as postings, Posted, Posting};
+use super::posting::{self as postings, Posted, Posting, PostingPage, PostingQuery};
 use super::problem::Problem;
 use super::records::Stream;
 use super::seed::Seed;
@@ -63,7 +63,7 @@ impl Shared {
 /// All addresses.
 pub(super) fn router(shared: Shared) -> Router {
     let ledger = Router::new()
-        .route("/api/v1/postings", post(post_posting))
+        .route("/api/v1/postings", post(post_posting).get(get_postings))
         .route("/api/v1/postings/{key}", get(get_posting))
         .route("/api/v1/stock", get(get_stock))
         .route("/api/v1/moves", get(get_moves))
@@ -151,6 +151,25 @@ async fn get_posting(State(shared): State<Shared>, Path(key): Path<String>) -> A
     // A code of its own: an address that is wrong also answers 404, and must not look like a posting that is not there.
     let unknown = || Problem { code: "posting.unknown", ..Problem::absent(format!("no posting {key}")) };
     found.map(Json).ok_or_else(unknown)
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct PostingsQuery {
+    prefix: Option<String>,
+    /// Keys of postings, as a JSON array.
+    keys: Option<String>,
+    from: Option<i64>,
+    until: Option<i64>,
+    after: Option<i64>,
+    limit: Option<u32>,
+}
+
+async fn get_postings(State(shared): State<Shared>, Query(query): Query<PostingsQuery>) -> Answer<PostingPage> {
+    let keys = query.keys.as_deref().map(serde_json::from_str).transpose()?;
+    let PostingsQuery { prefix, from, until, after, limit, .. } = query;
+    let query = PostingQuery { prefix, keys, from, until, after: after.unwrap_or(0), limit };
+    shared.store().read(|ledger| postings::list(ledger, &query)).map(Json)
 }
 
 #[derive(Deserialize)]

@@ -13,7 +13,7 @@ use super::clock::Now;
 use super::problem::Problem;
 use super::records::{CostCentre, Item, Location, LocationKind, Stream};
 use super::stock::{self, Move, Place};
-use super::store;
+use super::store::{self, PAGE_MAX};
 
 /// Decimal places of the company's currency.
 const CURRENCY_PLACES: u32 = 2;
@@ -95,6 +95,8 @@ pub struct Posted {
     direction: Direction,
     /// The day it is booked on.
     effective_date: String,
+    /// When it was posted, microseconds since 1970.
+    posted_at: i64,
     /// Whether it had been posted before this call.
     replayed: bool,
     /// The stock document first, then the allocation when there is one.
@@ -153,7 +155,7 @@ pub(super) fn post(ledger: &Transaction<'_>, posting: &Posting, now: Now) -> Res
 /// The posting under a key.
 pub(super) fn find(ledger: &Connection, key: &str) -> Result<Option<Posted>, Problem> {
     let mut statement = ledger
-        .prepare_cached("SELECT id, direction, effective_date, cost_centre, amount FROM posting WHERE key = ?1")?;
+        .prepare_cached("SELECT id, direction, effective_date, cost_centre, amount, at FROM posting WHERE key = ?1")?;
     let found = statement.query_row([key], |row| {
         let id: i64 = row.get(0)?;
         let direction: String = row.get(1)?;
@@ -167,6 +169,7 @@ pub(super) fn find(ledger: &Connection, key: &str) -> Result<Option<Posted>, Pro
             key: key.to_owned(),
             direction: if direction == Direction::In.as_str() { Direction::In } else { Direction::Out },
             effective_date: row.get(2)?,
+            posted_at: row.get(5)?,
             replayed: true,
             documents,
             lines: Vec::new(),
@@ -175,6 +178,56 @@ pub(super) fn find(ledger: &Connection, key: &str) -> Result<Option<Posted>, Pro
     });
     let Some(posted) = found.optional()? else { return Ok(None) };
     Ok(Some(Posted { lines: stock::moves_of(ledger, key)?, ..posted }))
+}
+
+/// Which postings are wanted.
+#[derive(Debug, Default)]
+pub(super) struct PostingQuery {
+    /// Of keys that start with this.
+    pub(super) prefix: Option<String>,
+    /// Of exactly these keys.
+    pub(super) keys: Option<Vec<String>>,
+    /// Posted at or after this time, microseconds since 1970.
+    pub(super) from: Option<i64>,
+    /// Posted before this time, microseconds since 1970.
+    pub(super) until: Option<i64>,
+    /// Behind this place in the list.
+    pub(super) after: i64,
+    pub(super) limit: Option<u32>,
+}
+
+/// A page of postings.
+#[derive(Debug, Serialize)]
+pub(super) struct PostingPage {
+    postings: Vec<Posted>,
+    /// Where the next page begins.
+    next: i64,
+    /// Whether more is there already.
+    more: bool,
+}
+
+/// Postings in the order in which they were made.
+pub(super) fn list(ledger: &Connection, query: &PostingQuery) -> Result<PostingPage, Problem> {
+    let limit = query.limit.unwrap_or(PAGE_MAX).clamp(1, PAGE_MAX);
+    let keys = query.keys.as_ref().map(serde_json::to_string).transpose()?;
+    let prefix = query.prefix.as_deref().unwrap_or_default();
+    let (from, until) = (query.from.unwrap_or(i64::MIN), query.until.unwrap_or(i64::MAX));
+    let mut statement = ledger.prepare_cached(
+        "SELECT id, key FROM posting
+         WHERE id > ?1 AND at >= ?2 AND at < ?3 AND substr(key, 1, length(?4)) = ?4
+            AND (?5 IS NULL OR key IN (SELECT value FROM json_each(?5)))
+         ORDER BY id LIMIT ?6",
+    )?;
+    let wanted = params![query.after, from, until, prefix, keys, i64::from(limit) + 1];
+    let mut found: Vec<(i64, String)> =
+        statement.query_map(wanted, |row| Ok((row.get(0)?, row.get(1)?)))?.collect::<Result<_, _>>()?;
+    let more = found.len() > usize::try_from(limit).unwrap_or(usize::MAX);
+    if more {
+        found.pop();
+    }
+    let next = found.last().map_or(query.after, |(id, _)| *id);
+    let postings = found.iter().filter_map(|(_, key)| find(ledger, key).transpose()).collect::<Result<_, _>>()?;
+    Ok(PostingPage { postings, next, more })
 }
 
 /// Closes all days up to this one, or opens all.

@@ -4,6 +4,7 @@
 //! from [`Fixture::key_prefix`], so a fresh prefix allows another run on the same database. [`faults`] needs a proxy
 //! between adapter and ERP.
 
+pub mod booked;
 pub mod faults;
 pub mod feed;
 
@@ -59,7 +60,9 @@ pub async fn all(erp: &dyn Erp, fixture: &Fixture) -> Result<(), Failure> {
     a_missing_lot_names_its_line(erp, fixture).await?;
     unknown_names_are_refused(erp, fixture).await?;
     a_return_undoes_a_consumption(erp, fixture).await?;
-    the_cost_lands_on_the_cost_centre(erp, fixture).await
+    the_cost_lands_on_the_cost_centre(erp, fixture).await?;
+    booked::lists_what_it_posted(erp, fixture).await?;
+    booked::a_window_leaves_out_what_was_made_at_other_times(erp, fixture).await
 }
 
 /// Before a posting the key is unknown, after it both the answer and the look-up tell of one finished document.

@@ -1,0 +1,316 @@
+//! Effect records and postings against the ERP's own documents: there, once, and with the same quantity, place, cost centre
+//! and amount.
+
+use super::difference::{Difference, Kind, Part, replay_plan};
+use super::fact::{DocumentFact, EffectFact, EffectStanding, FoundFact, FoundLine, Key, PostingFact, Spot, event_id};
+use super::scope::Scope;
+use super::tally::Findings;
+use rust_decimal::Decimal;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Amounts may differ by so much for each line: the ERP rounds to its currency, a posting to four places.
+const ROUNDING: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
+
+/// A document that an effect record names and that was not among the ERP's documents of the time. It may be older: the ERP
+/// is asked for the key before it is said to be missing.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Absent {
+    /// The idempotency key.
+    pub document_key: String,
+    /// All that Wardline says about it.
+    pub facts: Vec<DocumentFact>,
+}
+
+/// All that is known of one document.
+#[derive(Default)]
+struct Sides<'a> {
+    effects: Vec<(&'a EffectFact, Option<Key>, bool)>,
+    postings: Vec<(&'a PostingFact, Spot, i64, Option<Key>)>,
+    found: Vec<&'a FoundFact>,
+    known: bool,
+}
+
+/// Item and lot, and how much of it left which location.
+type Sums = BTreeMap<(String, Option<String>), BTreeMap<String, Decimal>>;
+
+/// Compares one document. What the ERP has to be asked for comes back.
+pub fn compare(facts: Vec<DocumentFact>, scope: &Scope, findings: &mut Findings) -> Option<Absent> {
+    let sides = Sides::of(&facts);
+    if sides.found.is_empty() && scope.erp {
+        let document_key = sides.wanted(scope).map(|effect| effect.document_key.clone());
+        if let Some(document_key) = document_key {
+            return Some(Absent { document_key, facts });
+        }
+    }
+    sides.judge(scope, findings);
+    None
+}
+
+/// Compares what was asked for by its key with what the ERP has answered.
+pub fn settle(mut absent: Absent, found: Vec<FoundFact>, scope: &Scope, findings: &mut Findings) {
+    absent.facts.extend(found.into_iter().map(|found| DocumentFact::Found(Box::new(found))));
+    Sides::of(&absent.facts).judge(scope, findings);
+}
+
+impl<'a> Sides<'a> {
+    fn of(facts: &'a [DocumentFact]) -> Self {
+        let mut sides = Self::default();
+        for fact in facts {
+            match fact {
+                DocumentFact::Effect { effect, event, waits } => sides.effects.push((effect, *event, *waits)),
+                DocumentFact::Posting { posting, spot, at_ms, event } => {
+                    sides.postings.push((posting, *spot, *at_ms, *event));
+                }
+                DocumentFact::Known => sides.known = true,
+                DocumentFact::Found(found) => sides.found.push(found),
+            }
+        }
+        sides.found.sort_by_key(|found| (found.at_ms, &found.id));
+        sides
+    }
+
+    /// An effect of the window that should be in the ERP, or might be.
+    fn wanted(&self, scope: &Scope) -> Option<&EffectFact> {
+        let wanted = |effect: &&EffectFact| effect.state != EffectStanding::Refused && scope.window.has(effect.at_ms);
+        self.effects.iter().map(|(effect, ..)| *effect).find(wanted)
+    }
+
+    fn judge(&self, scope: &Scope, findings: &mut Findings) {
+        self.add_up(scope, findings);
+        findings.documents += self.found.len() as u64;
+        for (effect, event, waits) in &self.effects {
+            let is_open = effect.state == EffectStanding::Open && !waits && scope.window.has(effect.at_ms);
+            match is_open {
+                true if scope.in_time(effect.spot.topic, effect.at_ms) => findings.late += 1,
+                true => findings.found(self.in_doubt(effect, *event, scope)),
+                false => {}
+            }
+        }
+        if !scope.erp {
+            return;
+        }
+        match self.found.as_slice() {
+            [] => self.absent(scope, findings),
+            [_] if self.known && self.postings.is_empty() => {}
+            [found] if self.effects.is_empty() && self.postings.is_empty() => unexpected(found, scope, findings),
+            [found] => self.same(found, scope, findings),
+            [first, .., last] => {
+                if scope.window.has(last.at_ms) || self.wanted(scope).is_some() {
+                    findings.found(doubled(first, last, self.found.len()));
+                }
+            }
+        }
+    }
+
+    /// Money by cost centre, of the documents of the window.
+    fn add_up(&self, scope: &Scope, findings: &mut Findings) {
+        let postings = self.postings.iter().filter(|(_, _, at_ms, _)| scope.window.has(*at_ms));
+        let mut any = false;
+        for (posting, ..) in postings {
+            any = true;
+            findings.cost(posting.cost_centre.as_deref()).posted += posting.amount.unwrap_or_default();
+        }
+        let is_ours = !self.effects.is_empty() || !self.postings.is_empty();
+        for found in &self.found {
+            if any || (!is_ours && scope.window.has(found.at_ms)) {
+                for cost in &found.costs {
+                    findings.cost(Some(&cost.cost_centre)).booked += cost.amount;
+                }
+            }
+        }
+    }
+
+    fn absent(&self, scope: &Scope, findings: &mut Findings) {
+        let applied = self.effects.iter().filter(|(effect, ..)| effect.state == EffectStanding::Applied);
+        let Some((effect, event, _)) = applied.into_iter().find(|(effect, ..)| scope.window.has(effect.at_ms)) else {
+            return;
+        };
+        let key = &effect.document_key;
+        let message = format!("the ERP has no document {key}, which was posted for {} (FX-1)", effect.origin);
+        let next = "find out who deleted it in the ERP; a replay would be suppressed, so book it there by hand";
+        let mut difference = Difference::new(Kind::Missing, Part::Erp, key, effect.at_ms, message);
+        difference.money = self.amount();
+        difference.document_number = self.postings.iter().find_map(|(posting, ..)| posting.document_number.clone());
+        findings.found(
+            difference
+                .next(next)
+                .event(event.map(event_id))
+                .place(effect.origin)
+                .effect(&effect.effect_key, key)
+                .sides("a document", "none"),
+        );
+    }
+
+    fn in_doubt(&self, effect: &EffectFact, event: Option<Key>, scope: &Scope) -> Difference {
+        let key = &effect.document_key;
+        let (said, next) = match (scope.erp, self.found.first()) {
+            (false, _) => ("the ERP was not asked".to_owned(), "look the key up in the ERP".to_owned()),
+            (true, None) => {
+                let next = format!(
+                    "the room looks it up when it starts again; else: {}",
+                    replay_plan("erp-post", effect.origin)
+                );
+                ("the ERP has no such document".to_owned(), next)
+            }
+            (true, Some(found)) if found.finished => {
+                let next = "do not post it again: restart the room, which finds the document and writes the posting";
+                (format!("the ERP has document {}", found.number.as_deref().unwrap_or(&found.id)), next.to_owned())
+            }
+            (true, Some(_)) => {
+                let next = "restart the room, which finishes the document; or take it back in the ERP";
+                ("the ERP has half of the document".to_owned(), next.to_owned())
+            }
+        };
+        let message = format!("whether document {key} for {} was posted is not known: {said} (FX-1)", effect.origin);
+        let subject = format!("doubt/{}", effect.effect_key);
+        let mut difference = Difference::new(Kind::InDoubt, Part::Erp, &subject, effect.at_ms, message);
+        difference.document_number = self.found.first().and_then(|found| found.number.clone());
+        difference
+            .next(next)
+            .event(event.map(event_id))
+            .place(effect.origin)
+            .effect(&effect.effect_key, key)
+            .sides("an outcome", said)
+    }
+
+    /// What it says on both sides. Only whole documents are compared: a posting that is missing is told elsewhere.
+    fn same(&self, found: &FoundFact, scope: &Scope, findings: &mut Findings) {
+        let newest = self.postings.iter().max_by_key(|(_, spot, at_ms, _)| (*at_ms, *spot));
+        let Some((posting, spot, at_ms, event)) = newest.filter(|(_, _, at_ms, _)| scope.window.has(*at_ms)) else {
+            return;
+        };
+        let applied = self.effects.iter().filter(|(effect, ..)| effect.state == EffectStanding::Applied).count();
+        if self.postings.len() < applied || !found.finished {
+            return;
+        }
+        let (posted, booked) = (self.sums(found), sums(&found.lines));
+        let mut tell = |kind: Kind, what: &str, expected: String, other: String| {
+            let message = format!("document {}: {what}: posted {expected}, in the ERP {other}", found.document_key);
+            let mut difference = Difference::new(kind, Part::Erp, &found.document_key, *at_ms, message);
+            difference.document_number.clone_from(&found.number);
+            difference.money = self.amount();
+            let next = "compare the document in the ERP with the event and settle the difference there by hand";
+            let event = event.map(event_id);
+            let difference = difference.next(next).event(event).place(*spot);
+            findings.found(difference.effect(&posting.effect_key, &found.document_key).sides(expected, other));
+        };
+        if posted != booked {
+            let totals = |sums: &Sums| -> BTreeMap<(String, Option<String>), Decimal> {
+                sums.iter().map(|(what, places)| (what.clone(), places.values().copied().sum())).collect()
+            };
+            let kind = if totals(&posted) == totals(&booked) { Kind::Location } else { Kind::Quantity };
+            let (ours, theirs) = differing(&posted, &booked);
+            tell(kind, kind.words(), shown(&ours), shown(&theirs));
+        }
+        let centres: BTreeSet<&str> =
+            self.postings.iter().filter_map(|(posting, ..)| posting.cost_centre.as_deref()).collect();
+        let bearing: BTreeSet<&str> = found.costs.iter().map(|cost| cost.cost_centre.as_str()).collect();
+        // Who bears nothing is not named.
+        if !bearing.is_empty() && centres != bearing {
+            tell(Kind::CostCentre, "the cost centre", listed(&centres), listed(&bearing));
+        }
+        if let Some(amount) = self.amount() {
+            let borne: Decimal = found.costs.iter().map(|cost| cost.amount).sum();
+            let lines = Decimal::from(self.postings.len() + found.lines.len().max(1));
+            let costs = !found.costs.is_empty() || !centres.is_empty();
+            if costs && (amount - borne).abs() > ROUNDING * lines {
+                tell(Kind::Amount, "the amount", money(amount), money(borne));
+            }
+        }
+    }
+
+    /// What was posted, when every posting has an amount.
+    fn amount(&self) -> Option<Decimal> {
+        let amounts = self.postings.iter().map(|(posting, ..)| posting.amount);
+        amounts.sum::<Option<Decimal>>().filter(|_| !self.postings.is_empty())
+    }
+
+    /// What was posted, in the ERP's words: it may hold a serial number as the lot.
+    fn sums(&self, found: &FoundFact) -> Sums {
+        let mut sums = Sums::new();
+        for (posting, ..) in &self.postings {
+            let is_lot = |lot: &Option<String>| {
+                lot.is_some() && found.lines.iter().any(|line| line.item == posting.item && line.lot == *lot)
+            };
+            let lot = if is_lot(&posting.serial) { &posting.serial } else { &posting.lot };
+            let lot = lot.clone().or_else(|| posting.serial.clone());
+            let places = sums.entry((posting.item.clone(), lot)).or_default();
+            *places.entry(posting.location.clone()).or_default() += posting.quantity;
+        }
+        without_zeros(sums)
+    }
+}
+
+fn unexpected(found: &FoundFact, scope: &Scope, findings: &mut Findings) {
+    if !scope.window.has(found.at_ms) {
+        return;
+    }
+    let effects = schemas::topics::OPS_EFFECT_V1.name();
+    if Spot::new(effects, 0, 0).is_some_and(|spot| scope.in_time(spot.topic, found.at_ms)) {
+        findings.late += 1;
+        return;
+    }
+    let key = &found.document_key;
+    let message = format!("the ERP has document {key}, and no effect record names it (FX-1)");
+    let mut difference = Difference::new(Kind::UnexpectedDocument, Part::Erp, key, found.at_ms, message);
+    difference.document_number.clone_from(&found.number);
+    difference.money = Some(found.costs.iter().map(|cost| cost.amount).sum());
+    let next = "find out who made it: only Wardline uses such keys. Take it back in the ERP when nobody needs it";
+    findings.found(difference.next(next).effect("", key).sides("none", shown(&sums(&found.lines))));
+}
+
+fn doubled(first: &FoundFact, last: &FoundFact, times: usize) -> Difference {
+    let key = &last.document_key;
+    let number = |found: &FoundFact| found.number.clone().unwrap_or_else(|| found.id.clone());
+    let message = format!("the ERP has document {key} {times} times: {} and {} (FX-1)", number(first), number(last));
+    let mut difference = Difference::new(Kind::Doubled, Part::Erp, key, last.at_ms, message);
+    difference.document_number.clone_from(&last.number);
+    difference.money = Some(last.costs.iter().map(|cost| cost.amount).sum());
+    let next = format!("take {} back in the ERP", number(last));
+    difference.next(next).effect("", key).sides("1", times.to_string())
+}
+
+fn sums(lines: &[FoundLine]) -> Sums {
+    let mut sums = Sums::new();
+    for line in lines {
+        let places = sums.entry((line.item.clone(), line.lot.clone())).or_default();
+        *places.entry(line.location.clone()).or_default() += line.quantity;
+    }
+    without_zeros(sums)
+}
+
+fn without_zeros(mut sums: Sums) -> Sums {
+    for places in sums.values_mut() {
+        places.retain(|_, quantity| !quantity.is_zero());
+    }
+    sums.retain(|_, places| !places.is_empty());
+    sums
+}
+
+/// Only what differs.
+fn differing(one: &Sums, other: &Sums) -> (Sums, Sums) {
+    let rest = |one: &Sums, other: &Sums| {
+        one.iter()
+            .filter(|(what, places)| other.get(what) != Some(places))
+            .map(|(a, b)| (a.clone(), b.clone()))
+            .collect()
+    };
+    (rest(one, other), rest(other, one))
+}
+
+/// Lots are not shown: with a serial number in their place they could lead to a patient.
+fn shown(sums: &Sums) -> String {
+    let parts = sums.iter().flat_map(|((item, _), places)| {
+        places.iter().map(move |(place, quantity)| format!("{} of {item} from {place}", quantity.normalize()))
+    });
+    let parts: Vec<String> = parts.take(5).collect();
+    if parts.is_empty() { "nothing".to_owned() } else { parts.join(", ") }
+}
+
+fn listed(names: &BTreeSet<&str>) -> String {
+    if names.is_empty() { "none".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
+}
+
+fn money(amount: Decimal) -> String {
+    amount.normalize().to_string()
+}

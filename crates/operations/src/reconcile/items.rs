@@ -1,0 +1,229 @@
+//! Differences as work items: exceptions of the room `reconcile`. The same difference is the same item in every run; what a
+//! later run does not find any more is resolved by that run.
+
+use super::difference::{Difference, ROOM};
+use super::run::Report;
+use runtime::codec::{Codec, WireError};
+use runtime::outgoing::{Lineage, Outgoing};
+use runtime::publisher::{PublishError, Publisher};
+use runtime::reader::{Range, ReadError, read_range};
+use runtime::{Config, clock};
+use schemas::{Bytes, Exception, ExceptionKind, ExceptionState, Severity, Subject, Timestamp, topics};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Content type of what a work item keeps: the difference as JSON.
+pub const CONTENT_TYPE: &str = "application/vnd.wardline.difference+json";
+/// Stage of the work items.
+const STAGE: &str = "compare";
+/// Work items that are remembered while the topic is read (BND-1).
+const ITEMS_MAX: usize = 200_000;
+
+/// Why work items were not written.
+#[derive(Debug, thiserror::Error)]
+pub enum ItemsError {
+    /// The present ones cannot be read.
+    #[error("WL-7188: the work items of reconciliation cannot be read: {0}")]
+    Read(#[from] ReadError),
+    /// One cannot be decoded, or the registry does not answer.
+    #[error("WL-7188: the work items of reconciliation cannot be decoded: {0}")]
+    Wire(#[from] WireError),
+    /// They cannot be written.
+    #[error("WL-7188: the work items of reconciliation cannot be written: {0}")]
+    Publish(#[from] PublishError),
+    /// The thread that reads has ended.
+    #[error("WL-7188: the work items of reconciliation cannot be read: {0}")]
+    Thread(#[from] tokio::task::JoinError),
+    /// There are too many of them.
+    #[error("WL-7184: there are more than {0} work items of reconciliation; none was changed")]
+    TooMany(usize),
+}
+
+/// What became of the work items.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Raised {
+    /// Items that are new, or open again.
+    pub raised: u64,
+    /// Items that were open already and are still found.
+    pub open: u64,
+    /// Items that a person has discarded and that stay so.
+    pub left: u64,
+    /// Items that were not found any more.
+    pub resolved: u64,
+}
+
+/// Raises what a report found and resolves what it does not find any more.
+///
+/// # Errors
+/// See [`ItemsError`]; then some may be written, and the next run writes the rest.
+pub async fn raise(config: &Config, codec: Arc<Codec>, report: &Report) -> Result<Raised, ItemsError> {
+    let (kafka, reader, handle) = (config.kafka.clone(), Arc::clone(&codec), Handle::current());
+    let present = tokio::task::spawn_blocking(move || present(&kafka, &reader, &handle)).await??;
+    let (records, raised) = decide(report, &present, clock::now_micros());
+    if records.is_empty() {
+        return Ok(raised);
+    }
+    let publisher = Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await?;
+    let records: Result<Vec<Outgoing>, PublishError> =
+        records.iter().map(|exception| publisher.event(exception, &Lineage::default())).collect();
+    publisher.publish(&records?).await?;
+    Ok(raised)
+}
+
+/// What is to be said about each item, and the sum of it.
+fn decide(report: &Report, present: &BTreeMap<String, Exception>, now_us: i64) -> (Vec<Exception>, Raised) {
+    let mut said = Vec::new();
+    let mut sum = Raised::default();
+    for difference in &report.differences {
+        match present.get(&difference.id) {
+            Some(known) if known.state == ExceptionState::Discarded => sum.left += 1,
+            Some(known) if is_open(known) => sum.open += 1,
+            known => {
+                sum.raised += 1;
+                let first = known.map_or(now_us, |known| known.raised_at.0);
+                said.push(Exception { raised_at: Timestamp(first), ..item(difference, now_us) });
+            }
+        }
+    }
+    // Of differences that are not listed nobody knows whether they are still there.
+    if report.truncated {
+        return (said, sum);
+    }
+    let found: BTreeSet<&str> = report.differences.iter().map(|difference| difference.id.as_str()).collect();
+    for known in present.values().filter(|known| is_open(known) && !found.contains(known.exception_id.as_str())) {
+        let of_erp = |difference: &Difference| difference.part == super::difference::Part::Erp;
+        let looked_for = difference_of(known)
+            .is_some_and(|difference| report.window.has(difference.at_ms) && (report.erp || !of_erp(&difference)));
+        if looked_for {
+            sum.resolved += 1;
+            said.push(Exception {
+                kind: ExceptionKind::Resolved,
+                state: ExceptionState::Resolved,
+                actor: Some(report.actor.clone()),
+                comment: Some("a later reconciliation does not find it any more".to_owned()),
+                at: Timestamp(now_us),
+                ..known.clone()
+            });
+        }
+    }
+    (said, sum)
+}
+
+/// The work item of a difference.
+#[must_use]
+pub fn item(difference: &Difference, now_us: i64) -> Exception {
+    let place = difference.place.as_ref();
+    let subject = difference.document_key.as_ref().or(difference.event_id.as_ref());
+    Exception {
+        exception_id: difference.id.clone(),
+        kind: ExceptionKind::Raised,
+        state: ExceptionState::Open,
+        room: ROOM.to_owned(),
+        stage: STAGE.to_owned(),
+        code: difference.code.clone(),
+        severity: Severity::Error,
+        retryable: false,
+        message: difference.message.clone(),
+        subject: subject.map(|key| Subject { kind: difference.part.as_str().to_owned(), key: key.clone() }),
+        origin_topic: place.map(|place| place.topic.clone()),
+        origin_partition: place.map(|place| place.partition),
+        origin_offset: place.map(|place| place.offset),
+        origin_event_id: difference.event_id.clone(),
+        suggested_fix: Some(difference.next.clone()),
+        raw_value: serde_json::to_vec(difference).ok().map(Bytes::from),
+        content_type: Some(CONTENT_TYPE.to_owned()),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        raised_at: Timestamp(now_us),
+        at: Timestamp(now_us),
+        parked_key: false,
+        ..Exception::default()
+    }
+}
+
+/// The difference that a work item keeps.
+#[must_use]
+pub fn difference_of(item: &Exception) -> Option<Difference> {
+    serde_json::from_slice(item.raw_value.as_ref()?.as_ref()).ok()
+}
+
+fn is_open(item: &Exception) -> bool {
+    !matches!(item.state, ExceptionState::Resolved | ExceptionState::Discarded)
+}
+
+/// The newest word on each work item of reconciliation.
+fn present(
+    kafka: &runtime::config::KafkaConfig,
+    codec: &Codec,
+    handle: &Handle,
+) -> Result<BTreeMap<String, Exception>, ItemsError> {
+    let mut items: BTreeMap<String, Exception> = BTreeMap::new();
+    let mut outcome = Ok(());
+    read_range(kafka, &Range::all(topics::OPS_EXCEPTION_V1.name()), |record| {
+        let Some(value) = record.value.as_deref() else { return ControlFlow::Continue(()) };
+        let decoded = handle
+            .block_on(codec.open(value))
+            .and_then(|(writer, body)| schemas::codec::decode::<Exception>(&writer, body).map_err(WireError::from));
+        match decoded {
+            Ok(item) if item.room == ROOM => {
+                items.insert(item.exception_id.clone(), item);
+            }
+            Ok(_) => {}
+            Err(error) if error.blames_record() => {}
+            Err(error) => outcome = Err(error.into()),
+        }
+        if items.len() > ITEMS_MAX {
+            outcome = Err(ItemsError::TooMany(ITEMS_MAX));
+        }
+        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    outcome.map(|()| items)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::super::difference::{Kind, Part};
+    use super::super::run::tests::report;
+    use super::*;
+
+    fn difference(subject: &str, at_ms: i64) -> Difference {
+        Difference::new(Kind::Missing, Part::Erp, subject, at_ms, "said".to_owned()).next("do this")
+    }
+
+    fn known(items: &[Exception]) -> BTreeMap<String, Exception> {
+        items.iter().map(|item| (item.exception_id.clone(), item.clone())).collect()
+    }
+
+    #[test]
+    fn the_same_difference_is_one_item_and_is_resolved_when_it_is_gone() {
+        let found = report(vec![difference("a", 5)]);
+        let (said, sum) = decide(&found, &known(&[]), 100);
+        assert_eq!((said.len(), sum.raised), (1, 1));
+        assert_eq!(difference_of(&said[0]), Some(difference("a", 5)));
+        let (again, sum) = decide(&found, &known(&said), 200);
+        assert_eq!((again.len(), sum.open), (0, 1));
+        let (gone, sum) = decide(&report(Vec::new()), &known(&said), 300);
+        assert_eq!((gone[0].state, gone[0].kind, sum.resolved), (ExceptionState::Resolved, ExceptionKind::Resolved, 1));
+        let (back, sum) = decide(&found, &known(&gone), 400);
+        assert_eq!((back[0].state, back[0].raised_at.0, sum.raised), (ExceptionState::Open, 100, 1));
+    }
+
+    #[test]
+    fn only_a_run_that_looked_for_it_resolves_an_item() {
+        let items = known(&[item(&difference("a", 5), 1), item(&difference("far", 5_000), 1)]);
+        let nothing = report(Vec::new());
+        assert_eq!(decide(&nothing, &items, 2).1.resolved, 1, "the other one lies outside of the window");
+        assert_eq!(decide(&Report { erp: false, ..nothing.clone() }, &items, 2).1.resolved, 0, "the ERP was not asked");
+        assert_eq!(decide(&Report { truncated: true, ..nothing }, &items, 2).1.resolved, 0);
+    }
+
+    #[test]
+    fn what_a_person_discarded_stays_discarded() {
+        let discarded = Exception { state: ExceptionState::Discarded, ..item(&difference("a", 5), 1) };
+        let (said, sum) = decide(&report(vec![difference("a", 5)]), &known(&[discarded]), 2);
+        assert_eq!((said.len(), sum.left), (0, 1));
+    }
+}
