@@ -266,3 +266,82 @@ fn all_problems_are_reported_in_the_order_of_lines() {
     let lines: Vec<u64> = parse(&text).unwrap_err().iter().map(|problem| problem.line).collect();
     assert_eq!(lines, [7, 19, 35, 48, 48]);
 }
+
+/// The good registry with a second topic of events that a room makes of the first one, and a service level between them.
+fn with_level(level: &str) -> String {
+    let usage = "  - name: supply.usage-validated.v1
+    description: Checked.
+    owner: supply
+    schema: supply/validated-usage.avsc
+    key: [encounterRef]
+    partitions: 6
+    retention: 90d
+    criticality: operational
+    phi: indirect
+    compatibility: BACKWARD_TRANSITIVE
+    producers: [analytics]
+    consumers: []
+    sla: {latency_p99_ms: 2000}
+    on_reject: park
+";
+    format!("{GOOD}{usage}service_levels:\n{level}")
+}
+
+const LEVEL: &str = "  - name: counted
+    description: Stay told, to stay counted.
+    from: clinical.encounter.v1
+    to: supply.usage-validated.v1
+    within_ms: 5000
+    target_percent: 99.25
+    class: operational
+";
+
+#[test]
+fn a_service_level_knows_the_rooms_on_its_way() {
+    let catalogue = parse(&with_level(LEVEL)).unwrap();
+    let level = &catalogue.service_levels[0];
+    assert_eq!((level.rooms.as_slice(), level.through.len()), (&["analytics".to_owned()][..], 0));
+    assert_eq!((level.target_basis_points, level.within_ms), (9_925, 5_000));
+    let posted = topics::SERVICE_LEVELS.iter().find(|level| level.name == "usage-posted").unwrap();
+    assert_eq!(posted.rooms, ["enrich", "erp-post", "validate"]);
+    let through: Vec<&str> = posted.through.iter().map(|topic| topic.name).collect();
+    assert_eq!(through, ["supply.usage-enriched.v1", "supply.usage-validated.v1"]);
+}
+
+#[test]
+fn a_service_level_that_cannot_be_measured_is_refused() {
+    let refused = |from: &str, to: &str| {
+        assert!(LEVEL.contains(from), "{from} is not in the level");
+        let problems = parse(&with_level(&LEVEL.replacen(from, to, 1))).unwrap_err();
+        problems.iter().map(|problem| format!("{} ({})", problem.reason, problem.code)).collect::<Vec<_>>().join("\n")
+    };
+    let cases = [
+        ("from: clinical.encounter.v1", "from: clinical.stay.v1", "there is no topic clinical.stay.v1"),
+        (
+            "to: supply.usage-validated.v1",
+            "to: ops.parked.v1",
+            "ops.parked.v1 carries no events, so the way of one cannot be timed",
+        ),
+        (
+            "to: supply.usage-validated.v1",
+            "to: master.item.v1",
+            "master.item.v1 carries no events, so the way of one cannot be timed",
+        ),
+        (
+            "from: clinical.encounter.v1",
+            "from: supply.usage-validated.v1",
+            "no room leads from supply.usage-validated.v1 to supply.usage-validated.v1",
+        ),
+        ("within_ms: 5000", "within_ms: 0", "counted promises what nothing can keep: within_ms is at least 1"),
+        ("99.25", "100.5", "counted needs a target above 0 and up to 100 percent, with two decimals at most"),
+        ("99.25", "99.255", "counted needs a target above 0 and up to 100 percent, with two decimals at most"),
+        ("99.25", "0", "counted needs a target above 0 and up to 100 percent, with two decimals at most"),
+        ("name: counted", "name: Counted", "Counted is not words in lower case, joined with hyphens"),
+        ("description: Stay told, to stay counted.", "description: ''", "counted does not say what people wait for"),
+    ];
+    for (from, to, reason) in cases {
+        assert_eq!(refused(from, to), format!("{reason} (WL-7190)"), "{to}");
+    }
+    let twice = parse(&with_level(&format!("{LEVEL}{LEVEL}"))).unwrap_err();
+    assert_eq!(twice[0].reason, "the service level counted stands twice");
+}

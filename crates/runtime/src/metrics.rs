@@ -4,6 +4,9 @@
 //! topics, verdicts, codes of acknowledgements and configured targets: a closed or configured set, never anything of a
 //! message (PHI-1, BND-1).
 
+pub use crate::level_metrics::ServiceLevelNumbers;
+
+use crate::level_metrics::Levels;
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -135,6 +138,11 @@ impl RoomMetrics {
     }
 }
 
+/// Puts a service level on the page. What is not known is `NaN`, what will not come `+Inf`.
+pub fn service_level(numbers: &ServiceLevelNumbers) {
+    METRICS.levels.set(numbers);
+}
+
 impl EffectOutcome {
     /// Value of the label.
     pub fn label(self) -> &'static str {
@@ -219,6 +227,7 @@ struct Metrics {
     lag_age: Family<Room, SecondsGauge>,
     mllp_connections: Family<Room, Gauge>,
     mllp_messages: Family<Ack, Counter>,
+    levels: Levels,
 }
 
 impl Metrics {
@@ -240,13 +249,15 @@ impl Metrics {
             lag_age: Family::default(),
             mllp_connections: Family::default(),
             mllp_messages: Family::default(),
+            levels: Levels::default(),
         };
         metrics.register();
         metrics
     }
 
     fn register(&mut self) {
-        let Self { registry, .. } = self;
+        let Self { registry, levels, .. } = self;
+        levels.register(registry);
         registry.register("records", "Records by room and verdict", self.records.clone());
         let help = "From the record being fetched to its outcome being decided";
         registry.register_with_unit("record_latency", help, Unit::Seconds, self.latency.clone());
