@@ -46,6 +46,21 @@ pub trait Effect: Send + Sync + 'static {
 
     /// Business key under which an output is found again by [`Effect::prior_key`].
     fn output_key(&self, output: &Self::Output) -> String;
+
+    /// What an event says of its effect by itself, without tables and without what was done before: for the preview of a
+    /// replay. Nothing when only [`Effect::plan`] can tell.
+    fn foresee(_input: &Self::Input) -> Option<Foreseen> {
+        None
+    }
+}
+
+/// What an event says of its effect by itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Foreseen {
+    /// What the keys of its effects begin with, before a `/` or `>` and the receiver.
+    pub identity: String,
+    /// Whether it may ask for an effect at all.
+    pub acts: bool,
 }
 
 /// What `plan` decided.

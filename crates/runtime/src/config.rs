@@ -27,6 +27,11 @@ pub struct Config {
     pub tables: TablesConfig,
     /// One block per room, named like the room; its keys are documented in the room's README.
     pub rooms: BTreeMap<String, serde_json::Value>,
+    /// One block per act of operators, for example `replay`.
+    pub operations: BTreeMap<String, serde_json::Value>,
+    /// The block of the web console, documented in its README. A dump does not repeat it: what of it is secret the console knows.
+    #[serde(skip_serializing)]
+    pub console: serde_json::Value,
 }
 
 /// The Kafka cluster.
@@ -192,6 +197,20 @@ pub enum ConfigError {
         /// Why.
         reason: String,
     },
+    /// A block of an act of operators is not what is documented.
+    #[error("WL-7001: operations.{act}: {reason}")]
+    Operation {
+        /// The act.
+        act: String,
+        /// Why.
+        reason: String,
+    },
+    /// The block of the web console is not what it documents.
+    #[error("WL-7001: console: {reason}")]
+    Console {
+        /// Why.
+        reason: String,
+    },
     /// A value is outside its range.
     #[error("WL-7002: {key} is {value}: {rule}")]
     Range {
@@ -303,6 +322,34 @@ impl Config {
             Some(block) => serde_json::from_value(block.clone())
                 .map_err(|error| ConfigError::Room { room: room.to_owned(), reason: with_near(error.to_string()) }),
         }
+    }
+}
+
+impl Config {
+    /// The block of one act of operators; its defaults when there is none.
+    ///
+    /// # Errors
+    /// When the block has an unknown key or a value of the wrong type.
+    pub fn operation<C: Default + serde::de::DeserializeOwned>(&self, act: &str) -> Result<C, ConfigError> {
+        match self.operations.get(act) {
+            None => Ok(C::default()),
+            Some(block) => serde_json::from_value(block.clone())
+                .map_err(|error| ConfigError::Operation { act: act.to_owned(), reason: with_near(error.to_string()) }),
+        }
+    }
+}
+
+impl Config {
+    /// The block of the web console; its defaults when there is none.
+    ///
+    /// # Errors
+    /// When the block has an unknown key or a value of the wrong type.
+    pub fn console<C: Default + serde::de::DeserializeOwned>(&self) -> Result<C, ConfigError> {
+        if self.console.is_null() {
+            return Ok(C::default());
+        }
+        serde_json::from_value(self.console.clone())
+            .map_err(|error| ConfigError::Console { reason: with_near(error.to_string()) })
     }
 }
 

@@ -51,7 +51,7 @@ pub use config::{Config, ConfigError};
 pub use effects::{EffectLoops, EffectRoom};
 pub use launch::run_one;
 pub use near::near;
-pub use room::{Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms, run_rooms_with};
+pub use room::{Foresee, Room, RoomContext, RoomError, RoomInfo, RoomKind, run_rooms, run_rooms_with};
 pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use tables::TableReader;
 pub use transactional::ProcessorRoom;

@@ -256,7 +256,7 @@ impl<K: Cluster> ParkingStore<K> {
 }
 
 /// The place in the key of a parked record of a room: topic, partition and offset of the origin.
-fn origin<'a>(room: &str, key: &'a str) -> Option<(&'a str, i32, i64)> {
+pub fn origin<'a>(room: &str, key: &'a str) -> Option<(&'a str, i32, i64)> {
     let mut parts = key.split('|');
     if parts.next() != Some(room) {
         return None;

@@ -92,10 +92,25 @@ impl TransactionalPublisher {
         name: &str,
         topics: &[&'static TopicInfo],
     ) -> Result<Self, PublishError> {
+        let id = format!("wardline.{name}.{}", config.kafka.instance);
+        Self::take_over(config, codec, id, topics).await
+    }
+
+    /// As [`TransactionalPublisher::connect`], with a transactional id that does not depend on the instance: whoever takes it
+    /// over fences every older holder, wherever that runs, and aborts what it left open. What it had committed can be read
+    /// by then.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn take_over(
+        config: &Config,
+        codec: Arc<Codec>,
+        id: String,
+        topics: &[&'static TopicInfo],
+    ) -> Result<Self, PublishError> {
         codec.prepare(topics).await?;
         let kafka: KafkaConfig = config.kafka.clone();
         let timeout = Duration::from_millis(u64::from(kafka.transaction_timeout_ms));
-        let id = format!("wardline.{name}.{}", kafka.instance);
         let producer = blocking(move || {
             let producer = Producer::new(&kafka, Some(&id))?;
             producer.init_transactions(timeout)?;

@@ -11,9 +11,10 @@ use crate::publisher::PublishError;
 use crate::shutdown::Shutdown;
 use crate::sink;
 use crate::transactional;
-use connector::effect::{Effect, EffectClient};
+use connector::effect::{Effect, EffectClient, Foreseen};
 use connector::sink::BatchSink;
 use processor::{Input, Processor, Wiring};
+use schemas::codec::{CodecError, WriterSchema};
 use schemas::{Event, TopicInfo, topics};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
@@ -112,11 +113,15 @@ type Start = Box<dyn Fn(RoomContext) -> Running + Send + Sync>;
 /// Reads the block of the room, checks it and gives it back with its secrets as stars.
 type Settings = Box<dyn Fn(&Config) -> Result<Value, ConfigError> + Send + Sync>;
 
+/// What an event of a topic says of its effect in a room, by itself; fails when the body is none of the room's events.
+pub type Foresee = fn(&str, &WriterSchema, &[u8]) -> Result<Option<Foreseen>, CodecError>;
+
 /// One connector or processor, ready to run.
 pub struct Room {
     info: RoomInfo,
     start: Start,
     settings: Settings,
+    foresee: Option<Foresee>,
 }
 
 impl Room {
@@ -157,7 +162,7 @@ impl Room {
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self::new(info, Box::new(start))
+        Self { foresee: Some(foresee::<E>), ..Self::new(info, Box::new(start)) }
     }
 
     /// A room that writes batches of events to files outside Kafka.
@@ -205,8 +210,13 @@ impl Room {
         &self.info
     }
 
+    /// What tells the effects of its events beforehand; nothing for a room without effects.
+    pub fn foresee(&self) -> Option<Foresee> {
+        self.foresee
+    }
+
     fn new(info: RoomInfo, start: Start) -> Self {
-        Self { info, start, settings: Box::new(|_| Ok(Value::Null)) }
+        Self { info, start, settings: Box::new(|_| Ok(Value::Null)), foresee: None }
     }
 }
 
@@ -316,6 +326,10 @@ pub async fn run_rooms_with(
             Err(RoomError::Overdue { rooms, waited_ms: longest.as_millis() })
         }
     }
+}
+
+fn foresee<E: Effect>(topic: &str, writer: &WriterSchema, body: &[u8]) -> Result<Option<Foreseen>, CodecError> {
+    Ok(E::foresee(&E::Input::decode(topic, writer, body)?))
 }
 
 /// Topics that any room may write.

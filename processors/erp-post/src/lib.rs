@@ -19,7 +19,7 @@ pub use client::ErpClient;
 pub use config::ErpPostConfig;
 pub use request::{Held, Move, Part, Request, Response};
 
-use connector::effect::{Effect, EffectClient, Plan};
+use connector::effect::{Effect, EffectClient, Foreseen, Plan};
 use erp_systems::Opened;
 use processor::Verdict;
 use runtime::config::ConfigError;
@@ -72,6 +72,10 @@ impl Effect for ErpPost {
 
     fn output_key(&self, output: &ErpPosting) -> String {
         output.business_key.clone()
+    }
+
+    fn foresee(usage: &EnrichedUsage) -> Option<Foreseen> {
+        Some(plan::foreseen(usage))
     }
 }
 

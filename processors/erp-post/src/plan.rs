@@ -5,7 +5,7 @@
 
 use crate::request::{Held, Move, Request, Response};
 use crate::{ErpPostConfig, NAME};
-use connector::effect::{Action as Act, Plan};
+use connector::effect::{Action as Act, Foreseen, Plan};
 use connector::erp::Direction;
 use processor::{Code, Reason, Verdict, day_of, derived};
 use rust_decimal::Decimal;
@@ -123,8 +123,19 @@ impl Held {
     }
 }
 
+/// What the usage says of its posting by itself: a first statement that leaves nothing in the ERP is no posting, and what a
+/// later one posts depends on what was posted before.
+pub(crate) fn foreseen(usage: &EnrichedUsage) -> Foreseen {
+    let holds = wanted(usage).is_ok_and(|wanted| wanted.is_some_and(|(_, total)| !total.is_zero()));
+    Foreseen { identity: identity_of(usage), acts: holds || usage.meta.revision > 0 || is_taken_back(usage) }
+}
+
 fn effect_key(usage: &EnrichedUsage) -> String {
-    format!("{}/{}/erp", usage.meta.business_key, usage.meta.revision)
+    format!("{}/erp", identity_of(usage))
+}
+
+fn identity_of(usage: &EnrichedUsage) -> String {
+    format!("{}/{}", usage.meta.business_key, usage.meta.revision)
 }
 
 fn is_taken_back(usage: &EnrichedUsage) -> bool {

@@ -23,7 +23,7 @@ pub use notice::Notice;
 pub use signature::Signer;
 
 use config::Profiles;
-use connector::effect::{Action, Effect, Plan};
+use connector::effect::{Action, Effect, Foreseen, Plan};
 use processor::{Binder, Reason, Subject, Table, Tables, Verdict, derived};
 use reasons::{NO_NOTICE, SUPPLIER_CHANGED, SUPPLIER_UNKNOWN};
 use runtime::{ConfigError, Room, RoomInfo};
@@ -113,6 +113,12 @@ impl Effect for SupplierFanout {
     fn output_key(&self, output: &SupplierNotice) -> String {
         output.meta.business_key.clone()
     }
+
+    /// Whether its supplier wants a notice stands in the profiles, so this says at most too much.
+    fn foresee(input: &FanoutInput) -> Option<Foreseen> {
+        let acts = input.corrects() || input.supplier_id().is_some();
+        Some(Foreseen { identity: identity(input), acts })
+    }
 }
 
 impl SupplierFanout {
@@ -144,9 +150,8 @@ impl SupplierFanout {
             let message = format!("supplier {supplier_id} does not want notices of this kind");
             return Err(none_due("notice.not-wanted", message));
         }
-        let meta = input.meta();
         Ok(Plan::Act(Action {
-            effect_key: format!("{}@{}>{supplier_id}", meta.business_key, meta.revision),
+            effect_key: format!("{}>{supplier_id}", identity(input)),
             target: format!("{TARGET}{name}"),
             batch_key: None,
             request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
@@ -172,6 +177,12 @@ pub fn room() -> Room {
 /// a visit and stays inside; this is a one-way name of it.
 fn reference(input: &FanoutInput) -> String {
     schemas::identity::event_id(NAME, &input.meta().business_key, "0", "reference")
+}
+
+/// Business key and revision of a fact.
+fn identity(input: &FanoutInput) -> String {
+    let meta = input.meta();
+    format!("{}@{}", meta.business_key, meta.revision)
 }
 
 fn notice_key(input: &FanoutInput) -> String {

@@ -1,0 +1,204 @@
+//! Why a step of a replay was not taken, and what to do next.
+
+use super::plan::Difference;
+use runtime::codec::WireError;
+use runtime::config::ConfigError;
+use runtime::kafka::ClientError;
+use runtime::publisher::PublishError;
+use runtime::reader::ReadError;
+
+/// Why a step of a replay was not taken.
+#[derive(Debug, thiserror::Error)]
+pub enum ReplayError {
+    /// The room is not there, takes no replayed records, or does not read the topic.
+    #[error("WL-7065: {0}")]
+    Room(String),
+    /// No plan has this id, or several begin so.
+    #[error("WL-7150: {0}")]
+    NoPlan(String),
+    /// The selection makes no sense.
+    #[error("WL-7151: {0}")]
+    Selection(String),
+    /// A condition on a field that identifies people.
+    #[error("WL-7152: {path} of {topic} identifies people directly, and a plan is kept on record")]
+    Identifies {
+        /// The field.
+        path: String,
+        /// The topic.
+        topic: String,
+    },
+    /// Nothing was found.
+    #[error("WL-7153: {room} has passed no such record of {topic}")]
+    Nothing {
+        /// The room.
+        room: String,
+        /// The topic.
+        topic: String,
+    },
+    /// The state does not allow the step.
+    #[error("WL-7154: replay {id} is {state}: it cannot be {step}")]
+    State {
+        /// The plan.
+        id: String,
+        /// Where it stands.
+        state: &'static str,
+        /// What was asked for.
+        step: &'static str,
+    },
+    /// Somebody else has to agree first.
+    #[error(
+        "WL-7155: replay {id} touches {topic}, which is patient-adjacent: somebody other than {planner} has to approve it"
+    )]
+    NotApproved {
+        /// The plan.
+        id: String,
+        /// The topic.
+        topic: String,
+        /// Who planned it.
+        planner: String,
+    },
+    /// The planner cannot be the second person.
+    #[error("WL-7156: {actor} has planned replay {id} and cannot approve it as well")]
+    SamePerson {
+        /// The plan.
+        id: String,
+        /// Who asks.
+        actor: String,
+    },
+    /// What was counted is too long ago.
+    #[error("WL-7157: replay {id} was counted or last moved {age_s} s ago, and {max_s} s are allowed")]
+    Stale {
+        /// The plan.
+        id: String,
+        /// Its age, seconds.
+        age_s: u64,
+        /// The most, seconds.
+        max_s: u64,
+    },
+    /// A recount gave something else.
+    #[error("WL-7158: the preview of replay {id} does not hold any more: {}", told(.differences))]
+    Changed {
+        /// The plan.
+        id: String,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
+    /// A bound was met.
+    #[error("WL-7159: there are more {what} than operations.replay.{key} allows ({most})")]
+    TooMuch {
+        /// Of what.
+        what: &'static str,
+        /// Key of the configuration.
+        key: &'static str,
+        /// The bound.
+        most: usize,
+    },
+    /// Another process has taken a step meanwhile.
+    #[error("WL-7160: replay {id} was taken over by another process: it is {state} now")]
+    TakenOver {
+        /// The plan.
+        id: String,
+        /// Where it stands.
+        state: &'static str,
+    },
+    /// It stopped in the middle.
+    #[error("WL-7161: replay {id} was interrupted after {handed} records: {reason}")]
+    Interrupted {
+        /// The plan.
+        id: String,
+        /// Records handed over for certain.
+        handed: i64,
+        /// Why.
+        reason: String,
+    },
+    /// Somebody must stand for it, and say why.
+    #[error("WL-7162: {0} is missing")]
+    Unsaid(&'static str),
+    /// Faster than the installation allows.
+    #[error("WL-7163: {rate} records in a second are outside of 1 to {most} (operations.replay.rate_max)")]
+    Rate {
+        /// What was asked for.
+        rate: u32,
+        /// The most.
+        most: u32,
+    },
+    /// The planner cannot agree to what changed.
+    #[error("WL-7164: {actor} has planned replay {id}: somebody else has to accept what changed since it was approved")]
+    ChangesBySamePerson {
+        /// The plan.
+        id: String,
+        /// Who asks.
+        actor: String,
+    },
+    /// The configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// Reading.
+    #[error(transparent)]
+    Read(#[from] ReadError),
+    /// Decoding, or the registry.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// Publishing.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+    /// The client.
+    #[error(transparent)]
+    Kafka(#[from] ClientError),
+}
+
+impl ReplayError {
+    /// What to do next.
+    pub fn next(&self) -> &'static str {
+        match self {
+            Self::Room(_) => {
+                "replay into a processor or an effect room, and name one of its topics with --topic; a source is replayed by sending its messages again"
+            }
+            Self::NoPlan(_) => "list the plans with `wardline replay ls`",
+            Self::Selection(_) => "correct the selection; `wardline replay plan --help` shows what there is",
+            Self::Identifies { .. } => "choose by --event-id, --key or a field without direct identifiers",
+            Self::Nothing { .. } => {
+                "look at the range and the conditions; what the room has not passed yet comes by itself, and what is parked already waits for its turn"
+            }
+            Self::State { .. } => "look at it with `wardline replay status ID`",
+            Self::NotApproved { .. } => {
+                "let a second person look at the plan: `wardline replay approve ID --actor NAME`"
+            }
+            Self::SamePerson { .. } => "let a second person approve it",
+            Self::Stale { .. } => "plan it again: what was handed over is then counted as it is now",
+            Self::Changed { .. } => {
+                "look at the differences; plan it again, or apply it with --accept-changes --comment REASON"
+            }
+            Self::TooMuch { .. } => "narrow the selection, or raise the bound where there is memory for it",
+            Self::TakenOver { .. } => "look at it with `wardline replay status ID`; `resume ID` takes it over again",
+            Self::Interrupted { .. } => {
+                "when the cause is gone, `wardline replay resume ID` goes on behind the last record that was handed over"
+            }
+            Self::Unsaid(_) => "say who with --actor, and why with --reason or --comment; both go on record",
+            Self::Rate { .. } => "choose another --rate",
+            Self::ChangesBySamePerson { .. } => "let a second person apply it with --accept-changes, or plan it again",
+            Self::Config(_) => "correct the block operations.replay of the configuration",
+            Self::Wire(_) => "check that --registry names a running schema registry",
+            Self::Read(_) | Self::Publish(_) | Self::Kafka(_) => {
+                "check that --kafka names a running broker and that it has the topics (`wardline topics apply`)"
+            }
+        }
+    }
+
+    /// Whether what was asked for is at fault, rather than something that may pass.
+    pub fn blames_request(&self) -> bool {
+        !matches!(
+            self,
+            Self::TakenOver { .. }
+                | Self::Interrupted { .. }
+                | Self::Read(_)
+                | Self::Wire(_)
+                | Self::Publish(_)
+                | Self::Kafka(_)
+        )
+    }
+}
+
+fn told(differences: &[Difference]) -> String {
+    differences.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}

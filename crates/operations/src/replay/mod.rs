@@ -1,0 +1,49 @@
+//! Replays: planned, previewed, agreed to, run beside the live flow, and on record (RPL-1).
+//!
+//! ```text
+//! plan -> PLANNED -> APPROVED -> RUNNING <-> PAUSED
+//!                \-------------/    |           |
+//!                                  DONE      ABORTED
+//! ```
+//! A plan is a record on `ops.replay.v1`, and whoever takes a step on it takes over the transactional id of the plan first:
+//! that fences whoever held it before, so that steps come one after the other and one process at a time hands records over.
+//! A record handed over and the progress of the plan are one transaction: after a crash no record is handed over twice.
+
+mod acts;
+mod config;
+mod count;
+mod error;
+mod known;
+mod plan;
+mod runner;
+mod select;
+mod steps;
+mod store;
+
+pub use acts::{Replays, Status, Words};
+pub use config::ReplayConfig;
+pub use error::ReplayError;
+pub use plan::{Difference, Request, differences};
+pub use runner::{Apply, Outcome, Runner};
+pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
+pub use select::field_condition;
+
+use runtime::{Foresee, Room, RoomInfo};
+
+/// Code on the audit topic of the step from which on records are handed over.
+pub const STARTED: &str = "replay.started";
+
+/// A room as a replay must know it.
+#[derive(Clone, Debug)]
+pub struct ReplayRoom {
+    /// What it reads and how it works.
+    pub info: RoomInfo,
+    /// What tells the effects of its events beforehand.
+    pub foresee: Option<Foresee>,
+}
+
+impl From<&Room> for ReplayRoom {
+    fn from(room: &Room) -> Self {
+        Self { info: room.info().clone(), foresee: room.foresee() }
+    }
+}

@@ -1,0 +1,355 @@
+//! Counts what a replay comes to, reading the topic once and holding keys and effects, not records.
+
+use super::acts::Replays;
+use super::count::{Counter, Facts, Meaning, meaning};
+use super::known::Known;
+use super::select::{Wanted, end_of, start_of};
+use super::{Plan, ReplayError, ReplayRoom, ReplaySelection};
+use runtime::RoomKind;
+use runtime::codec::{Codec, WireError};
+use runtime::config::KafkaConfig;
+use runtime::parking_store::origin;
+use runtime::reader::{self, From, Range, Span, Until};
+use runtime::record::Record;
+use schemas::{Effect, ReplaySpan, TopicInfo, topics};
+use serde::Serialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashSet};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// What is asked for.
+#[derive(Clone, Debug, Default)]
+pub struct Request {
+    /// The room that is to process the records again.
+    pub room: String,
+    /// Topic, when the room reads several.
+    pub topic: Option<String>,
+    /// Which records.
+    pub selection: ReplaySelection,
+    /// Why; goes on record.
+    pub reason: String,
+    /// Who asks; goes on record.
+    pub actor: String,
+}
+
+/// Something that a recount found to be otherwise.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Difference {
+    /// What.
+    pub what: String,
+    /// As it was planned.
+    pub planned: i64,
+    /// As it is now.
+    pub now: i64,
+}
+
+impl std::fmt::Display for Difference {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(formatter, "{} {} -> {}", self.what, self.planned, self.now)
+    }
+}
+
+/// What differs between a plan and a recount of it, so that its preview does not hold. A live flow that has gone on is no
+/// difference: newer events of the same keys wait behind the replayed ones.
+pub fn differences(planned: &Plan, now: &Plan) -> Vec<Difference> {
+    let (before, after) = (&planned.counts, &now.counts);
+    let pairs = [
+        ("records", before.records, after.records),
+        ("keys", before.keys, after.keys),
+        ("parked already", before.waiting, after.waiting),
+        ("effects to make", before.effects, after.effects),
+        ("effects suppressed", before.suppressed, after.suppressed),
+        ("effects in doubt", before.in_doubt, after.in_doubt),
+        ("without effect", before.without_effect, after.without_effect),
+    ];
+    let mut found: Vec<Difference> = pairs
+        .into_iter()
+        .filter(|(_, planned, now)| planned != now)
+        .map(|(what, planned, now)| Difference { what: what.to_owned(), planned, now })
+        .collect();
+    for span in &planned.spans {
+        let position = now.spans.iter().find(|other| other.partition == span.partition).map(|other| other.committed);
+        if let Some(position) = position.filter(|position| *position < span.end) {
+            let what = format!("position of the room in partition {}", span.partition);
+            found.push(Difference { what, planned: span.committed, now: position });
+        }
+    }
+    if found.is_empty() && before.digest != after.digest {
+        // The same numbers, of other records.
+        let handed = |plan: &Plan| plan.counts.records;
+        let (planned, now) = (handed(planned), handed(now));
+        found.push(Difference { what: "records, the same number of others".to_owned(), planned, now });
+    }
+    found
+}
+
+/// What a count of a plan needs.
+#[derive(Clone)]
+pub(super) struct Count {
+    pub replays: Arc<Replays>,
+    pub room: ReplayRoom,
+    pub topic: &'static TopicInfo,
+    pub wanted: Wanted,
+    pub handle: Handle,
+}
+
+impl Count {
+    /// Prepares one for the room and topic of a selection.
+    pub fn new(
+        replays: &Arc<Replays>,
+        room: &str,
+        topic: Option<&str>,
+        selection: &ReplaySelection,
+    ) -> Result<Self, ReplayError> {
+        let room = replays.room(room)?.clone();
+        let topic = topic_of(&room, topic)?;
+        let wanted = Wanted::of(selection, topic)?;
+        Ok(Self { replays: Arc::clone(replays), room, topic, wanted, handle: Handle::current() })
+    }
+
+    /// The range of a selection, as far as the room has passed it.
+    pub fn spans(&self, selection: &ReplaySelection) -> Result<Vec<ReplaySpan>, ReplayError> {
+        let range = Range {
+            topic: self.topic.name.to_owned(),
+            partitions: selection.partitions.clone(),
+            from: start_of(selection),
+            until: end_of(selection),
+        };
+        let passed = self.passed()?;
+        let spans = reader::spans(self.kafka(), &range)?;
+        Ok(spans.into_iter().filter_map(|(partition, span)| passed_part(partition, span, &passed)).collect())
+    }
+
+    /// Counts the records of these spans into the plan. Tells how many were read.
+    pub fn run(&self, plan: &mut Plan, spans: &[ReplaySpan], read: &dyn Fn(u64)) -> Result<(), ReplayError> {
+        let known = self.known()?;
+        let waiting = waiting(self.kafka(), self.room.info.name, self.topic.name, self.replays.own.parked_max)?;
+        let passed = self.passed()?;
+        let mut counter = Counter::new(self.replays.own.keys_max);
+        let mut visited = 0;
+        for span in spans {
+            let committed = passed.get(&span.partition).copied().unwrap_or_default();
+            counter.span(ReplaySpan { committed, ..span.clone() });
+            // On to the end of the topic: newer events of the same keys wait behind the replayed ones.
+            let range = Range {
+                topic: self.topic.name.to_owned(),
+                partitions: vec![span.partition],
+                from: From::Offset(span.start),
+                until: Until::EndNow,
+            };
+            let mut failed = None;
+            reader::read_range(self.kafka(), &range, |record| {
+                visited += 1;
+                if visited % 1_000 == 0 {
+                    read(visited);
+                }
+                match self.one(&record, span, &known, &waiting, &mut counter) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    Err(error) => {
+                        failed = Some(error);
+                        ControlFlow::Break(())
+                    }
+                }
+            })?;
+            if let Some(error) = failed {
+                return Err(error);
+            }
+        }
+        read(visited);
+        counter.finish(plan);
+        Ok(())
+    }
+
+    fn one(
+        &self,
+        record: &Record,
+        span: &ReplaySpan,
+        known: &Known,
+        waiting: &HashSet<(i32, i64)>,
+        counter: &mut Counter,
+    ) -> Result<(), ReplayError> {
+        let place = (record.place.partition, record.place.offset);
+        let key = record.key.as_deref().unwrap_or_default();
+        let chosen = place.1 < span.end && self.takes(record)?;
+        if !chosen {
+            counter.pass(|| record.place.to_string(), key);
+            return Ok(());
+        }
+        if waiting.contains(&place) {
+            counter.waits();
+            return Ok(());
+        }
+        let facts = self.facts(record)?;
+        let means = self.meaning(known, place, &facts);
+        counter.take(place, key, &facts, means)
+    }
+
+    /// Whether a record is one of the selection.
+    pub fn takes(&self, record: &Record) -> Result<bool, ReplayError> {
+        if !self.wanted.takes(record) {
+            return Ok(false);
+        }
+        if !self.wanted.needs_body() {
+            return Ok(true);
+        }
+        Ok(self.body(record)?.is_some_and(|body| self.wanted.takes_body(&body)))
+    }
+
+    fn meaning(&self, known: &Known, place: (i32, i64), facts: &Facts) -> Meaning {
+        meaning(self.room.info.kind == RoomKind::Effect, known, place, facts.foreseen.as_ref())
+    }
+
+    fn facts(&self, record: &Record) -> Result<Facts, ReplayError> {
+        match self.body(record)? {
+            None => Ok(Facts { unreadable: true, ..Facts::default() }),
+            Some(body) => Ok(Facts::of(&body, self.foreseen(record)?)),
+        }
+    }
+
+    fn foreseen(&self, record: &Record) -> Result<Option<connector::effect::Foreseen>, ReplayError> {
+        let (Some(foresee), Some(value)) = (self.room.foresee, record.value.as_deref()) else { return Ok(None) };
+        let (writer, body) = self.handle.block_on(self.codec().open(value))?;
+        Ok(foresee(self.topic.name, &writer, body).ok().flatten())
+    }
+
+    /// The body as JSON; nothing when the record cannot be decoded.
+    fn body(&self, record: &Record) -> Result<Option<Value>, ReplayError> {
+        let Some(value) = record.value.as_deref() else { return Ok(None) };
+        match self.handle.block_on(self.codec().open(value)) {
+            Ok((writer, body)) => Ok(schemas::codec::to_json(&writer, body).ok()),
+            Err(error) if error.blames_record() => Ok(None),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// The effects of the room, where it has any.
+    fn known(&self) -> Result<Known, ReplayError> {
+        let mut known = Known::default();
+        if self.room.info.kind != RoomKind::Effect {
+            return Ok(known);
+        }
+        let most = self.replays.own.effects_max;
+        let mut failed: Option<ReplayError> = None;
+        reader::read_range(self.kafka(), &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
+            let Some(value) = record.value.as_deref() else { return ControlFlow::Continue(()) };
+            match self.effect(value) {
+                Ok(effect) if effect.room == self.room.info.name => known.take(&effect, self.topic.name),
+                Ok(_) => {}
+                Err(error) => failed = Some(error.into()),
+            }
+            if known.len() > most {
+                failed = Some(ReplayError::TooMuch { what: "effects", key: "effects_max", most });
+            }
+            if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        })?;
+        failed.map_or(Ok(known), Err)
+    }
+
+    fn effect(&self, value: &[u8]) -> Result<Effect, WireError> {
+        let (writer, body) = self.handle.block_on(self.codec().open(value))?;
+        Ok(schemas::codec::decode(&writer, body)?)
+    }
+
+    /// Next offset of the room in each partition where it has one.
+    fn passed(&self) -> Result<BTreeMap<i32, i64>, ReplayError> {
+        let lags = reader::group_lag(self.kafka(), self.room.info.name, &[self.topic.name])?;
+        Ok(lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect())
+    }
+
+    fn kafka(&self) -> &KafkaConfig {
+        &self.replays.config.kafka
+    }
+
+    fn codec(&self) -> &Codec {
+        &self.replays.codec
+    }
+}
+
+/// Places of one topic from which the room has parked records, or had them parked by a replay, that wait now.
+pub(super) fn waiting(
+    kafka: &KafkaConfig,
+    room: &str,
+    topic: &str,
+    most: usize,
+) -> Result<HashSet<(i32, i64)>, ReplayError> {
+    let mut waiting = HashSet::new();
+    reader::read_range(kafka, &Range::all(topics::OPS_PARKED_V1.name()), |record| {
+        let key = record.key_text();
+        if let Some((from, partition, offset)) = origin(room, &key)
+            && from == topic
+        {
+            if record.value.is_some() {
+                waiting.insert((partition, offset));
+            } else {
+                waiting.remove(&(partition, offset));
+            }
+        }
+        if waiting.len() > most { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    })?;
+    if waiting.len() > most {
+        return Err(ReplayError::TooMuch { what: "parked records", key: "parked_max", most });
+    }
+    Ok(waiting)
+}
+
+/// What the room has not passed yet comes by itself.
+fn passed_part(partition: i32, span: Span, passed: &BTreeMap<i32, i64>) -> Option<ReplaySpan> {
+    let committed = *passed.get(&partition)?;
+    let (start, end) = (span.start, span.end.min(committed));
+    (start < end).then(|| ReplaySpan { partition, start, end, next: start, committed, ..ReplaySpan::default() })
+}
+
+fn topic_of(room: &ReplayRoom, wanted: Option<&str>) -> Result<&'static TopicInfo, ReplayError> {
+    let info = &room.info;
+    if !matches!(info.kind, RoomKind::Processor | RoomKind::Effect) {
+        return Err(ReplayError::Room(format!("{} does not take replayed records", info.name)));
+    }
+    let name = match wanted {
+        Some(wanted) => info.reads.iter().copied().find(|topic| *topic == wanted),
+        None if info.reads.len() == 1 => info.reads.first().copied(),
+        None => None,
+    };
+    let known = name.and_then(topics::find);
+    known.ok_or_else(|| ReplayError::Room(format!("{} reads {}", info.name, info.reads.join(", "))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::ReplayCounts;
+
+    fn plan(records: i64, suppressed: i64, digest: &str, committed: i64) -> Plan {
+        Plan {
+            counts: ReplayCounts { records, suppressed, digest: digest.to_owned(), ..ReplayCounts::default() },
+            spans: vec![ReplaySpan { partition: 3, end: 20, committed, ..ReplaySpan::default() }],
+            ..Plan::default()
+        }
+    }
+
+    #[test]
+    fn rpl_1_a_preview_holds_until_records_effects_or_the_position_differ() {
+        let planned = plan(5, 2, "a", 20);
+        let told =
+            |now: &Plan| differences(&planned, now).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
+        assert_eq!(told(&planned), "");
+        assert_eq!(told(&plan(5, 2, "a", 99)), "", "the room has gone on");
+        assert_eq!(told(&plan(5, 3, "b", 20)), "effects suppressed 2 -> 3");
+        assert_eq!(told(&plan(4, 2, "b", 19)), "records 5 -> 4; position of the room in partition 3 20 -> 19");
+        assert_eq!(told(&plan(5, 2, "b", 20)), "records, the same number of others 5 -> 5");
+    }
+
+    #[test]
+    fn only_what_the_room_has_passed_is_part_of_a_plan() {
+        let passed: BTreeMap<i32, i64> = [(0, 10), (1, 3)].into();
+        let part = |partition, start, end| {
+            passed_part(partition, Span { start, end }, &passed).map(|span| (span.start, span.end, span.next))
+        };
+        assert_eq!(part(0, 2, 8), Some((2, 8, 2)));
+        assert_eq!(part(0, 2, 12), Some((2, 10, 2)));
+        assert_eq!(part(1, 3, 12), None);
+        assert_eq!(part(2, 0, 12), None, "the room was never there");
+    }
+}

@@ -1,0 +1,421 @@
+//! Hands the records of a plan over, at a bounded rate, and keeps its progress in the same transactions.
+
+use super::acts::{Replays, Words, handed, in_numbers};
+use super::plan::{Count, Difference, differences, waiting};
+use super::steps::{Step, may_apply, may_resume, may_run_at, named, same_person, state_text};
+use super::store::{self, Holder, blocking};
+use super::{Plan, ReplayError, ReplayState};
+use processor::{Code, Reason};
+use runtime::desk::Desk;
+use runtime::parking_store::REPLAY_CODE;
+use runtime::reader::{self, From, Range, Until};
+use runtime::record::Record;
+use runtime::{Shutdown, clock};
+use schemas::{ReplaySpan, Timestamp};
+use std::collections::HashSet;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::task::JoinHandle;
+use tokio::time::MissedTickBehavior;
+
+/// Records in flight between reading and handing over.
+const WINDOW: usize = 256;
+/// Most records in one transaction.
+const BATCH_MAX: u32 = 500;
+/// Transactions in a second at most, so that a pause is noticed soon at any rate.
+const BATCHES_PER_S: u32 = 4;
+/// Longest wait for the next record before it is looked around.
+const LOOK: Duration = Duration::from_millis(500);
+/// While nothing is found, a sign of life is written so often: it also notices that somebody else has taken over.
+const ALIVE: Duration = Duration::from_secs(2);
+/// How long somebody who has taken over may need to say what for.
+const SAID_WITHIN: Duration = Duration::from_secs(20);
+
+/// How a plan is applied.
+#[derive(Clone, Debug, Default)]
+pub struct Apply {
+    /// Who, and why when changes are accepted.
+    pub words: Words,
+    /// Most records in a second.
+    pub rate: u32,
+    /// Go on although a recount differs from the plan.
+    pub accept_changes: bool,
+}
+
+/// How handing over came to an end.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// All records are handed over.
+    Done(Plan),
+    /// Somebody has paused it, or this process was asked to stop.
+    Paused(Plan),
+    /// Somebody has given the rest up.
+    Aborted(Plan),
+}
+
+/// The one process that hands the records of a plan over.
+pub struct Runner {
+    replays: Arc<Replays>,
+    holder: Holder,
+    plan: Plan,
+    /// Records that were handed over for certain.
+    certain: i64,
+    desk: Desk,
+}
+
+/// What the reading thread tells.
+enum Read {
+    Record(Box<Record>),
+    /// A partition is read to the end of its range.
+    Through(i32),
+}
+
+impl Runner {
+    /// Begins a plan: counts again and looks whether the preview holds. `read` is told how many records were read.
+    ///
+    /// # Errors
+    /// When it is not approved where it must be, too old, or a recount differs and the changes are not accepted.
+    pub async fn apply(
+        replays: &Arc<Replays>,
+        id: &str,
+        apply: &Apply,
+        read: impl Fn(u64) + Send + 'static,
+    ) -> Result<Self, ReplayError> {
+        let actor = named(&apply.words.actor, "the actor")?;
+        may_run_at(apply.rate, &replays.own)?;
+        let seen = replays.find(id).await?;
+        may_apply(&seen, &replays.own, clock::now_micros())?;
+        let now = recount(replays, &seen, read).await?;
+        let found = differences(&seen, &now);
+        if !found.is_empty() {
+            accept(&seen, &actor, apply, &found)?;
+        }
+        let mut runner = Self::take(replays, &seen).await?;
+        let plan = &mut runner.plan;
+        let mut detail = format!("started at {} records in a second", apply.rate);
+        if !found.is_empty() {
+            (plan.counts, plan.spans) = (now.counts, now.spans);
+            let told: Vec<String> = found.iter().map(Difference::to_string).collect();
+            detail = format!("{detail}, changes accepted ({}): {}", told.join("; "), in_numbers(plan));
+        }
+        plan.rate = i32::try_from(apply.rate).unwrap_or(i32::MAX);
+        plan.started_at = Some(Timestamp(clock::now_micros()));
+        runner.begin(Step::Apply, &apply.words, &detail).await?;
+        Ok(runner)
+    }
+
+    /// Goes on behind the last record that was handed over, after a pause or when the process that did it is gone. Where that
+    /// still runs, it is fenced.
+    ///
+    /// # Errors
+    /// When the plan is neither paused nor running, or its last step is too long ago.
+    pub async fn resume(
+        replays: &Arc<Replays>,
+        id: &str,
+        rate: Option<u32>,
+        words: &Words,
+    ) -> Result<Self, ReplayError> {
+        let seen = replays.find(id).await?;
+        if let Some(rate) = rate {
+            may_run_at(rate, &replays.own)?;
+        }
+        may_resume(&seen, &replays.own, clock::now_micros())?;
+        let mut runner = Self::take(replays, &seen).await?;
+        let plan = &mut runner.plan;
+        if let Some(rate) = rate {
+            plan.rate = i32::try_from(rate).unwrap_or(i32::MAX);
+        }
+        let detail = format!("resumed behind {} of {} records", handed(plan), plan.counts.records);
+        runner.begin(Step::Resume, words, &detail).await?;
+        Ok(runner)
+    }
+
+    /// The plan as it is now.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Hands records over until all are, somebody pauses or aborts the plan, or `stop` asks for the end. `progress` is told of
+    /// every transaction.
+    ///
+    /// # Errors
+    /// When it is interrupted, or another process has taken over.
+    pub async fn run(mut self, stop: &Shutdown, progress: impl Fn(&Plan)) -> Result<Outcome, ReplayError> {
+        let (mut records, reading) = self.read().await?;
+        let handed_over = self.hand_over(&mut records, stop, &progress).await;
+        // The reading thread ends when nobody takes its records.
+        drop(records);
+        let read = joined(reading.await);
+        match handed_over {
+            Ok(Some(outcome)) => Ok(outcome),
+            Ok(None) => {
+                read.map_err(|error| self.interrupted(&error))?;
+                match self.end(Step::Finish, None).await {
+                    Ok(plan) => Ok(Outcome::Done(plan)),
+                    Err(error) => self.why(error).await,
+                }
+            }
+            Err(error) => self.why(error).await,
+        }
+    }
+
+    async fn take(replays: &Arc<Replays>, seen: &Plan) -> Result<Self, ReplayError> {
+        let room = replays.room(&seen.room)?.info.name;
+        let holder = Holder::take(replays, &seen.replay_id).await?;
+        let plan = holder.unchanged(seen).await?;
+        let run = uuid::Uuid::new_v4().to_string();
+        // The live room takes what another session wrote; the name only has to differ from the room's own.
+        let desk = Desk::new(room, &replays.config, Arc::clone(&replays.codec), &format!("replay-{run}"));
+        let certain = handed(&plan);
+        Ok(Self { replays: Arc::clone(replays), holder, plan: Plan { run, ..plan }, certain, desk })
+    }
+
+    async fn begin(&mut self, step: Step, words: &Words, detail: &str) -> Result<(), ReplayError> {
+        self.plan.state = step.after(&self.plan)?;
+        self.plan.actor = named(&words.actor, "the actor")?;
+        self.plan.comment.clone_from(&words.comment);
+        self.plan.at = Timestamp(clock::now_micros());
+        self.holder.write(&self.plan, Vec::new(), Some((step.code(), detail))).await
+    }
+
+    async fn end(&mut self, step: Step, comment: Option<&str>) -> Result<Plan, ReplayError> {
+        self.plan.state = step.after(&self.plan)?;
+        self.plan.comment = comment.map(str::to_owned);
+        self.plan.at = Timestamp(clock::now_micros());
+        let (done, all) = (handed(&self.plan), self.plan.counts.records);
+        let detail = format!("{}, {done} of {all} records handed over", state_text(self.plan.state));
+        self.holder.write(&self.plan, Vec::new(), Some((step.code(), &detail))).await?;
+        Ok(self.plan.clone())
+    }
+
+    /// Reads what is left of the plan on a thread of its own.
+    async fn read(&self) -> Result<(Receiver<Read>, JoinHandle<Result<(), ReplayError>>), ReplayError> {
+        let plan = self.plan.clone();
+        let count = Count::new(&self.replays, &plan.room, Some(&plan.topic), &plan.selection)?;
+        let (of, asked) = (Arc::clone(&self.replays), plan.clone());
+        let parked = blocking(move || waiting(&of.config.kafka, &asked.room, &asked.topic, of.own.parked_max)).await?;
+        let (sender, receiver) = channel(WINDOW);
+        let reading = tokio::task::spawn_blocking(move || {
+            let send = |read| sender.blocking_send(read).is_ok();
+            for span in plan.spans.iter().filter(|span| span.next < span.end) {
+                if !read_span(&count, span, &parked, &send)? {
+                    break;
+                }
+            }
+            Ok(())
+        });
+        Ok((receiver, reading))
+    }
+
+    /// Nothing when all that was read is handed over.
+    async fn hand_over(
+        &mut self,
+        records: &mut Receiver<Read>,
+        stop: &Shutdown,
+        progress: &impl Fn(&Plan),
+    ) -> Result<Option<Outcome>, ReplayError> {
+        let rate = u32::try_from(self.plan.rate).unwrap_or_default().max(1);
+        let batch = (rate / BATCHES_PER_S).clamp(1, BATCH_MAX);
+        let mut pace = tokio::time::interval(Duration::from_secs(1) * batch / rate);
+        pace.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut written = clock::tick();
+        loop {
+            if stop.requested() {
+                return self
+                    .end(Step::Pause, Some("its process was asked to stop"))
+                    .await
+                    .map(Outcome::Paused)
+                    .map(Some);
+            }
+            let (read, ended) = gather(records, batch).await;
+            let parked = self.park(&read)?;
+            let has_parked = !parked.is_empty();
+            if has_parked || clock::tick().since(written) >= ALIVE {
+                self.plan.at = Timestamp(clock::now_micros());
+                self.holder.write(&self.plan, parked, None).await?;
+                self.certain = handed(&self.plan);
+                written = clock::tick();
+                progress(&self.plan);
+            }
+            if ended {
+                return Ok(None);
+            }
+            if has_parked {
+                tokio::select! {
+                    _ = pace.tick() => {}
+                    () = stop.wait() => {}
+                }
+            }
+        }
+    }
+
+    /// The parked copies of records, and the progress that goes with them.
+    fn park(&mut self, read: &[Read]) -> Result<Vec<runtime::outgoing::Outgoing>, ReplayError> {
+        let reason = Reason::new(Code::new(REPLAY_CODE), REPLAY_CODE, format!("replay {}", self.plan.replay_id));
+        let mut parked = Vec::with_capacity(read.len());
+        for read in read {
+            let partition = match read {
+                Read::Record(record) => record.place.partition,
+                Read::Through(partition) => *partition,
+            };
+            let span = self.plan.spans.iter_mut().find(|span| span.partition == partition);
+            match (read, span) {
+                (Read::Record(record), Some(span)) => {
+                    parked.push(self.desk.park(record, &reason, None, 0, clock::now_micros())?);
+                    span.next = record.place.offset + 1;
+                    span.handed += 1;
+                }
+                (Read::Through(_), Some(span)) => span.next = span.end,
+                (_, None) => {}
+            }
+        }
+        Ok(parked)
+    }
+
+    /// A transaction did not go through: somebody has taken a step, another process has taken over, or Kafka failed.
+    async fn why(&self, error: ReplayError) -> Result<Outcome, ReplayError> {
+        let started = clock::tick();
+        loop {
+            let now = match store::current(&self.replays, &self.plan.replay_id).await {
+                Ok(now) => now,
+                Err(_) => return Err(self.interrupted(&error)),
+            };
+            match now.state {
+                ReplayState::Paused => return Ok(Outcome::Paused(now)),
+                ReplayState::Aborted => return Ok(Outcome::Aborted(now)),
+                ReplayState::Done => return Ok(Outcome::Done(now)),
+                state if now.run != self.plan.run => {
+                    return Err(ReplayError::TakenOver { id: now.replay_id, state: state_text(state) });
+                }
+                _ if clock::tick().since(started) > SAID_WITHIN => return Err(self.interrupted(&error)),
+                _ => tokio::time::sleep(LOOK).await,
+            }
+        }
+    }
+
+    fn interrupted(&self, error: &ReplayError) -> ReplayError {
+        ReplayError::Interrupted { id: self.plan.replay_id.clone(), handed: self.certain, reason: error.to_string() }
+    }
+}
+
+/// Counts a plan again, in the range that it has.
+async fn recount(
+    replays: &Arc<Replays>,
+    seen: &Plan,
+    read: impl Fn(u64) + Send + 'static,
+) -> Result<Plan, ReplayError> {
+    let count = Count::new(replays, &seen.room, Some(&seen.topic), &seen.selection)?;
+    let mut now = seen.clone();
+    blocking(move || {
+        let spans = std::mem::take(&mut now.spans);
+        count.run(&mut now, &spans, &read)?;
+        Ok(now)
+    })
+    .await
+}
+
+/// Whether somebody may go on although the preview does not hold. What was agreed to was another preview: where a second person
+/// is needed, a second person accepts.
+fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Difference]) -> Result<(), ReplayError> {
+    if !apply.accept_changes {
+        return Err(ReplayError::Changed { id: seen.replay_id.clone(), differences: found.to_vec() });
+    }
+    named(apply.words.comment.as_deref().unwrap_or_default(), "the reason to accept the changes")?;
+    if seen.needs_approval && same_person(&seen.planned_by, actor) {
+        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
+    }
+    Ok(())
+}
+
+/// Reads one partition from where the plan has got to. False when nobody takes the records any more.
+fn read_span(
+    count: &Count,
+    span: &ReplaySpan,
+    parked: &HashSet<(i32, i64)>,
+    send: &impl Fn(Read) -> bool,
+) -> Result<bool, ReplayError> {
+    let range = Range {
+        topic: count.topic.name.to_owned(),
+        partitions: vec![span.partition],
+        from: From::Offset(span.next),
+        until: Until::Offset(span.end),
+    };
+    let (mut failed, mut heard) = (None, true);
+    reader::read_range(&count.replays.config.kafka, &range, |record| {
+        let waits = parked.contains(&(record.place.partition, record.place.offset));
+        match count.takes(&record) {
+            // It waits for its turn already, perhaps behind an exception that a person must decide.
+            Ok(takes) if !takes || waits => {}
+            Ok(_) => heard = send(Read::Record(Box::new(record))),
+            Err(error) => failed = Some(error),
+        }
+        if heard && failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+    })?;
+    match failed {
+        Some(error) => Err(error),
+        None => Ok(heard && send(Read::Through(span.partition))),
+    }
+}
+
+/// Takes up to `most` of what was read, and whether that was the last of it. Waits for the first, not for the others.
+async fn gather(records: &mut Receiver<Read>, most: u32) -> (Vec<Read>, bool) {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let mut read = Vec::with_capacity(most);
+    let Ok(first) = tokio::time::timeout(LOOK, records.recv()).await else { return (read, false) };
+    let Some(first) = first else { return (read, true) };
+    read.push(first);
+    while read.len() < most {
+        match records.try_recv() {
+            Ok(next) => read.push(next),
+            Err(_) => break,
+        }
+    }
+    (read, false)
+}
+
+fn joined(ended: Result<Result<(), ReplayError>, tokio::task::JoinError>) -> Result<(), ReplayError> {
+    match ended {
+        Ok(read) => read,
+        Err(stopped) => Err(ReplayError::Kafka(runtime::kafka::ClientError::Delivery(stopped.to_string()))),
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    fn code(result: Result<(), ReplayError>) -> Option<String> {
+        result.err().map(|error| error.to_string().split(':').next().unwrap_or_default().to_owned())
+    }
+
+    #[test]
+    fn rpl_1_changes_are_accepted_with_a_reason_and_by_a_second_person() {
+        let found = [Difference { what: "records".to_owned(), planned: 1, now: 2 }];
+        let seen = |needs_approval| Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
+        let said = |needs, actor: &str, accept_changes, comment: Option<&str>| {
+            let words = Words { actor: actor.to_owned(), comment: comment.map(str::to_owned) };
+            code(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes }, &found))
+        };
+        assert_eq!(said(true, "Bert", false, Some("x")).as_deref(), Some("WL-7158"));
+        assert_eq!(said(true, "Bert", true, None).as_deref(), Some("WL-7162"));
+        assert_eq!(said(true, "ada", true, Some("x")).as_deref(), Some("WL-7164"));
+        assert_eq!(said(true, "Bert", true, Some("x")), None);
+        assert_eq!(said(false, "Ada", true, Some("x")), None);
+    }
+
+    #[tokio::test]
+    async fn what_was_read_is_gathered_without_waiting_for_more() {
+        let (sender, mut receiver) = channel(8);
+        for partition in 0..3 {
+            sender.send(Read::Through(partition)).await.unwrap();
+        }
+        assert_eq!(gather(&mut receiver, 2).await.0.len(), 2);
+        let (rest, ended) = gather(&mut receiver, 2).await;
+        assert_eq!((rest.len(), ended), (1, false));
+        drop(sender);
+        assert!(gather(&mut receiver, 2).await.1);
+    }
+}

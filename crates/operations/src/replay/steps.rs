@@ -1,0 +1,220 @@
+//! Which step may follow which, and who may take it. Pure.
+
+use super::{Plan, ReplayConfig, ReplayError, ReplayState, STARTED};
+use schemas::catalogue::Criticality;
+
+/// What is done to a plan.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Step {
+    /// A second person agrees.
+    Approve,
+    /// Records begin to be handed over.
+    Apply,
+    /// Records are no longer handed over.
+    Pause,
+    /// They are again.
+    Resume,
+    /// All are handed over.
+    Finish,
+    /// The rest is given up.
+    Abort,
+}
+
+impl Step {
+    /// The state after it.
+    ///
+    /// # Errors
+    /// When the state before does not allow it.
+    pub fn after(self, plan: &Plan) -> Result<ReplayState, ReplayError> {
+        use ReplayState::{Aborted, Approved, Done, Paused, Planned, Running};
+        match (self, plan.state) {
+            (Self::Approve, Planned) => Ok(Approved),
+            // A process that died leaves its plan running: resuming it takes it over.
+            (Self::Apply, Planned | Approved) | (Self::Resume, Paused | Running) => Ok(Running),
+            (Self::Pause, Running) => Ok(Paused),
+            (Self::Finish, Running) => Ok(Done),
+            (Self::Abort, Planned | Approved | Running | Paused) => Ok(Aborted),
+            (step, state) => Err(ReplayError::State {
+                id: plan.replay_id.clone(),
+                state: state_text(state),
+                step: step.participle(),
+            }),
+        }
+    }
+
+    /// How it is called on record.
+    pub fn code(self) -> &'static str {
+        match self {
+            Self::Approve => "replay.approved",
+            Self::Apply => STARTED,
+            Self::Pause => "replay.paused",
+            Self::Resume => "replay.resumed",
+            Self::Finish => "replay.done",
+            Self::Abort => "replay.aborted",
+        }
+    }
+
+    fn participle(self) -> &'static str {
+        match self {
+            Self::Approve => "approved",
+            Self::Apply => "applied",
+            Self::Pause => "paused",
+            Self::Resume => "resumed",
+            Self::Finish => "finished",
+            Self::Abort => "aborted",
+        }
+    }
+}
+
+/// A state in lower case.
+pub(super) fn state_text(state: ReplayState) -> &'static str {
+    match state {
+        ReplayState::Planned => "planned",
+        ReplayState::Approved => "approved",
+        ReplayState::Running => "running",
+        ReplayState::Paused => "paused",
+        ReplayState::Done => "done",
+        ReplayState::Aborted => "aborted",
+        ReplayState::Unknown => "in a state that this version does not know",
+    }
+}
+
+/// Whether a second person has to agree to a replay of the topic.
+pub(super) fn needs_approval(class: Criticality) -> bool {
+    class == Criticality::PatientAdjacent
+}
+
+/// Whether two names are those of one person: upper case and spaces around make nobody else.
+pub(super) fn same_person(one: &str, other: &str) -> bool {
+    one.trim().to_lowercase() == other.trim().to_lowercase()
+}
+
+/// Whether somebody may be the second person.
+pub(super) fn may_approve(plan: &Plan, actor: &str) -> Result<(), ReplayError> {
+    Step::Approve.after(plan)?;
+    if same_person(&plan.planned_by, actor) {
+        return Err(ReplayError::SamePerson { id: plan.replay_id.clone(), actor: actor.to_owned() });
+    }
+    Ok(())
+}
+
+/// Whether records may begin to be handed over at `now`, microseconds since 1970.
+pub(super) fn may_apply(plan: &Plan, config: &ReplayConfig, now: i64) -> Result<(), ReplayError> {
+    Step::Apply.after(plan)?;
+    if plan.needs_approval && plan.state != ReplayState::Approved {
+        return Err(ReplayError::NotApproved {
+            id: plan.replay_id.clone(),
+            topic: plan.topic.clone(),
+            planner: plan.planned_by.clone(),
+        });
+    }
+    fresh(plan, plan.planned_at.0, config, now)
+}
+
+/// Whether records may go on being handed over.
+pub(super) fn may_resume(plan: &Plan, config: &ReplayConfig, now: i64) -> Result<(), ReplayError> {
+    Step::Resume.after(plan)?;
+    fresh(plan, plan.at.0, config, now)
+}
+
+/// Whether the rate is one that may be asked for.
+pub(super) fn may_run_at(rate: u32, config: &ReplayConfig) -> Result<(), ReplayError> {
+    if (1..=config.rate_max).contains(&rate) { Ok(()) } else { Err(ReplayError::Rate { rate, most: config.rate_max }) }
+}
+
+/// Somebody must stand for every step.
+pub(super) fn named(text: &str, what: &'static str) -> Result<String, ReplayError> {
+    let text = text.trim();
+    if text.is_empty() { Err(ReplayError::Unsaid(what)) } else { Ok(text.to_owned()) }
+}
+
+fn fresh(plan: &Plan, since: i64, config: &ReplayConfig, now: i64) -> Result<(), ReplayError> {
+    let age_s = u64::try_from(now.saturating_sub(since)).unwrap_or_default() / 1_000_000;
+    let max_s = config.plan_age_max_s;
+    if age_s > max_s {
+        return Err(ReplayError::Stale { id: plan.replay_id.clone(), age_s, max_s });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use ReplayState::{Aborted, Approved, Done, Paused, Planned, Running, Unknown};
+    use schemas::Timestamp;
+
+    fn plan(state: ReplayState) -> Plan {
+        Plan { replay_id: "r1".to_owned(), state, planned_by: "Ada".to_owned(), ..Plan::default() }
+    }
+
+    fn code(error: &ReplayError) -> String {
+        error.to_string().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    #[test]
+    fn rpl_1_only_these_steps_follow_each_other() {
+        let states = [Planned, Approved, Running, Paused, Done, Aborted, Unknown];
+        let allowed = |step: Step| {
+            let next = states.map(|state| step.after(&plan(state)).ok());
+            next.map(|state| state.map_or('-', |state| state_text(state).chars().next().unwrap())).iter().collect()
+        };
+        // One column for each state before, with the first letter of the state after.
+        let table: [(Step, &str); 6] = [
+            (Step::Approve, "a------"),
+            (Step::Apply, "rr-----"),
+            (Step::Pause, "--p----"),
+            (Step::Resume, "--rr---"),
+            (Step::Finish, "--d----"),
+            (Step::Abort, "aaaa---"),
+        ];
+        for (step, expected) in table {
+            let found: String = allowed(step);
+            assert_eq!(found, expected, "{step:?}");
+        }
+        assert_eq!(code(&Step::Pause.after(&plan(Done)).unwrap_err()), "WL-7154");
+    }
+
+    #[test]
+    fn rpl_1_the_planner_is_no_second_person() {
+        for same in ["Ada", "ada", " ADA "] {
+            assert_eq!(code(&may_approve(&plan(Planned), same).unwrap_err()), "WL-7156", "{same:?}");
+        }
+        assert!(may_approve(&plan(Planned), "Bert").is_ok());
+        assert_eq!(code(&may_approve(&plan(Done), "Bert").unwrap_err()), "WL-7154");
+    }
+
+    #[test]
+    fn rpl_1_nothing_begins_unapproved_or_stale() {
+        let config = ReplayConfig { plan_age_max_s: 10, ..ReplayConfig::default() };
+        let at = |state, needs_approval| Plan {
+            needs_approval,
+            planned_at: Timestamp(5_000_000),
+            at: Timestamp(6_000_000),
+            ..plan(state)
+        };
+        let refused = |plan: &Plan, now| may_apply(plan, &config, now).err().as_ref().map(code);
+        assert_eq!(refused(&at(Planned, true), 5_000_000).as_deref(), Some("WL-7155"));
+        assert_eq!(refused(&at(Planned, false), 15_000_000), None);
+        assert_eq!(refused(&at(Approved, true), 15_000_000), None);
+        assert_eq!(refused(&at(Approved, true), 16_000_000).as_deref(), Some("WL-7157"));
+        assert_eq!(refused(&at(Running, true), 5_000_000).as_deref(), Some("WL-7154"));
+        let resumed = |now| may_resume(&at(Paused, true), &config, now).err().as_ref().map(code);
+        assert_eq!((resumed(16_000_000), resumed(17_000_000).as_deref()), (None, Some("WL-7157")));
+    }
+
+    #[test]
+    fn only_patient_adjacent_topics_need_a_second_person() {
+        assert!(needs_approval(Criticality::PatientAdjacent));
+        assert!(!needs_approval(Criticality::Operational) && !needs_approval(Criticality::Analytical));
+    }
+
+    #[test]
+    fn a_rate_and_a_name_are_within_bounds() {
+        let config = ReplayConfig { rate_max: 10, ..ReplayConfig::default() };
+        let refused = |rate| may_run_at(rate, &config).is_err();
+        assert_eq!((refused(0), refused(1), refused(10), refused(11)), (true, false, false, true));
+        assert_eq!(named(" Ada ", "the actor").unwrap(), "Ada");
+        assert_eq!(code(&named(" ", "the actor").unwrap_err()), "WL-7162");
+    }
+}
