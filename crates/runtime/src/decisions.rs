@@ -2,8 +2,8 @@
 
 use crate::desk::{Raised, contract_subject};
 use processor::{Body, FeedError, Subject, TableFeed};
+use schemas::{DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
 use schemas::{Event, TopicInfo};
-use schemas::{Exception, ExceptionKind, ExceptionState, Timestamp};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -66,6 +66,8 @@ struct Word {
     raised_at: Timestamp,
     actor: Option<String>,
     comment: Option<String>,
+    assignee: Option<String>,
+    discard_request: Option<DiscardRequest>,
 }
 
 /// An exception that is open.
@@ -74,6 +76,15 @@ struct Open {
     said: Arc<Said>,
     raised_at: Timestamp,
     decided: Option<Box<Decided>>,
+    /// What people have made of it; few have anything.
+    kept: Option<Box<Kept>>,
+}
+
+/// What the next record about an exception has to repeat, because it takes the place of this one.
+#[derive(Debug)]
+struct Kept {
+    assignee: Option<String>,
+    discard_request: Option<DiscardRequest>,
 }
 
 /// What was said when it was raised.
@@ -122,9 +133,12 @@ impl TableFeed for Decisions {
             return Ok(Vec::new());
         }
         let word: Word = schemas::codec::decode_part(writer, bytes)?;
+        // The state says what is asked for, whatever was done last: who assigns or comments it, or asks for a discard that a
+        // second person has to approve, takes no retry back. Only the approval says discarded.
         let decision = match (word.kind, word.state) {
-            (ExceptionKind::RetryRequested, ExceptionState::Retrying) => Some(Decision::Retry),
             (ExceptionKind::Discarded, _) => Some(Decision::Discard),
+            (ExceptionKind::Resolved, _) => None,
+            (_, ExceptionState::Retrying) => Some(Decision::Retry),
             _ => None,
         };
         let is_over = matches!(word.state, ExceptionState::Resolved | ExceptionState::Discarded);
@@ -151,6 +165,8 @@ impl TableFeed for Decisions {
 impl State {
     fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>) {
         let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
+        let has_kept = word.assignee.is_some() || word.discard_request.is_some();
+        let kept = has_kept.then(|| Box::new(Kept { assignee: word.assignee, discard_request: word.discard_request }));
         let subject = subject.map(|subject| Subject::new(subject.kind, subject.key));
         let said = Said { code, message, subject, field_paths, suggested_fix };
         let said = self.said.get(&said).cloned().unwrap_or_else(|| {
@@ -159,7 +175,7 @@ impl State {
             said
         });
         let decided = decision.map(|decision| Box::new(Decided { decision, actor, comment }));
-        self.open.insert(id, Open { said, raised_at, decided });
+        self.open.insert(id, Open { said, raised_at, decided, kept });
     }
 
     fn close(&mut self, id: &Uuid) {
@@ -181,6 +197,8 @@ impl Open {
             field_paths: field_paths.clone(),
             suggested_fix: suggested_fix.clone(),
             at: self.raised_at,
+            assignee: self.kept.as_ref().and_then(|kept| kept.assignee.clone()),
+            discard_request: self.kept.as_ref().and_then(|kept| kept.discard_request.clone()),
         }
     }
 }
@@ -237,5 +255,27 @@ mod tests {
         tell(&decisions, 1, |exception| exception.kind = ExceptionKind::Retried);
         assert_eq!(decisions.about(&id), None);
         assert!(decisions.raised(&id).is_some());
+    }
+
+    #[test]
+    fn a_note_takes_no_retry_back_and_a_request_to_discard_is_no_decision() {
+        let (decisions, id) = (Decisions::new("enrich"), Uuid::from_u128(1));
+        let about = |kind, state| {
+            tell(&decisions, 1, |exception| {
+                (exception.kind, exception.state) = (kind, state);
+                exception.assignee = Some("ada".to_owned());
+            });
+            decisions.about(&id).map(|decided| decided.decision)
+        };
+        assert_eq!(about(ExceptionKind::Assigned, ExceptionState::Open), None);
+        assert_eq!(about(ExceptionKind::DiscardRequested, ExceptionState::Open), None);
+        assert_eq!(about(ExceptionKind::RetryRequested, ExceptionState::Retrying), Some(Decision::Retry));
+        for note in [ExceptionKind::Commented, ExceptionKind::Assigned, ExceptionKind::DiscardRequested] {
+            assert_eq!(about(note, ExceptionState::Retrying), Some(Decision::Retry), "{note:?}");
+        }
+        assert_eq!(decisions.raised(&id).unwrap().assignee.as_deref(), Some("ada"));
+        assert_eq!(about(ExceptionKind::Discarded, ExceptionState::Discarded), Some(Decision::Discard));
+        assert_eq!(about(ExceptionKind::Resolved, ExceptionState::Discarded), None);
+        assert_eq!(decisions.rows(), 0);
     }
 }

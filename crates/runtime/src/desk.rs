@@ -9,8 +9,8 @@ use crate::record::{Place, Record};
 use bytes::Bytes;
 use processor::{Reason, Subject};
 use schemas::{
-    Audit, AuditKind, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState, Parked,
-    RecordHeader, Severity, Timestamp, topics,
+    Audit, AuditKind, DiscardRequest, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState,
+    Parked, RecordHeader, Severity, Timestamp, topics,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -70,6 +70,10 @@ pub struct Raised {
     pub suggested_fix: Option<String>,
     /// When.
     pub at: Timestamp,
+    /// Who has it by now.
+    pub assignee: Option<String>,
+    /// Who asked to discard it since.
+    pub discard_request: Option<DiscardRequest>,
 }
 
 /// What an effect record says.
@@ -142,6 +146,8 @@ impl Desk {
         let mut exception = self.statement(record, statement);
         if let Some(raised) = &statement.raised {
             exception.raised_at = raised.at;
+            exception.assignee.clone_from(&raised.assignee);
+            exception.discard_request.clone_from(&raised.discard_request);
         }
         if statement.kind == ExceptionKind::Resolved
             && let Some(raised) = statement.raised.clone()

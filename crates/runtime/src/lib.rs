@@ -17,6 +17,7 @@ mod config_refs;
 mod decisions;
 pub mod desk;
 mod effects;
+pub mod following;
 pub mod health;
 pub mod kafka;
 pub mod kept_log;

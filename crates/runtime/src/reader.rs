@@ -381,7 +381,7 @@ fn consumer(kafka: &KafkaConfig, group: &str) -> Result<Reader, KafkaError> {
 }
 
 /// Also says how long the broker may wait for records before it tells that a partition is at its end.
-fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<Reader, KafkaError> {
+pub(crate) fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client
         .set("group.id", group)

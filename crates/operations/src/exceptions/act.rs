@@ -1,0 +1,281 @@
+//! What people may decide about an exception, and the record that says it: pure.
+
+use super::feed::class_of;
+use super::types::Row;
+use schemas::{Audit, AuditKind, Criticality, DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
+
+/// Stands for an actor that nobody named.
+const NOBODY: &str = "unknown";
+
+/// What a person decides.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Give it to somebody, or to nobody.
+    Assign {
+        /// Who has it from now on.
+        to: Option<String>,
+    },
+    /// Say something about it.
+    Comment,
+    /// Process the event again.
+    Retry,
+    /// Give the event up. Where the class of its flow demands two people this asks for it, and another one has to approve.
+    Discard,
+    /// Agree that it is given up, as another person than the one who asked.
+    ApproveDiscard,
+    /// It was settled elsewhere.
+    Resolve,
+}
+
+/// Who decides, and why.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct By {
+    /// Name of the person; goes on record.
+    pub actor: String,
+    /// What they say; goes on record.
+    pub comment: Option<String>,
+    /// Command or service it was done with, for example `cli`.
+    pub via: &'static str,
+}
+
+/// Why something cannot be decided so.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{code}: exception {exception_id} {why}")]
+pub struct Refusal {
+    /// The exception.
+    pub exception_id: String,
+    /// Stable code.
+    pub code: &'static str,
+    /// Why, as the end of a sentence about the exception.
+    pub why: String,
+    /// What to do instead.
+    pub next: String,
+}
+
+/// What a decision depends on.
+#[derive(Clone, Copy, Debug)]
+pub struct Facts<'a> {
+    id: &'a str,
+    state: ExceptionState,
+    room: &'a str,
+    parked_key: bool,
+    class: Criticality,
+    place: Option<(&'a str, i32, i64)>,
+    requested_by: Option<&'a str>,
+}
+
+impl<'a> Facts<'a> {
+    /// As a list shows them.
+    pub fn of_row(row: &'a Row) -> Self {
+        Self {
+            id: &row.exception_id,
+            state: row.state,
+            room: &row.room,
+            parked_key: row.parked_key,
+            class: row.class,
+            place: place(row.origin_topic.as_deref(), row.origin_partition, row.origin_offset),
+            requested_by: row.discard_requested_by.as_deref(),
+        }
+    }
+
+    /// As the record says them.
+    pub fn of(exception: &'a Exception) -> Self {
+        Self {
+            id: &exception.exception_id,
+            state: exception.state,
+            room: &exception.room,
+            parked_key: exception.parked_key,
+            class: class_of(&exception.room, exception.origin_topic.as_deref()),
+            place: place(exception.origin_topic.as_deref(), exception.origin_partition, exception.origin_offset),
+            requested_by: exception.discard_request.as_ref().map(|request| request.actor.as_str()),
+        }
+    }
+
+    fn refused(&self, code: &'static str, why: impl Into<String>, next: impl Into<String>) -> Refusal {
+        Refusal { exception_id: self.id.to_owned(), code, why: why.into(), next: next.into() }
+    }
+}
+
+impl Act {
+    /// Name of the act in the audit.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Assign { .. } => "exception.assign",
+            Self::Comment => "exception.comment",
+            Self::Retry => "exception.retry",
+            Self::Discard => "exception.discard",
+            Self::ApproveDiscard => "exception.approve-discard",
+            Self::Resolve => "exception.resolve",
+        }
+    }
+
+    /// Whether an exception can be decided so by this person: a settled one has its outcome already, only a parked event can
+    /// be processed again, and two people are two. `two_people` are the classes that demand them.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn check(&self, facts: &Facts<'_>, by: &By, two_people: &[Criticality]) -> Result<(), Refusal> {
+        match facts.state {
+            ExceptionState::Discarded => return Err(facts.refused("WL-7071", "was discarded", once_more(facts))),
+            ExceptionState::Resolved => {
+                return Err(facts.refused("WL-7071", "is resolved", "leave it: nothing waits for a decision"));
+            }
+            ExceptionState::Open | ExceptionState::Retrying | ExceptionState::Unknown => {}
+        }
+        let says_nothing = by.comment.as_deref().is_none_or(|comment| comment.trim().is_empty());
+        match (self, facts.parked_key) {
+            (Self::Comment, _) if says_nothing => {
+                Err(facts.refused("WL-7106", "is to be commented without a text", "say something with --comment TEXT"))
+            }
+            (Self::Retry, false) => Err(facts.refused(
+                "WL-7071",
+                format!("has nothing to retry: {} keeps no event for it", facts.room),
+                "let its source send it again, corrected, then `wardline exceptions resolve ID`",
+            )),
+            (Self::Resolve, true) => Err(facts.refused(
+                "WL-7071",
+                "has a parked event, which would wait for ever with all later ones of its key",
+                "use `wardline exceptions discard ID` when the matter was settled by hand, or `retry ID`",
+            )),
+            (Self::Discard, _) if two_people.contains(&facts.class) => can_be_asked(facts, by),
+            (Self::ApproveDiscard, _) => can_be_approved(facts, by),
+            _ => Ok(()),
+        }
+    }
+
+    /// The record that says it. The caller has checked it.
+    pub fn record(&self, exception: Exception, by: &By, two_people: &[Criticality], now: i64) -> Exception {
+        let asks = *self == Self::Discard && two_people.contains(&Facts::of(&exception).class);
+        let (kind, state) = match self {
+            Self::Assign { .. } => (ExceptionKind::Assigned, exception.state),
+            Self::Comment => (ExceptionKind::Commented, exception.state),
+            Self::Retry => (ExceptionKind::RetryRequested, ExceptionState::Retrying),
+            Self::Discard if asks => (ExceptionKind::DiscardRequested, exception.state),
+            Self::Discard | Self::ApproveDiscard => (ExceptionKind::Discarded, ExceptionState::Discarded),
+            Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved),
+        };
+        let assignee = match self {
+            Self::Assign { to } => to.clone(),
+            _ => exception.assignee.clone(),
+        };
+        let discard_request = match self {
+            // Who has it processed again wants it: the wish to give it up is over.
+            Self::Retry => None,
+            Self::Discard if asks => {
+                Some(DiscardRequest { actor: by.actor.clone(), comment: by.comment.clone(), at: Timestamp(now) })
+            }
+            _ => exception.discard_request.clone(),
+        };
+        Exception {
+            kind,
+            state,
+            assignee,
+            discard_request,
+            actor: Some(by.actor.clone()),
+            comment: by.comment.clone(),
+            at: Timestamp(now),
+            ..exception
+        }
+    }
+
+    /// What goes to the audit topic about a record of [`Act::record`].
+    pub fn audit(&self, record: &Exception, by: &By) -> Audit {
+        let what = match (self, record.kind) {
+            (Self::Assign { to: Some(to) }, _) => format!("assigned to {to}"),
+            (Self::Assign { to: None }, _) => "assigned to nobody".to_owned(),
+            (_, kind) => verb(kind).to_owned(),
+        };
+        let comment = by.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
+        Audit {
+            room: by.via.to_owned(),
+            kind: AuditKind::Action,
+            code: self.code().to_owned(),
+            origin_topic: record.origin_topic.clone(),
+            origin_partition: record.origin_partition,
+            origin_offset: record.origin_offset,
+            event_id: record.origin_event_id.clone(),
+            exception_id: Some(record.exception_id.clone()),
+            detail: format!("{what}{comment}"),
+            actor: Some(by.actor.clone()),
+            at: record.at,
+        }
+    }
+}
+
+/// What was done, for people.
+pub fn verb(kind: ExceptionKind) -> &'static str {
+    match kind {
+        ExceptionKind::RetryRequested => "retry requested",
+        ExceptionKind::Discarded => "discarded",
+        ExceptionKind::DiscardRequested => "discard requested",
+        ExceptionKind::Resolved => "resolved",
+        ExceptionKind::Assigned => "assigned",
+        ExceptionKind::Commented => "commented",
+        ExceptionKind::Raised => "raised",
+        ExceptionKind::Retried => "retried",
+        ExceptionKind::Unknown => "changed",
+    }
+}
+
+fn place<'a>(topic: Option<&'a str>, partition: Option<i32>, offset: Option<i64>) -> Option<(&'a str, i32, i64)> {
+    Some((topic?, partition?, offset?))
+}
+
+/// Two people can be told apart only by name.
+fn named(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
+    let actor = by.actor.trim();
+    if actor.is_empty() || actor == NOBODY {
+        return Err(facts.refused(
+            "WL-7110",
+            "is discarded by two people, and who this one is was not said",
+            "name yourself with --actor NAME",
+        ));
+    }
+    Ok(())
+}
+
+fn can_be_asked(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
+    named(facts, by)?;
+    match facts.requested_by {
+        None => Ok(()),
+        Some(asked) if asked == by.actor => Err(facts.refused(
+            "WL-7107",
+            format!("is discarded when a second person approves it, and {asked} has asked already"),
+            "let somebody else run `wardline exceptions discard ID --approve`",
+        )),
+        Some(asked) => Err(facts.refused(
+            "WL-7108",
+            format!("waits for approval: {asked} has asked to discard it"),
+            "run `wardline exceptions discard ID --approve` if you agree, or `retry ID` if not",
+        )),
+    }
+}
+
+fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
+    named(facts, by)?;
+    match facts.requested_by {
+        None => Err(facts.refused(
+            "WL-7109",
+            "has no request to discard it that could be approved",
+            "ask for it with `wardline exceptions discard ID`",
+        )),
+        Some(asked) if asked == by.actor => Err(facts.refused(
+            "WL-7107",
+            format!("is discarded when a second person approves it, and {asked} is the one who asked"),
+            "let somebody else run `wardline exceptions discard ID --approve`",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// How a discarded event is processed after all: its record is still on the topic.
+fn once_more(facts: &Facts<'_>) -> String {
+    match facts.place {
+        Some((topic, partition, offset)) if facts.parked_key => format!(
+            "leave it; should the event be processed after all: `wardline replay {} --topic {topic} --partition {partition} \
+             --from-offset {offset} --to-offset {offset}`",
+            facts.room
+        ),
+        _ => "leave it; should it count after all, let its source send it again, corrected".to_owned(),
+    }
+}

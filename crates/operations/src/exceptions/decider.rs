@@ -1,0 +1,354 @@
+//! Carries decisions out: reads the whole records, writes what was decided, and waits until the view shows it.
+
+use super::act::{Act, By, Facts, Refusal};
+use super::records::{self, RecordsError, typed};
+use super::types::{Filter, Found, Page, Row};
+use super::view::{ExceptionsView, ViewError};
+use runtime::outgoing::{Lineage, Outgoing};
+use runtime::publisher::{PublishError, Publisher};
+use runtime::record::Record;
+use runtime::{Config, clock};
+use schemas::{Criticality, Exception, ExceptionKind, ExceptionState, topics};
+use serde::Serialize;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Exceptions that are decided in one write: so many whole records are held at once.
+const CHUNK: usize = 200;
+/// How often those are looked for whose records moved meanwhile.
+const ROUNDS: usize = 3;
+/// Longest wait for a view that is still reading.
+const CATCH_UP: Duration = Duration::from_secs(120);
+/// Longest wait for the view to show what was decided.
+const SHOWN: Duration = Duration::from_secs(10);
+
+/// Carries out what people decide.
+#[derive(Clone)]
+pub struct Decider {
+    view: ExceptionsView,
+    publisher: Publisher,
+}
+
+/// Which exceptions are meant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Choice {
+    /// These, by id or by the start of one that is unique. All of them or none is decided.
+    Ids(Vec<String>),
+    /// The open ones of a cause. Those that cannot be decided so are left out and told.
+    Cause {
+        /// Code.
+        code: String,
+        /// Room; any when left out.
+        room: Option<String>,
+        /// Subject, `kind/key`; any when left out.
+        subject: Option<String>,
+    },
+}
+
+/// One exception that was decided.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Done {
+    /// Its id.
+    pub exception_id: String,
+    /// What happened.
+    pub kind: ExceptionKind,
+    /// Where it stands now.
+    pub state: ExceptionState,
+    /// When, microseconds since 1970.
+    pub at: i64,
+}
+
+/// What came of a decision.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// What was decided.
+    pub done: Vec<Done>,
+    /// What was not, and why.
+    pub left_out: Vec<Refusal>,
+}
+
+/// Why nothing was decided, or not everything.
+#[derive(Debug, thiserror::Error)]
+pub enum DecideError {
+    /// No exception has such an id, or several have.
+    #[error("WL-7063: {0}")]
+    Unknown(String),
+    /// It makes no sense, or is not allowed.
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    /// The view is not ready.
+    #[error(transparent)]
+    View(#[from] ViewError),
+    /// Records cannot be read.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+    /// Kafka did not confirm. Some of it may be on record: look before it is done again.
+    #[error(transparent)]
+    Publish(#[from] PublishError),
+}
+
+impl Decider {
+    /// Connects.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub async fn connect(config: &Config, view: &ExceptionsView) -> Result<Self, DecideError> {
+        let written = [topics::OPS_EXCEPTION_V1.info(), topics::OPS_AUDIT_V1.info()];
+        let publisher = Publisher::connect(config, Arc::clone(view.codec()), &written).await?;
+        Ok(Self { view: view.clone(), publisher })
+    }
+
+    /// Gives an exception to somebody, or to nobody.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn assign(&self, id: &str, to: Option<String>, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::Assign { to }, by).await
+    }
+
+    /// Says something about an exception.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn comment(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::Comment, by).await
+    }
+
+    /// Has the event of an exception processed again.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn retry(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::Retry, by).await
+    }
+
+    /// Has all events of a cause processed again.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn retry_cause(
+        &self,
+        code: &str,
+        room: Option<&str>,
+        subject: Option<&str>,
+        by: &By,
+    ) -> Result<Outcome, DecideError> {
+        let text = |text: Option<&str>| text.map(str::to_owned);
+        let choice = Choice::Cause { code: code.to_owned(), room: text(room), subject: text(subject) };
+        self.decide(&choice, &Act::Retry, by).await
+    }
+
+    /// Gives an event up, or asks for it where two people are demanded: then the kind of what was done says so.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn discard(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::Discard, by).await
+    }
+
+    /// Agrees that an event is given up.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn approve_discard(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::ApproveDiscard, by).await
+    }
+
+    /// Marks an exception as settled elsewhere.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn resolve(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
+        self.decide(&one(id), &Act::Resolve, by).await
+    }
+
+    /// Decides about one, several or all of a cause, and puts it on the audit topic. Returns when the view shows it, or soon
+    /// after everything is confirmed.
+    ///
+    /// # Errors
+    /// See [`DecideError`]. Where Kafka fails in the middle, some of it is decided.
+    pub async fn decide(&self, choice: &Choice, act: &Act, by: &By) -> Result<Outcome, DecideError> {
+        self.view.until_caught_up(CATCH_UP).await?;
+        let (ids, left_out) = self.chosen(choice, act, by)?;
+        let mut outcome = Outcome { done: Vec::with_capacity(ids.len()), left_out };
+        let mut open: HashSet<String> = ids.into_iter().collect();
+        for _ in 0..ROUNDS {
+            if open.is_empty() {
+                break;
+            }
+            self.round(&mut open, act, by, &mut outcome).await?;
+        }
+        let moving = |exception_id: String| Refusal {
+            exception_id,
+            code: "WL-7111",
+            why: "changes faster than it can be decided".to_owned(),
+            next: "look at it again and decide then".to_owned(),
+        };
+        outcome.left_out.extend(open.into_iter().map(moving));
+        match outcome.left_out.pop() {
+            Some(last) if outcome.done.is_empty() => return Err(last.into()),
+            last => outcome.left_out.extend(last),
+        }
+        self.shown(&outcome.done).await;
+        Ok(outcome)
+    }
+
+    /// Reads the records of what is open, and decides what was found.
+    async fn round(
+        &self,
+        open: &mut HashSet<String>,
+        act: &Act,
+        by: &By,
+        outcome: &mut Outcome,
+    ) -> Result<(), DecideError> {
+        let places = self.view.places(open.iter().map(String::as_str));
+        let (mut records, reading) = records::many(self.view.kafka(), &places);
+        let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
+        while records.recv_many(&mut chunk, CHUNK).await > 0 {
+            self.write(&chunk, open, act, by, outcome).await?;
+            chunk.clear();
+        }
+        reading.await.map_err(RecordsError::from)?.map_err(RecordsError::from)?;
+        Ok(())
+    }
+
+    async fn write(
+        &self,
+        chunk: &[Record],
+        open: &mut HashSet<String>,
+        act: &Act,
+        by: &By,
+        outcome: &mut Outcome,
+    ) -> Result<(), DecideError> {
+        let mut outgoing: Vec<Outgoing> = Vec::with_capacity(2 * chunk.len());
+        let mut done = Vec::with_capacity(chunk.len());
+        for record in chunk {
+            let Some(exception) = typed::<Exception>(self.view.codec(), record).await? else { continue };
+            if !open.remove(&exception.exception_id) {
+                continue;
+            }
+            // It may have changed since it was chosen.
+            if let Err(refusal) = act.check(&Facts::of(&exception), by, self.two_people()) {
+                outcome.left_out.push(refusal);
+                continue;
+            }
+            let decided = act.record(exception, by, self.two_people(), clock::now_micros());
+            outgoing.push(self.publisher.event(&decided, &Lineage::default())?);
+            outgoing.push(self.publisher.event(&act.audit(&decided, by), &Lineage::default())?);
+            let Exception { exception_id, kind, state, at, .. } = decided;
+            done.push(Done { exception_id, kind, state, at: at.0 });
+        }
+        self.publisher.publish(&outgoing).await?;
+        outcome.done.append(&mut done);
+        Ok(())
+    }
+
+    /// Ids of what is meant, and what is left out of a cause.
+    fn chosen(&self, choice: &Choice, act: &Act, by: &By) -> Result<(Vec<String>, Vec<Refusal>), DecideError> {
+        match choice {
+            Choice::Ids(starts) => Ok((self.named(starts, act, by)?, Vec::new())),
+            Choice::Cause { code, room, subject } => {
+                let filter = Filter {
+                    code: Some(code.clone()),
+                    room: room.clone(),
+                    subject: subject.clone(),
+                    ..Filter::default()
+                };
+                let rows = self.view.list(&filter, Page::all()).rows;
+                if rows.is_empty() {
+                    let room = room.as_ref().map(|room| format!(" of room {room}")).unwrap_or_default();
+                    let about = subject.as_ref().map(|about| format!(" and is about {about}")).unwrap_or_default();
+                    return Err(DecideError::Unknown(format!("no open exception{room} has the code {code}{about}")));
+                }
+                sifted(rows, act, by, self.two_people())
+            }
+        }
+    }
+
+    /// Those whose ids are given. All of them must be ready for the decision.
+    fn named(&self, starts: &[String], act: &Act, by: &By) -> Result<Vec<String>, DecideError> {
+        let mut chosen: Vec<String> = Vec::with_capacity(starts.len());
+        for start in starts {
+            let id = match self.view.find(start) {
+                Found::One(id) => id,
+                Found::None => {
+                    return Err(DecideError::Unknown(format!("no exception has an id that starts with {start}")));
+                }
+                Found::Several => {
+                    return Err(DecideError::Unknown(format!(
+                        "several exceptions have an id that starts with {start}"
+                    )));
+                }
+            };
+            if let Some(row) = self.view.row(&id) {
+                act.check(&Facts::of_row(&row), by, self.two_people())?;
+            }
+            // Twice the same id is one decision.
+            if !chosen.contains(&id) {
+                chosen.push(id);
+            }
+        }
+        Ok(chosen)
+    }
+
+    /// Waits until the view shows what was decided, within a bound: it is confirmed either way.
+    async fn shown(&self, done: &[Done]) {
+        let mut changes = self.view.changes();
+        let is_shown = |done: &Done| self.view.row(&done.exception_id).is_none_or(|row| row.at >= done.at);
+        let waiting = async {
+            for done in done {
+                while !is_shown(done) && changes.changed().await.is_ok() {}
+            }
+        };
+        if tokio::time::timeout(SHOWN, waiting).await.is_err() {
+            tracing::warn!("what was decided is not shown yet");
+        }
+    }
+
+    fn two_people(&self) -> &[Criticality] {
+        &self.view.config().two_people
+    }
+}
+
+impl DecideError {
+    /// What to do next; none where nothing but the usual about Kafka and the registry can be said.
+    pub fn next(&self) -> Option<String> {
+        match self {
+            Self::Unknown(_) => {
+                Some("list them with `wardline exceptions ls --all` or `wardline exceptions causes`".to_owned())
+            }
+            Self::Refused(refusal) => Some(refusal.next.clone()),
+            Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
+        }
+    }
+}
+
+fn one(id: &str) -> Choice {
+    Choice::Ids(vec![id.to_owned()])
+}
+
+/// Parts what can be decided from what cannot. When nothing can, that is an error.
+fn sifted(
+    rows: Vec<Row>,
+    act: &Act,
+    by: &By,
+    two_people: &[Criticality],
+) -> Result<(Vec<String>, Vec<Refusal>), DecideError> {
+    let mut refusals = Vec::new();
+    let mut chosen = Vec::with_capacity(rows.len());
+    for row in rows {
+        match act.check(&Facts::of_row(&row), by, two_people) {
+            Ok(()) => chosen.push(row.exception_id),
+            Err(refusal) => refusals.push(refusal),
+        }
+    }
+    match refusals.pop() {
+        Some(last) if chosen.is_empty() => Err(last.into()),
+        last => {
+            refusals.extend(last);
+            Ok((chosen, refusals))
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! What the records of the two topics say, as far as the index holds it. Payloads are passed over.
+
+use super::index::{Told, ToldOrigin};
+use super::waiting::Origin;
+use runtime::codec::{Codec, WireError};
+use runtime::record::Record;
+use schemas::{Criticality, Decimal, DiscardRequest, ExceptionKind, ExceptionState, Subject, Timestamp, topics};
+use serde::de::{Error, Visitor};
+use serde::{Deserialize, Deserializer};
+use std::borrow::Cow;
+use std::str::FromStr;
+use std::sync::Arc;
+use tokio::runtime::Handle;
+
+/// Reads records; asks the registry for schemas it has not seen.
+pub struct Feed {
+    codec: Arc<Codec>,
+    handle: Handle,
+}
+
+/// An event that is parked.
+#[derive(Debug)]
+pub struct ParkedEvent {
+    /// Its key as text.
+    pub key: String,
+    /// What it is worth and the currency, when it says it.
+    pub money: Option<(Decimal, String)>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ExceptionPart<'a> {
+    exception_id: &'a str,
+    kind: ExceptionKind,
+    state: ExceptionState,
+    room: &'a str,
+    code: &'a str,
+    message: &'a str,
+    #[serde(default)]
+    subject: Option<Subject>,
+    #[serde(default)]
+    origin_topic: Option<&'a str>,
+    #[serde(default)]
+    origin_partition: Option<i32>,
+    #[serde(default)]
+    origin_offset: Option<i64>,
+    #[serde(default)]
+    origin_key: Option<schemas::Bytes>,
+    #[serde(default)]
+    suggested_fix: Option<&'a str>,
+    raised_at: Timestamp,
+    at: Timestamp,
+    #[serde(default)]
+    assignee: Option<&'a str>,
+    #[serde(default)]
+    discard_request: Option<DiscardRequest>,
+    #[serde(default)]
+    parked_key: bool,
+}
+
+#[derive(Deserialize)]
+struct ParkedPart<'a> {
+    key: &'a str,
+    topic: &'a str,
+    #[serde(default, borrow)]
+    value: Option<&'a [u8]>,
+}
+
+/// What an enriched usage says of money.
+#[derive(Deserialize)]
+struct PricePart<'a> {
+    #[serde(default)]
+    currency: Option<&'a str>,
+    #[serde(default)]
+    amount: Option<Amount>,
+}
+
+impl Feed {
+    /// A feed; must be made where an async runtime is.
+    pub fn new(codec: Arc<Codec>) -> Self {
+        Self { codec, handle: Handle::current() }
+    }
+
+    /// What a record of the exception topic says; none when its exception is gone.
+    ///
+    /// # Errors
+    /// When it cannot be read, or the registry does not answer.
+    pub fn exception(&self, record: &Record) -> Result<Option<Told>, WireError> {
+        let Some(value) = record.value.as_deref() else { return Ok(None) };
+        let (writer, body) = self.opened(value)?;
+        let part: ExceptionPart<'_> = schemas::codec::decode_part(&writer, body)?;
+        let origin = match (part.origin_topic, part.origin_partition, part.origin_offset) {
+            (Some(topic), Some(partition), Some(offset)) => {
+                let key =
+                    part.origin_key.as_ref().map_or(Cow::Borrowed(""), |key| String::from_utf8_lossy(key.as_ref()));
+                Some(ToldOrigin { topic: topic.to_owned(), partition, offset, key: key.into_owned() })
+            }
+            _ => None,
+        };
+        Ok(Some(Told {
+            id: part.exception_id.to_owned(),
+            partition: record.place.partition,
+            offset: record.place.offset,
+            kind: part.kind,
+            state: part.state,
+            room: part.room.to_owned(),
+            code: part.code.to_owned(),
+            subject: part.subject.as_ref().map(subject_text),
+            message: part.message.to_owned(),
+            suggested_fix: part.suggested_fix.map(str::to_owned),
+            class: class_of(part.room, part.origin_topic),
+            origin,
+            raised_at: part.raised_at.0,
+            at: part.at.0,
+            assignee: part.assignee.map(str::to_owned),
+            discard_requested_by: part.discard_request.map(|request| request.actor),
+            parked_key: part.parked_key,
+        }))
+    }
+
+    /// What a record of the parking topic says; none when its event has left.
+    ///
+    /// # Errors
+    /// As [`Feed::exception`].
+    pub fn parked(&self, record: &Record) -> Result<Option<ParkedEvent>, WireError> {
+        let Some(value) = record.value.as_deref() else { return Ok(None) };
+        let (writer, body) = self.opened(value)?;
+        let part: ParkedPart<'_> = schemas::codec::decode_part(&writer, body)?;
+        let money = match part.value {
+            Some(event) if part.topic == topics::SUPPLY_USAGE_ENRICHED_V1.name() => self.money(event),
+            _ => None,
+        };
+        Ok(Some(ParkedEvent { key: part.key.to_owned(), money }))
+    }
+
+    /// What an event says it is worth. An event that cannot be read says nothing: its room will say why.
+    fn money(&self, event: &[u8]) -> Option<(Decimal, String)> {
+        let (writer, body) = self.opened(event).ok()?;
+        let part: PricePart<'_> = schemas::codec::decode_part(&writer, body).ok()?;
+        Some((part.amount?.0, part.currency?.to_owned()))
+    }
+
+    fn opened<'a>(&self, value: &'a [u8]) -> Result<runtime::codec::Opened<'a>, WireError> {
+        match self.codec.open_cached(value)? {
+            Some(opened) => Ok(opened),
+            None => self.handle.block_on(self.codec.open(value)),
+        }
+    }
+}
+
+/// The place in the key of a parked record: room, topic, partition and offset of its origin.
+pub fn origin_of(key: &str) -> Option<Origin<'_>> {
+    let mut parts = key.split('|');
+    let (room, topic) = (parts.next()?, parts.next()?);
+    Some(Origin { room, topic, partition: parts.next()?.parse().ok()?, offset: parts.next()?.parse().ok()? })
+}
+
+/// A subject as one word.
+pub fn subject_text(subject: &Subject) -> String {
+    format!("{}/{}", subject.kind, subject.key)
+}
+
+/// How urgent the flow is that an exception stopped: that of the topic of its event, or of the most urgent topic that its room
+/// writes where it is about something that never became an event.
+pub fn class_of(room: &str, origin_topic: Option<&str>) -> Criticality {
+    if let Some(info) = origin_topic.and_then(topics::find) {
+        return info.class;
+    }
+    let written = topics::ALL.iter().filter(|info| info.producers.contains(&room) && !info.name.starts_with("ops."));
+    written.map(|info| info.class).min().unwrap_or(Criticality::Operational)
+}
+
+/// An amount of money, read exactly.
+#[derive(Debug)]
+struct Amount(Decimal);
+
+impl<'de> Deserialize<'de> for Amount {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Text;
+
+        impl Visitor<'_> for Text {
+            type Value = Amount;
+
+            fn expecting(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                formatter.write_str("a decimal as text")
+            }
+
+            fn visit_str<E: Error>(self, text: &str) -> Result<Amount, E> {
+                Decimal::from_str(text).map(Amount).map_err(E::custom)
+            }
+        }
+
+        deserializer.deserialize_any(Text)
+    }
+}

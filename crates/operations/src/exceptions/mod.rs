@@ -1,0 +1,29 @@
+//! What waits and why, and what people do about it.
+//!
+//! [`ExceptionsView`] follows `ops.exception.v1` and `ops.parked.v1` and answers from memory: by cause, in lists, one by one.
+//! [`Decider`] does what people decide: every act is one more record about the exception and one on the audit topic.
+
+mod act;
+mod config;
+mod decider;
+mod feed;
+mod history;
+mod id;
+mod index;
+mod pool;
+mod query;
+mod records;
+#[cfg(test)]
+mod tests;
+mod types;
+mod view;
+mod waiting;
+
+pub use act::{Act, By, Refusal};
+pub use config::{DueTimes, ExceptionsConfig};
+pub use decider::{Choice, DecideError, Decider, Done, Outcome};
+pub use feed::subject_text;
+pub use history::Step;
+pub use records::{RecordsError, newest};
+pub use types::{Cause, Filter, Found, Listed, Money, Page, Row, Standing, is_open};
+pub use view::{ExceptionsView, ViewError};

@@ -1,0 +1,137 @@
+//! What may be decided, and the record that says it.
+
+use super::super::act::{Act, By, Facts, Refusal};
+use super::USAGE;
+use schemas::{Criticality, Exception, ExceptionKind, ExceptionState};
+
+const TWO_PEOPLE: [Criticality; 1] = [Criticality::PatientAdjacent];
+
+fn exception(state: ExceptionState, parked_key: bool) -> Exception {
+    let (room, topic) = if parked_key { ("erp-post", Some("supply.usage-enriched.v1")) } else { ("erp", None) };
+    Exception {
+        exception_id: "e1".to_owned(),
+        state,
+        parked_key,
+        code: "WL-4010".to_owned(),
+        room: room.to_owned(),
+        origin_topic: topic.map(str::to_owned),
+        ..Exception::default()
+    }
+}
+
+fn by(actor: &str) -> By {
+    By { actor: actor.to_owned(), comment: Some("seen to".to_owned()), via: "cli" }
+}
+
+fn refused(act: &Act, exception: &Exception, by: &By) -> Option<Refusal> {
+    act.check(&Facts::of(exception), by, &TWO_PEOPLE).err()
+}
+
+fn decided(act: &Act, exception: Exception, actor: &str) -> Result<Exception, Refusal> {
+    let by = by(actor);
+    act.check(&Facts::of(&exception), &by, &TWO_PEOPLE)?;
+    Ok(act.record(exception, &by, &TWO_PEOPLE, 7))
+}
+
+#[test]
+fn a_settled_exception_cannot_be_decided_again() {
+    let assign = Act::Assign { to: Some("ada".to_owned()) };
+    for act in [Act::Retry, Act::Discard, Act::ApproveDiscard, Act::Resolve, Act::Comment, assign] {
+        for (state, word) in [(ExceptionState::Discarded, "discarded"), (ExceptionState::Resolved, "resolved")] {
+            for parked in [true, false] {
+                let said = refused(&act, &exception(state, parked), &by("ada")).unwrap().to_string();
+                assert!(said.contains("WL-7071") && said.contains("e1") && said.contains(word), "{said}");
+            }
+        }
+    }
+}
+
+#[test]
+fn a_discarded_event_can_be_replayed_from_its_place() {
+    let discarded = Exception {
+        room: "validate".to_owned(),
+        origin_topic: Some("t".to_owned()),
+        origin_partition: Some(2),
+        origin_offset: Some(17),
+        ..exception(ExceptionState::Discarded, true)
+    };
+    let next = refused(&Act::Retry, &discarded, &by("ada")).unwrap().next;
+    assert!(next.contains("replay validate --topic t --partition 2 --from-offset 17 --to-offset 17"), "{next}");
+}
+
+#[test]
+fn only_a_parked_event_is_retried_and_only_one_that_is_not_parked_is_resolved() {
+    let refusal = |act: Act, state, parked| refused(&act, &exception(state, parked), &by("ada"));
+    for state in [ExceptionState::Open, ExceptionState::Retrying] {
+        assert_eq!(refusal(Act::Retry, state, true), None);
+        assert_eq!(refusal(Act::Discard, state, true), None, "an operational flow needs one person");
+        assert_eq!(refusal(Act::Discard, state, false), None);
+        assert_eq!(refusal(Act::Resolve, state, false), None);
+        let source = refusal(Act::Retry, state, false).unwrap();
+        assert!(source.to_string().contains("erp keeps no event") && source.next.contains("send it again"), "{source}");
+        let parked = refusal(Act::Resolve, state, true).unwrap();
+        assert!(parked.code == "WL-7071" && parked.next.contains("discard"), "{parked}");
+    }
+}
+
+#[test]
+fn two_people_discard_what_is_next_to_the_patient() {
+    let open = Exception {
+        room: "validate".to_owned(),
+        origin_topic: Some(USAGE.to_owned()),
+        ..exception(ExceptionState::Open, true)
+    };
+    let code = |act: &Act, exception: &Exception, actor: &str| {
+        decided(act, exception.clone(), actor).map_err(|refusal| refusal.code).map(|record| record.kind)
+    };
+    for nobody in ["", " ", "unknown"] {
+        assert_eq!(code(&Act::Discard, &open, nobody), Err("WL-7110"));
+    }
+    assert_eq!(code(&Act::ApproveDiscard, &open, "ada"), Err("WL-7109"));
+
+    let asked = decided(&Act::Discard, open, "ada").unwrap();
+    assert_eq!((asked.kind, asked.state), (ExceptionKind::DiscardRequested, ExceptionState::Open));
+    assert_eq!(asked.discard_request.as_ref().unwrap().actor, "ada");
+    assert_eq!(Act::Discard.audit(&asked, &by("ada")).detail, "discard requested: seen to");
+    assert_eq!(code(&Act::Discard, &asked, "ada"), Err("WL-7107"));
+    assert_eq!(code(&Act::ApproveDiscard, &asked, "ada"), Err("WL-7107"));
+    assert_eq!(code(&Act::Discard, &asked, "bob"), Err("WL-7108"));
+
+    let noted = decided(&Act::Comment, asked.clone(), "eve").unwrap();
+    let given = decided(&Act::Assign { to: Some("bob".to_owned()) }, noted, "eve").unwrap();
+    assert_eq!(given.discard_request, asked.discard_request, "a note does not take the request back");
+    let gone = decided(&Act::ApproveDiscard, given, "bob").unwrap();
+    assert_eq!((gone.kind, gone.state), (ExceptionKind::Discarded, ExceptionState::Discarded));
+    assert_eq!((gone.actor.as_deref(), gone.assignee.as_deref(), gone.at.0), (Some("bob"), Some("bob"), 7));
+
+    let again = decided(&Act::Retry, asked, "bob").unwrap();
+    assert_eq!((again.state, again.discard_request), (ExceptionState::Retrying, None));
+}
+
+#[test]
+fn a_note_changes_neither_state_nor_who_has_it() {
+    let retrying = Exception { assignee: Some("ada".to_owned()), ..exception(ExceptionState::Retrying, true) };
+    let noted = decided(&Act::Comment, retrying, "bob").unwrap();
+    assert_eq!((noted.kind, noted.state), (ExceptionKind::Commented, ExceptionState::Retrying));
+    assert_eq!((noted.assignee.as_deref(), noted.comment.as_deref()), (Some("ada"), Some("seen to")));
+    let silent = By { comment: Some("  ".to_owned()), ..by("bob") };
+    assert_eq!(refused(&Act::Comment, &noted, &silent).unwrap().code, "WL-7106");
+    let free = decided(&Act::Assign { to: None }, noted, "bob").unwrap();
+    assert_eq!(free.assignee, None);
+}
+
+#[test]
+fn the_audit_names_who_did_what_to_which_event() {
+    let placed = Exception {
+        origin_partition: Some(2),
+        origin_offset: Some(17),
+        origin_event_id: Some("event".to_owned()),
+        ..exception(ExceptionState::Open, true)
+    };
+    let given = decided(&Act::Assign { to: Some("bob".to_owned()) }, placed, "ada").unwrap();
+    let audit = Act::Assign { to: Some("bob".to_owned()) }.audit(&given, &by("ada"));
+    assert_eq!((audit.code.as_str(), audit.detail.as_str()), ("exception.assign", "assigned to bob: seen to"));
+    assert_eq!((audit.actor.as_deref(), audit.room.as_str(), audit.at), (Some("ada"), "cli", given.at));
+    assert_eq!((audit.exception_id.as_deref(), audit.event_id.as_deref()), (Some("e1"), Some("event")));
+    assert_eq!((audit.origin_partition, audit.origin_offset), (Some(2), Some(17)));
+}

@@ -1,0 +1,189 @@
+//! What the views answer.
+
+use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
+use serde::Serialize;
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Money {
+    /// ISO 4217.
+    pub currency: String,
+    /// The amount with its sign; credits and returns are negative.
+    pub amount: Decimal,
+}
+
+/// What one cause holds up. What has one cause is mended once.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Cause {
+    /// Code under which the exceptions were raised.
+    pub code: String,
+    /// Room that raised them.
+    pub room: String,
+    /// What it is about, `kind/key`; none where the events themselves are at fault.
+    pub subject: Option<String>,
+    /// Open exceptions.
+    pub exceptions: usize,
+    /// Keys that wait, those behind the exceptions included.
+    pub keys: usize,
+    /// Events that wait, the later ones of these keys included.
+    pub events: usize,
+    /// When the first was raised, microseconds since 1970.
+    pub since: i64,
+    /// One sentence of an exception.
+    pub message: String,
+    /// What would make it go away.
+    pub suggested_fix: Option<String>,
+    /// Open exceptions that should have been settled by now.
+    pub overdue: usize,
+    /// When the first of them is due, microseconds since 1970.
+    pub due: i64,
+    /// What the waiting events are worth, where they say it.
+    pub money: Vec<Money>,
+    /// Waiting events that do not say what they are worth: only those of `supply.usage-enriched.v1` carry a price.
+    pub events_without_price: usize,
+}
+
+/// One exception in a list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Row {
+    /// Its id.
+    pub exception_id: String,
+    /// What happened last.
+    pub kind: ExceptionKind,
+    /// Where it stands.
+    pub state: ExceptionState,
+    /// Room that raised it.
+    pub room: String,
+    /// Code.
+    pub code: String,
+    /// One sentence, without patient data.
+    pub message: String,
+    /// What it is about, `kind/key`.
+    pub subject: Option<String>,
+    /// What would make it go away.
+    pub suggested_fix: Option<String>,
+    /// How urgent its flow is.
+    pub class: Criticality,
+    /// Topic of the record it is about.
+    pub origin_topic: Option<String>,
+    /// Its partition.
+    pub origin_partition: Option<i32>,
+    /// Its offset.
+    pub origin_offset: Option<i64>,
+    /// When it was raised, microseconds since 1970.
+    pub raised_at: i64,
+    /// When the last thing happened, microseconds since 1970.
+    pub at: i64,
+    /// When it should be settled, microseconds since 1970.
+    pub due_at: i64,
+    /// It is open and that time has passed.
+    pub is_overdue: bool,
+    /// Who has it.
+    pub assignee: Option<String>,
+    /// Who asked to discard it, where a second person has to agree.
+    pub discard_requested_by: Option<String>,
+    /// Whether later events of its key wait behind it.
+    pub parked_key: bool,
+    /// Events of its key that wait now, its own included.
+    pub events: usize,
+}
+
+impl Row {
+    /// Whether somebody still has to do something about it.
+    pub fn is_open(&self) -> bool {
+        is_open(self.state)
+    }
+}
+
+/// Whether somebody still has to do something about an exception that stands so.
+pub fn is_open(state: ExceptionState) -> bool {
+    !matches!(state, ExceptionState::Resolved | ExceptionState::Discarded)
+}
+
+/// Which exceptions are wanted. Everything that is said must hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Also those that are resolved or discarded.
+    pub settled: bool,
+    /// Only this code.
+    pub code: Option<String>,
+    /// Only this room.
+    pub room: Option<String>,
+    /// Only those about this subject, `kind/key`; an empty text means those about none.
+    pub subject: Option<String>,
+    /// Only what this person has; an empty text means what nobody has.
+    pub assignee: Option<String>,
+    /// Only what should have been settled by now.
+    pub overdue: bool,
+    /// Only what waits for a second person to agree that it is discarded.
+    pub to_approve: bool,
+}
+
+/// A part of a list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// Rows that are left out before it.
+    pub skip: usize,
+    /// Most rows.
+    pub most: usize,
+    /// Newest first instead of oldest first.
+    pub newest_first: bool,
+}
+
+impl Page {
+    /// The first rows, oldest first.
+    pub fn first(most: usize) -> Self {
+        Self { skip: 0, most, newest_first: false }
+    }
+
+    /// Everything there is.
+    pub fn all() -> Self {
+        Self::first(usize::MAX)
+    }
+}
+
+/// A part of a list, and how long the whole is.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Listed {
+    /// The rows of the page.
+    pub rows: Vec<Row>,
+    /// Exceptions that match, on all pages.
+    pub total: usize,
+}
+
+/// What an id that was typed means.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// No exception has an id that starts so.
+    None,
+    /// This one.
+    One(String),
+    /// Several ids start so.
+    Several,
+}
+
+/// How a view stands.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// Everything that was written when the view started has been read.
+    pub caught_up: bool,
+    /// Why it does not get on at the moment; what it shows may be old.
+    pub trouble: Option<String>,
+    /// What is missing in it, one sentence with a code each; empty when it is complete.
+    pub incomplete: Vec<String>,
+    /// Exceptions it knows.
+    pub exceptions: usize,
+    /// Of these the open ones.
+    pub open: usize,
+    /// Events that are parked.
+    pub parked: usize,
+    /// Keys that wait.
+    pub keys: usize,
+    /// Bytes of memory it holds, about.
+    pub bytes: usize,
+}

@@ -1,0 +1,345 @@
+//! The view: two topics followed into the index, and the answers it gives.
+
+use super::config::ExceptionsConfig;
+use super::feed::{Feed, origin_of};
+use super::history::{self, Step};
+use super::index::Index;
+use super::query::{DueMicros, due_micros};
+use super::records::{self, RecordsError};
+use super::types::{Cause, Filter, Found, Listed, Page, Row, Standing};
+use runtime::codec::{Codec, WireError};
+use runtime::config::KafkaConfig;
+use runtime::following::{Told, follow_all};
+use runtime::record::Record;
+use runtime::{Config, ConfigError, Shutdown, clock};
+use schemas::{Exception, topics};
+use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Pause before the schema registry is asked again.
+const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
+/// How often a record that gives way to a newer one is looked for at its new place.
+const MOVED_MAX: usize = 3;
+
+/// What waits and why, as the topics say it now. Cheap to clone; all clones are the same view.
+///
+/// It holds no payload: of a parked event 24 bytes and its share of a table, of an exception its place on the topic. Several
+/// views on the same topics agree, because what each shows follows from the newest record of each key alone.
+#[derive(Clone)]
+pub struct ExceptionsView {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    index: RwLock<Index>,
+    due: DueMicros,
+    feeds: Mutex<[FeedState; 2]>,
+    version: watch::Sender<u64>,
+    kafka: KafkaConfig,
+    codec: Arc<Codec>,
+    config: ExceptionsConfig,
+}
+
+/// How far one of the two topics was read.
+#[derive(Clone, Debug, Default)]
+struct FeedState {
+    caught_up: bool,
+    trouble: Option<String>,
+}
+
+/// The topics that a view follows.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Exceptions,
+    Parked,
+}
+
+/// Why a view cannot be started or does not answer.
+#[derive(Debug, thiserror::Error)]
+pub enum ViewError {
+    /// The block `operations.exceptions` is not what is documented.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The codec cannot be built.
+    #[error(transparent)]
+    Wire(#[from] WireError),
+    /// A thread cannot be started.
+    #[error("WL-7104: the view of exceptions cannot start a thread: {0}")]
+    Thread(#[from] std::io::Error),
+    /// It has not read everything in time.
+    #[error("WL-7105: the exceptions were not read within {within_s} s: {trouble}")]
+    Behind {
+        /// How long was waited, seconds.
+        within_s: u64,
+        /// What is in the way.
+        trouble: String,
+    },
+    /// Records cannot be read back.
+    #[error(transparent)]
+    Records(#[from] RecordsError),
+}
+
+impl ExceptionsView {
+    /// Starts to follow the topics, until `shutdown`. It reads from their beginning and goes on by itself when Kafka was away.
+    /// To be called where an async runtime is.
+    ///
+    /// # Errors
+    /// When the configuration is refused or a thread cannot be started. What goes wrong later is told by
+    /// [`ExceptionsView::standing`].
+    pub fn start(config: &Config, shutdown: &Shutdown) -> Result<Self, ViewError> {
+        let settings = ExceptionsConfig::of(config)?;
+        let codec = Arc::new(Codec::new(&config.registry)?);
+        let shared = Arc::new(Shared {
+            index: RwLock::new(Index::new(settings.bounds())),
+            due: due_micros(&settings.due_s),
+            feeds: Mutex::default(),
+            version: watch::Sender::new(0),
+            kafka: config.kafka.clone(),
+            codec,
+            config: settings,
+        });
+        for side in [Side::Exceptions, Side::Parked] {
+            let (shared, shutdown) = (Arc::clone(&shared), shutdown.clone());
+            let feed = Feed::new(Arc::clone(&shared.codec));
+            std::thread::Builder::new().name(side.thread().to_owned()).spawn(move || {
+                follow_all(&shared.kafka, side.topic(), |told| shared.told(side, &feed, told, &shutdown));
+            })?;
+        }
+        Ok(Self { shared })
+    }
+
+    /// The open exceptions by cause, the one with most waiting events first. Takes time by causes, not by what waits.
+    pub fn causes(&self) -> Vec<Cause> {
+        self.shared.read().causes(&self.shared.due, clock::now_micros())
+    }
+
+    /// A part of the exceptions that match.
+    pub fn list(&self, filter: &Filter, page: Page) -> Listed {
+        self.shared.read().list(filter, page, &self.shared.due, clock::now_micros())
+    }
+
+    /// One exception as lists show it.
+    pub fn row(&self, id: &str) -> Option<Row> {
+        self.shared.read().row(id, &self.shared.due, clock::now_micros())
+    }
+
+    /// Which exception has an id that starts so.
+    pub fn find(&self, start: &str) -> Found {
+        self.shared.read().find(start)
+    }
+
+    /// The whole newest record of an exception, its original bytes included, read from Kafka. They may identify a patient.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn exception(&self, id: &str) -> Result<Option<Arc<Exception>>, ViewError> {
+        for _ in 0..MOVED_MAX {
+            let Some(place) = self.shared.read().held(id).map(|held| (held.partition, held.offset)) else {
+                return Ok(None);
+            };
+            if let Some(found) = records::one(&self.shared.kafka, &self.shared.codec, place).await? {
+                return Ok(Some(Arc::new(found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Everything that happened to an exception, oldest first, as far as the topics still tell it: what people did stays on
+    /// the audit topic when the exception topic has given it up.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn history(&self, id: &str) -> Result<Vec<Step>, ViewError> {
+        let held = self.shared.read().held(id).map(|held| (held.partition, held.raised_at));
+        let Some((partition, raised_at)) = held else { return Ok(Vec::new()) };
+        Ok(history::read(&self.shared.kafka, &self.shared.codec, id, partition, raised_at).await?)
+    }
+
+    /// A number that grows with every change, in what it shows or in how it stands.
+    pub fn version(&self) -> u64 {
+        *self.shared.version.borrow()
+    }
+
+    /// Tells when [`ExceptionsView::version`] grows. Changes that come while nobody looks are told once.
+    pub fn changes(&self) -> watch::Receiver<u64> {
+        self.shared.version.subscribe()
+    }
+
+    /// Whether everything has been read that was written when the view started.
+    pub fn caught_up(&self) -> bool {
+        self.shared.feeds().iter().all(|feed| feed.caught_up)
+    }
+
+    /// Waits until the view has caught up.
+    ///
+    /// # Errors
+    /// When it has not within that time.
+    pub async fn until_caught_up(&self, within: Duration) -> Result<(), ViewError> {
+        let mut changes = self.changes();
+        let waiting = async {
+            while !self.caught_up() {
+                // The sender lives as long as this view.
+                if changes.changed().await.is_err() {
+                    break;
+                }
+            }
+        };
+        if tokio::time::timeout(within, waiting).await.is_ok() {
+            return Ok(());
+        }
+        let trouble = self.shared.trouble().unwrap_or_else(|| "there is more to read".to_owned());
+        Err(ViewError::Behind { within_s: within.as_secs(), trouble })
+    }
+
+    /// How it stands: whether it has caught up, what is in its way, and what is missing in it.
+    pub fn standing(&self) -> Standing {
+        let standing = self.shared.read().standing();
+        Standing { caught_up: self.caught_up(), trouble: self.shared.trouble(), ..standing }
+    }
+
+    /// The settings it was started with.
+    pub fn config(&self) -> &ExceptionsConfig {
+        &self.shared.config
+    }
+
+    pub(super) fn kafka(&self) -> &KafkaConfig {
+        &self.shared.kafka
+    }
+
+    pub(super) fn codec(&self) -> &Arc<Codec> {
+        &self.shared.codec
+    }
+
+    /// Places of the newest records of exceptions.
+    pub(super) fn places<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<(i32, i64)> {
+        let index = self.shared.read();
+        ids.into_iter().filter_map(|id| index.held(id)).map(|held| (held.partition, held.offset)).collect()
+    }
+}
+
+impl Side {
+    fn topic(self) -> &'static str {
+        match self {
+            Self::Exceptions => topics::OPS_EXCEPTION_V1.name(),
+            Self::Parked => topics::OPS_PARKED_V1.name(),
+        }
+    }
+
+    fn thread(self) -> &'static str {
+        match self {
+            Self::Exceptions => "exceptions-view",
+            Self::Parked => "parked-view",
+        }
+    }
+}
+
+impl Shared {
+    fn read(&self) -> RwLockReadGuard<'_, Index> {
+        self.index.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn write(&self) -> RwLockWriteGuard<'_, Index> {
+        self.index.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn feeds(&self) -> [FeedState; 2] {
+        self.feeds.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.feeds().into_iter().find_map(|feed| feed.trouble)
+    }
+
+    fn told(&self, side: Side, feed: &Feed, told: Told, shutdown: &Shutdown) -> ControlFlow<()> {
+        if shutdown.requested() {
+            return ControlFlow::Break(());
+        }
+        match told {
+            Told::Record(record) => return self.record(side, feed, &record, shutdown),
+            Told::CaughtUp => self.stands(side, |state| *state = FeedState { caught_up: true, trouble: None }),
+            Told::Idle => self.stands(side, |state| state.trouble = None),
+            Told::Trouble(error) => self.stands(side, |state| state.trouble = Some(error.to_string())),
+            Told::Anew => {
+                tracing::warn!(topic = side.topic(), "topic was made anew, reading it from the beginning");
+                match side {
+                    Side::Exceptions => self.write().clear_exceptions(),
+                    Side::Parked => self.write().clear_parked(),
+                }
+                self.stands(side, |state| state.caught_up = false);
+                self.changed();
+            }
+        }
+        ControlFlow::Continue(())
+    }
+
+    /// One record; while the registry does not answer it is tried again, so that none is left out.
+    fn record(&self, side: Side, feed: &Feed, record: &Record, shutdown: &Shutdown) -> ControlFlow<()> {
+        loop {
+            let applied = match side {
+                Side::Exceptions => self.exception(feed, record),
+                Side::Parked => self.parked(feed, record),
+            };
+            match applied {
+                Ok(()) => break,
+                Err(error) if error.blames_record() => {
+                    tracing::warn!(place = %record.place, code = error.code(), "record cannot be read");
+                    self.write().cannot_read();
+                    break;
+                }
+                Err(error) => self.stands(side, |state| state.trouble = Some(error.to_string())),
+            }
+            if shutdown.requested() {
+                return ControlFlow::Break(());
+            }
+            std::thread::park_timeout(REGISTRY_PAUSE);
+        }
+        self.changed();
+        ControlFlow::Continue(())
+    }
+
+    fn exception(&self, feed: &Feed, record: &Record) -> Result<(), WireError> {
+        match feed.exception(record)? {
+            Some(told) => self.write().tell(told),
+            None => self.write().forget(&record.key_text()),
+        }
+        Ok(())
+    }
+
+    fn parked(&self, feed: &Feed, record: &Record) -> Result<(), WireError> {
+        let key = record.key_text();
+        let Some(origin) = origin_of(&key) else {
+            self.write().cannot_read();
+            return Ok(());
+        };
+        match feed.parked(record)? {
+            Some(event) => {
+                let money = event.money.as_ref().map(|(amount, currency)| (*amount, currency.as_str()));
+                self.write().park(&origin, &event.key, money);
+            }
+            None => self.write().unpark(&origin),
+        }
+        Ok(())
+    }
+
+    /// Changes how a feed stands, and tells it when that is news.
+    fn stands(&self, side: Side, change: impl FnOnce(&mut FeedState)) {
+        let mut feeds = self.feeds.lock().unwrap_or_else(PoisonError::into_inner);
+        let state = &mut feeds[side as usize];
+        let before = (state.caught_up, state.trouble.clone());
+        change(state);
+        let is_news = before != (state.caught_up, state.trouble.clone());
+        if is_news && let Some(trouble) = &state.trouble {
+            tracing::warn!(topic = side.topic(), trouble, "the view of exceptions does not get on");
+        }
+        drop(feeds);
+        if is_news {
+            self.changed();
+        }
+    }
+
+    fn changed(&self) {
+        self.version.send_modify(|version| *version += 1);
+    }
+}
