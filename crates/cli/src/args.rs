@@ -1,9 +1,11 @@
 //! What can be typed.
 
 mod dead_letters;
+mod replay;
 mod running;
 
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
+pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -88,7 +90,7 @@ pub enum Command {
     Exceptions(Exceptions),
     /// Look at records that could not be read: place, code, headers and original bytes.
     DeadLetters(DeadLetters),
-    /// Process records again, in order beside the live flow; effects that already happened are suppressed.
+    /// Process records again: plan, preview, approve, apply. In order beside the live flow; effects that happened are suppressed.
     Replay(Replay),
     /// Send messages as a real sender does and print the acknowledgements.
     Send(Send),
@@ -326,49 +328,6 @@ pub struct Decide {
     #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
     pub actor: String,
     /// One JSON line per decision.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `replay`.
-#[derive(Debug, Args)]
-pub struct Replay {
-    /// The room that is to process the records again.
-    pub room: String,
-    /// Topic, when the room reads several.
-    #[arg(long)]
-    pub topic: Option<String>,
-    /// Partition; all when left out. Needed with offsets.
-    #[arg(long)]
-    pub partition: Option<i32>,
-    /// First offset.
-    #[arg(long, requires = "partition", conflicts_with = "from_time")]
-    pub from_offset: Option<i64>,
-    /// Last offset, included.
-    #[arg(long, requires = "partition", conflicts_with = "until_time")]
-    pub to_offset: Option<i64>,
-    /// From this time on, RFC 3339, for example 2026-03-01T08:00:00Z.
-    #[arg(long, value_name = "TIME")]
-    pub from_time: Option<String>,
-    /// Before this time, RFC 3339.
-    #[arg(long, value_name = "TIME")]
-    pub until_time: Option<String>,
-    /// Only records with this key.
-    #[arg(long)]
-    pub key: Option<String>,
-    /// Most records per second, so that the live flow is not disturbed.
-    #[arg(long, default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rate: u32,
-    /// Count records and keys, and change nothing.
-    #[arg(long)]
-    pub dry_run: bool,
-    /// Why; goes on record.
-    #[arg(long, value_name = "TEXT")]
-    pub comment: Option<String>,
-    /// Who asks; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
-    pub actor: String,
-    /// JSON.
     #[arg(long)]
     pub json: bool,
 }

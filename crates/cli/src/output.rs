@@ -97,6 +97,19 @@ pub fn spinner(message: &str) -> ProgressBar {
     bar
 }
 
+/// Progress on stderr towards a known end: a bar on a terminal, nothing otherwise.
+pub fn bar(length: u64, message: &str) -> ProgressBar {
+    if !std::io::stderr().is_terminal() {
+        return ProgressBar::hidden();
+    }
+    let bar = ProgressBar::new(length);
+    if let Ok(style) = ProgressStyle::with_template("{bar:30} {pos}/{len} {msg}, {eta} left") {
+        bar.set_style(style);
+    }
+    bar.set_message(message.to_owned());
+    bar
+}
+
 /// Milliseconds since 1970 as RFC 3339 text.
 pub fn time_text(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| "-".to_owned(), |time| time.to_string())

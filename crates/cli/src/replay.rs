@@ -1,213 +1,313 @@
-//! `wardline replay`: process records again, beside the live flow.
-//!
-//! The records go to the parking topic with the reason `replay`, in the partition of their origin and in order; the live
-//! room takes them up in order per key and suppresses effects that already happened (RPL-1, ORD-1). Only records that the
-//! room has passed are taken: the others will come by themselves.
+//! `wardline replay`: the command line's face of `operations::replay`.
 
-use crate::args::{Globals, Replay};
+use crate::args::{Globals, Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms, run};
-use processor::{Code, Reason};
+use crate::{Failure, context, rooms};
+use indicatif::ProgressBar;
+use operations::replay::{
+    Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request, Runner, Status,
+    Words, field_condition,
+};
 use runtime::codec::Codec;
-use runtime::desk::Desk;
-use runtime::outgoing::Lineage;
-use runtime::parking_store::REPLAY_CODE;
-use runtime::publisher::Publisher;
-use runtime::reader::{self, From, Range, ReadError, Until};
-use runtime::record::Record;
-use runtime::{Config, RoomInfo, RoomKind, clock};
-use schemas::{Audit, AuditKind, Timestamp, topics};
-use serde::Serialize;
-use std::collections::{BTreeMap, HashSet};
-use std::ops::ControlFlow;
+use runtime::shutdown;
+use schemas::Money;
 use std::sync::Arc;
-use std::time::Duration;
-use tokio::sync::mpsc;
 
-/// Records in flight between reading and parking.
-const WINDOW: usize = 256;
-
-/// What was, or would be, replayed.
-#[derive(Debug, Default, Serialize)]
-pub struct Summary {
-    room: String,
-    topic: String,
-    records: u64,
-    keys: usize,
-    by_partition: BTreeMap<i32, u64>,
-    applied: bool,
-}
+/// Columns of a list.
+const HEAD: [&str; 8] = ["id", "state", "room", "topic", "records", "handed over", "planned by", "planned at"];
 
 /// Executes `wardline replay`.
 pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
-    let config = context::running(globals)?;
-    let all = rooms::all();
-    let room =
-        all.iter().find(|room| room.info().name == options.room).ok_or_else(|| run::unknown_room(&options.room))?;
-    let (info, topic) = (room.info().clone(), topic_of(room.info(), options)?);
-    let summary = context::block_on(replay(&config, &info, topic, options))??;
+    let config = Arc::new(context::running(globals)?);
+    context::block_on(act(config, &options.action))?
+}
+
+async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), Failure> {
+    let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
+    let known = rooms::all().iter().map(ReplayRoom::from).collect();
+    let replays = Replays::new(config, codec, known).map_err(failure)?;
+    match action {
+        ReplayAction::Plan(options) => plan(&replays, options).await,
+        ReplayAction::Approve(step) => {
+            let approved = replays.approve(&step.id, &words(step)).await.map_err(failure)?;
+            said(&approved, step.json)?;
+            output::note("`wardline replay apply ID --rate N` hands the records over");
+            Ok(())
+        }
+        ReplayAction::Pause(step) => said(&replays.pause(&step.id, &words(step)).await.map_err(failure)?, step.json),
+        ReplayAction::Abort(step) => said(&replays.abort(&step.id, &words(step)).await.map_err(failure)?, step.json),
+        ReplayAction::Apply(options) => apply(&replays, options).await,
+        ReplayAction::Resume(options) => resume(&replays, options).await,
+        ReplayAction::Status(options) => {
+            let status = replays.status(&options.id).await.map_err(failure)?;
+            let mut output = Output::stdout();
+            if options.json {
+                output.json(&status)?
+            } else {
+                show(&mut output, &status)?
+            }
+            output.finish()
+        }
+        ReplayAction::Ls(options) => list(&replays, options).await,
+    }
+}
+
+async fn plan(replays: &Arc<Replays>, options: &ReplayPlan) -> Result<(), Failure> {
+    let request = Request {
+        room: options.room.clone(),
+        topic: options.topic.clone(),
+        selection: selection(options)?,
+        reason: options.reason.clone(),
+        actor: options.actor.clone(),
+    };
+    let spinner = output::spinner("records read");
+    let told = spinner.clone();
+    let planned = replays.plan(&request, move |read| told.set_position(read)).await;
+    spinner.finish_and_clear();
+    let planned = planned.map_err(failure)?;
     let mut output = Output::stdout();
     if options.json {
-        output.json(&summary)?;
+        output.json(&planned)?;
     } else {
-        let verb = if summary.applied { "handed to" } else { "would be handed to" };
-        let (records, keys) = (summary.records, summary.keys);
-        output.line(format!("{records} records of {keys} keys of {topic} {verb} {}", info.name))?;
-        for (partition, count) in &summary.by_partition {
-            output.line(format!("  partition {partition}: {count}"))?;
-        }
+        preview(&mut output, &planned)?;
+        let seconds = u64::try_from(planned.counts.records).unwrap_or_default().div_ceil(u64::from(options.rate));
+        output.line(format!("  takes at least {} at {} records in a second", duration(seconds), options.rate))?;
     }
     output.finish()?;
-    if summary.records == 0 {
-        output::note(&format!("{} has passed no such record: look at the range and the key", info.name));
-    } else if summary.applied {
-        output::note("`wardline status` shows how many of them are still parked");
+    output::note(&if planned.needs_approval {
+        format!("somebody else has to agree: `wardline replay approve {} --actor NAME`", short(&planned))
+    } else {
+        format!("`wardline replay apply {} --rate {}` hands them over", short(&planned), options.rate)
+    });
+    Ok(())
+}
+
+async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Failure> {
+    let apply = Apply { words: words(&options.step), rate: options.rate, accept_changes: options.accept_changes };
+    let spinner = output::spinner("records counted again");
+    let told = spinner.clone();
+    let runner = Runner::apply(replays, &options.step.id, &apply, move |read| told.set_position(read)).await;
+    spinner.finish_and_clear();
+    run(runner.map_err(failure)?, options.step.json).await
+}
+
+async fn resume(replays: &Arc<Replays>, options: &ReplayResume) -> Result<(), Failure> {
+    let runner = Runner::resume(replays, &options.step.id, options.rate, &words(&options.step)).await;
+    run(runner.map_err(failure)?, options.step.json).await
+}
+
+/// Hands records over until the end; the first SIGTERM or SIGINT pauses the plan.
+async fn run(runner: Runner, json: bool) -> Result<(), Failure> {
+    let (trigger, stop) = shutdown();
+    let listening = tokio::spawn(trigger.stop_on_signal());
+    let bar = bar(runner.plan());
+    let told = bar.clone();
+    let outcome = runner.run(&stop, move |plan| told.set_position(count(handed(plan)))).await;
+    bar.finish_and_clear();
+    listening.abort();
+    match outcome.map_err(failure)? {
+        Outcome::Done(plan) => {
+            said(&plan, json)?;
+            output::note("`wardline replay status ID` shows how many of them still wait in the room");
+        }
+        Outcome::Paused(plan) => {
+            said(&plan, json)?;
+            output::note(&format!("`wardline replay resume {}` goes on", short(&plan)));
+        }
+        Outcome::Aborted(plan) => said(&plan, json)?,
     }
     Ok(())
 }
 
-fn topic_of(info: &RoomInfo, options: &Replay) -> Result<&'static str, Failure> {
-    if !matches!(info.kind, RoomKind::Processor | RoomKind::Effect) {
-        return Err(Failure::usage(
-            format!("WL-7065: {} does not take replayed records", info.name),
-            "replay into a processor or an effect room; a source is replayed by sending its messages again",
-        ));
+async fn list(replays: &Arc<Replays>, options: &ReplayLs) -> Result<(), Failure> {
+    let ended = |plan: &Plan| matches!(plan.state, ReplayState::Done | ReplayState::Aborted);
+    let mut plans = replays.list().await.map_err(failure)?;
+    plans.retain(|plan| options.all || !ended(plan));
+    let mut output = Output::stdout();
+    if options.json {
+        plans.iter().try_for_each(|plan| output.json(plan))?;
+    } else if plans.is_empty() {
+        output::note("no replay is open; `wardline replay ls --all` shows those that have ended");
+    } else {
+        output.table(&HEAD, &plans.iter().map(row).collect::<Vec<_>>())?;
     }
-    match &options.topic {
-        Some(wanted) => info.reads.iter().copied().find(|topic| topic == wanted),
-        None if info.reads.len() == 1 => info.reads.first().copied(),
-        None => None,
+    output.finish()
+}
+
+fn row(plan: &Plan) -> Vec<String> {
+    vec![
+        short(plan).to_owned(),
+        state(plan),
+        plan.room.clone(),
+        plan.topic.clone(),
+        plan.counts.records.to_string(),
+        handed(plan).to_string(),
+        plan.planned_by.clone(),
+        plan.planned_at.to_string(),
+    ]
+}
+
+/// What a plan comes to.
+fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
+    let counts = &plan.counts;
+    output.line(format!(
+        "replay {} ({}), planned by {}: {}",
+        short(plan),
+        state(plan),
+        plan.planned_by,
+        plan.reason
+    ))?;
+    let (records, keys) = (counts.records, counts.keys);
+    output.line(format!("  {records} records of {keys} keys of {} go to {}", plan.topic, plan.room))?;
+    for span in plan.spans.iter().filter(|span| span.records > 0) {
+        let (partition, start, end) = (span.partition, span.start, span.end);
+        output.line(format!("    partition {partition}, offsets {start} to {}: {}", end - 1, span.records))?;
     }
-    .ok_or_else(|| {
-        Failure::usage(
-            format!("WL-7065: {} reads {}", info.name, info.reads.join(", ")),
-            "name one of these topics with --topic",
-        )
+    let lines = [
+        (counts.waiting, "are left out: they are parked already"),
+        (counts.unreadable, "cannot be decoded here and are handed over as they are"),
+        (counts.events, "are decided again; their events are written again with the same ids"),
+        (counts.effects, "effects would be made, at most"),
+        (counts.suppressed, "have had their effect: it is suppressed"),
+        (counts.in_doubt, "may have had their effect: the other side is asked first"),
+        (counts.without_effect, "ask for no effect"),
+    ];
+    for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
+        output.line(format!("  {count} {text}"))?;
+    }
+    if counts.events == 0 {
+        let (there, new) = (counts.documents, counts.new_documents);
+        output.line(format!("  documents: {there} are there, {new} would be made at most"))?;
+    }
+    let (amounts, new) = (money(&counts.amounts), money(&counts.new_amounts));
+    output.line(format!(
+        "  money: {amounts} in all, {new} of it not posted yet; unknown for {}",
+        counts.without_amount
+    ))?;
+    for target in &counts.targets {
+        output.line(format!("  supplier {}: {} records, {} effects", target.target, target.records, target.effects))?;
+    }
+    let left = counts.target_count - i64::try_from(counts.targets.len()).unwrap_or_default();
+    if left > 0 {
+        output.line(format!("  and {left} suppliers more"))?;
+    }
+    if counts.newer > 0 {
+        let examples = counts.newer_examples.join(", ");
+        output.line(format!("  {} newer events of these keys exist, for example {examples}", counts.newer))?;
+    }
+    Ok(())
+}
+
+fn show(output: &mut Output, status: &Status) -> Result<(), Failure> {
+    let plan = &status.plan;
+    preview(output, plan)?;
+    if let Some(approver) = &plan.approved_by {
+        output.line(format!("  approved by {approver}"))?;
+    } else if plan.needs_approval {
+        output.line("  waits for the approval of somebody else")?;
+    }
+    output.line(format!(
+        "  {} of {} handed over, {} of them still wait in the room; last step {} ago by {}",
+        status.handed,
+        plan.counts.records,
+        status.still_parked,
+        duration(u64::try_from(status.silent_s).unwrap_or_default()),
+        plan.actor
+    ))
+}
+
+/// One line about where a plan stands now.
+fn said(plan: &Plan, json: bool) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if json {
+        output.json(plan)?;
+    } else {
+        let (done, all) = (handed(plan), plan.counts.records);
+        output.line(format!(
+            "replay {} is {}: {done} of {all} records handed to {}",
+            short(plan),
+            state(plan),
+            plan.room
+        ))?;
+    }
+    output.finish()
+}
+
+fn selection(options: &ReplayPlan) -> Result<ReplaySelection, Failure> {
+    let time = |text: &Option<String>| text.as_deref().map(milliseconds).transpose();
+    let fields: Result<Vec<_>, _> = options.field.iter().map(|text| field_condition(text)).collect();
+    Ok(ReplaySelection {
+        partitions: options.partition.into_iter().collect(),
+        from_offset: options.from_offset,
+        to_offset: options.to_offset,
+        from_time_ms: time(&options.from_time)?,
+        until_time_ms: time(&options.until_time)?,
+        event_ids: options.event_id.clone(),
+        key: options.key.clone(),
+        event_type: options.event_type.clone(),
+        fields: fields.map_err(failure)?,
     })
-}
-
-async fn replay(config: &Config, info: &RoomInfo, topic: &'static str, options: &Replay) -> Result<Summary, Failure> {
-    let range = range(topic, options)?;
-    let passed = passed(config, info.name, topic).await?;
-    let mut summary = Summary {
-        room: info.name.to_owned(),
-        topic: topic.to_owned(),
-        applied: !options.dry_run,
-        ..Summary::default()
-    };
-    let sink = if options.dry_run { None } else { Some(Sink::open(config, info.name, options).await?) };
-    if let Some(sink) = &sink {
-        sink.audit(topic, "replay.planned", "replay starts").await?;
-    }
-    let (sender, mut receiver) = mpsc::channel(WINDOW);
-    let (kafka, key) = (config.kafka.clone(), options.key.clone());
-    let reading = tokio::task::spawn_blocking(move || {
-        reader::read_range(&kafka, &range, |record| {
-            let done = passed.get(&record.place.partition).is_some_and(|next| record.place.offset < *next);
-            let wanted = key.as_ref().is_none_or(|key| record.key_text() == key.as_str());
-            if done && wanted && sender.blocking_send(record).is_err() {
-                return ControlFlow::Break(());
-            }
-            ControlFlow::Continue(())
-        })
-    });
-    let progress = output::spinner("records");
-    let mut keys: HashSet<Vec<u8>> = HashSet::new();
-    let mut pace = tokio::time::interval(Duration::from_secs(1) / options.rate);
-    pace.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Burst);
-    while let Some(record) = receiver.recv().await {
-        summary.records += 1;
-        *summary.by_partition.entry(record.place.partition).or_default() += 1;
-        progress.inc(1);
-        keys.insert(record.key.as_deref().unwrap_or_default().to_vec());
-        if let Some(sink) = &sink {
-            pace.tick().await;
-            sink.park(&record).await?;
-        }
-    }
-    progress.finish_and_clear();
-    reading.await.map_err(Failure::kafka)?.map_err(Failure::kafka)?;
-    summary.keys = keys.len();
-    if let Some(sink) = &sink {
-        let detail = format!("{} records of {} keys replayed", summary.records, summary.keys);
-        sink.audit(topic, "replay.applied", &detail).await?;
-    }
-    Ok(summary)
-}
-
-/// Puts records on the parking topic, and what was done on the audit topic.
-struct Sink {
-    publisher: Publisher,
-    desk: Desk,
-    room: &'static str,
-    actor: String,
-    comment: Option<String>,
-}
-
-impl Sink {
-    async fn open(config: &Config, room: &'static str, options: &Replay) -> Result<Self, Failure> {
-        let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
-        let written = [topics::OPS_PARKED_V1.info(), topics::OPS_AUDIT_V1.info()];
-        let publisher = Publisher::connect(config, Arc::clone(&codec), &written).await.map_err(Failure::registry)?;
-        // The live room takes what another session wrote; the name only has to differ from the room's own.
-        let desk = Desk::new(room, config, codec, &format!("replay-{}", clock::now_micros()));
-        Ok(Self { publisher, desk, room, actor: options.actor.clone(), comment: options.comment.clone() })
-    }
-
-    async fn park(&self, record: &Record) -> Result<(), Failure> {
-        let reason = Reason::new(Code::new(REPLAY_CODE), REPLAY_CODE, "replayed on request");
-        let parked = self.desk.park(record, &reason, None, 0, clock::now_micros()).map_err(Failure::registry)?;
-        self.publisher.publish(&[parked]).await.map_err(Failure::kafka)
-    }
-
-    async fn audit(&self, topic: &str, code: &str, detail: &str) -> Result<(), Failure> {
-        let comment = self.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
-        let audit = Audit {
-            room: self.room.to_owned(),
-            kind: AuditKind::Replay,
-            code: code.to_owned(),
-            origin_topic: Some(topic.to_owned()),
-            detail: format!("{detail}{comment}"),
-            actor: Some(self.actor.clone()),
-            at: Timestamp(clock::now_micros()),
-            ..Audit::default()
-        };
-        let record = self.publisher.event(&audit, &Lineage::default()).map_err(Failure::registry)?;
-        self.publisher.publish(&[record]).await.map_err(Failure::kafka)
-    }
-}
-
-/// Next offset of the room in each partition.
-async fn passed(config: &Config, room: &'static str, topic: &'static str) -> Result<BTreeMap<i32, i64>, Failure> {
-    let kafka = config.kafka.clone();
-    let lags = tokio::task::spawn_blocking(move || reader::group_lag(&kafka, room, &[topic]))
-        .await
-        .map_err(Failure::kafka)?
-        .map_err(|error: ReadError| Failure::kafka(error))?;
-    Ok(lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect())
-}
-
-fn range(topic: &str, options: &Replay) -> Result<Range, Failure> {
-    let from = match (options.from_offset, &options.from_time) {
-        (Some(offset), _) => From::Offset(offset),
-        (None, Some(time)) => From::TimeMs(milliseconds(time)?),
-        (None, None) => {
-            return Err(Failure::usage(
-                "WL-7066: the start of the range is missing",
-                "give --from-time, or --partition with --from-offset",
-            ));
-        }
-    };
-    let until = match (options.to_offset, &options.until_time) {
-        (Some(last), _) => Until::Offset(last.saturating_add(1)),
-        (None, Some(time)) => Until::TimeMs(milliseconds(time)?),
-        (None, None) => Until::EndNow,
-    };
-    Ok(Range { topic: topic.to_owned(), partitions: options.partition.into_iter().collect(), from, until })
 }
 
 fn milliseconds(text: &str) -> Result<i64, Failure> {
     text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond).map_err(|error| {
         Failure::usage(format!("WL-7066: {text} is not a time: {error}"), "write it like 2026-03-01T08:00:00Z")
     })
+}
+
+fn words(step: &ReplayStep) -> Words {
+    Words { actor: step.actor.clone(), comment: step.comment.clone() }
+}
+
+fn failure(error: ReplayError) -> Failure {
+    let next = error.next();
+    if error.blames_request() { Failure::usage(error, next) } else { Failure::new(error, next) }
+}
+
+fn bar(plan: &Plan) -> ProgressBar {
+    let bar = output::bar(count(plan.counts.records), "records handed over");
+    bar.set_position(count(handed(plan)));
+    bar
+}
+
+fn handed(plan: &Plan) -> i64 {
+    plan.spans.iter().map(|span| span.handed).sum()
+}
+
+fn count(number: i64) -> u64 {
+    u64::try_from(number).unwrap_or_default()
+}
+
+fn short(plan: &Plan) -> &str {
+    plan.replay_id.get(..8).unwrap_or(&plan.replay_id)
+}
+
+fn state(plan: &Plan) -> String {
+    plan.state.as_str().to_lowercase()
+}
+
+fn money(sums: &[Money]) -> String {
+    if sums.is_empty() {
+        return "unknown".to_owned();
+    }
+    sums.iter().map(|sum| format!("{} {}", sum.amount, sum.currency)).collect::<Vec<_>>().join(", ")
+}
+
+fn duration(seconds: u64) -> String {
+    match (seconds / 3_600, seconds / 60 % 60, seconds % 60) {
+        (0, 0, seconds) => format!("{seconds} s"),
+        (0, minutes, seconds) => format!("{minutes} min {seconds} s"),
+        (hours, minutes, _) => format!("{hours} h {minutes} min"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_duration_is_told_as_people_say_it() {
+        let told = [0, 59, 61, 3_600, 7_325].map(duration).join(", ");
+        assert_eq!(told, "0 s, 59 s, 1 min 1 s, 1 h 0 min, 2 h 2 min");
+    }
 }

@@ -1,5 +1,6 @@
 //! LOSS-1 on the real topics: every record that a room reads has one visible outcome.
 
+use operations::replay::STARTED;
 use processor::laws::{Outcome, Violation, check_loss};
 use schemas::{Audit, AuditKind, Exception, ExceptionState};
 use std::collections::{BTreeMap, BTreeSet};
@@ -56,7 +57,7 @@ impl RoomLedger {
             AuditKind::Dropped => Outcome::Dropped,
             AuditKind::Duplicate | AuditKind::Suppressed => Outcome::Duplicate,
             AuditKind::Replay => {
-                self.replayed = true;
+                self.replayed |= audit.code == STARTED;
                 return;
             }
             AuditKind::Action | AuditKind::Unknown => return,

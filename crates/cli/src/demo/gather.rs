@@ -2,6 +2,7 @@
 
 use super::account::{RoomLedger, place};
 use crate::{Failure, decode, rooms};
+use operations::replay::STARTED;
 use processor::laws::{Outcome, Violation, check_loss, check_once};
 use runtime::codec::Codec;
 use runtime::reader::{self, Range, ReadError};
@@ -138,7 +139,7 @@ impl Gathered {
             self.exceptions.push(exception);
         }
         for audit in typed::<Audit>(config, codec, topics::OPS_AUDIT_V1.name()).await? {
-            self.replayed |= audit.kind == AuditKind::Replay;
+            self.replayed |= audit.kind == AuditKind::Replay && audit.code == STARTED;
             if let Some(ledger) = self.ledgers.get_mut(audit.room.as_str()) {
                 ledger.audit(&audit);
             }
