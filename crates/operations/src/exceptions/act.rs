@@ -272,8 +272,8 @@ fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
 fn once_more(facts: &Facts<'_>) -> String {
     match facts.place {
         Some((topic, partition, offset)) if facts.parked_key => format!(
-            "leave it; should the event be processed after all: `wardline replay {} --topic {topic} --partition {partition} \
-             --from-offset {offset} --to-offset {offset}`",
+            "leave it; should the event be processed after all: `wardline replay plan {} --topic {topic} --partition \
+             {partition} --from-offset {offset} --to-offset {offset} --reason TEXT`",
             facts.room
         ),
         _ => "leave it; should it count after all, let its source send it again, corrected".to_owned(),

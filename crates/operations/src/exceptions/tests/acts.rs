@@ -56,7 +56,7 @@ fn a_discarded_event_can_be_replayed_from_its_place() {
         ..exception(ExceptionState::Discarded, true)
     };
     let next = refused(&Act::Retry, &discarded, &by("ada")).unwrap().next;
-    assert!(next.contains("replay validate --topic t --partition 2 --from-offset 17 --to-offset 17"), "{next}");
+    assert!(next.contains("replay plan validate --topic t --partition 2 --from-offset 17 --to-offset 17"), "{next}");
 }
 
 #[test]
