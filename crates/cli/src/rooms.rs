@@ -1,6 +1,7 @@
 //! All rooms, in the order in which an event meets them.
 
 use crate::Failure;
+use operations::replay::ReplayConfig;
 use runtime::{Config, Room, near};
 use serde_json::Value;
 use std::collections::BTreeMap;
@@ -24,9 +25,28 @@ pub fn names() -> Vec<&'static str> {
     all().iter().map(|room| room.info().name).collect()
 }
 
-/// Checks the blocks of all rooms, before anything starts, and gives them back as they are in force, with their secrets as
+/// Acts of operators that have a block of the configuration.
+const ACTS: [&str; 3] = ["exceptions", "replay", "sight"];
+
+/// Checks the names of the blocks of operators, and the block of replays.
+fn operations(config: &Config) -> Result<(), Failure> {
+    if let Some(unknown) = config.operations.keys().find(|act| !ACTS.contains(&act.as_str())) {
+        let meant = near(unknown, ACTS).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+        return Err(Failure::usage(
+            format!("WL-7001: operations.{unknown}: there is no such block{meant}"),
+            format!("correct the name in the configuration file; the blocks are {}", ACTS.join(", ")),
+        ));
+    }
+    let replay = ReplayConfig::of(config);
+    replay
+        .map(drop)
+        .map_err(|error| Failure::usage(error, "correct operations.replay; docs/operate/replay.md has its keys"))
+}
+
+/// Checks the blocks of all rooms and of operators, before anything starts, and gives them back as they are in force, with their secrets as
 /// stars.
 pub fn settings(config: &Config) -> Result<BTreeMap<String, Value>, Failure> {
+    operations(config)?;
     let rooms = all();
     if let Some(unknown) = config.rooms.keys().find(|name| !rooms.iter().any(|room| room.info().name == *name)) {
         let meant = near(unknown, names()).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();

@@ -66,12 +66,16 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
 fn what_can_never_work_ends_at_once_with_its_code_and_starts_nothing() {
     let place = Place::new();
     std::fs::write(place.path("room.yaml"), "rooms: {erp-pst: {}}\n").unwrap();
+    std::fs::write(place.path("act.yaml"), "operations: {repaly: {}}\n").unwrap();
+    std::fs::write(place.path("replay.yaml"), "operations: {replay: {plan_age: 1}}\n").unwrap();
     std::fs::write(place.path("http.yaml"), "http: {listen: nowhere}\n").unwrap();
     for (arguments, code) in [
         (&["up", "--mllp", "foo"][..], "WL-7073"),
         (&["up", "--mllp", "127.0.0.1:0", "--config", "http.yaml"], "WL-7073"),
         (&["run", "validate", "--config", "http.yaml"], "WL-7073"),
         (&["up", "--mllp", "127.0.0.1:0", "--config", "room.yaml"], "did you mean erp-post?"),
+        (&["up", "--mllp", "127.0.0.1:0", "--config", "act.yaml"], "did you mean replay?"),
+        (&["up", "--mllp", "127.0.0.1:0", "--config", "replay.yaml"], "WL-7001"),
         (&["up", "--no-such-flag"], "WL-7075"),
     ] {
         let output = place.run(arguments);

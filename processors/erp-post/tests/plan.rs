@@ -43,6 +43,12 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
         let prior_of = effect.prior_key(&usage).and(prior.as_ref());
         let outputs = match effect.plan(&usage, prior_of, &()) {
             Plan::Act(action) => {
+                // A replay's preview knows an effect by what its key begins with.
+                let foreseen = ErpPost::foresee(&usage).unwrap();
+                assert!(
+                    foreseen.acts && action.effect_key.strip_prefix(&foreseen.identity) == Some("/erp"),
+                    "{foreseen:?}"
+                );
                 for part in &action.request.moves {
                     let held = &part.held;
                     let lot = held.lot.as_deref().unwrap_or("-");
@@ -210,4 +216,19 @@ fn lines_share_a_document_only_when_all_that_the_document_says_is_the_same() {
     ] {
         assert_ne!(key(&first), key(&other));
     }
+}
+
+/// RPL-1: what a preview says without the ERP: too much rather than too little.
+#[test]
+fn what_can_leave_nothing_in_the_erp_is_foreseen_as_no_effect() {
+    let acts = |usage: &EnrichedUsage| ErpPost::foresee(usage).unwrap().acts;
+    assert!(acts(&usage(0, 2)) && acts(&taken_back(1)));
+    let consigned = EnrichedUsage { consigned: true, ..usage(0, 2) };
+    let explanted = EnrichedUsage { usage: UsageKind::Explanted, ..usage(0, 2) };
+    let incomplete = EnrichedUsage { stock_location_id: None, ..usage(0, 2) };
+    for none in [consigned, explanted, incomplete, usage(0, 0)] {
+        assert!(!acts(&none), "{none:?}");
+    }
+    let later = EnrichedUsage { consigned: true, ..usage(1, 2) };
+    assert!(acts(&later), "what was posted before may have to be taken back");
 }

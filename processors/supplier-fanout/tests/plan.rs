@@ -41,6 +41,13 @@ fn receipt(fields: &str) -> FanoutInput {
     FanoutInput::Receipt(Box::new(event::<GoodsReceipt>(fields).unwrap()))
 }
 
+/// RPL-1: a replay's preview knows an effect by what its key begins with, and says too much rather than too little.
+fn is_foreseen(input: &FanoutInput, plan: &Plan<Notice, SupplierNotice>) -> bool {
+    let foreseen = SupplierFanout::foresee(input).unwrap();
+    let Plan::Act(action) = plan else { return true };
+    foreseen.acts && action.effect_key.strip_prefix(&foreseen.identity).is_some_and(|rest| rest.starts_with('>'))
+}
+
 fn shown(plan: &Plan<Notice, SupplierNotice>) -> String {
     match plan {
         Plan::Act(action) => format!("{} {}", action.target, action.request.body),
@@ -62,7 +69,9 @@ fn delivered(input: &FanoutInput) -> SupplierNotice {
 
 #[track_caller]
 fn check(inputs: &[FanoutInput], expected: Expect) {
-    let told: Vec<String> = inputs.iter().map(|input| shown(&fanout().plan(input, None, &tables())) + "\n").collect();
+    let plans: Vec<_> = inputs.iter().map(|input| fanout().plan(input, None, &tables())).collect();
+    assert!(inputs.iter().zip(&plans).all(|(input, plan)| is_foreseen(input, plan)));
+    let told: Vec<String> = plans.iter().map(|plan| shown(plan) + "\n").collect();
     expected.assert_eq(&told.concat());
 }
 
