@@ -3,10 +3,12 @@
 mod dead_letters;
 mod replay;
 mod running;
+mod sight;
 
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
+pub use sight::{Activity, Sla, Trace};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -86,6 +88,10 @@ pub enum Command {
     Status(Status),
     /// Follow one event from the source message to the ERP document and the supplier's answer.
     Trace(Trace),
+    /// Show how well the promises of topics.yaml are kept today, and what is about to break.
+    Sla(Sla),
+    /// Show what each domain did, hour by hour: in, done, waiting, exceptions, durations.
+    Activity(Activity),
     /// Look at work items for people, and decide them.
     Exceptions(Exceptions),
     /// Look at records that could not be read: place, code, headers and original bytes.
@@ -229,19 +235,6 @@ pub struct Status {
     #[arg(long, env = "WARDLINE_HEALTH", default_value = "http://127.0.0.1:9464", value_name = "URL")]
     pub health: String,
     /// JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `trace`.
-#[derive(Debug, Args)]
-pub struct Trace {
-    /// Event id, message control id, exception id (or the start of one that is unique), Kafka key or trace id.
-    pub id: String,
-    /// Also show directly identifying data. Whoever uses it should have a reason.
-    #[arg(long)]
-    pub with_phi: bool,
-    /// One JSON line per step.
     #[arg(long)]
     pub json: bool,
 }

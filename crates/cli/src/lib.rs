@@ -19,6 +19,7 @@ mod rooms;
 mod run;
 mod send;
 mod settings;
+mod sight;
 mod status;
 mod system;
 mod topics;
@@ -77,6 +78,8 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Send(send) => send::execute(&globals, &send),
         Command::Status(status) => status::execute(&globals, &status),
         Command::Trace(trace) => trace::execute(&globals, &trace),
+        Command::Sla(options) => sight::sla(&globals, &options),
+        Command::Activity(options) => sight::activity(&globals, &options),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
         Command::DeadLetters(letters) => dead_letters::execute(&globals, &letters),
         Command::Demo(demo) => demo::execute(&globals, &demo),

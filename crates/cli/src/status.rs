@@ -2,7 +2,8 @@
 
 use crate::args::{Globals, Status};
 use crate::output::{self, Output};
-use crate::{Failure, context, exceptions, rooms};
+use crate::{Failure, context, exceptions, rooms, sight};
+use operations::sight::lag::{self, TopicLag};
 use runtime::codec::Codec;
 use runtime::reader::{self, PartitionLag, ReadError};
 use runtime::{Config, RoomInfo, RoomKind};
@@ -26,6 +27,9 @@ struct RoomReport {
     room: &'static str,
     state: String,
     lag_records: Option<i64>,
+    /// Age of the oldest record not finished, seconds; 0 when there is none.
+    oldest_s: Option<u64>,
+    topics: Vec<TopicLag>,
     partitions: Vec<PartitionLag>,
 }
 
@@ -39,7 +43,7 @@ pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
         return output.finish();
     }
     let rows: Vec<Vec<String>> = report.rooms.iter().map(RoomReport::row).collect();
-    output.table(&["ROOM", "STATE", "LAG", "PARKED"], &add_parked(rows, &report.parked))?;
+    output.table(&["ROOM", "STATE", "LAG", "OLDEST", "PARKED"], &add_parked(rows, &report.parked))?;
     output.line("")?;
     if report.exceptions.is_empty() {
         output.line("no open exceptions")?;
@@ -85,7 +89,8 @@ pub fn parked_keys(config: &Config) -> Result<HashSet<String>, ReadError> {
 impl RoomReport {
     fn row(&self) -> Vec<String> {
         let lag = self.lag_records.map_or_else(|| "-".to_owned(), |lag| lag.to_string());
-        vec![self.room.to_owned(), self.state.clone(), lag]
+        let oldest = self.oldest_s.map_or_else(|| "-".to_owned(), |oldest| format!("{oldest} s"));
+        vec![self.room.to_owned(), self.state.clone(), lag, oldest]
     }
 }
 
@@ -118,13 +123,20 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     for exception in exceptions::load(config, &codec).await?.into_iter().filter(exceptions::is_open) {
         *by_code.entry(exception.code).or_default() += 1;
     }
-    let rooms = lags.map(|(info, partitions)| RoomReport {
-        room: info.name,
-        state: state_of(info.name, states.as_ref().ok()).to_owned(),
-        lag_records: (info.kind != RoomKind::Source).then(|| partitions.iter().map(|partition| partition.lag).sum()),
-        partitions,
-    });
-    Ok(Report { rooms: rooms.collect(), parked: by_room, exceptions: by_code })
+    let mut rooms = Vec::new();
+    for (info, partitions) in lags {
+        let topics = lag::by_topic(config, partitions.clone()).await.map_err(sight::failure)?;
+        let has_group = info.kind != RoomKind::Source;
+        rooms.push(RoomReport {
+            room: info.name,
+            state: state_of(info.name, states.as_ref().ok()).to_owned(),
+            lag_records: has_group.then(|| partitions.iter().map(|partition| partition.lag).sum()),
+            oldest_s: has_group.then(|| topics.iter().map(|topic| topic.oldest_s).max().unwrap_or_default()),
+            topics,
+            partitions,
+        });
+    }
+    Ok(Report { rooms, parked: by_room, exceptions: by_code })
 }
 
 /// What is known of a room when its process was asked, or when none answered.

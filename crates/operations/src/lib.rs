@@ -5,3 +5,4 @@
 
 pub mod exceptions;
 pub mod replay;
+pub mod sight;

@@ -409,7 +409,7 @@ fn watermarks(consumer: &Reader, topic: &str, partition: i32) -> Result<(i64, i6
     ask(STALL_TIMEOUT, || consumer.fetch_watermarks(topic, partition, ANSWER_TIMEOUT))
 }
 
-fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
+pub(crate) fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
     let mut ids = partitions(consumer, &range.topic)?;
     if !range.partitions.is_empty() {
         ids.retain(|id| range.partitions.contains(id));

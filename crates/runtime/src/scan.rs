@@ -7,7 +7,7 @@ use crate::ask::{ask, is_passing};
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka;
-use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, ReadError, STALL_TIMEOUT, Span};
+use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, Range, ReadError, STALL_TIMEOUT, Span, spans_with};
 use crate::record::Record;
 use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
@@ -23,7 +23,7 @@ const RANGE_WAIT: Duration = Duration::from_millis(5);
 /// Longest wait for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 /// Bytes that a scan has lying ready: it takes them as fast as they come.
-const AHEAD_KBYTES: &str = "32768";
+const AHEAD_KBYTES: &str = "8192";
 
 /// A record that was not copied yet.
 pub struct Glance<'a> {
@@ -78,6 +78,20 @@ impl Glance<'_> {
     pub fn to_record(&self) -> Record {
         self.message.to_record()
     }
+}
+
+/// Resolves several ranges to offsets at once, per partition, without reading; none for a topic that is not there.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn spans(kafka: &KafkaConfig, ranges: &[Range]) -> Result<Vec<Option<BTreeMap<i32, Span>>>, ReadError> {
+    let consumer = consumer(kafka, RANGE_WAIT)?;
+    let resolve = |range: &Range| match spans_with(&consumer, range) {
+        Ok(spans) => Ok(Some(spans)),
+        Err(ReadError::NoTopic(_)) => Ok(None),
+        Err(error) => Err(error),
+    };
+    ranges.iter().map(resolve).collect()
 }
 
 /// Visits the records between offsets of a topic, in order per partition, until the end or until `visit` breaks. Returns how

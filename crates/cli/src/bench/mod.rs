@@ -16,6 +16,7 @@ mod running;
 mod scale;
 mod sender;
 mod tables;
+mod trace;
 mod usage;
 
 use crate::args::Globals;
@@ -52,6 +53,9 @@ pub enum What {
     /// Events of many keys that wait: parked, listed and let go in order, and what other keys notice. Needs a broker of its
     /// own, no registry.
     Parking(BenchParking),
+    /// Questions about single events when a topic holds a million, and service levels of a day. Needs a broker and a registry of
+    /// its own.
+    Trace(BenchTrace),
     /// Master data: how soon a room has it, from the topic and from a snapshot, in how much memory, and lookups per second.
     /// Needs a broker of its own, no registry.
     Tables(BenchTables),
@@ -96,6 +100,14 @@ pub struct BenchEnrich {
     /// Seconds that --latency measures.
     #[arg(long, default_value_t = 40)]
     pub secs: u64,
+}
+
+/// Options of `bench trace`.
+#[derive(Debug, Args)]
+pub struct BenchTrace {
+    /// Events to load when the topic is empty.
+    #[arg(long, default_value_t = 1_000_000)]
+    pub events: u64,
 }
 
 /// Options of `bench lanes`.
@@ -269,6 +281,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Scale(options) => scale::execute(globals, options),
         What::Replay(options) => replay::execute(globals, options),
         What::Parking(options) => parking::execute(globals, options),
+        What::Trace(options) => trace::execute(globals, options),
         What::Tables(options) => tables::execute(globals, options),
         What::TablesStart(options) => tables::start(globals, options),
         What::MllpLoad(options) => mllp::load(options),

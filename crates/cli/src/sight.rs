@@ -1,0 +1,154 @@
+//! `wardline sla` and `wardline activity`: what was promised and what is done.
+
+use crate::args::{Activity, Globals, Sla};
+use crate::output::{self, Output};
+use crate::{Failure, context, trace};
+use operations::sight::activity::DomainActivity;
+use operations::sight::levels::{self, LevelReport, LevelsSnapshot, LevelsView};
+use operations::sight::{SightError, time_text};
+use runtime::health::Health;
+use runtime::{Config, shutdown};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Between two prints of `--watch`.
+const AGAIN: Duration = Duration::from_secs(2);
+
+/// What to do next when nothing can be seen.
+pub fn failure(error: SightError) -> Failure {
+    match error {
+        SightError::Read(error) => Failure::kafka(error),
+        SightError::Wire(error) => Failure::registry(error),
+        SightError::Stopped(_) => Failure::new(error, "try again; when it happens again, tell the maintainers"),
+        SightError::Question(_) => Failure::usage(error, "correct what is named; docs/errors explains the code"),
+    }
+}
+
+/// Executes `wardline sla`.
+pub fn sla(globals: &Globals, options: &Sla) -> Result<(), Failure> {
+    let config = Arc::new(context::running(globals)?);
+    if options.watch {
+        return context::block_on(watch(config, options))?;
+    }
+    let progress = output::spinner("reading today");
+    let read = context::block_on(levels::today(config));
+    progress.finish_and_clear();
+    let (snapshot, _) = read?.map_err(failure)?;
+    print_levels(&snapshot, options.json)
+}
+
+async fn watch(config: Arc<Config>, options: &Sla) -> Result<(), Failure> {
+    let (trigger, stop) = shutdown();
+    let _page = match &options.listen {
+        Some(address) => Some(Health::new().serve(address).await.map_err(|error| {
+            Failure::new(
+                format!("WL-7073: cannot serve metrics at {address}: {error}"),
+                "give --listen an address of this machine that is free",
+            )
+        })?),
+        None => None,
+    };
+    let view = LevelsView::start(config, stop.clone()).map_err(failure)?;
+    let signal = tokio::spawn(trigger.stop_on_signal());
+    while !stop.requested() {
+        let snapshot = view.snapshot();
+        if let Some(problem) = &snapshot.problem {
+            output::note(&format!("not followed at the moment: {problem}"));
+        } else if snapshot.caught_up {
+            print_levels(&snapshot, options.json)?;
+        }
+        tokio::select! {
+            () = tokio::time::sleep(AGAIN) => {}
+            () = stop.wait() => {}
+        }
+    }
+    signal.abort();
+    Ok(())
+}
+
+fn print_levels(snapshot: &LevelsSnapshot, json: bool) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if json {
+        output.json(snapshot)?;
+        return output.finish();
+    }
+    let rows: Vec<Vec<String>> = snapshot.levels.iter().map(|level| row(level, snapshot.at_ms)).collect();
+    let head =
+        ["LEVEL", "STATE", "TODAY", "TARGET", "WITHIN", "IN TIME", "MISSED", "WAIT", "OLDEST", "P50", "P99", "BREACH"];
+    output.table(&head, &rows)?;
+    output.line("")?;
+    for class in &snapshot.classes {
+        let oldest = match class.waiting {
+            0 => String::new(),
+            _ => format!(", the oldest for {} s", class.oldest_waiting_s),
+        };
+        output.line(format!("{}: {} wait{oldest}", class.class.as_str(), class.waiting))?;
+    }
+    output.finish()
+}
+
+fn row(level: &LevelReport, now_ms: i64) -> Vec<String> {
+    let duration = |time_ms: Option<u64>| {
+        time_ms.map_or_else(|| "-".to_owned(), |time| trace::length(i64::try_from(time).unwrap_or(i64::MAX)))
+    };
+    let breach = match level.breach_at_ms {
+        None => "-".to_owned(),
+        Some(at) if at <= now_ms => "now".to_owned(),
+        Some(at) => format!("in {}", trace::length(at - now_ms)),
+    };
+    vec![
+        level.name.to_owned(),
+        level.state.as_str().to_owned(),
+        level.attainment_percent.map_or_else(|| "-".to_owned(), |percent| format!("{percent:.2} %")),
+        format!("{} %", level.target_percent),
+        duration(Some(level.within_ms)),
+        level.in_time.to_string(),
+        format!("{} of {}", level.budget_used, level.budget),
+        level.waiting.to_string(),
+        format!("{} s", level.oldest_waiting_s),
+        duration(level.median_ms),
+        duration(level.p99_ms),
+        breach,
+    ]
+}
+
+/// Executes `wardline activity`.
+pub fn activity(globals: &Globals, options: &Activity) -> Result<(), Failure> {
+    let config = Arc::new(context::running(globals)?);
+    let progress = output::spinner("reading today");
+    let read = context::block_on(levels::today(config));
+    progress.finish_and_clear();
+    let (_, domains) = read?.map_err(failure)?;
+    let mut output = Output::stdout();
+    if options.json {
+        for domain in &domains {
+            output.json(domain)?;
+        }
+        return output.finish();
+    }
+    let rows: Vec<Vec<String>> = domains.iter().flat_map(|domain| hours(domain, options.hours)).collect();
+    output.table(&["DOMAIN", "HOUR", "IN", "DONE", "LEFT OUT", "LOST", "WAIT", "EXCEPTIONS", "P50", "P99"], &rows)?;
+    output.finish()
+}
+
+fn hours(domain: &DomainActivity, most: u8) -> Vec<Vec<String>> {
+    let duration = |time_ms: Option<u64>| {
+        time_ms.map_or_else(|| "-".to_owned(), |time| trace::length(i64::try_from(time).unwrap_or(i64::MAX)))
+    };
+    let skipped = domain.hours.len().saturating_sub(usize::from(most));
+    let hours = domain.hours.iter().skip(skipped).map(|hour| {
+        vec![
+            domain.domain.as_str().to_owned(),
+            time_text(hour.hour_ms).chars().take(16).collect(),
+            hour.came.to_string(),
+            hour.done.to_string(),
+            hour.left_out.to_string(),
+            hour.lost.to_string(),
+            hour.waiting.to_string(),
+            hour.exceptions.to_string(),
+            duration(hour.p50_ms),
+            duration(hour.p99_ms),
+        ]
+    });
+    hours.collect()
+}

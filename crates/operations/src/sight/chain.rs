@@ -1,0 +1,226 @@
+//! Follows events from a start to their end, over the events in between, by what each says it follows from.
+//!
+//! The id of a message is shared by all that the message said, so it cannot tell which of three usages was posted. The cause of
+//! each event can: what waits is known by the newest event of its chain, and is renamed when the next one comes. Records of
+//! several topics are read in any order, so what comes before its cause is kept for a while.
+
+use std::collections::{BTreeSet, HashMap, VecDeque};
+
+/// How much is remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bounds {
+    /// Most events that wait; beyond it the oldest is given up and counts as missed.
+    pub waiting_max: usize,
+    /// Most settled ones that are remembered, so that a second record about one does not count again.
+    pub settled_max: usize,
+    /// Most records that came before their cause.
+    pub early_max: usize,
+    /// An event that waits for longer is given up and counts as missed, milliseconds.
+    pub age_max_ms: i64,
+}
+
+impl Default for Bounds {
+    fn default() -> Self {
+        Self { waiting_max: 200_000, settled_max: 50_000, early_max: 50_000, age_max_ms: 7 * 24 * 3_600_000 }
+    }
+}
+
+/// How waiting ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum How {
+    /// It arrived.
+    Done,
+    /// A rule or a person left it out, or it was a duplicate: it will not arrive and need not.
+    LeftOut,
+    /// It cannot arrive any more: a dead letter, or given up after a bound.
+    Lost,
+}
+
+/// One fact about a chain, with times in milliseconds since 1970.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fact {
+    /// An event that starts waiting.
+    Started { id: u128, at_ms: i64 },
+    /// An event on the way.
+    Stepped { id: u128, cause: u128 },
+    /// The end of waiting for what this cause belongs to.
+    Ended { cause: u128, at_ms: i64, how: How },
+}
+
+/// What waiting became.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Settled {
+    pub start_ms: i64,
+    pub end_ms: i64,
+    pub how: How,
+    /// What it was taken for before: a note about it had been read before its event.
+    pub instead_of: Option<(How, i64)>,
+}
+
+/// Everything that waits on one way.
+#[derive(Debug)]
+pub(super) struct Tracker {
+    bounds: Bounds,
+    waiting: HashMap<u128, Waiting>,
+    /// Oldest first.
+    order: BTreeSet<(i64, u128)>,
+    settled: Recent<(i64, How, i64)>,
+    early: Recent<Early>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    start: u128,
+    start_ms: i64,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Early {
+    Step(u128),
+    End(i64, How),
+}
+
+impl Tracker {
+    pub fn new(bounds: Bounds) -> Self {
+        Self {
+            bounds,
+            waiting: HashMap::new(),
+            order: BTreeSet::new(),
+            settled: Recent::new(bounds.settled_max),
+            early: Recent::new(bounds.early_max),
+        }
+    }
+
+    /// Takes a fact; `settle` is told of what ended by it.
+    pub fn take(&mut self, fact: Fact, mut settle: impl FnMut(Settled)) {
+        match fact {
+            Fact::Started { id, at_ms } => {
+                if self.waiting.contains_key(&id) || self.settled.get(id).is_some() {
+                    return;
+                }
+                self.open(id, Waiting { start: id, start_ms: at_ms });
+                self.catch_up(id, &mut settle);
+                if self.waiting.len() > self.bounds.waiting_max
+                    && let Some((_, oldest)) = self.order.first().copied()
+                {
+                    self.end(oldest, at_ms, How::Lost, &mut settle);
+                }
+            }
+            Fact::Stepped { id, cause } => match self.close(cause) {
+                Some(waiting) => {
+                    self.open(id, waiting);
+                    self.catch_up(id, &mut settle);
+                }
+                None if self.settled.get(cause).is_some() => {}
+                None => self.early.put(cause, Early::Step(id)),
+            },
+            Fact::Ended { cause, at_ms, how } => {
+                if !self.end(cause, at_ms, how, &mut settle) {
+                    self.early.put(cause, Early::End(at_ms, how));
+                }
+            }
+        }
+    }
+
+    /// Gives up what has waited for longer than anything may.
+    pub fn expire(&mut self, now_ms: i64, mut settle: impl FnMut(Settled)) {
+        while let Some((start_ms, id)) = self.order.first().copied() {
+            if now_ms - start_ms <= self.bounds.age_max_ms {
+                return;
+            }
+            self.end(id, now_ms, How::Lost, &mut settle);
+        }
+    }
+
+    /// How many wait.
+    pub fn len(&self) -> usize {
+        self.waiting.len()
+    }
+
+    /// When each of what waits began, oldest first, milliseconds since 1970.
+    pub fn starts_ms(&self) -> impl Iterator<Item = i64> {
+        self.order.iter().map(|(start_ms, _)| *start_ms)
+    }
+
+    /// Follows what had come before its cause.
+    fn catch_up(&mut self, mut id: u128, settle: &mut impl FnMut(Settled)) {
+        while let Some(early) = self.early.remove(id) {
+            match early {
+                Early::End(at_ms, how) => {
+                    self.end(id, at_ms, how, settle);
+                    return;
+                }
+                Early::Step(next) => {
+                    let Some(waiting) = self.close(id) else { return };
+                    self.open(next, waiting);
+                    id = next;
+                }
+            }
+        }
+    }
+
+    /// Whether the cause is known.
+    fn end(&mut self, id: u128, end_ms: i64, how: How, settle: &mut impl FnMut(Settled)) -> bool {
+        if let Some(waiting) = self.close(id) {
+            settle(Settled { start_ms: waiting.start_ms, end_ms, how, instead_of: None });
+            self.settled.put(id, (waiting.start_ms, how, end_ms));
+            self.settled.put(waiting.start, (waiting.start_ms, how, end_ms));
+            return true;
+        }
+        let Some((start_ms, before, before_ms)) = self.settled.get(id) else { return false };
+        if how == How::Done && before != How::Done {
+            settle(Settled { start_ms, end_ms, how, instead_of: Some((before, before_ms)) });
+            self.settled.put(id, (start_ms, how, end_ms));
+        }
+        true
+    }
+
+    fn open(&mut self, id: u128, waiting: Waiting) {
+        self.order.insert((waiting.start_ms, id));
+        self.waiting.insert(id, waiting);
+    }
+
+    fn close(&mut self, id: u128) -> Option<Waiting> {
+        let waiting = self.waiting.remove(&id)?;
+        self.order.remove(&(waiting.start_ms, id));
+        Some(waiting)
+    }
+}
+
+/// The newest entries, up to a bound.
+#[derive(Debug)]
+struct Recent<V> {
+    most: usize,
+    entries: HashMap<u128, V>,
+    order: VecDeque<u128>,
+}
+
+impl<V: Copy> Recent<V> {
+    fn new(most: usize) -> Self {
+        Self { most, entries: HashMap::new(), order: VecDeque::new() }
+    }
+
+    fn get(&self, id: u128) -> Option<V> {
+        self.entries.get(&id).copied()
+    }
+
+    fn put(&mut self, id: u128, value: V) {
+        if self.entries.insert(id, value).is_none() {
+            self.order.push_back(id);
+        }
+        while self.order.len() > self.most {
+            if let Some(oldest) = self.order.pop_front() {
+                self.entries.remove(&oldest);
+            }
+        }
+    }
+
+    /// Its place in the order stays until it is the oldest; the bound counts it until then.
+    fn remove(&mut self, id: u128) -> Option<V> {
+        self.entries.remove(&id)
+    }
+}
+
+#[cfg(test)]
+#[path = "chain_tests.rs"]
+mod tests;

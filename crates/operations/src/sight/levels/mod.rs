@@ -1,0 +1,170 @@
+//! Service levels: how much of what the hospital was promised is kept today, and what is about to break.
+//!
+//! An event is in time when it arrived within the promise, late when it arrived after it, overdue when the promise has passed and
+//! it still waits, lost when it cannot arrive any more. Late, overdue and lost ones miss the promise. What is left out by a rule
+//! or a person is not waited for. What waits within the promise is neither kept nor missed, so nothing is called met while
+//! something waits.
+
+mod book;
+mod forecast;
+mod view;
+
+use schemas::Criticality;
+use serde::{Deserialize, Serialize};
+
+use super::chain::Bounds;
+
+pub use view::{LevelsView, today};
+
+/// The block `operations.sight` of the configuration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct SightConfig {
+    /// Where midnight is: a name of the time zone database. `UTC` when left out.
+    pub time_zone: String,
+    /// How far before today what still waits is looked for, hours. 24 when left out.
+    pub lookback_hours: u32,
+    /// Most events that may wait on one way; beyond it the oldest count as missed. 200000 when left out.
+    pub waiting_max: usize,
+    /// Most settled events remembered per way, so that a second record about one does not count again. 50000 when left out.
+    pub settled_max: usize,
+    /// Most records per way that came before their cause. 50000 when left out.
+    pub early_max: usize,
+    /// An event that waits for longer is given up and counts as missed, hours. 168, a week, when left out.
+    pub age_max_hours: u32,
+}
+
+impl Default for SightConfig {
+    fn default() -> Self {
+        let bounds = Bounds::default();
+        Self {
+            time_zone: "UTC".to_owned(),
+            lookback_hours: 24,
+            waiting_max: bounds.waiting_max,
+            settled_max: bounds.settled_max,
+            early_max: bounds.early_max,
+            age_max_hours: 168,
+        }
+    }
+}
+
+impl SightConfig {
+    fn bounds(&self) -> Bounds {
+        Bounds {
+            waiting_max: self.waiting_max.max(1),
+            settled_max: self.settled_max,
+            early_max: self.early_max,
+            age_max_ms: i64::from(self.age_max_hours).saturating_mul(3_600_000),
+        }
+    }
+}
+
+/// Whether a promise is kept today.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum LevelState {
+    /// Nothing was promised today: no event began or waited.
+    Idle,
+    /// Enough of what was decided arrived in time, and more still waits: not met before that has arrived.
+    OnCourse,
+    /// Enough arrived in time and nothing waits.
+    Met,
+    /// Too little arrived in time.
+    Missed,
+}
+
+impl LevelState {
+    /// For people.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Idle => "idle",
+            Self::OnCourse => "on course",
+            Self::Met => "met",
+            Self::Missed => "missed",
+        }
+    }
+}
+
+/// One service level today.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LevelReport {
+    /// Name.
+    pub name: &'static str,
+    /// What people wait for.
+    pub description: &'static str,
+    /// Topic whose events start the time.
+    pub from: &'static str,
+    /// Topic whose events end it.
+    pub to: &'static str,
+    /// How urgent it is.
+    pub class: Criticality,
+    /// Longest time that keeps the promise, milliseconds.
+    pub within_ms: u64,
+    /// Share that must keep it, percent.
+    pub target_percent: f64,
+    /// Whether it is kept.
+    pub state: LevelState,
+    /// Share of what is decided that arrived in time, percent; none when nothing is decided.
+    pub attainment_percent: Option<f64>,
+    /// Arrived in time.
+    pub in_time: u64,
+    /// Arrived after the promise.
+    pub late: u64,
+    /// Cannot arrive any more: dead letters, and what was given up after a bound.
+    pub lost: u64,
+    /// Left out by a rule or a person, or a duplicate: not counted.
+    pub left_out: u64,
+    /// Still on the way.
+    pub waiting: u64,
+    /// Of these the ones whose promise has passed.
+    pub overdue: u64,
+    /// Age of the oldest that waits, seconds; 0 when none does.
+    pub oldest_waiting_s: u64,
+    /// Half of what arrived took at most so long, milliseconds (at most an eighth too long).
+    pub median_ms: Option<u64>,
+    /// 99 of 100 that arrived took at most so long, milliseconds (at most an eighth too long).
+    pub p99_ms: Option<u64>,
+    /// Misses that today may have, of what has begun so far.
+    pub budget: u64,
+    /// Misses today has had: late, lost and overdue.
+    pub budget_used: u64,
+    /// Events that began per minute, over the last minutes.
+    pub arrivals_per_minute: f64,
+    /// Events that ended per minute, over the last minutes.
+    pub completions_per_minute: f64,
+    /// When the misses of today become too many if it goes on as in the last minutes, milliseconds since 1970; none when they
+    /// do not before the end of the day. In the past or now: they are too many already.
+    pub breach_at_ms: Option<i64>,
+}
+
+/// What waits in all levels of one class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ClassReport {
+    /// The class.
+    pub class: Criticality,
+    /// How many wait. An event that several levels of the class wait for counts in each.
+    pub waiting: u64,
+    /// Age of the oldest, seconds; 0 when none waits.
+    pub oldest_waiting_s: u64,
+}
+
+/// All service levels at one moment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LevelsSnapshot {
+    /// When, milliseconds since 1970.
+    pub at_ms: i64,
+    /// Beginning of today, milliseconds since 1970.
+    pub day_start_ms: i64,
+    /// Whether all that was written before is counted. Until then every number is too small, and nothing is called met.
+    pub caught_up: bool,
+    /// Why the topics cannot be followed now, when so; the numbers are those of before.
+    pub problem: Option<String>,
+    /// In the order of their names.
+    pub levels: Vec<LevelReport>,
+    /// Most urgent first.
+    pub classes: Vec<ClassReport>,
+}
