@@ -1,10 +1,12 @@
 //! What can be typed.
 
+mod console;
 mod dead_letters;
 mod replay;
 mod running;
 mod sight;
 
+pub use console::{ConsoleAction, ConsoleOptions};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
@@ -102,6 +104,8 @@ pub enum Command {
     Send(Send),
     /// Show what Wardline makes of an input, with no broker at all.
     Parse(Parse),
+    /// Serve the web console over a running installation, or make a hash or a token for its configuration.
+    Console(ConsoleOptions),
     /// Compare topics.yaml with the cluster and the registry, or bring them to it.
     Topics(Topics),
     /// Show the configuration in force: file, variables, flags and defaults.

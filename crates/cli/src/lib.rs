@@ -5,6 +5,7 @@
 
 mod args;
 mod bench;
+mod console;
 mod context;
 mod dead_letters;
 mod decode;
@@ -72,6 +73,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
     match command {
         Command::Parse(parse) => parse::execute(&globals, &parse),
         Command::Config(options) => settings::execute(&globals, &options),
+        Command::Console(options) => console::execute(&globals, &options),
         Command::Topics(topics) => topics::execute(&globals, &topics),
         Command::Up(up) => run::up(&globals, &up),
         Command::Run(one) => run::one(&globals, &one),

@@ -25,7 +25,7 @@ pub fn up(globals: &Globals, up: &Up) -> Result<(), Failure> {
         let signal = system::signal();
         let system = System::start(&plan, config, rooms, Applies::OnEmbedded, &signal).await?;
         output::note(&format!("wardline {} runs, with its data in {}:", env!("CARGO_PKG_VERSION"), up.data.display()));
-        parts::announce(&plan.choice, &system.parts, &system.config);
+        parts::announce(&plan.choice, &system.parts, &system.config, system.console.as_ref());
         let (health, config) = (system.health.clone(), Arc::clone(&system.config));
         tokio::spawn(async move {
             if health.wait_ready().await.is_ok() {

@@ -2,7 +2,7 @@
 
 use crate::args::{ConfigAction, ConfigOptions, Globals};
 use crate::output::Output;
-use crate::{Failure, context, rooms};
+use crate::{Failure, console, context, rooms};
 use runtime::Config;
 
 /// Executes `wardline config`.
@@ -17,7 +17,9 @@ pub fn execute(globals: &Globals, options: &ConfigOptions) -> Result<(), Failure
 
 /// JSON, which is YAML too, so that it can be read where a configuration file is read.
 fn text(config: &Config) -> Result<String, Failure> {
-    let shown = config.shown(rooms::settings(config)?);
+    let mut shown = config.shown(rooms::settings(config)?);
+    let console = serde_json::to_value(console::settings(config)?);
+    shown["console"] = console.map_err(|error| Failure::new(error, "report this as a defect"))?;
     serde_json::to_string_pretty(&shown).map_err(|error| Failure::new(error, "report this as a defect"))
 }
 

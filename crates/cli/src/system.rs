@@ -1,5 +1,6 @@
 //! The running whole: embedded parts, rooms, health endpoint, and the signal that stops them.
 
+use crate::console::{self, Beside};
 use crate::parts::{Choice, Part, Parts, Plan};
 use crate::{Failure, rooms, run, topics};
 use runtime::health::{Health, HealthServer};
@@ -15,6 +16,8 @@ pub struct System {
     pub health: Health,
     /// The embedded parts.
     pub parts: Parts,
+    /// The web console, unless it is left out.
+    pub console: Option<Beside>,
     trigger: ShutdownTrigger,
     running: JoinHandle<Result<(), RoomError>>,
     _server: HealthServer,
@@ -61,16 +64,23 @@ impl System {
             )
         })?;
         let (trigger, stop) = signal.child();
+        let console = match console::listen(&config) {
+            None => None,
+            Some(listen) => Some(Beside::start(listen, &config, &health, plan.data, stop.clone()).await?),
+        };
         let (run_config, run_health) = (Arc::clone(&config), health.clone());
         let running = tokio::spawn(async move { runtime::run_rooms(run_config, rooms, &run_health, stop).await });
-        Ok(Self { config, health, parts, trigger, running, _server: server })
+        Ok(Self { config, health, parts, console, trigger, running, _server: server })
     }
 
     /// Waits until the rooms have ended: after the signal, or because one cannot go on. Then stops the parts.
     pub async fn ended(self) -> Result<(), Failure> {
-        let Self { parts, running, trigger, _server, .. } = self;
+        let Self { parts, console, running, trigger, _server, .. } = self;
         let ended = running.await.map_err(|error| Failure::new(error, "report this as a defect"));
         drop(trigger);
+        if let Some(console) = console {
+            console.ended().await;
+        }
         parts.stop().await;
         ended?.map_err(|error| run::stopped(&error))
     }

@@ -1,1 +1,29 @@
 //! The web console and its API: what operators see of a running installation and do about it, in a browser.
+//!
+//! One table of routes ([`routes`]) makes the router, the checks and the document of the API, and one handler answers both a
+//! page and its call. Nothing is kept here that is not read from topics again, except the attempts to sign in.
+
+pub mod ask;
+mod assets;
+mod cached;
+pub mod config;
+mod desk;
+mod edge;
+pub mod fields;
+mod guard;
+pub mod html;
+mod openapi;
+mod original;
+mod pages;
+pub mod people;
+pub mod problem;
+pub mod routes;
+mod server;
+pub mod state;
+mod trail;
+
+pub use config::{ConfigError, ConsoleConfig, TokenConfig, UserConfig};
+pub use people::Role;
+pub use server::{ListenError, Listening};
+pub use state::{Console, Site, StartError};
+pub use trail::ROOM;

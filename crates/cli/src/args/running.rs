@@ -8,7 +8,7 @@ use std::path::PathBuf;
 #[command(next_help_heading = "Embedded parts")]
 pub struct Place {
     /// First of the loopback ports of the embedded parts: Kafka is 92 above, the registry 81, the ERP 69, the FHIR store 90,
-    /// the supplier 70. 0 takes free ones.
+    /// the supplier 70, the web console 80. 0 takes free ones.
     #[arg(
         long,
         env = "WARDLINE_PORTS",
@@ -23,6 +23,10 @@ pub struct Place {
     /// Address of health and metrics; the configuration file, else 127.0.0.1:9464, when left out.
     #[arg(long, value_name = "HOST:PORT")]
     pub health: Option<String>,
+    /// Address of the web console; the configuration file, else 80 above the first port, when left out. An empty text leaves
+    /// it out.
+    #[arg(long, value_name = "HOST:PORT")]
+    pub console: Option<String>,
 }
 
 const UP_HELP: &str = "\

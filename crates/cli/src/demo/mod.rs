@@ -186,7 +186,7 @@ fn tell(plan: &Plan<'_>, system: &System, day: &Day, options: &Demo) -> Result<(
     let messages = options.data.join("day.hl7");
     write(&messages, day.file())?;
     output::note("\nThe system goes on until Ctrl-C:");
-    parts::announce(&plan.choice, &system.parts, &system.config);
+    parts::announce(&plan.choice, &system.parts, &system.config, system.console.as_ref());
     output::note("\nTry next, in another terminal:");
     let trace =
         day.example().map(|id| (format!("trace {id}"), "a charge, from the message to the ERP and the supplier"));

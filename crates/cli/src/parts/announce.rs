@@ -1,6 +1,7 @@
 //! Tells where everything listens and what to try next.
 
 use super::{Choice, Part, Parts};
+use crate::console::Beside;
 use crate::{context, output};
 use ::erp::ErpConfig;
 use ::fhir::FhirConfig;
@@ -48,7 +49,11 @@ fn variables(config: &Config) -> Vec<String> {
 }
 
 /// Prints where everything listens.
-pub fn announce(choice: &Choice, parts: &Parts, config: &Config) {
+pub fn announce(choice: &Choice, parts: &Parts, config: &Config, console: Option<&Beside>) {
+    if let Some(console) = console {
+        let user = console.password_file.as_ref().map(|file| format!("user admin, password in {file}"));
+        output::note(format!("  {:<17} {:<31} {}", "web console", console.url, user.unwrap_or_default()).trim_end());
+    }
     for (name, address, note) in lines(choice, parts, config) {
         output::note(format!("  {name:<17} {address:<31} {note}").trim_end());
     }

@@ -13,7 +13,7 @@ pub use announce::{announce, try_next};
 pub use choice::{Choice, Part};
 
 use crate::args::Place;
-use crate::{Failure, context};
+use crate::{Failure, console, context};
 use embedded::broker::server::Broker;
 use embedded::fhir_store::FhirStore;
 use embedded::registry::Registry;
@@ -74,12 +74,16 @@ impl Plan<'_> {
         if file.pointer("/rooms/analytics/directory").is_none() {
             context::set(config, "analytics", &["directory"], Some(json!(self.data.join(analytics))));
         }
+        self.place_console(config, self.console(file));
         let mut settled = ports::all_free(&self.wanted(config)?)?.into_iter();
         if let Some(health) = settled.next() {
             config.http.listen = health;
         }
         if self.listens_for_mllp(config)? {
             context::set(config, hl7v2::NAME, &["listen"], settled.next().map(Value::String));
+        }
+        if console::listen(config).is_some() {
+            self.place_console(config, settled.next());
         }
         Ok(())
     }
@@ -132,19 +136,43 @@ impl Plan<'_> {
         ports::listen(self.place.ports, part)
     }
 
+    /// Where the web console is to listen; none when it is left out.
+    fn console(&self, file: &Value) -> Option<String> {
+        let said = self.place.console.as_deref().or_else(|| file.pointer("/console/listen").and_then(Value::as_str));
+        match said {
+            Some("") => None,
+            Some(listen) => Some(listen.to_owned()),
+            // Beside real parts alone, where several runs may be at work, nothing has a fixed port.
+            None if self.choice.embeds_any() => Some(self.listen(ports::CONSOLE).to_string()),
+            None => Some(ports::listen(0, 0).to_string()),
+        }
+    }
+
+    /// Tells the configuration where the console listens; an empty address leaves it out.
+    fn place_console(&self, config: &mut Config, listen: Option<String>) {
+        if !config.console.is_object() {
+            config.console = json!({});
+        }
+        config.console["listen"] = json!(listen.unwrap_or_default());
+    }
+
     /// Left out here, the room may well listen there in another process; without an address it listens nowhere.
     fn listens_for_mllp(&self, config: &Config) -> Result<bool, Failure> {
         let hl7v2: hl7v2::config::Hl7v2Config = context::room(config, hl7v2::NAME)?;
         Ok(!hl7v2.listen.is_empty() && !self.without.iter().any(|room| room == hl7v2::NAME))
     }
 
-    /// Health first, then the MLLP listener if there is one, then the embedded parts.
+    /// Health first, then the MLLP listener and the console if there are any, then the embedded parts.
     fn wanted(&self, config: &Config) -> Result<Vec<Wanted>, Failure> {
         let mut wanted = vec![ports::health(&config.http.listen)];
         if self.listens_for_mllp(config)? {
             let hl7v2: hl7v2::config::Hl7v2Config = context::room(config, hl7v2::NAME)?;
             let key = Some("rooms.hl7v2.listen");
             wanted.push(Wanted { address: hl7v2.listen, what: "MLLP listener", flag: "--mllp", key });
+        }
+        if let Some(listen) = console::listen(config) {
+            let key = Some("console.listen");
+            wanted.push(Wanted { address: listen, what: "web console", flag: "--console", key });
         }
         let mut part = |port, what| {
             wanted.push(Wanted { address: self.listen(port).to_string(), what, flag: "--ports", key: None });
@@ -184,6 +212,11 @@ fn fhir_url(address: SocketAddr) -> String {
     format!("http://{address}/fhir")
 }
 
+/// Where the embedded sandbox ERP of `wardline up` listens, when nobody names an ERP.
+pub fn find_sandbox(config: &mut Config) {
+    use_sandbox(config, &format!("http://{}", ports::listen(ports::FIRST, ports::ERP)));
+}
+
 /// Tells the rooms that the ERP is the sandbox.
 fn use_sandbox(config: &mut Config, url: &str) {
     let sandbox = erp_systems::System::Sandbox.as_str();
@@ -212,7 +245,8 @@ mod tests {
     }
 
     fn place(mllp: &str, health: &str) -> Place {
-        Place { ports: 0, mllp: Some(mllp.to_owned()), health: Some(health.to_owned()) }
+        let console = Some(String::new());
+        Place { ports: 0, mllp: Some(mllp.to_owned()), health: Some(health.to_owned()), console }
     }
 
     #[test]

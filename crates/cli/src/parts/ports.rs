@@ -10,6 +10,8 @@ pub const FIRST: u16 = 17_000;
 pub const BROKER: u16 = 92;
 /// The schema registry.
 pub const REGISTRY: u16 = 81;
+/// The web console.
+pub const CONSOLE: u16 = 80;
 /// The sandbox ERP.
 pub const ERP: u16 = 69;
 /// The FHIR store.

@@ -1,0 +1,88 @@
+// Keys and updates. Everything works without it.
+(() => {
+  "use strict";
+
+  const UPDATE_MS = 5000;
+  const rows = () => Array.from(document.querySelectorAll("main [data-row]"));
+  const typing = (element) => element && element.closest("input, textarea, select, [contenteditable]");
+
+  const move = (step) => {
+    const all = rows();
+    if (all.length === 0) return;
+    const here = all.indexOf(document.activeElement && document.activeElement.closest("[data-row]"));
+    const next = here < 0 ? (step > 0 ? 0 : all.length - 1) : Math.min(Math.max(here + step, 0), all.length - 1);
+    all[next].focus();
+    all[next].scrollIntoView({ block: "nearest" });
+  };
+
+  const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace" };
+  let going = false;
+
+  document.addEventListener("keydown", (event) => {
+    if (event.ctrlKey || event.metaKey || event.altKey || typing(event.target)) return;
+    const dialog = document.getElementById("keys");
+    if (going && places[event.key]) {
+      const link = document.querySelector(`header nav a[href="${places[event.key]}"]`);
+      going = false;
+      if (link) link.click();
+      return;
+    }
+    going = event.key === "g";
+    if (event.key === "j") move(1);
+    else if (event.key === "k") move(-1);
+    else if (event.key === "?" && dialog && !dialog.open) dialog.showModal();
+    else if (event.key === "/") {
+      const field = document.querySelector("main form.filter input, main form.filter select");
+      if (field) { field.focus(); event.preventDefault(); }
+    } else if (event.key === "Enter") {
+      const row = event.target.closest("[data-row]");
+      const link = row && event.target === row && row.querySelector("a[href]");
+      if (link) link.click();
+    }
+  });
+
+  // What changes by itself is fetched again and put in the place of what is shown, unless somebody is at work in it.
+  const live = document.getElementById("live");
+  if (!document.body.hasAttribute("data-live") || !live) return;
+  live.textContent = ", " + live.dataset.text;
+
+  const busy = () => {
+    const focused = document.activeElement;
+    return document.hidden || (focused && focused.closest("main form, main details")) || document.querySelector("dialog[open]");
+  };
+
+  const update = async () => {
+    if (!busy()) {
+      try {
+        const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error", cache: "no-store" });
+        if (answer.ok) {
+          const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+          const main = document.getElementById("main");
+          const new_main = fresh.getElementById("main");
+          if (main && new_main && !busy()) {
+            const row = document.activeElement && document.activeElement.closest("[data-row]");
+            const key = row && row.dataset.row;
+            const open = new Set(Array.from(main.querySelectorAll("details[open][id]")).map((one) => one.id));
+            new_main.querySelectorAll("details[id]").forEach((one) => { if (open.has(one.id)) one.open = true; });
+            new_main.querySelectorAll(".said").forEach((one) => one.remove());
+            main.replaceChildren(...Array.from(new_main.childNodes));
+            const again = key && rows().find((one) => one.dataset.row === key);
+            if (again) again.focus({ preventScroll: true });
+            const as_of = document.getElementById("as-of");
+            const new_as_of = fresh.getElementById("as-of");
+            if (as_of && new_as_of) as_of.replaceChildren(...Array.from(new_as_of.childNodes));
+          }
+          live.textContent = ", " + live.dataset.text;
+          live.classList.remove("late");
+        } else {
+          throw new Error("status " + answer.status);
+        }
+      } catch (error) {
+        live.textContent = ", not updated: the console does not answer, or the session is over";
+        live.classList.add("late");
+      }
+    }
+    window.setTimeout(update, UPDATE_MS);
+  };
+  window.setTimeout(update, UPDATE_MS);
+})();

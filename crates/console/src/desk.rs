@@ -1,0 +1,213 @@
+//! What is read of the installation for the pages, within bounds and shared by everybody who looks.
+
+use crate::cached::Cached;
+use crate::config::BoundsConfig;
+use crate::problem::Problem;
+use crate::state::Site;
+use runtime::codec::{Codec, WireError};
+use runtime::health::RoomState;
+use runtime::reader::{self, From, Range, ReadError, Until};
+use runtime::record::Record;
+use runtime::{Config, RoomInfo, RoomKind, clock};
+use schemas::{Audit, Event, topics};
+use serde::Serialize;
+use std::ops::ControlFlow;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Reads for the pages.
+pub struct Desk {
+    config: Arc<Config>,
+    rooms: Vec<RoomInfo>,
+    codec: Result<Arc<Codec>, String>,
+    lags: Arc<Cached<Lags>>,
+    audits: Arc<Cached<Newest<Audit>>>,
+    letters: Arc<Cached<Newest<Record>>>,
+    records_max: usize,
+}
+
+/// How far the rooms have got.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Lags {
+    /// When it was read, microseconds since 1970.
+    pub at: i64,
+    /// By room.
+    pub rooms: Vec<RoomLag>,
+}
+
+/// How far one room has got.
+#[derive(Clone, Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct RoomLag {
+    /// Name.
+    pub room: &'static str,
+    /// What it is for.
+    pub purpose: &'static str,
+    /// Records it has not finished; none for a source, which has no place on a topic.
+    pub lag: Option<i64>,
+    /// Why the lag is not known.
+    pub unknown: Option<String>,
+}
+
+/// The newest records of a topic.
+#[derive(Clone, Debug)]
+pub struct Newest<T> {
+    /// Newest first.
+    pub records: Vec<T>,
+    /// Whether the topic has older ones.
+    pub has_more: bool,
+}
+
+impl Desk {
+    /// Nothing is read before somebody looks.
+    pub fn new(site: &Site, bounds: &BoundsConfig) -> Self {
+        let (fresh, patience) =
+            (Duration::from_millis(bounds.cached_ms), Duration::from_millis(bounds.answer_timeout_ms / 2));
+        Self {
+            config: Arc::clone(&site.config),
+            rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
+            codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
+            lags: Cached::new(fresh, patience),
+            audits: Cached::new(fresh, patience),
+            letters: Cached::new(fresh, patience),
+            records_max: bounds.records_max,
+        }
+    }
+
+    /// Reads events.
+    ///
+    /// # Errors
+    /// When the client of the registry cannot be made.
+    pub fn codec(&self) -> Result<Arc<Codec>, Problem> {
+        self.codec.clone().map_err(|error| Problem::unavailable(&error))
+    }
+
+    /// How many records each room has not finished.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub async fn lags(&self) -> Result<Arc<Lags>, Problem> {
+        let (config, rooms) = (Arc::clone(&self.config), self.rooms.clone());
+        self.lags.get(|| read_lags(config, rooms)).await
+    }
+
+    /// The newest records of what people did and what was left out.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn audits(&self) -> Result<Arc<Newest<Audit>>, Problem> {
+        let (config, codec, most) = (Arc::clone(&self.config), self.codec()?, self.records_max);
+        let read = || async move {
+            let newest = newest(config, topics::OPS_AUDIT_V1.name(), most).await?;
+            let mut records = Vec::with_capacity(newest.records.len());
+            for record in &newest.records {
+                // A record that cannot be read must not hide the others.
+                match typed::<Audit>(&codec, record).await {
+                    Ok(audit) => records.extend(audit),
+                    Err(error) if error.blames_record() => {
+                        tracing::warn!(place = %record.place, error = error.without_values(), "an audit record cannot be read");
+                    }
+                    Err(error) => return Err(Problem::unavailable(&error.to_string())),
+                }
+            }
+            records.sort_by_key(|audit| std::cmp::Reverse(audit.at.0));
+            Ok(Newest { records, has_more: newest.has_more })
+        };
+        self.audits.get(read).await
+    }
+
+    /// The newest dead letters.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub async fn letters(&self) -> Result<Arc<Newest<Record>>, Problem> {
+        let (config, most) = (Arc::clone(&self.config), self.records_max);
+        self.letters.get(|| newest(config, topics::OPS_DEAD_LETTER_V1.name(), most)).await
+    }
+
+    /// One record by its place, when it is still there.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub async fn record(&self, topic: &'static str, partition: i32, offset: i64) -> Result<Option<Record>, Problem> {
+        let config = Arc::clone(&self.config);
+        blocking(move || reader::read_one(&config.kafka, topic, partition, offset)).await
+    }
+}
+
+impl RoomLag {
+    /// Where the room stands, when it runs in this process.
+    pub fn state(&self, site: &Site) -> Option<RoomState> {
+        site.health.as_ref()?.states().remove(self.room)
+    }
+}
+
+/// Decodes one known record type; `None` for a tombstone.
+///
+/// # Errors
+/// See [`WireError`].
+pub async fn typed<T: Event>(codec: &Codec, record: &Record) -> Result<Option<T>, WireError> {
+    let Some(value) = record.value.as_deref() else { return Ok(None) };
+    let (writer, body) = codec.open(value).await?;
+    Ok(Some(schemas::codec::decode(&writer, body)?))
+}
+
+async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Problem> {
+    // At the same time, because a client waits a while until it knows who keeps the positions of a group.
+    let ask = |room: RoomInfo| {
+        let config = Arc::clone(&config);
+        tokio::task::spawn_blocking(move || {
+            let lag = match room.kind {
+                RoomKind::Source => Ok(None),
+                _ => reader::group_lag(&config.kafka, room.name, &room.reads)
+                    .map(|partitions| Some(partitions.iter().map(|partition| partition.lag).sum())),
+            };
+            (room, lag)
+        })
+    };
+    let asked: Vec<_> = rooms.into_iter().map(ask).collect();
+    let mut rooms = Vec::with_capacity(asked.len());
+    for asked in asked {
+        let (room, lag) = asked.await.map_err(|error| Problem::defect(&error.to_string()))?;
+        let (lag, unknown) = match lag {
+            Ok(lag) => (lag, None),
+            Err(error) => (None, Some(error.to_string())),
+        };
+        rooms.push(RoomLag { room: room.name, purpose: room.purpose, lag, unknown });
+    }
+    Ok(Lags { at: clock::now_micros(), rooms })
+}
+
+/// The newest records of a topic, newest first; about as many of each partition.
+async fn newest(config: Arc<Config>, topic: &'static str, most: usize) -> Result<Newest<Record>, Problem> {
+    blocking(move || {
+        let spans = reader::spans(&config.kafka, &Range::all(topic))?;
+        let share = i64::try_from(most / spans.len().max(1)).unwrap_or(i64::MAX).max(1);
+        let mut newest = Newest { records: Vec::new(), has_more: false };
+        for (partition, span) in spans.into_iter().filter(|(_, span)| span.start < span.end) {
+            let start = span.start.max(span.end.saturating_sub(share));
+            newest.has_more |= start > span.start;
+            let range = Range {
+                topic: topic.to_owned(),
+                partitions: vec![partition],
+                from: From::Offset(start),
+                until: Until::Offset(span.end),
+            };
+            reader::read_range(&config.kafka, &range, |record| {
+                newest.records.push(record);
+                ControlFlow::Continue(())
+            })?;
+        }
+        newest.records.sort_by_key(|record| std::cmp::Reverse((record.timestamp_ms, record.place.offset)));
+        Ok(newest)
+    })
+    .await
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, ReadError> + Send + 'static,
+) -> Result<T, Problem> {
+    let read = tokio::task::spawn_blocking(read).await.map_err(|error| Problem::defect(&error.to_string()))?;
+    read.map_err(|error| Problem::unavailable(&error.to_string()))
+}

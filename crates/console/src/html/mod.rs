@@ -1,0 +1,175 @@
+//! The frame around every page, and the small parts that pages are made of. Text is escaped where it is put in.
+
+mod parts;
+pub mod plot;
+
+pub use parts::{Act, ago, chip, code_link, facts, form, number, pager, pretty, time};
+
+use crate::people::{Person, Right};
+use crate::problem::Problem;
+use maud::{DOCTYPE, Markup, html};
+
+/// What is known while a page is made.
+pub struct Frame<'a> {
+    /// Who looks.
+    pub person: Option<&'a Person>,
+    /// Token for the forms of this session.
+    pub form_token: &'a str,
+    /// Path of the page.
+    pub path: &'a str,
+    /// What was just done, once.
+    pub said: Option<&'a str>,
+    /// When the page is made, microseconds since 1970.
+    pub now: i64,
+    /// Name of the installation.
+    pub tenant: &'a str,
+    /// Where the installation has replays and the like.
+    pub navigation: &'static [(&'static str, &'static str)],
+}
+
+/// A page.
+pub struct Page {
+    /// Title.
+    pub title: String,
+    /// What is in it.
+    pub body: Markup,
+    /// Whether the script looks for a newer version of it every few seconds.
+    pub is_live: bool,
+}
+
+impl Page {
+    /// A page that shows what is there now, and is kept up to date.
+    pub fn live(title: impl Into<String>, body: Markup) -> Self {
+        Self { title: title.into(), body, is_live: true }
+    }
+
+    /// A page that does not change by itself.
+    pub fn still(title: impl Into<String>, body: Markup) -> Self {
+        Self { title: title.into(), body, is_live: false }
+    }
+
+    /// The page of a problem.
+    pub fn problem(problem: &Problem) -> Self {
+        let body = html! {
+            h1 { (problem.title) }
+            p.lead { (problem.detail) "." }
+            @if let Some(next) = &problem.next { p { "What to do next: " (next) "." } }
+            p.muted { "Code " (code_link(&problem.code)) ", status " (problem.status.as_u16()) "." }
+            p { a href="/" { "Overview" } }
+        };
+        Self::still(problem.title.clone(), body)
+    }
+}
+
+impl Frame<'_> {
+    /// Whether who looks has a right.
+    pub fn may(&self, right: Right) -> bool {
+        self.person.is_some_and(|person| person.role.has(right))
+    }
+
+    /// The whole document.
+    pub fn render(&self, page: &Page) -> Markup {
+        html! {
+            (DOCTYPE)
+            html lang="en" {
+                head {
+                    meta charset="utf-8";
+                    meta name="viewport" content="width=device-width, initial-scale=1";
+                    meta name="color-scheme" content="light dark";
+                    title { (page.title) " - Wardline" }
+                    link rel="stylesheet" href=(asset("console.css"));
+                    link rel="icon" type="image/svg+xml" href=(asset("icon.svg"));
+                    script src=(asset("console.js")) defer {}
+                }
+                body data-live[page.is_live] {
+                    a.skip href="#main" { "Skip to the content" }
+                    (self.header())
+                    main #main tabindex="-1" {
+                        @if let Some(said) = self.said { p.said role="status" { (said) } }
+                        (page.body)
+                    }
+                    (self.footer(page))
+                }
+            }
+        }
+    }
+
+    fn header(&self) -> Markup {
+        html! {
+            header.top {
+                a.brand href="/" { (mark()) span { "Wardline" } }
+                span.tenant { (self.tenant) }
+                @if let Some(person) = self.person {
+                    nav aria-label="Pages" {
+                        ul {
+                            @for (path, name) in self.navigation {
+                                li {
+                                    a href=(path) aria-current=[is_here(self.path, path).then_some("page")] { (name) }
+                                }
+                            }
+                        }
+                    }
+                    form.person method="post" action="/sign-out" {
+                        input type="hidden" name="form_token" value=(self.form_token);
+                        span { (person.name) " " span.muted { "(" (person.role.name()) ")" } }
+                        button.quiet type="submit" { "Sign out" }
+                    }
+                }
+            }
+        }
+    }
+
+    fn footer(&self, page: &Page) -> Markup {
+        html! {
+            footer.bottom {
+                span {
+                    "As of " span #as-of { (time(self.now)) }
+                    @if page.is_live { span #live.muted data-text="updates by itself" {} }
+                }
+                span { "Keys: " kbd { "j" } " " kbd { "k" } " rows, " kbd { "Enter" } " open, " kbd { "?" } " all keys" }
+            }
+            dialog #keys aria-labelledby="keys-title" {
+                h2 #keys-title { "Keys" }
+                dl.facts {
+                    dt { kbd { "j" } " / " kbd { "k" } } dd { "next, previous row" }
+                    dt { kbd { "Enter" } } dd { "open the row" }
+                    dt { kbd { "g" } " then a letter" } dd { "g o overview, g e exceptions, g r replays, g w trace, g d dead letters, g a audit, g t topics" }
+                    dt { kbd { "/" } } dd { "to the filter or the search" }
+                    dt { kbd { "Esc" } } dd { "close this" }
+                }
+                form method="dialog" { button type="submit" { "Close" } }
+            }
+        }
+    }
+}
+
+/// Address of an asset, with its version, so that it can be kept for ever.
+#[must_use]
+pub fn asset(name: &str) -> String {
+    format!("/assets/{}/{name}", crate::assets::version())
+}
+
+fn is_here(here: &str, path: &str) -> bool {
+    here == path || (path != "/" && here.strip_prefix(path).is_some_and(|rest| rest.starts_with('/')))
+}
+
+/// The mark of Wardline.
+fn mark() -> Markup {
+    html! {
+        svg viewBox="0 0 24 24" width="22" height="22" aria-hidden="true" {
+            rect x="1" y="1" width="22" height="22" rx="5" fill="currentColor" opacity="0.15" {}
+            path d="M4 13h4l2-7 4 12 2-5h4" fill="none" stroke="currentColor" stroke-width="2" stroke-linecap="round" stroke-linejoin="round" {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_is_here_below_its_path_too() {
+        assert!(is_here("/exceptions/e1", "/exceptions") && is_here("/", "/"));
+        assert!(!is_here("/exceptions", "/") && !is_here("/exceptionsx", "/exceptions"));
+    }
+}

@@ -1,0 +1,242 @@
+//! What could not be read at all.
+
+use super::{PAGE, REASON, slice};
+use crate::ask::{Answer, Ask};
+use crate::fields::{Field, Fields, Kind};
+use crate::html::{Act, Frame, Page, code_link, facts, form, number, pager, time};
+use crate::original::{Source, check_reason};
+use crate::pages::errors;
+use crate::people::Right;
+use crate::problem::Problem;
+use crate::trail::Entry;
+use maud::html;
+use runtime::record::Record;
+use schemas::topics;
+use serde::Serialize;
+
+/// What may be asked for.
+pub const QUERY: &[Field] =
+    &[Field::optional("code", Kind::Line(16), "Code"), Field::optional("room", Kind::Line(64), "Room"), PAGE];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Letters {
+    page: usize,
+    rows_per_page: usize,
+    total: usize,
+    has_more: bool,
+    letters: Vec<Letter>,
+    #[serde(skip)]
+    query: Fields,
+}
+
+/// What is known of a dead letter, without its bytes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Letter {
+    id: String,
+    at: i64,
+    room: String,
+    stage: String,
+    code: String,
+    version: String,
+    reason: String,
+    origin: String,
+    bytes: usize,
+}
+
+#[derive(Serialize)]
+struct Whole {
+    #[serde(flatten)]
+    letter: Letter,
+    headers: Vec<(String, Option<String>)>,
+    source: Source,
+}
+
+/// The newest, filtered.
+pub async fn list(ask: Ask) -> Result<Answer, Problem> {
+    let newest = ask.console.desk.letters().await?;
+    let wanted = |letter: &Letter| {
+        ask.query.text("code").is_none_or(|code| code == letter.code)
+            && ask.query.text("room").is_none_or(|room| room == letter.room)
+    };
+    let found: Vec<Letter> = newest.records.iter().map(Letter::of).filter(wanted).collect();
+    let (page, rows_per_page) = (ask.page(), ask.console.config.bounds.page_rows);
+    let (total, has_more, query) = (found.len(), newest.has_more, ask.query);
+    let letters = slice(&found, page, rows_per_page).to_vec();
+    Ok(Answer::view(Letters { page, rows_per_page, total, has_more, letters, query }, list_page))
+}
+
+/// One, without what may identify a patient.
+pub async fn one(ask: Ask) -> Result<Answer, Problem> {
+    let mut whole = read(&ask).await?;
+    whole.source = whole.source.masked();
+    Ok(Answer::view(whole, page))
+}
+
+/// One with all its bytes; that goes on record first.
+pub async fn original(ask: Ask) -> Result<Answer, Problem> {
+    let reason = ask.body.text("reason").unwrap_or_default().to_owned();
+    check_reason(&reason)?;
+    let whole = read(&ask).await?;
+    let (partition, offset) = place(ask.part("id"))?;
+    ask.console
+        .trail
+        .record(Entry {
+            code: "show-original".to_owned(),
+            detail: format!("was shown the bytes of a dead letter: {reason}"),
+            actor: Some(ask.name().to_owned()),
+            origin: Some((topics::OPS_DEAD_LETTER_V1.name().to_owned(), partition, offset)),
+            ..Entry::default()
+        })
+        .await?;
+    Ok(Answer::view(whole, page))
+}
+
+async fn read(ask: &Ask) -> Result<Whole, Problem> {
+    let desk = &ask.console.desk;
+    let (partition, offset) = place(ask.part("id"))?;
+    let found = desk.record(topics::OPS_DEAD_LETTER_V1.name(), partition, offset).await?;
+    let record =
+        found.ok_or_else(|| Problem::not_found("there is no such dead letter; retention may have removed it"))?;
+    let bound = ask.console.config.bounds.original_bytes_max;
+    let (codec, content_type) = (desk.codec()?, fact(&record, "content-type"));
+    let source = Source::read(&codec, record.value.as_deref(), content_type.as_deref(), bound).await;
+    Ok(Whole { letter: Letter::of(&record), headers: headers(&record), source })
+}
+
+impl Letter {
+    fn of(record: &Record) -> Self {
+        let fact = |name: &str| fact(record, name).unwrap_or_default();
+        let origin = match fact("wl_topic").as_str() {
+            "" => ["wl_origin", "wl_source"].into_iter().map(fact).find(|from| !from.is_empty()).unwrap_or_default(),
+            topic => format!("{topic}-{}@{}", fact("wl_partition"), fact("wl_offset")),
+        };
+        Self {
+            id: format!("{}@{}", record.place.partition, record.place.offset),
+            at: fact("wl_at").parse().ok().or(record.timestamp_ms.map(|time| time * 1_000)).unwrap_or_default(),
+            room: fact("wl_room"),
+            stage: fact("wl_stage"),
+            code: fact("wl_code"),
+            version: fact("wl_version"),
+            reason: fact("wl_reason"),
+            origin,
+            bytes: record.value.as_ref().map_or(0, |value| value.len()),
+        }
+    }
+}
+
+/// What Wardline says about the record: the last word, since a record may have come with such a header.
+fn fact(record: &Record, name: &str) -> Option<String> {
+    let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name)?;
+    value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// The headers that came with the record, beside what Wardline added.
+fn headers(record: &Record) -> Vec<(String, Option<String>)> {
+    let own = record.headers.iter().filter(|(name, _)| !name.starts_with("wl_"));
+    own.map(|(name, value)| {
+        let text = value.as_deref().map(|value| String::from_utf8_lossy(value).chars().take(500).collect());
+        (name.to_string(), text)
+    })
+    .collect()
+}
+
+/// Partition and offset of an id.
+fn place(id: &str) -> Result<(i32, i64), Problem> {
+    let read = id.split_once('@').and_then(|(partition, offset)| Some((partition.parse().ok()?, offset.parse().ok()?)));
+    read.filter(|(partition, offset)| *partition >= 0 && *offset >= 0)
+        .ok_or_else(|| Problem::not_found("a dead letter is named by its place, for example 2@17"))
+}
+
+fn list_page(data: &Letters, _: &Frame<'_>) -> Page {
+    let body = html! {
+        h1 { "Dead letters" }
+        p.muted { "Records that nobody could read. They hold nothing up; their senders may have to send again." }
+        form.filter method="get" action="/dead-letters" {
+            div { label for="code" { "Code" } input #code name="code" value=(data.query.text("code").unwrap_or_default()) autocomplete="off"; }
+            div { label for="room" { "Room" } input #room name="room" value=(data.query.text("room").unwrap_or_default()) autocomplete="off"; }
+            button type="submit" { "Filter" }
+        }
+        @if data.letters.is_empty() { p.calm { "No dead letter fits." } } @else {
+            div.scroll {
+                table.stack {
+                    caption {
+                        (number(data.total as i128)) " dead letters, newest first"
+                        @if data.has_more { "; older ones are on the topic" }
+                    }
+                    thead { tr { th { "Id" } th { "When" } th { "Room" } th { "Code" } th { "Reason" } th { "From" } } }
+                    tbody {
+                        @for letter in &data.letters {
+                            tr data-row=(letter.id) tabindex="-1" {
+                                td data-name="Id" { a.mono href={ "/dead-letters/" (letter.id) } { (letter.id) } }
+                                td.nowrap data-name="When" { (time(letter.at)) }
+                                td data-name="Room" { span { (letter.room) " " span.muted { (letter.stage) } } }
+                                td data-name="Code" { (code_link(&letter.code)) }
+                                td.wide data-name="Reason" { span { (letter.reason) } }
+                                td data-name="From" { span.mono { (letter.origin) } }
+                            }
+                        }
+                    }
+                }
+            }
+            (pager("/dead-letters", &data.query, data.page, data.rows_per_page, data.total))
+        }
+    };
+    Page::live("Dead letters", body)
+}
+
+fn page(data: &Whole, frame: &Frame<'_>) -> Page {
+    let letter = &data.letter;
+    let body = html! {
+        p { a href="/dead-letters" { "Dead letters" } }
+        h1 { "Dead letter " span.mono { (letter.id) } }
+        p.lead { (letter.reason) }
+        div.columns {
+            section {
+                (facts(&[
+                    ("Code", html! { (code_link(&letter.code)) " " (errors::title_of(&letter.code).unwrap_or_default()) }),
+                    ("Room", html! { (letter.room) " " (letter.version) }),
+                    ("Stage", html! { (letter.stage) }),
+                    ("When", time(letter.at)),
+                    ("From", html! { span.mono { (letter.origin) } }),
+                ]))
+                h2 { "Source" }
+                (data.source.show(&[]))
+                @if !data.headers.is_empty() {
+                    h2 { "Headers" }
+                    (facts(&data.headers.iter().map(|(name, value)| (name.as_str(), html! { (value.as_deref().unwrap_or("null")) })).collect::<Vec<_>>()))
+                }
+            }
+            section {
+                @if let Some(advice) = errors::advice(&letter.code) { h2 { "What to do" } (advice) }
+                @if data.source.is_masked && frame.may(Right::SeeOriginals) {
+                    h2 { "See the bytes" }
+                    (form(frame, &Act {
+                        action: format!("/dead-letters/{}/original", letter.id),
+                        label: "Show once",
+                        help: "Shows everything that came, once. Who asked and why goes on record.",
+                        fields: REASON,
+                        hidden: Vec::new(),
+                        is_grave: false,
+                    }))
+                }
+            }
+        }
+    };
+    Page::still(format!("Dead letter {}", letter.id), body)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_id_is_a_place_on_the_topic() {
+        assert_eq!(place("2@17").unwrap(), (2, 17));
+        for wrong in ["", "17", "2@", "-1@3", "t-2@17"] {
+            assert_eq!(place(wrong).unwrap_err().code, "WL-7130", "{wrong}");
+        }
+    }
+}

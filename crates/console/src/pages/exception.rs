@@ -1,0 +1,309 @@
+//! One exception: what is known of it, and what can be done about it.
+
+use super::exceptions::{check_ready, standing_note, state_chip};
+use super::{REASON, errors};
+use crate::ask::{Answer, Ask};
+use crate::fields::{Field, Kind};
+use crate::html::{Act as Form, Frame, Page, ago, code_link, facts, form, number, time};
+use crate::original::{Source, check_reason};
+use crate::people::Right;
+use crate::problem::Problem;
+use crate::state::Console;
+use crate::trail::Entry;
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use operations::exceptions::{Act, By, Choice, DecideError, Found, Outcome, Row, Standing, Step, ViewError};
+use schemas::{Exception, ExceptionKind};
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Why, where it may be left out.
+pub const COMMENT: &[Field] = &[Field::optional("comment", Kind::Text(1_000), "Comment, without patient data")];
+/// Why, where it must be said.
+pub const SAY: &[Field] = &[Field::required("comment", Kind::Text(1_000), "Comment, without patient data")];
+/// To whom.
+pub const ASSIGN: &[Field] =
+    &[Field::optional("to", Kind::Line(80), "Who has it from now on; empty for nobody"), COMMENT[0]];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Whole {
+    #[serde(flatten)]
+    row: Row,
+    stage: String,
+    version: String,
+    origin_event_id: Option<String>,
+    field_paths: Vec<String>,
+    last_comment: Option<String>,
+    history: Vec<Step>,
+    /// Why history or source are not shown.
+    not_read: Option<String>,
+    source: Option<Source>,
+    standing: Standing,
+}
+
+/// One exception, without what may identify a patient.
+pub async fn show(ask: Ask) -> Result<Answer, Problem> {
+    let id = find(&ask)?;
+    let mut whole = read(&ask, &id).await?;
+    whole.source = whole.source.map(Source::masked);
+    Ok(Answer::view(whole, page))
+}
+
+/// One exception with its whole source; that goes on record first.
+pub async fn original(ask: Ask) -> Result<Answer, Problem> {
+    let reason = ask.body.text("reason").unwrap_or_default().to_owned();
+    check_reason(&reason)?;
+    let id = find(&ask)?;
+    let whole = read(&ask, &id).await?;
+    ask.console
+        .trail
+        .record(Entry {
+            code: "show-original".to_owned(),
+            detail: format!("was shown the source of an exception: {reason}"),
+            actor: Some(ask.name().to_owned()),
+            event_id: whole.origin_event_id.clone(),
+            exception_id: Some(id),
+            ..Entry::default()
+        })
+        .await?;
+    Ok(Answer::view(whole, page))
+}
+
+/// Processes its event again.
+pub async fn retry(ask: Ask) -> Result<Answer, Problem> {
+    act(ask, Act::Retry).await
+}
+
+/// Gives it to somebody, or to nobody.
+pub async fn assign(ask: Ask) -> Result<Answer, Problem> {
+    let to = ask.body.text("to").map(str::to_owned);
+    act(ask, Act::Assign { to }).await
+}
+
+/// Says something about it.
+pub async fn comment(ask: Ask) -> Result<Answer, Problem> {
+    act(ask, Act::Comment).await
+}
+
+/// Gives its event up, or asks for that.
+pub async fn discard(ask: Ask) -> Result<Answer, Problem> {
+    act(ask, Act::Discard).await
+}
+
+/// Agrees that its event is given up.
+pub async fn approve_discard(ask: Ask) -> Result<Answer, Problem> {
+    act(ask, Act::ApproveDiscard).await
+}
+
+/// Marks it as settled elsewhere.
+pub async fn resolve(ask: Ask) -> Result<Answer, Problem> {
+    act(ask, Act::Resolve).await
+}
+
+/// Decides, and goes on with it when the one who asked does not wait any more: half a decision helps nobody.
+pub async fn decided(console: &Arc<Console>, choice: Choice, act: Act, by: By) -> Result<Outcome, Problem> {
+    check_ready(console)?;
+    let decider = console.decider().await.map_err(|error| refusal(&error))?;
+    let deciding = tokio::spawn(async move { decider.decide(&choice, &act, &by).await });
+    deciding.await.map_err(|error| Problem::defect(&error.to_string()))?.map_err(|error| refusal(&error))
+}
+
+async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
+    let id = find(&ask)?;
+    let comment = ask.body.text("comment").map(str::to_owned);
+    let by = By { actor: ask.name().to_owned(), comment, via: crate::ROOM };
+    let outcome = decided(&ask.console, Choice::Ids(vec![id.clone()]), act, by).await?;
+    let said = outcome.done.first().map_or("Nothing was done.", |done| said(done.kind));
+    Ok(Answer::done(said, format!("/exceptions/{id}"), json!({"done": outcome.done})))
+}
+
+fn said(kind: ExceptionKind) -> &'static str {
+    match kind {
+        ExceptionKind::RetryRequested => "A retry is asked for: the room processes the event again.",
+        ExceptionKind::Discarded => "The event is given up; later ones of its key go on.",
+        ExceptionKind::DiscardRequested => "A second person has to agree before the event is given up.",
+        ExceptionKind::Resolved => "It is marked as settled.",
+        ExceptionKind::Assigned => "It is given to who was named.",
+        ExceptionKind::Commented => "The comment is on record.",
+        ExceptionKind::Raised | ExceptionKind::Retried | ExceptionKind::Unknown => "It is done.",
+    }
+}
+
+fn refusal(error: &DecideError) -> Problem {
+    let text = error.to_string();
+    let problem = match error {
+        DecideError::Unknown(_) => Problem::said(StatusCode::NOT_FOUND, "No such exception", &text),
+        DecideError::Refused(_) => Problem::said(StatusCode::CONFLICT, "Not a decision for this exception", &text),
+        DecideError::View(_) | DecideError::Records(_) | DecideError::Publish(_) => Problem::unavailable(&text),
+    };
+    match error.next() {
+        Some(next) => problem.next(next),
+        None => problem,
+    }
+}
+
+fn find(ask: &Ask) -> Result<String, Problem> {
+    match ask.console.exceptions.find(ask.part("id")) {
+        Found::One(id) => Ok(id),
+        Found::Several => Err(Problem::not_found("several exceptions have an id that starts so")),
+        Found::None if !ask.console.exceptions.caught_up() => check_ready(&ask.console).map(|()| String::new()),
+        Found::None => Err(Problem::not_found("there is no such exception")),
+    }
+}
+
+async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
+    let view = &ask.console.exceptions;
+    let row = view.row(id).ok_or_else(|| Problem::not_found("there is no such exception"))?;
+    // What is in memory is shown also when Kafka does not answer.
+    let (exception, history) = tokio::join!(view.exception(id), view.history(id));
+    let mut not_read = None;
+    let mut note = |error: ViewError| not_read = Some(error.to_string());
+    let exception: Option<Arc<Exception>> = exception.map_err(&mut note).ok().flatten();
+    let history = history.map_err(&mut note).unwrap_or_default();
+    let bound = ask.console.config.bounds.original_bytes_max;
+    let source = match &exception {
+        None => None,
+        Some(exception) => {
+            let codec = ask.console.desk.codec()?;
+            let bytes = exception.raw_value.as_ref().map(AsRef::as_ref);
+            Some(Source::read(&codec, bytes, exception.content_type.as_deref(), bound).await)
+        }
+    };
+    let exception = exception.as_deref();
+    let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
+    Ok(Whole {
+        row,
+        stage: text(|one| &one.stage),
+        version: text(|one| &one.version),
+        origin_event_id: exception.and_then(|one| one.origin_event_id.clone()),
+        field_paths: exception.map(|one| one.field_paths.clone()).unwrap_or_default(),
+        last_comment: exception.and_then(|one| one.comment.clone()),
+        history,
+        not_read,
+        source,
+        standing: view.standing(),
+    })
+}
+
+fn page(data: &Whole, frame: &Frame<'_>) -> Page {
+    let row = &data.row;
+    let title = errors::title_of(&row.code).unwrap_or_default();
+    let body = html! {
+        p { a href="/exceptions" { "Exceptions" } }
+        h1 { (row.message) }
+        (standing_note(&data.standing))
+        p { (state_chip(row)) " " (code_link(&row.code)) " " (title) }
+        @if let Some(fix) = &row.suggested_fix { p.note { "Suggested: " (fix) } }
+        @if let Some(reason) = &data.not_read { p.error { "Not everything could be read: " (reason) "." } }
+        div.columns {
+            section {
+                (about(data, frame))
+                @if row.is_open() && frame.may(Right::Act) { (acts(data, frame)) }
+                h2 #source { "Source" }
+                @match &data.source {
+                    None => p { "The source could not be read." },
+                    Some(source) => {
+                        (source.show(&data.field_paths))
+                        @if source.is_masked && frame.may(Right::SeeOriginals) { (show_form(row, frame)) }
+                    },
+                }
+            }
+            section {
+                h2 { "History" }
+                (history(&data.history))
+                @if let Some(advice) = errors::advice(&row.code) {
+                    h2 { "What the code says to do" }
+                    (advice)
+                }
+            }
+        }
+    };
+    Page::still(row.message.clone(), body)
+}
+
+fn about(data: &Whole, frame: &Frame<'_>) -> Markup {
+    let row = &data.row;
+    let origin = match (&row.origin_topic, row.origin_partition, row.origin_offset) {
+        (Some(topic), Some(partition), Some(offset)) => format!("{topic}-{partition}@{offset}"),
+        _ => String::new(),
+    };
+    let optional = |text: Option<&str>| html! { @if let Some(text) = text { (text) } };
+    facts(&[
+        ("Raised", html! { (time(row.raised_at)) ", " (ago(row.raised_at, frame.now)) " ago" }),
+        ("Due", html! { (time(row.due_at)) }),
+        ("Class", html! { (super::topics::class_name(row.class)) }),
+        ("Room", html! { (row.room) " " span.muted { (data.stage) " " (data.version) } }),
+        ("About", html! { @if let Some(subject) = &row.subject { span.mono { (subject) } } }),
+        ("Fields", html! { span.mono { (data.field_paths.join(", ")) } }),
+        (
+            "Events that wait",
+            html! { (number(row.events as i128)) @if row.parked_key { span.muted { " (later events of the key wait behind it)" } } },
+        ),
+        ("Who has it", optional(row.assignee.as_deref())),
+        ("Discard asked for by", optional(row.discard_requested_by.as_deref())),
+        ("From", html! { @if !origin.is_empty() { span.mono { (origin) } } }),
+        ("Event", html! { @if let Some(id) = &data.origin_event_id { span.mono { (id) } } }),
+        ("Id", html! { span.mono { (row.exception_id) } }),
+    ])
+}
+
+fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
+    let row = &data.row;
+    let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field], is_grave: bool| {
+        let action = format!("/exceptions/{}/{name}", row.exception_id);
+        form(frame, &Form { action, label, help, fields, hidden: Vec::new(), is_grave })
+    };
+    html! {
+        h2 { "What to do" }
+        div.acts {
+            @if row.parked_key {
+                (act("retry", "Retry", "The room processes the event again. Do it when the cause is mended.", COMMENT, false))
+            }
+            (act("assign", "Assign", "Others see that somebody is at it.", ASSIGN, false))
+            (act("comment", "Comment", "Goes on record, for whoever comes next.", SAY, false))
+            @match &row.discard_requested_by {
+                Some(who) if frame.may(Right::Approve) && frame.person.is_some_and(|person| person.name != *who) => {
+                    (act("approve-discard", "Agree to discard", "Somebody asked to give the event up. With you it takes effect, and later events of its key go on without it.", COMMENT, true))
+                },
+                Some(who) => p.act { "Asked by " b { (who) } ": somebody else, who may approve, has to agree that the event is given up." },
+                None => (act("discard", "Discard", "Gives the event up for good; later events of its key go on without it. Some flows need a second person.", SAY, true)),
+            }
+            @if !row.parked_key {
+                (act("resolve", "Mark as settled", "It was settled elsewhere, for example the sender has sent it again.", SAY, false))
+            }
+        }
+    }
+}
+
+fn show_form(row: &Row, frame: &Frame<'_>) -> Markup {
+    form(
+        frame,
+        &Form {
+            action: format!("/exceptions/{}/original", row.exception_id),
+            label: "Show once",
+            help: "Shows the whole source, once. It may identify a patient: who asked and why goes on record.",
+            fields: REASON,
+            hidden: Vec::new(),
+            is_grave: false,
+        },
+    )
+}
+
+fn history(steps: &[Step]) -> Markup {
+    html! {
+        @if steps.is_empty() { p.muted { "Nothing is told of it." } }
+        ol.history {
+            @for step in steps.iter().rev() {
+                li {
+                    b { (step.what.to_lowercase().replace('_', " ")) }
+                    " " span.muted { (time(step.at)) }
+                    @if let Some(actor) = &step.actor { " by " (actor) }
+                    @if let Some(assignee) = &step.assignee { span.muted { ", " (assignee) " has it" } }
+                    @if let Some(comment) = &step.comment { br; (comment) }
+                }
+            }
+        }
+    }
+}

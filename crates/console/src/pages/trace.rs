@@ -1,0 +1,146 @@
+//! The way of one event, from the source message to the ERP document and the supplier's answer.
+
+use crate::ask::{Answer, Ask};
+use crate::fields::{Field, Kind};
+use crate::html::{Frame, Page, chip, number, pretty};
+use crate::problem::Problem;
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use operations::sight::SightError;
+use operations::sight::trace::{Gap, Question, Step, StepKind, Trace, trace};
+use serde::Serialize;
+
+/// What is looked for.
+pub const QUERY: &[Field] = &[Field::optional(
+    "id",
+    Kind::Line(200),
+    "Event id, message control id, exception id, key, order, lot, serial number, UDI or ERP document",
+)];
+
+#[derive(Serialize)]
+struct Traced {
+    id: String,
+    trace: Option<Trace>,
+}
+
+/// Looks for it; one search at a time, because each reads topics.
+pub async fn show(ask: Ask) -> Result<Answer, Problem> {
+    let Some(id) = ask.query.text("id").map(str::to_owned) else {
+        return Ok(Answer::view(Traced { id: String::new(), trace: None }, page));
+    };
+    let _turn = ask.console.searching.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
+    let question = Question { id: id.clone(), ..Question::default() };
+    let found = trace(&ask.console.site.config, question, |_| ()).await.map_err(|error| refusal(&error))?;
+    Ok(Answer::view(Traced { id, trace: Some(found) }, page))
+}
+
+fn refusal(error: &SightError) -> Problem {
+    match error {
+        SightError::Question(_) => {
+            Problem::said(StatusCode::UNPROCESSABLE_ENTITY, "Not understood", &error.to_string())
+                .next("give more of the id")
+        }
+        SightError::Read(_) | SightError::Wire(_) | SightError::Stopped(_) => Problem::unavailable(&error.to_string()),
+    }
+}
+
+fn page(data: &Traced, _: &Frame<'_>) -> Page {
+    let body = html! {
+        h1 { "Trace" }
+        form.filter method="get" action="/trace" {
+            div {
+                label for="id" { "Id" }
+                input #id name="id" value=(data.id) size="40" autocomplete="off" required;
+            }
+            button type="submit" { "Look" }
+        }
+        @match &data.trace {
+            None => p.muted { "Any id that you have: of an event, a message, an exception, a key, an order, a lot, a serial number, a UDI, an ERP document." },
+            Some(trace) if trace.steps.is_empty() => {
+                p { "Nothing was found for " span.mono { (data.id) } "." }
+                p.muted { (trace.searched.text()) "." }
+            },
+            Some(trace) => (way(trace)),
+        }
+    };
+    Page::still("Trace", body)
+}
+
+fn way(trace: &Trace) -> Markup {
+    html! {
+        p.muted {
+            @if let Some(kind) = trace.found_as { "Found as " (kind.as_str()) "; " }
+            (trace.searched.text()) "."
+        }
+        div.scroll {
+            table.stack {
+                caption { (number(trace.steps.len() as i128)) " steps, in order of time" }
+                thead { tr { th { "When" } th { "What" } th { "Room" } th { "What happened" } th { "Place" } } }
+                tbody {
+                    @for (index, step) in trace.steps.iter().enumerate() {
+                        (step_row(index, step))
+                        @for gap in trace.gaps.iter().filter(|gap| gap.after_step == index) { (gap_row(gap)) }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn step_row(index: usize, step: &Step) -> Markup {
+    let kind = match step.kind {
+        StepKind::Exception | StepKind::DeadLetter => "bad",
+        StepKind::Parked => "warn",
+        StepKind::Posted | StepKind::Noticed => "good",
+        StepKind::Received | StepKind::Event | StepKind::Unparked | StepKind::Effect | StepKind::Audit => "plain",
+    };
+    let value = serde_json::to_string_pretty(&step.value).unwrap_or_default();
+    html! {
+        tr data-row=(index) tabindex="-1" {
+            td.nowrap data-name="When" {
+                span { (step.time) @if let Some(since) = step.since_before_ms { br; span.muted { "+ " (pretty(since)) } } }
+            }
+            td data-name="What" { (chip(what(step), kind)) }
+            td data-name="Room" { span { (step.room.as_deref().unwrap_or("-")) } }
+            td.wide data-name="Happened" {
+                div {
+                    (step.summary)
+                    details id=(format!("step-{index}")) { summary { "record" } pre tabindex="0" { (value) } }
+                }
+            }
+            td data-name="Place" { span.mono { (step.place) } }
+        }
+    }
+}
+
+fn gap_row(gap: &Gap) -> Markup {
+    html! {
+        tr {
+            td data-name="Then" { span.muted { (pretty(gap.duration_ms)) @if gap.is_open { " so far" } } }
+            td.wide colspan="4" data-name="Why" {
+                span { @if gap.is_open { (chip("waits", "warn")) " " } (gap.reason) }
+            }
+        }
+    }
+}
+
+/// What it is: the type without what all types begin with.
+fn what(step: &Step) -> &str {
+    let full = step.event_type.as_deref().unwrap_or_else(|| kind_name(step.kind));
+    full.strip_prefix("org.wardline.").unwrap_or(full)
+}
+
+fn kind_name(kind: StepKind) -> &'static str {
+    match kind {
+        StepKind::Received => "received",
+        StepKind::Event => "event",
+        StepKind::Parked => "parked",
+        StepKind::Unparked => "unparked",
+        StepKind::Exception => "exception",
+        StepKind::Effect => "effect",
+        StepKind::Posted => "posted",
+        StepKind::Noticed => "noticed",
+        StepKind::Audit => "audit",
+        StepKind::DeadLetter => "dead letter",
+    }
+}

@@ -1,0 +1,221 @@
+//! Sessions: who has signed in, and until when, in a cookie that is signed and not kept here.
+//!
+//! Several consoles that have the same key agree about a cookie without asking each other. The signature also covers the hash
+//! of the password, so a new password or a removed user ends all sessions of that name at once.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::digest::InvalidLength;
+use hmac::{Hmac, KeyInit as _, Mac as _};
+use serde::{Deserialize, Serialize};
+use sha2::Sha256;
+use std::collections::VecDeque;
+use std::sync::{Mutex, PoisonError};
+
+/// Most ends of sessions that are remembered until the sessions would have ended by themselves.
+const ENDED_MAX: usize = 100_000;
+/// Longest cookie that is looked at, bytes.
+const COOKIE_MAX: usize = 1_024;
+/// A cookie is written anew when the session was used so long after it was last written, seconds.
+const RENEW_S: i64 = 60;
+
+/// What a cookie says.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Session {
+    /// Who.
+    pub user: String,
+    /// Which of their sessions.
+    pub id: String,
+    /// When they signed in, seconds since 1970.
+    pub since_s: i64,
+    /// When the cookie was last written, seconds since 1970.
+    pub seen_s: i64,
+}
+
+/// Signs and checks cookies.
+pub struct Sessions {
+    mac: Hmac<Sha256>,
+    idle_s: i64,
+    max_s: i64,
+    ended: Mutex<VecDeque<(String, i64)>>,
+}
+
+/// Why a cookie is not a session.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It was not signed with this key for this user and password: made up, or of a former key or password.
+    Forged,
+    /// It is over: too long unused, too old, or ended by its owner.
+    Over,
+}
+
+impl Sessions {
+    /// With a key, and how long sessions last, seconds.
+    ///
+    /// # Errors
+    /// When the key cannot sign.
+    pub fn new(key: &str, idle_s: u64, max_s: u64) -> Result<Self, InvalidLength> {
+        let seconds = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        let mac = Hmac::new_from_slice(key.as_bytes())?;
+        Ok(Self { mac, idle_s: seconds(idle_s), max_s: seconds(max_s), ended: Mutex::default() })
+    }
+
+    /// A new session.
+    #[must_use]
+    pub fn open(&self, user: &str, now_s: i64) -> Session {
+        Session { user: user.to_owned(), id: super::random_text(), since_s: now_s, seen_s: now_s }
+    }
+
+    /// The value of its cookie; `hash` is the password hash of the user.
+    #[must_use]
+    pub fn cookie(&self, session: &Session, hash: &str) -> String {
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(session).unwrap_or_default());
+        let signature = URL_SAFE_NO_PAD.encode(self.signature(&["session", &body, hash]).finalize().into_bytes());
+        format!("{body}.{signature}")
+    }
+
+    /// The session of a cookie; `hash_of` gives the password hash of a user that exists.
+    ///
+    /// # Errors
+    /// When the cookie is made up, or its session is over.
+    pub fn of_cookie<'a>(
+        &self,
+        cookie: &str,
+        now_s: i64,
+        hash_of: impl FnOnce(&str) -> Option<&'a str>,
+    ) -> Result<Session, Refusal> {
+        if cookie.len() > COOKIE_MAX {
+            return Err(Refusal::Forged);
+        }
+        let (body, signature) = cookie.split_once('.').ok_or(Refusal::Forged)?;
+        let text = URL_SAFE_NO_PAD.decode(body).map_err(|_| Refusal::Forged)?;
+        // Read before it is trusted, because the signature depends on who it says it is.
+        let session: Session = serde_json::from_slice(&text).map_err(|_| Refusal::Forged)?;
+        let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Refusal::Forged)?;
+        let hash = hash_of(&session.user).ok_or(Refusal::Forged)?;
+        self.signature(&["session", body, hash]).verify_slice(&signature).map_err(|_| Refusal::Forged)?;
+        let unused_s = now_s.saturating_sub(session.seen_s);
+        let age_s = now_s.saturating_sub(session.since_s);
+        if unused_s > self.idle_s || age_s > self.max_s || self.has_ended(&session.id) {
+            return Err(Refusal::Over);
+        }
+        Ok(session)
+    }
+
+    /// The session as it is written into a new cookie, when it is time for one.
+    #[must_use]
+    pub fn renewed(&self, session: &Session, now_s: i64) -> Option<Session> {
+        let due = now_s.saturating_sub(session.seen_s) >= RENEW_S.min(self.idle_s / 2);
+        due.then(|| Session { seen_s: now_s, ..session.clone() })
+    }
+
+    /// Ends a session before its time, in this process.
+    pub fn end(&self, session: &Session, now_s: i64) {
+        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
+        ended.retain(|(_, over_s)| *over_s >= now_s);
+        if ended.len() >= ENDED_MAX {
+            ended.pop_front();
+        }
+        ended.push_back((session.id.clone(), session.since_s.saturating_add(self.max_s)));
+    }
+
+    /// The token that every form of a session carries: only pages of this console know it.
+    #[must_use]
+    pub fn form_token(&self, session: &Session) -> String {
+        URL_SAFE_NO_PAD.encode(self.signature(&["form", &session.id]).finalize().into_bytes())
+    }
+
+    /// Whether a form carries the token of its session.
+    #[must_use]
+    pub fn is_form_token(&self, session: &Session, token: &str) -> bool {
+        let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
+        self.signature(&["form", &session.id]).verify_slice(&bytes).is_ok()
+    }
+
+    fn has_ended(&self, id: &str) -> bool {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(ended, _)| ended == id)
+    }
+
+    /// Each part is preceded by its length, so that no two lists of parts are signed alike.
+    fn signature(&self, parts: &[&str]) -> Hmac<Sha256> {
+        let mut mac = self.mac.clone();
+        for part in parts {
+            mac.update(&part.len().to_be_bytes());
+            mac.update(part.as_bytes());
+        }
+        mac
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    const KEY: &str = "0123456789abcdef0123456789abcdef";
+
+    fn read(sessions: &Sessions, cookie: &str, now_s: i64, hash: Option<&str>) -> Result<Session, Refusal> {
+        sessions.of_cookie(cookie, now_s, |_| hash)
+    }
+
+    #[test]
+    fn replicas_with_one_key_agree() {
+        let (one, other) = (Sessions::new(KEY, 600, 3_600).unwrap(), Sessions::new(KEY, 600, 3_600).unwrap());
+        let session = one.open("ada", 1_000);
+        let cookie = one.cookie(&session, "hash");
+        assert_eq!(read(&other, &cookie, 1_500, Some("hash")), Ok(session.clone()));
+        assert!(other.is_form_token(&session, &one.form_token(&session)));
+    }
+
+    #[test]
+    fn what_was_changed_or_signed_by_others_is_forged() {
+        let sessions = Sessions::new(KEY, 600, 3_600).unwrap();
+        let session = sessions.open("ada", 1_000);
+        let cookie = sessions.cookie(&session, "hash");
+        let (body, signature) = cookie.split_once('.').unwrap();
+        let other = Session { user: "root".to_owned(), ..session.clone() };
+        let other_body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&other).unwrap());
+        let foreign = Sessions::new("another key of 32 characters ....", 600, 3_600).unwrap();
+        for forged in [
+            String::new(),
+            "x.y".to_owned(),
+            body.to_owned(),
+            format!("{body}."),
+            format!("{other_body}.{signature}"),
+            foreign.cookie(&session, "hash"),
+            "x".repeat(10_000),
+        ] {
+            assert_eq!(read(&sessions, &forged, 1_000, Some("hash")), Err(Refusal::Forged), "{forged}");
+        }
+        assert_eq!(read(&sessions, &cookie, 1_000, Some("hash of a new password")), Err(Refusal::Forged));
+        assert_eq!(read(&sessions, &cookie, 1_000, None), Err(Refusal::Forged), "the user is no more");
+    }
+
+    #[test]
+    fn a_session_ends_unused_by_age_and_by_its_owner() {
+        let sessions = Sessions::new(KEY, 600, 3_600).unwrap();
+        let session = sessions.open("ada", 1_000);
+        let cookie = sessions.cookie(&session, "hash");
+        assert!(read(&sessions, &cookie, 1_600, Some("hash")).is_ok());
+        assert_eq!(read(&sessions, &cookie, 1_601, Some("hash")), Err(Refusal::Over));
+        let used = sessions.renewed(&session, 4_599).unwrap();
+        let cookie = sessions.cookie(&used, "hash");
+        assert!(read(&sessions, &cookie, 4_600, Some("hash")).is_ok());
+        assert_eq!(read(&sessions, &cookie, 4_601, Some("hash")), Err(Refusal::Over), "however much it is used");
+        sessions.end(&used, 4_600);
+        assert_eq!(read(&sessions, &cookie, 4_600, Some("hash")), Err(Refusal::Over));
+        assert_eq!(sessions.renewed(&session, 1_059), None);
+    }
+
+    #[test]
+    fn a_form_token_is_of_one_session() {
+        let sessions = Sessions::new(KEY, 600, 3_600).unwrap();
+        let (one, other) = (sessions.open("ada", 1_000), sessions.open("ada", 1_000));
+        let token = sessions.form_token(&one);
+        assert!(sessions.is_form_token(&one, &token));
+        for wrong in ["", "x", &sessions.form_token(&other), &token[1..]] {
+            assert!(!sessions.is_form_token(&one, wrong), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,211 @@
+//! The one table of routes: router, rights, checks and the document of the API are made from it.
+
+use crate::ask::{Answer, Ask};
+use crate::fields::Field;
+use crate::pages;
+use crate::people::Right;
+use crate::problem::Problem;
+use std::future::Future;
+use std::pin::Pin;
+
+/// What a handler gives.
+pub type Answering = Pin<Box<dyn Future<Output = Result<Answer, Problem>> + Send>>;
+
+/// Whether a route changes something.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// Looks.
+    Get,
+    /// Does something.
+    Post,
+}
+
+/// One thing that can be asked, as a page, through the API, or both.
+pub struct Route {
+    /// How.
+    pub method: Method,
+    /// Path of the page; parts in braces are named.
+    pub page: Option<&'static str>,
+    /// Path below `/api/v1`.
+    pub api: Option<&'static str>,
+    /// What one must be allowed.
+    pub right: Right,
+    /// One sentence of what it gives or does.
+    pub what: &'static str,
+    /// What may stand behind `?`.
+    pub query: &'static [Field],
+    /// What a form or a body holds.
+    pub body: &'static [Field],
+    /// What answers.
+    pub handler: fn(Ask) -> Answering,
+}
+
+impl Route {
+    const fn get(page: &'static str, api: &'static str, what: &'static str, handler: fn(Ask) -> Answering) -> Self {
+        let (page, api, right) = (Some(page), Some(api), Right::Look);
+        Self { method: Method::Get, page, api, right, what, query: &[], body: &[], handler }
+    }
+
+    const fn act(page: &'static str, api: &'static str, what: &'static str, handler: fn(Ask) -> Answering) -> Self {
+        Self { method: Method::Post, right: Right::Act, ..Self::get(page, api, what, handler) }
+    }
+
+    const fn open(method: Method, page: &'static str, what: &'static str, handler: fn(Ask) -> Answering) -> Self {
+        Self { method, right: Right::Open, api: None, ..Self::get(page, "", what, handler) }
+    }
+
+    const fn taking(self, query: &'static [Field], body: &'static [Field]) -> Self {
+        Self { query, body, ..self }
+    }
+
+    const fn with(self, right: Right) -> Self {
+        Self { right, ..self }
+    }
+}
+
+/// Begins every path of the API.
+pub const API: &str = "/api/v1";
+
+/// All routes.
+pub static ROUTES: &[Route] = &[
+    Route::open(Method::Get, "/sign-in", "The form to sign in.", |ask| Box::pin(pages::sign_in::form(ask)))
+        .taking(pages::sign_in::QUERY, &[]),
+    Route::open(Method::Post, "/sign-in", "Signs in.", |ask| Box::pin(pages::sign_in::sign_in(ask)))
+        .taking(&[], pages::sign_in::BODY),
+    Route::open(Method::Post, "/sign-out", "Ends the session.", |ask| Box::pin(pages::sign_in::sign_out(ask))),
+    Route::open(Method::Get, "/assets/{version}/{name}", "Style, script and icon.", |ask| {
+        Box::pin(pages::assets::file(ask))
+    }),
+    Route::get("/", "/overview", "Causes of what waits, rooms with their lag, and how old the oldest is.", |ask| {
+        Box::pin(pages::overview::show(ask))
+    }),
+    Route {
+        page: None,
+        ..Route::get("", "/causes", "The causes of what waits, the one with most events first.", |ask| {
+            Box::pin(pages::exceptions::causes(ask))
+        })
+    },
+    Route::act("/causes/retry", "/causes/retry", "Has all events of a cause processed again.", |ask| {
+        Box::pin(pages::exceptions::retry_cause(ask))
+    })
+    .taking(&[], pages::exceptions::CAUSE),
+    Route::get("/exceptions", "/exceptions", "Exceptions, filtered, by pages.", |ask| {
+        Box::pin(pages::exceptions::list(ask))
+    })
+    .taking(pages::exceptions::QUERY, &[]),
+    Route::get(
+        "/exceptions/{id}",
+        "/exceptions/{id}",
+        "One exception: its code, its history and its source, without what may identify a patient.",
+        |ask| Box::pin(pages::exception::show(ask)),
+    ),
+    Route::act("/exceptions/{id}/retry", "/exceptions/{id}/retry", "Has its event processed again.", |ask| {
+        Box::pin(pages::exception::retry(ask))
+    })
+    .taking(&[], pages::exception::COMMENT),
+    Route::act("/exceptions/{id}/assign", "/exceptions/{id}/assign", "Gives it to somebody, or to nobody.", |ask| {
+        Box::pin(pages::exception::assign(ask))
+    })
+    .taking(&[], pages::exception::ASSIGN),
+    Route::act("/exceptions/{id}/comment", "/exceptions/{id}/comment", "Says something about it.", |ask| {
+        Box::pin(pages::exception::comment(ask))
+    })
+    .taking(&[], pages::exception::SAY),
+    Route::act(
+        "/exceptions/{id}/discard",
+        "/exceptions/{id}/discard",
+        "Gives its event up, or asks for it where a second person has to agree.",
+        |ask| Box::pin(pages::exception::discard(ask)),
+    )
+    .taking(&[], pages::exception::SAY),
+    Route::act(
+        "/exceptions/{id}/approve-discard",
+        "/exceptions/{id}/approve-discard",
+        "Agrees that its event is given up, as another person than the one who asked.",
+        |ask| Box::pin(pages::exception::approve_discard(ask)),
+    )
+    .with(Right::Approve)
+    .taking(&[], pages::exception::COMMENT),
+    Route::act("/exceptions/{id}/resolve", "/exceptions/{id}/resolve", "Marks it as settled elsewhere.", |ask| {
+        Box::pin(pages::exception::resolve(ask))
+    })
+    .taking(&[], pages::exception::SAY),
+    Route::act(
+        "/exceptions/{id}/original",
+        "/exceptions/{id}/original",
+        "One exception with its whole source, shown once; who asked and why goes on record.",
+        |ask| Box::pin(pages::exception::original(ask)),
+    )
+    .with(Right::SeeOriginals)
+    .taking(&[], pages::REASON),
+    Route::get("/dead-letters", "/dead-letters", "What could not be read at all, newest first.", |ask| {
+        Box::pin(pages::dead_letters::list(ask))
+    })
+    .taking(pages::dead_letters::QUERY, &[]),
+    Route::get(
+        "/dead-letters/{id}",
+        "/dead-letters/{id}",
+        "One dead letter, without what may identify a patient.",
+        |ask| Box::pin(pages::dead_letters::one(ask)),
+    ),
+    Route::act(
+        "/dead-letters/{id}/original",
+        "/dead-letters/{id}/original",
+        "The bytes of a dead letter, shown once; who asked and why goes on record.",
+        |ask| Box::pin(pages::dead_letters::original(ask)),
+    )
+    .with(Right::SeeOriginals)
+    .taking(&[], pages::REASON),
+    Route::get("/trace", "/trace", "The way of one event, from the source to the ERP and the supplier.", |ask| {
+        Box::pin(pages::trace::show(ask))
+    })
+    .taking(pages::trace::QUERY, &[]),
+    Route::get("/replay", "/replay", "All replays, newest first.", |ask| Box::pin(pages::replay::list(ask))),
+    Route::get("/replay/{id}", "/replay/{id}", "How a replay stands.", |ask| Box::pin(pages::replay::one(ask))),
+    Route::act("/replay/plan", "/replay/plan", "Counts what a replay comes to, and puts the plan on record.", |ask| {
+        Box::pin(pages::replay::plan(ask))
+    })
+    .taking(&[], pages::replay::PLAN),
+    Route::act("/replay/{id}/approve", "/replay/{id}/approve", "Agrees to a plan as the second person.", |ask| {
+        Box::pin(pages::replay::approve(ask))
+    })
+    .with(Right::Approve)
+    .taking(&[], pages::exception::COMMENT),
+    Route::act("/replay/{id}/pause", "/replay/{id}/pause", "Stops the process that hands records over.", |ask| {
+        Box::pin(pages::replay::pause(ask))
+    })
+    .taking(&[], pages::exception::COMMENT),
+    Route::act("/replay/{id}/abort", "/replay/{id}/abort", "Gives the rest of a plan up.", |ask| {
+        Box::pin(pages::replay::abort(ask))
+    })
+    .taking(&[], pages::exception::SAY),
+    Route::get("/audit", "/audit", "What people did and what Wardline left out, newest first.", |ask| {
+        Box::pin(pages::audit::list(ask))
+    })
+    .taking(pages::audit::QUERY, &[]),
+    Route::get("/topics", "/topics", "The catalogue: owner, class, patient data, producers and consumers.", |ask| {
+        Box::pin(pages::topics::list(ask))
+    }),
+    Route::get("/topics/{name}", "/topics/{name}", "One topic of the catalogue, with its schema.", |ask| {
+        Box::pin(pages::topics::one(ask))
+    }),
+    Route::get("/errors/{code}", "/errors/{code}", "What an error code means and what to do.", |ask| {
+        Box::pin(pages::errors::one(ask))
+    }),
+    Route {
+        page: None,
+        ..Route::get("", "/openapi.json", "This document.", |ask| Box::pin(crate::openapi::show(ask)))
+    }
+    .with(Right::Open),
+];
+
+/// Pages of the navigation.
+pub static NAVIGATION: &[(&str, &str)] = &[
+    ("/", "Overview"),
+    ("/exceptions", "Exceptions"),
+    ("/trace", "Trace"),
+    ("/replay", "Replays"),
+    ("/dead-letters", "Dead letters"),
+    ("/audit", "Audit"),
+    ("/topics", "Topics"),
+];

@@ -1,0 +1,102 @@
+//! What the console holds while it runs.
+
+use crate::config::{ConfigError, ConsoleConfig};
+use crate::desk::Desk;
+use crate::people::session::Sessions;
+use crate::people::throttle::Throttle;
+use crate::people::{self};
+use crate::trail::Trail;
+use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
+use operations::replay::ReplayRoom;
+use runtime::health::Health;
+use runtime::{Config, Shutdown, clock};
+use std::sync::{Arc, Mutex};
+use tokio::sync::{OnceCell, Semaphore};
+
+/// Searches through topics at the same time; others wait.
+const SEARCHES_MAX: usize = 2;
+
+/// What the console is told of the installation that it stands before.
+#[derive(Clone)]
+pub struct Site {
+    /// Where Kafka and the registry are.
+    pub config: Arc<Config>,
+    /// All rooms, as a replay must know them too.
+    pub rooms: Vec<ReplayRoom>,
+    /// Where the rooms of this process stand; none where they run elsewhere.
+    pub health: Option<Health>,
+}
+
+/// The console.
+pub struct Console {
+    /// Its block of the configuration.
+    pub config: ConsoleConfig,
+    /// The installation.
+    pub site: Site,
+    /// Signs and checks cookies.
+    pub sessions: Sessions,
+    /// Attempts to sign in.
+    pub throttle: Mutex<Throttle>,
+    /// Passwords that are checked at the same time.
+    pub hashing: Semaphore,
+    /// Searches through topics at the same time.
+    pub searching: Semaphore,
+    /// What goes on record.
+    pub trail: Trail,
+    /// What is read of the installation.
+    pub desk: Desk,
+    /// What waits and why.
+    pub exceptions: ExceptionsView,
+    decider: OnceCell<Decider>,
+}
+
+/// Why a console does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// Its configuration cannot be so.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// The exceptions cannot be followed.
+    #[error(transparent)]
+    View(#[from] ViewError),
+}
+
+impl Console {
+    /// A console over an installation, whose exceptions it follows until the stop. To be called where an async runtime is.
+    ///
+    /// # Errors
+    /// When the configuration cannot be so, or the exceptions cannot be followed.
+    pub fn start(config: ConsoleConfig, site: Site, stop: &Shutdown) -> Result<Arc<Self>, StartError> {
+        config.validate()?;
+        let key = config.session_key.as_ref().map_or_else(people::random_text, |key| key.expose().to_owned());
+        let sessions = Sessions::new(&key, config.session_idle_s, config.session_max_s)
+            .map_err(|error| ConfigError { key: "session_key".to_owned(), reason: error.to_string() })?;
+        let throttle = Mutex::new(Throttle::new(config.attempts));
+        let hashing = Semaphore::new(config.attempts.at_once);
+        let searching = Semaphore::new(SEARCHES_MAX);
+        let trail = Trail::new(&site.config, config.bounds.denied_per_minute);
+        let desk = Desk::new(&site, &config.bounds);
+        let exceptions = ExceptionsView::start(&site.config, stop)?;
+        let decider = OnceCell::new();
+        Ok(Arc::new(Self { config, site, sessions, throttle, hashing, trail, desk, exceptions, decider, searching }))
+    }
+
+    /// Carries out what people decide; connects when the first decision is made.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub async fn decider(&self) -> Result<Decider, DecideError> {
+        let connect = || Decider::connect(&self.site.config, &self.exceptions);
+        self.decider.get_or_try_init(connect).await.cloned()
+    }
+
+    /// Seconds since 1970.
+    pub fn now_s(&self) -> i64 {
+        clock::now_micros() / 1_000_000
+    }
+
+    /// The password hash of a user that exists.
+    pub fn hash_of(&self, user: &str) -> Option<&str> {
+        self.config.users.get(user).map(|user| user.password_hash.expose())
+    }
+}

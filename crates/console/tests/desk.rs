@@ -1,0 +1,215 @@
+//! What operators see and do, over the wire: pages and the API are the same acts.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use common::{MESSAGE, Place, exception};
+use console::routes::{API, Method as Way, ROUTES};
+use reqwest::Method;
+use runtime::outgoing::Outgoing;
+use schemas::{ExceptionState, topics};
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::time::{Duration, Instant};
+
+/// A flow whose events two people give up, and one where one person does.
+const TWO_PEOPLE: &str = "clinical.supply-usage.v1";
+const ONE_PERSON: &str = "supply.purchase-order.v1";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_is_found_by_its_cause_and_retried() {
+    let place = Place::start().await;
+    let all: Vec<_> = (1..=3).map(|number| exception(number, ONE_PERSON)).collect();
+    place.raise(&all).await;
+    let id = &all[0].exception_id;
+    let browser = place.browser("olga").await;
+    let overview = browser.get("/").await;
+    assert_eq!(overview.status, 200, "{}", overview.text);
+    assert!(overview.text.contains("WL-4001") && overview.text.contains("master.item.v1/4711"), "{}", overview.text);
+    let listed = browser.get("/exceptions?code=WL-4001&room=validate&subject=master.item.v1%2F4711").await;
+    assert!(listed.text.contains("3</span>") || listed.text.contains("3 exceptions fit"), "{}", listed.text);
+    assert!(listed.text.contains("Retry all"), "{}", listed.text);
+    assert!(browser.get("/exceptions?room=enrich").await.text.contains("No exception fits."));
+
+    let retried = browser.post(&format!("/exceptions/{id}/retry"), &[("comment", "the item is there now")]).await;
+    assert_eq!(retried.status, 303, "{}", retried.text);
+    assert_eq!(retried.header("location"), format!("/exceptions/{id}"));
+    assert!(retried.cookie("wardline-said=").is_some(), "the next page says what was done");
+    assert_eq!(place.console.exceptions.row(id).unwrap().state, ExceptionState::Retrying);
+    let page = browser.get(&format!("/exceptions/{id}")).await;
+    assert!(page.text.contains("the item is there now") && page.text.contains("retry requested"), "{}", page.text);
+    let audit = place.audited(|audit| audit.code == "exception.retry").await;
+    assert_eq!((audit.actor.as_deref(), audit.exception_id.as_ref()), (Some("olga"), Some(id)));
+
+    let bulk =
+        place.call(Method::POST, "/api/v1/causes/retry", Some(json!({"code": "WL-4001", "room": "validate"}))).await;
+    assert_eq!(bulk.status, 200, "{}", bulk.text);
+    assert_eq!(bulk.json()["done"].as_array().unwrap().len(), 3);
+    place.audited(|audit| audit.actor.as_deref() == Some("token:ci")).await;
+    let none = place.call(Method::POST, "/api/v1/causes/retry", Some(json!({"code": "WL-9999"}))).await;
+    none.refused(404, "WL-7063");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn giving_up_needs_a_second_person_where_the_flow_demands_it() {
+    let place = Place::start().await;
+    place.raise(&[exception(1, TWO_PEOPLE), exception(2, ONE_PERSON)]).await;
+    let (grave, light) = (exception(1, "").exception_id, exception(2, "").exception_id);
+    let (operator, approver) = (place.browser("olga").await, place.browser("anna").await);
+    let state = |id: &str| place.console.exceptions.row(id).unwrap().state;
+
+    let alone = operator.post(&format!("/exceptions/{light}/discard"), &[("comment", "sent twice")]).await;
+    assert_eq!((alone.status.as_u16(), state(&light)), (303, ExceptionState::Discarded), "{}", alone.text);
+
+    let asked = operator.post(&format!("/exceptions/{grave}/discard"), &[("comment", "sent twice")]).await;
+    assert_eq!((asked.status.as_u16(), state(&grave)), (303, ExceptionState::Open), "{}", asked.text);
+    let page = operator.get(&format!("/exceptions/{grave}")).await.text;
+    assert!(page.contains("discard asked for") && !page.contains("approve-discard"), "{page}");
+    let page = approver.get(&format!("/exceptions/{grave}")).await.text;
+    assert!(page.contains("approve-discard"), "{page}");
+    let agreed = approver.post(&format!("/exceptions/{grave}/approve-discard"), &[]).await;
+    assert_eq!((agreed.status.as_u16(), state(&grave)), (303, ExceptionState::Discarded), "{}", agreed.text);
+
+    let again = approver.post(&format!("/exceptions/{grave}/retry"), &[]).await;
+    again.refused(409, "WL-7071");
+    // One who asks does not agree with themselves, whatever the role.
+    place.raise(&[exception(3, TWO_PEOPLE)]).await;
+    let third = exception(3, "").exception_id;
+    approver.post(&format!("/exceptions/{third}/discard"), &[("comment", "sent twice")]).await;
+    let own = approver.post(&format!("/exceptions/{third}/approve-discard"), &[]).await;
+    assert_eq!((own.status.as_u16(), state(&third)), (409, ExceptionState::Open), "{}", own.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn assigning_and_commenting_show_who_is_at_it() {
+    let place = Place::start().await;
+    place.raise(&[exception(1, ONE_PERSON)]).await;
+    let id = exception(1, "").exception_id;
+    let browser = place.browser("olga").await;
+    browser.post(&format!("/exceptions/{id}/assign"), &[("to", "oscar")]).await;
+    browser.post(&format!("/exceptions/{id}/comment"), &[("comment", "<b>asked</b> the buyer")]).await;
+    assert_eq!(place.console.exceptions.row(&id).unwrap().assignee.as_deref(), Some("oscar"));
+    let page = browser.get(&format!("/exceptions/{id}")).await.text;
+    assert!(page.contains("&lt;b&gt;asked&lt;/b&gt; the buyer") && page.contains("oscar"), "{page}");
+    assert!(browser.get("/exceptions?assignee=oscar").await.text.contains(&id));
+    assert!(!browser.get("/exceptions?assignee=-").await.text.contains(&id));
+    let call = place.call(Method::GET, &format!("/api/v1/exceptions/{id}"), None).await.json();
+    assert_eq!(call["assignee"], "oscar");
+    assert_eq!(call["source"]["is_masked"].as_bool().or(call["source"]["isMasked"].as_bool()), Some(true));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn phi_1_a_source_is_masked_until_it_is_asked_for_with_a_reason_that_is_on_record() {
+    let place = Place::start().await;
+    place.raise(&[exception(1, ONE_PERSON)]).await;
+    let id = exception(1, "").exception_id;
+    let browser = place.browser("olga").await;
+    let masked = browser.get(&format!("/exceptions/{id}")).await.text;
+    assert!(masked.contains("PID-5") && !masked.contains("Abel"), "{masked}");
+    let call = place.call(Method::GET, &format!("/api/v1/exceptions/{id}"), None).await.text;
+    assert!(!call.contains("Abel") && call.contains("PID"), "{call}");
+    browser.post(&format!("/exceptions/{id}/original"), &[]).await.refused(422, "WL-7131");
+    browser.post(&format!("/exceptions/{id}/original"), &[("reason", "...")]).await.refused(422, "WL-7131");
+    let shown = browser.post(&format!("/exceptions/{id}/original"), &[("reason", "wrong patient at OR 3")]).await;
+    assert_eq!(shown.status, 200);
+    assert!(shown.text.contains("Abel^Ada") && shown.text.contains("&lt;script&gt;alert(1)"), "{}", shown.text);
+    assert!(!shown.text.contains("<script>alert"), "{}", shown.text);
+    let audit = place.audited(|audit| audit.code == "show-original").await;
+    assert_eq!((audit.actor.as_deref(), audit.exception_id.as_deref()), (Some("olga"), Some(id.as_str())));
+    assert!(audit.detail.contains("wrong patient at OR 3") && !audit.detail.contains("Abel"), "{audit:?}");
+    assert!(!browser.get(&format!("/exceptions/{id}")).await.text.contains("Abel"), "once is once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_is_listed_and_shown() {
+    let place = Place::start().await;
+    let facts = [
+        ("wl_room", "hl7v2"),
+        ("wl_stage", "read"),
+        ("wl_code", "WL-1001"),
+        ("wl_reason", "no <header>"),
+        ("wl_origin", "mllp 10.0.0.1"),
+    ];
+    let letter = Outgoing {
+        topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
+        partition: Some(0),
+        key: None,
+        value: Some(bytes::Bytes::from_static(MESSAGE)),
+        headers: facts
+            .map(|(name, text)| (Cow::Borrowed(name), Some(text.as_bytes().to_vec().into())))
+            .into_iter()
+            .collect(),
+        ticket: None,
+    };
+    place.stack.publish_raw(&[letter]).await;
+    let browser = place.browser("olga").await;
+    let list = browser.get("/dead-letters").await.text;
+    assert!(list.contains("no &lt;header&gt;") && list.contains("WL-1001"), "{list}");
+    let id = common::between(&list, "href=\"/dead-letters/", "\"");
+    let one = browser.get(&format!("/dead-letters/{id}")).await.text;
+    assert!(one.contains("mllp 10.0.0.1") && !one.contains("Abel"), "{one}");
+    let whole = browser.post(&format!("/dead-letters/{id}/original"), &[("reason", "the sender asks")]).await.text;
+    assert!(whole.contains("Abel^Ada"), "{whole}");
+    place.audited(|audit| audit.code == "show-original" && audit.origin_topic.is_some()).await;
+    browser.get("/dead-letters/0@999").await.refused(404, "WL-7130");
+    let audit = browser.get("/audit?actor=olga").await.text;
+    assert!(audit.contains("the sender asks"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_document_has_every_call_and_every_call_answers() {
+    let place = Place::start().await;
+    let document = place.get("/api/v1/openapi.json").await.json();
+    assert_eq!(document["openapi"], "3.1.0");
+    let paths = document["paths"].as_object().unwrap();
+    for (path, methods) in paths {
+        for method in methods.as_object().unwrap().keys() {
+            let asked = path.replace("{id}", "x").replace("{name}", "x").replace("{code}", "x");
+            let method = Method::from_bytes(method.to_uppercase().as_bytes()).unwrap();
+            let status = common::answer(place.request(method.clone(), &asked)).await.status.as_u16();
+            let is_open = path.ends_with("openapi.json");
+            assert_eq!(status, if is_open { 200 } else { 401 }, "{method} {path} is not routed");
+        }
+    }
+    let routed = ROUTES.iter().filter(|route| route.api.is_some());
+    for route in routed {
+        let method = if route.method == Way::Get { "get" } else { "post" };
+        let path = format!("{API}{}", route.api.unwrap());
+        assert!(
+            paths.get(&path).and_then(|methods| methods.get(method)).is_some(),
+            "{method} {path} is not in the document"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_answer_within_100_ms_beside_many_exceptions() {
+    const MANY: usize = 2_000;
+    let place = Place::start().await;
+    let all: Vec<_> = (1..=MANY).map(|number| exception(number, ONE_PERSON)).collect();
+    place.raise(&all).await;
+    let browser = place.browser("olga").await;
+    for path in
+        ["/", "/exceptions", "/exceptions?order=newest&page=40", "/topics", "/audit", "/dead-letters", "/api/v1/causes"]
+    {
+        // The first look may have to read from Kafka.
+        let page =
+            if path.starts_with("/api") { place.call(Method::GET, path, None).await } else { browser.get(path).await };
+        assert_eq!(page.status, 200, "{path}: {}", page.text);
+        let mut best = Duration::MAX;
+        for _ in 0..3 {
+            let started = Instant::now();
+            let page = if path.starts_with("/api") {
+                place.call(Method::GET, path, None).await
+            } else {
+                browser.get(path).await
+            };
+            assert_eq!(page.status, 200);
+            best = best.min(started.elapsed());
+        }
+        assert!(best < Duration::from_millis(100), "{path} takes {best:?}");
+    }
+    let total: Value = place.call(Method::GET, "/api/v1/exceptions", None).await.json();
+    assert_eq!((total["total"].as_u64(), total["rows"].as_array().unwrap().len()), (Some(2_000), 50));
+}
