@@ -85,7 +85,8 @@ impl HospitalStack {
         path
     }
 
-    fn addresses(&self) -> Vec<(&'static str, String)> {
+    /// Where everything is, as variables of `wardline`.
+    pub fn addresses(&self) -> Vec<(&'static str, String)> {
         vec![
             ("WARDLINE_KAFKA", self.kafka.bootstrap()),
             ("WARDLINE_REGISTRY", self.registry.url()),

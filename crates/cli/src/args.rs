@@ -2,12 +2,14 @@
 
 mod console;
 mod dead_letters;
+mod reconcile;
 mod replay;
 mod running;
 mod sight;
 
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
+pub use reconcile::Reconcile;
 pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 pub use sight::{Activity, Sla, Trace};
@@ -100,6 +102,8 @@ pub enum Command {
     DeadLetters(DeadLetters),
     /// Process records again: plan, preview, approve, apply. In order beside the live flow; effects that happened are suppressed.
     Replay(Replay),
+    /// Compare receipts, events, effect records, the ERP and the suppliers' answers, and say what differs.
+    Reconcile(Reconcile),
     /// Send messages as a real sender does and print the acknowledgements.
     Send(Send),
     /// Show what Wardline makes of an input, with no broker at all.

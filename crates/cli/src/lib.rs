@@ -15,6 +15,7 @@ mod failure;
 mod output;
 mod parse;
 mod parts;
+mod reconcile;
 mod replay;
 mod rooms;
 mod run;
@@ -89,6 +90,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Registry(registry) => parts::registry(&globals, &registry),
         Command::SandboxErp(erp) => parts::sandbox_erp(&globals, &erp),
         Command::FhirStore(part) => parts::fhir_store(&part),
+        Command::Reconcile(options) => reconcile::execute(&globals, &options),
         Command::Bench(bench) => bench::execute(&globals, &bench),
         Command::Replay(replay) => replay::execute(&globals, &replay),
     }

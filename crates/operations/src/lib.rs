@@ -4,5 +4,6 @@
 //! acts, and several of either agree.
 
 pub mod exceptions;
+pub mod reconcile;
 pub mod replay;
 pub mod sight;

@@ -15,6 +15,7 @@ use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 use std::sync::atomic::AtomicU64;
 use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::Duration;
 
 /// Content type of [`encode`]: OpenMetrics 1.0 text.
 pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
@@ -138,6 +139,46 @@ impl RoomMetrics {
     }
 }
 
+/// What reconciliation that runs for ever has found.
+#[derive(Clone, Debug)]
+pub struct ReconcileMetrics {
+    kinds: Vec<(&'static str, Gauge)>,
+    last: SecondsGauge,
+    done: Counter,
+    failed: Counter,
+}
+
+impl ReconcileMetrics {
+    /// With these kinds of differences, none of them found yet.
+    pub fn new(kinds: impl IntoIterator<Item = &'static str>) -> Self {
+        let all = &*METRICS;
+        let gauge = |kind| (kind, all.differences.get_or_create_owned(&Difference { kind }));
+        let runs = |result| all.reconciliations.get_or_create_owned(&Run { result });
+        Self {
+            kinds: kinds.into_iter().map(gauge).collect(),
+            last: all.reconciled.clone(),
+            done: runs("done"),
+            failed: runs("failed"),
+        }
+    }
+
+    /// A comparison has ended that began at `at_ms`, milliseconds since 1970; kinds that are not named were not found.
+    pub fn ran(&self, found: impl IntoIterator<Item = (&'static str, u64)>, at_ms: i64) {
+        let found: Vec<(&str, u64)> = found.into_iter().collect();
+        for (kind, gauge) in &self.kinds {
+            let count = found.iter().find(|(name, _)| name == kind).map_or(0, |(_, count)| *count);
+            gauge.set(i64::try_from(count).unwrap_or(i64::MAX));
+        }
+        self.last.set(Duration::from_millis(u64::try_from(at_ms).unwrap_or_default()).as_secs_f64());
+        self.done.inc();
+    }
+
+    /// A comparison could not be made: what is known is that of the last one.
+    pub fn failed(&self) {
+        self.failed.inc();
+    }
+}
+
 /// Puts a service level on the page. What is not known is `NaN`, what will not come `+Inf`.
 pub fn service_level(numbers: &ServiceLevelNumbers) {
     METRICS.levels.set(numbers);
@@ -208,6 +249,16 @@ struct Ack {
     code: &'static str,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Difference {
+    kind: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Run {
+    result: &'static str,
+}
+
 type Histograms = Family<Room, Histogram, fn() -> Histogram>;
 
 struct Metrics {
@@ -227,6 +278,9 @@ struct Metrics {
     lag_age: Family<Room, SecondsGauge>,
     mllp_connections: Family<Room, Gauge>,
     mllp_messages: Family<Ack, Counter>,
+    differences: Family<Difference, Gauge>,
+    reconciliations: Family<Run, Counter>,
+    reconciled: SecondsGauge,
     levels: Levels,
 }
 
@@ -249,6 +303,9 @@ impl Metrics {
             lag_age: Family::default(),
             mllp_connections: Family::default(),
             mllp_messages: Family::default(),
+            differences: Family::default(),
+            reconciliations: Family::default(),
+            reconciled: SecondsGauge::default(),
             levels: Levels::default(),
         };
         metrics.register();
@@ -280,6 +337,11 @@ impl Metrics {
         registry.register("mllp_connections", "Open MLLP connections", self.mllp_connections.clone());
         let help = "MLLP messages by acknowledgement code; none is a message that asked for no answer";
         registry.register("mllp_messages", help, self.mllp_messages.clone());
+        let help = "Differences that the last reconciliation found, by kind";
+        registry.register("reconcile_differences", help, self.differences.clone());
+        registry.register("reconcile_runs", "Reconciliations by result", self.reconciliations.clone());
+        let help = "When the last whole reconciliation began, since 1970";
+        registry.register_with_unit("reconcile_last_run", help, Unit::Seconds, self.reconciled.clone());
     }
 
     /// The value itself, or `other` when too many different ones were seen.
@@ -320,6 +382,24 @@ mod tests {
             "wardline_effects_total{room=\"metrics-test\",target=\"hospital\",outcome=\"applied\"} 2",
             "wardline_mllp_messages_total{room=\"metrics-test\",code=\"AA\"} 1",
             "wardline_mllp_messages_total{room=\"metrics-test\",code=\"other\"} 1",
+        ] {
+            assert!(page.contains(line), "{line} is not in\n{page}");
+        }
+    }
+
+    #[test]
+    fn a_kind_that_is_not_found_any_more_goes_back_to_zero() {
+        let metrics = ReconcileMetrics::new(["missing", "doubled"]);
+        metrics.ran([("missing", 2)], 1_500);
+        metrics.ran([("doubled", 1)], 2_500);
+        metrics.failed();
+        let page = encode();
+        for line in [
+            "wardline_reconcile_differences{kind=\"missing\"} 0",
+            "wardline_reconcile_differences{kind=\"doubled\"} 1",
+            "wardline_reconcile_runs_total{result=\"done\"} 2",
+            "wardline_reconcile_runs_total{result=\"failed\"} 1",
+            "wardline_reconcile_last_run_seconds 2.5",
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }

@@ -1,19 +1,20 @@
 //! Reads what the day left on the topics, once, and draws the report's numbers from it.
 
-use super::account::{RoomLedger, place};
 use crate::{Failure, decode, rooms};
+use operations::reconcile::{self, Kind, Options, Report, Room, Unwatched, Window};
 use operations::replay::STARTED;
 use processor::laws::{Outcome, Violation, check_loss, check_once};
 use runtime::codec::Codec;
 use runtime::reader::{self, Range, ReadError};
 use runtime::record::Record;
-use runtime::{Config, RoomKind};
+use runtime::{Config, clock};
 use schemas::{
     Audit, AuditKind, ErpPosting, Event, Exception, NoticeState, PostingKind, Receipt, ReceiptOutcome, SupplierNotice,
     headers, topics,
 };
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// What is on the topics.
 #[derive(Default)]
@@ -30,7 +31,8 @@ pub struct Gathered {
     pub receipts: Vec<Receipt>,
     /// Ids of all events, as often as they are there.
     event_ids: BTreeMap<&'static str, Vec<String>>,
-    ledgers: BTreeMap<&'static str, RoomLedger>,
+    /// What reconciliation says of all records and of all rooms.
+    reconciled: Option<Report>,
     /// Somebody had records processed again: their events are said again under the same ids.
     replayed: bool,
 }
@@ -47,18 +49,12 @@ pub async fn receipts(config: &Config, codec: &Codec) -> Result<Vec<Receipt>, Fa
     typed(config, codec, topics::OPS_RECEIPT_V1.name()).await
 }
 
-/// Reads everything. Outputs come before exceptions: a settled exception leaves the word to what came after it.
+/// Reads everything.
 pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure> {
     let mut all = Gathered::default();
-    let infos: Vec<_> = rooms::all().iter().map(|room| room.info().clone()).collect();
-    let acting: Vec<_> =
-        infos.iter().filter(|info| matches!(info.kind, RoomKind::Processor | RoomKind::Effect)).collect();
-    for info in &acting {
-        all.ledgers.insert(info.name, RoomLedger::default());
-    }
     for topic in topics::ALL.iter().filter(|topic| !topic.name.starts_with("ops.")) {
         for record in read(config, topic.name).await? {
-            all.event(topic.name, &record, &acting);
+            all.event(topic.name, &record);
         }
     }
     all.postings = postings(config, codec).await?;
@@ -67,31 +63,40 @@ pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure>
     all.notices = u64::try_from(taken.count()).unwrap_or_default();
     all.receipts = receipts(config, codec).await?;
     all.ops(config, codec).await?;
+    all.reconciled = Some(reconciled(config).await?);
     Ok(all)
 }
 
+/// The same accounting as `wardline reconcile`, over all that is there. The day is over, so nothing counts as under way; the
+/// ERP is compared by its stock.
+async fn reconciled(config: &Config) -> Result<Report, Failure> {
+    let options = Options {
+        window: Window { from_ms: 0, until_ms: clock::now_micros() / 1_000 + 1 },
+        rooms: rooms::all().iter().map(|room| room.info().clone()).collect(),
+        erp: None,
+        actor: "demo".to_owned(),
+        room: Room::default(),
+        settled: true,
+    };
+    let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
+    reconcile::reconcile(config, codec, &options, Arc::new(Unwatched)).await.map_err(Failure::kafka)
+}
+
 impl Gathered {
-    /// What breaks LOSS-1 among the inputs sent (by content hash), the events made from them and the rooms' records.
-    pub fn unaccounted(&self, sent: &BTreeSet<String>) -> Vec<Violation> {
+    /// What breaks LOSS-1 among the inputs sent (by content hash), and what reconciliation found. Events that are there twice
+    /// are told by [`Gathered::doubled`].
+    pub fn unaccounted(&self, sent: &BTreeSet<String>) -> Vec<String> {
         let received: Vec<(&str, Outcome)> = self
             .receipts
             .iter()
             .filter(|receipt| sent.contains(&receipt.content_hash))
             .map(|receipt| (receipt.content_hash.as_str(), outcome_of(receipt)))
             .collect();
-        let mut found = check_loss(sent.iter().map(String::as_str), received);
-        let promised = self.receipts.iter().flat_map(|receipt| receipt.event_ids.iter().map(String::as_str));
-        let promised: BTreeSet<&str> = promised.collect();
-        let known: BTreeSet<&str> = self.event_ids.values().flatten().map(String::as_str).collect();
-        let present = promised.iter().filter(|id| known.contains(**id)).map(|id| (*id, Outcome::Emitted));
-        found.extend(check_loss(promised.iter().copied(), present.collect::<Vec<_>>()));
-        for (room, ledger) in &self.ledgers {
-            found.extend(ledger.violations().into_iter().map(|mut violation| {
-                violation.detail = format!("{room}: {}", violation.detail);
-                violation
-            }));
-        }
-        found
+        let found = check_loss(sent.iter().map(String::as_str), received);
+        let differences = self.reconciled.iter().flat_map(|report| &report.differences);
+        let differences = differences.filter(|difference| difference.kind != Kind::Doubled);
+        let told = differences.map(|difference| format!("{}: {}", difference.code, difference.message));
+        found.iter().map(ToString::to_string).chain(told).collect()
     }
 
     /// What breaks EOS-1: events, and effects in the ERP, that are there twice. Master data is said again when it changes;
@@ -110,68 +115,23 @@ impl Gathered {
         found
     }
 
-    fn event(&mut self, topic: &'static str, record: &Record, rooms: &[&runtime::RoomInfo]) {
+    fn event(&mut self, topic: &'static str, record: &Record) {
         if record.value.is_none() {
             return;
         }
         *self.counts.entry(topic.to_owned()).or_default() += 1;
-        let id = record.header(headers::ID).map(str::to_owned);
-        self.event_ids.entry(topic).or_default().extend(id.clone());
-        let here = place(topic, record.place.partition, record.place.offset);
-        for room in rooms {
-            let Some(ledger) = self.ledgers.get_mut(room.name) else { continue };
-            if room.reads.contains(&topic) {
-                ledger.input(here.clone(), id.clone());
-            }
-            if room.writes.contains(&topic)
-                && let Some(cause) = record.header(headers::CAUSATION_ID)
-            {
-                ledger.output(cause);
-            }
-        }
+        self.event_ids.entry(topic).or_default().extend(record.header(headers::ID).map(str::to_owned));
     }
 
     async fn ops(&mut self, config: &Config, codec: &Codec) -> Result<(), Failure> {
-        for (_, exception) in latest::<Exception>(config, codec, topics::OPS_EXCEPTION_V1.name()).await? {
-            if let Some(ledger) = self.ledgers.get_mut(exception.room.as_str()) {
-                ledger.exception(&exception);
-            }
-            self.exceptions.push(exception);
-        }
+        let exceptions = latest::<Exception>(config, codec, topics::OPS_EXCEPTION_V1.name()).await?;
+        self.exceptions = exceptions.into_values().collect();
         for audit in typed::<Audit>(config, codec, topics::OPS_AUDIT_V1.name()).await? {
             self.replayed |= audit.kind == AuditKind::Replay && audit.code == STARTED;
-            if let Some(ledger) = self.ledgers.get_mut(audit.room.as_str()) {
-                ledger.audit(&audit);
-            }
         }
-        for record in read(config, topics::OPS_DEAD_LETTER_V1.name()).await? {
-            *self.counts.entry(topics::OPS_DEAD_LETTER_V1.name().to_owned()).or_default() += 1;
-            let text = |name: &str| record.header(name).unwrap_or_default();
-            if let (Some(ledger), Ok(partition), Ok(offset)) =
-                (self.ledgers.get_mut(text("wl_room")), text("wl_partition").parse(), text("wl_offset").parse())
-            {
-                ledger.outcome(place(text("wl_topic"), partition, offset), Outcome::DeadLetter);
-            }
-        }
-        self.parked(config).await
-    }
-
-    /// What is parked behind an exception waits for a person as well.
-    async fn parked(&mut self, config: &Config) -> Result<(), Failure> {
-        let mut parked: HashMap<String, bool> = HashMap::new();
-        each(config, topics::OPS_PARKED_V1.name(), |record| {
-            parked.insert(record.key_text().into_owned(), record.value.is_some());
-        })
-        .await?;
-        for (key, _) in parked.iter().filter(|(_, present)| **present) {
-            let parts: Vec<&str> = key.split('|').collect();
-            if let [room, topic, partition, offset] = parts.as_slice()
-                && let Some(ledger) = self.ledgers.get_mut(*room)
-                && let (Ok(partition), Ok(offset)) = (partition.parse(), offset.parse())
-            {
-                ledger.outcome(place(topic, partition, offset), Outcome::Exception);
-            }
-        }
+        let letters = read(config, topics::OPS_DEAD_LETTER_V1.name()).await?.len();
+        let letters = u64::try_from(letters).unwrap_or_default();
+        self.counts.insert(topics::OPS_DEAD_LETTER_V1.name().to_owned(), letters);
         Ok(())
     }
 }

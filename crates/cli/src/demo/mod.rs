@@ -205,7 +205,7 @@ fn write(path: &Path, bytes: impl AsRef<[u8]>) -> Result<(), Failure> {
 }
 
 fn count(day: &Day, gathered: &Gathered, before: u64) -> Report {
-    let mut findings: Vec<String> = gathered.unaccounted(&day.hashes()).iter().map(ToString::to_string).collect();
+    let mut findings = gathered.unaccounted(&day.hashes());
     for name in day.followed() {
         if !gathered.receipts.iter().any(|receipt| receipt.message_id.contains(&name)) {
             findings.push(format!("{}: FHIR resource {name} has no receipt", Law::Loss1));

@@ -3,6 +3,7 @@
 //! ```text
 //! POST /api/v1/postings                 all lines in one transaction, once per key     201, 200 the second time
 //! GET  /api/v1/postings/{key}           what became of a key                           404 when nothing did
+//! GET  /api/v1/postings?from=&until=    what was posted, in the order in which it was
 //! GET  /api/v1/stock  /api/v1/moves     what lies where, and how it got there
 //! GET  /api/v1/changes?stream=&after=   what is new, in one sequence over everything
 //! GET, PUT, DELETE /api/v1/{stream}/{key}   items, suppliers, locations, cost-centres, employees, purchase-orders, receipts

@@ -10,6 +10,7 @@ use super::fact::{
 };
 use super::scope::{Outside, SLACK_MS, Scope};
 use super::spill::SpillError;
+use crate::replay::STARTED;
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
 use runtime::reader::{From, Range, ReadError, Until, read_range};
@@ -235,7 +236,8 @@ impl Collector<'_> {
         let outcome = match audit.kind {
             AuditKind::Dropped => Told::Dropped,
             AuditKind::Duplicate | AuditKind::Suppressed => Told::Duplicate,
-            AuditKind::Replay => {
+            // What was only planned has changed nothing.
+            AuditKind::Replay if audit.code == STARTED => {
                 self.scope.replayed_by(&audit.room);
                 return Ok(());
             }

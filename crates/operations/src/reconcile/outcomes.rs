@@ -120,7 +120,9 @@ pub fn compare<E>(
     let ledger = Ledger::of(facts);
     let event = ledger.event(room, key);
     for (first, last) in &ledger.again {
-        if scope.window.has(last.at_ms) && !scope.replayed.contains(&last.spot.topic) {
+        // What came twice is told where it came in; that it goes on twice follows from that.
+        let came_twice = ledger.inputs.len() > 1;
+        if scope.window.has(last.at_ms) && !came_twice && !scope.replayed.contains(&last.spot.topic) {
             let found = doubled(last.event, first.spot, last.spot, last.at_ms, 2);
             findings.found(Difference { part: Part::Outcomes, ..found }.room(&accounted.name));
         }
@@ -195,6 +197,11 @@ impl Case<'_> {
                 EffectStanding::Applied if !is_written => self.unwritten(effect),
                 EffectStanding::Open if self.accounted.outside == Outside::Suppliers && !self.ledger.waits() => {
                     self.unanswered(effect)
+                }
+                // The comparison with the ERP tells it, with what the ERP knows of it.
+                EffectStanding::Open if !self.ledger.waits() => {
+                    told = true;
+                    continue;
                 }
                 _ => continue,
             };
@@ -376,5 +383,92 @@ fn is_about(output: &Output, effect: &EffectFact) -> bool {
         About::Posting(posting) => posting.effect_key == effect.effect_key,
         About::Notice { notice_id, .. } => *notice_id == effect.document_key,
         About::Inside => false,
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    fn spot(offset: i64) -> Spot {
+        Spot { topic: 0, partition: 0, offset }
+    }
+
+    fn input(offset: i64) -> RoomFact {
+        RoomFact::Input { spot: spot(offset), at_ms: offset, named: true }
+    }
+
+    fn output(event: Key) -> RoomFact {
+        RoomFact::Output(Output { spot: spot(1), at_ms: 1, event, about: About::Inside })
+    }
+
+    fn told(outcome: Told) -> RoomFact {
+        RoomFact::Told { outcome, spot: spot(1) }
+    }
+
+    fn exception(state: Standing, at_us: i64) -> RoomFact {
+        RoomFact::Exception { id: 7, state, at_us }
+    }
+
+    /// LOSS-1: the one outcome of each, or none, or several.
+    #[test]
+    fn what_a_record_has_become() {
+        use Outcome::{Dropped, Duplicate, Emitted, Exception};
+        let parked = || RoomFact::Parked { origin: spot(1) };
+        let cases: [(&str, Vec<RoomFact>, &[Outcome]); 10] = [
+            ("nothing is said", vec![input(1)], &[]),
+            ("an event", vec![input(1), output(1)], &[Emitted]),
+            (
+                "a suppressed repetition is no second outcome",
+                vec![input(1), output(1), told(Told::Duplicate)],
+                &[Emitted],
+            ),
+            ("a repetition alone", vec![input(1), told(Told::Duplicate)], &[Duplicate]),
+            ("parked", vec![input(1), parked()], &[Exception]),
+            ("open beside an event", vec![input(1), output(1), exception(Standing::Open, 1)], &[Emitted, Exception]),
+            (
+                "a settled exception leaves the word to what came after it",
+                vec![input(1), exception(Standing::Open, 1), exception(Standing::Resolved, 2), told(Told::Dropped)],
+                &[Dropped],
+            ),
+            ("settled, and nothing came after it", vec![input(1), exception(Standing::Resolved, 2)], &[Exception]),
+            ("given up", vec![input(1), exception(Standing::Discarded, 2)], &[Dropped]),
+            (
+                "the newest word counts",
+                vec![exception(Standing::Discarded, 2), exception(Standing::Open, 1)],
+                &[Dropped],
+            ),
+        ];
+        for (name, facts, expected) in cases {
+            let outcomes: Vec<Outcome> = Ledger::of(&facts).outcomes().into_iter().collect();
+            assert_eq!(outcomes, expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn what_was_applied_stays_so_whatever_is_written_later() {
+        let effect = |state, at_ms| {
+            RoomFact::Effect(EffectFact {
+                spot: spot(at_ms),
+                origin: spot(1),
+                at_ms,
+                effect_key: "k".to_owned(),
+                document_key: "wl-1".to_owned(),
+                document_id: String::new(),
+                state,
+            })
+        };
+        let facts =
+            [effect(EffectStanding::Open, 1), effect(EffectStanding::Applied, 2), effect(EffectStanding::Open, 3)];
+        assert_eq!(Ledger::of(&facts).effects["k"].state, EffectStanding::Applied);
+        assert_eq!(Ledger::of(&facts[..1]).effects["k"].state, EffectStanding::Open);
+    }
+
+    #[test]
+    fn an_event_that_is_there_twice_is_one_output_and_a_repetition() {
+        let facts = [input(1), output(5), output(5), output(6)];
+        let ledger = Ledger::of(&facts);
+        assert_eq!((ledger.outputs.len(), ledger.again.len()), (2, 1));
     }
 }

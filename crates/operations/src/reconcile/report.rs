@@ -224,8 +224,11 @@ fn moment(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |time| time.to_string())
 }
 
-fn shown(amount: Decimal) -> String {
-    format!("{:.2}", amount)
+/// An amount of money for people, in hundredths; what is less than half of one is nothing.
+#[must_use]
+pub fn shown(amount: Decimal) -> String {
+    let rounded = amount.round_dp(2);
+    if rounded.is_zero() { "0.00".to_owned() } else { format!("{rounded:.2}") }
 }
 
 /// A value that cannot break out of its cell, or mean something in Markdown.
@@ -273,5 +276,7 @@ mod tests {
     #[test]
     fn a_clean_run_says_so() {
         assert!(markdown(&report(Vec::new())).contains("No differences."));
+        let amounts = [(-44, "0.00"), (-1_255, "-0.13"), (100_000, "10.00")];
+        assert_eq!(amounts.map(|(amount, _)| shown(Decimal::new(amount, 4))), amounts.map(|(_, text)| text));
     }
 }

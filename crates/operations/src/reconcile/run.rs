@@ -31,6 +31,8 @@ pub struct Options {
     pub actor: String,
     /// Where facts are put aside.
     pub room: Room,
+    /// Nothing flows any more, so nothing counts as under way.
+    pub settled: bool,
 }
 
 /// Why there is no report.
@@ -133,6 +135,9 @@ pub async fn reconcile(
     let (started, at_ms) = (clock::tick(), clock::now_micros() / 1_000);
     let mut scope = Scope::new(options.window, at_ms, &options.rooms, &config.limits);
     scope.erp = options.erp.is_some();
+    if options.settled {
+        scope.allowed_ms.iter_mut().for_each(|allowed| *allowed = 0);
+    }
     let books = Books::new(&options.room);
     let (kafka, handle, told) = (config.kafka.clone(), Handle::current(), Arc::clone(&watch));
     let reading = tokio::task::spawn_blocking(move || {
@@ -229,6 +234,7 @@ pub(super) mod tests {
             erp: None,
             actor: "controller".to_owned(),
             room: Room::default(),
+            settled: false,
         };
         let mut findings = Findings::default();
         differences.into_iter().for_each(|difference| findings.found(difference));

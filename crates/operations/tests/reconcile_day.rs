@@ -1,0 +1,122 @@
+//! A generated day of facts: what is planted is found, each exactly once, and nothing else is; in bounded memory.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "test")]
+
+use operations::reconcile::documents::settle;
+use operations::reconcile::sample::{Day, Plant};
+use operations::reconcile::{Books, Cost, Findings, Kind, Part, Room, Scope};
+use std::collections::BTreeMap;
+
+/// Usages of the large day. `wardline bench reconcile` has ten times as many.
+const EVENTS: u64 = 100_000;
+/// Bytes of facts that each sorter may hold.
+const MEMORY_BYTES: usize = 1024 * 1024;
+
+fn compare(day: &Day, scope: &Scope) -> (Findings, Cost) {
+    let mut books = Books::new(&Room { memory_bytes: MEMORY_BYTES, ..Room::default() });
+    day.fill(&mut books).unwrap();
+    let mut findings = Findings::default();
+    let (absent, cost) = books.compare(scope, &mut findings).unwrap();
+    for open in absent {
+        // An ERP that has no such document either.
+        settle(open, Vec::new(), scope, &mut findings);
+    }
+    (findings, cost)
+}
+
+fn found(findings: &Findings) -> BTreeMap<(Part, Kind), usize> {
+    let mut found = BTreeMap::new();
+    for difference in &findings.differences {
+        *found.entry((difference.part, difference.kind)).or_default() += 1;
+    }
+    found
+}
+
+fn planted(plants: &[Plant]) -> BTreeMap<(Part, Kind), usize> {
+    let mut planted = BTreeMap::new();
+    for plant in plants {
+        *planted.entry(plant.expected()).or_default() += 1;
+    }
+    planted
+}
+
+/// LOSS-1, FX-1: what is planted is found once, and nothing else is.
+#[test]
+fn every_planted_difference_is_found_exactly_once() {
+    let day = Day::new(EVENTS, &Plant::ALL);
+    assert_eq!(day.plants.len(), Plant::ALL.len());
+    let (findings, cost) = compare(&day, &day.scope());
+    let messages: Vec<&str> = findings.differences.iter().map(|difference| difference.message.as_str()).collect();
+    assert_eq!(found(&findings), planted(&Plant::ALL), "{messages:#?}");
+    assert_eq!(findings.total(), Plant::ALL.len() as u64);
+    // BND-1: four sorters of 1 MiB, whatever the day has; the rest is on disk and is less than 1 kB for each usage.
+    assert!(cost.held_bytes <= 4 * MEMORY_BYTES as u64, "{cost:?}");
+    let per_event = cost.spilled_bytes as f64 / EVENTS as f64;
+    assert!(cost.spilled_bytes > 0 && per_event < 1_024.0, "{per_event} bytes for each usage; {cost:?}");
+}
+
+#[test]
+fn a_clean_day_has_no_difference_and_its_money_adds_up() {
+    let day = Day::new(5_000, &[]);
+    let (findings, _) = compare(&day, &day.scope());
+    assert_eq!(found(&findings), BTreeMap::new());
+    assert_eq!((findings.promised, findings.events, findings.late), (5_000, 5_000, 0));
+    let validate = findings.rooms["validate"];
+    assert_eq!((validate.read, validate.emitted, validate.dropped, validate.missing), (5_000, 4_900, 100, 0));
+    let enrich = findings.rooms["enrich"];
+    assert!(enrich.exception > 0 && enrich.read == enrich.emitted + enrich.exception, "{enrich:?}");
+    let money = findings.cost_centres["CC-OR"];
+    assert!(money.posted == money.booked && !money.posted.is_zero(), "{money:?}");
+}
+
+/// One at a time: none hides behind another, and each is found by the comparison that it belongs to.
+#[test]
+fn each_difference_is_found_when_it_is_the_only_one() {
+    for plant in Plant::ALL {
+        let day = Day::new(1_000, &[plant]);
+        let (findings, _) = compare(&day, &day.scope());
+        let messages: Vec<&str> = findings.differences.iter().map(|difference| difference.message.as_str()).collect();
+        assert_eq!(found(&findings), planted(&[plant]), "{plant:?}: {messages:#?}");
+        let one = &findings.differences[0];
+        assert!(!one.next.is_empty() && one.message.len() > 10, "{one:?}");
+        assert!(one.event_id.is_some() || one.document_key.is_some() || one.effect_key.is_some(), "{one:?}");
+    }
+}
+
+/// What is still within its time is no false alarm: seen at the moment at which everything has just happened, nothing that is
+/// merely missing is told.
+#[test]
+fn what_is_still_within_its_time_is_late_and_no_difference() {
+    let missing = [
+        Plant::EventMissing,
+        Plant::EventUnpromised,
+        Plant::OutcomeMissing,
+        Plant::PostingMissing,
+        Plant::EffectMissing,
+        Plant::EffectInDoubt,
+        Plant::NoticeUnanswered,
+    ];
+    let day = Day::new(1_000, &missing);
+    let mut scope = day.scope();
+    // The whole day lies within what is allowed.
+    scope.allowed_ms.iter_mut().for_each(|allowed| *allowed = 30 * 3_600_000);
+    let (findings, _) = compare(&day, &scope);
+    assert_eq!(found(&findings), BTreeMap::new());
+    assert!(findings.late >= missing.len() as u64, "{}", findings.late);
+}
+
+#[test]
+fn the_same_day_gives_the_same_differences_with_the_same_ids() {
+    let day = Day::new(2_000, &Plant::ALL);
+    let ids = |_| -> Vec<String> {
+        let (findings, _) = compare(&day, &day.scope());
+        let mut ids: Vec<String> = findings.differences.into_iter().map(|difference| difference.id).collect();
+        ids.sort();
+        ids
+    };
+    let [first, second] = [1, 2].map(ids);
+    assert_eq!(first, second);
+    let mut once = first.clone();
+    once.dedup();
+    assert_eq!(once.len(), first.len(), "an id for each");
+}
