@@ -3,7 +3,6 @@
 //! The day is made from its date alone, so the same day has the same messages, byte for byte: a second run must post
 //! nothing new.
 
-mod account;
 mod day;
 mod fhir;
 mod gather;
