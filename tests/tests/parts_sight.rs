@@ -215,7 +215,9 @@ fn counts_equal_what_the_topics_say(hospital: &Hospital, view: &LevelsView) {
 
 fn the_whole_way_is_found_by_each_kind_of_id(hospital: &Hospital) {
     let text = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_str).unwrap().to_owned();
-    let postings: Vec<Record> = hospital.records("erp.posting.v1");
+    let has_document =
+        |record: &Record| hospital.json(record).pointer("/documents/0/number").is_some_and(Value::is_string);
+    let postings: Vec<Record> = hospital.records("erp.posting.v1").into_iter().filter(has_document).collect();
     let usages: HashMap<String, Value> = hospital
         .records("clinical.supply-usage.v1")
         .iter()
