@@ -10,7 +10,7 @@ use operations::replay::{
 };
 use runtime::codec::Codec;
 use runtime::shutdown;
-use schemas::Money;
+use schemas::{Money, ReplayCounts};
 use std::sync::Arc;
 
 /// Columns of a list.
@@ -179,11 +179,7 @@ fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
         let (there, new) = (counts.documents, counts.new_documents);
         output.line(format!("  documents: {there} are there, {new} would be made at most"))?;
     }
-    let (amounts, new) = (money(&counts.amounts), money(&counts.new_amounts));
-    output.line(format!(
-        "  money: {amounts} in all, {new} of it not posted yet; unknown for {}",
-        counts.without_amount
-    ))?;
+    output.line(format!("  money: {}", money_line(counts)))?;
     for target in &counts.targets {
         output.line(format!("  supplier {}: {} records, {} effects", target.target, target.records, target.effects))?;
     }
@@ -286,11 +282,20 @@ fn state(plan: &Plan) -> String {
     plan.state.as_str().to_lowercase()
 }
 
-fn money(sums: &[Money]) -> String {
-    if sums.is_empty() {
-        return "unknown".to_owned();
+/// What is not known is said, and is not nothing.
+fn money_line(counts: &ReplayCounts) -> String {
+    let told = |sums: &[Money]| sums.iter().map(|sum| format!("{} {}", sum.amount, sum.currency)).collect::<Vec<_>>();
+    let mut parts = Vec::new();
+    if !counts.amounts.is_empty() {
+        parts.push(format!("{} in all", told(&counts.amounts).join(", ")));
+        let makes = counts.effects + counts.in_doubt > 0 && !counts.new_amounts.is_empty();
+        let new = if makes { told(&counts.new_amounts).join(", ") } else { "nothing".to_owned() };
+        parts.push(format!("{new} of it with effects to make"));
     }
-    sums.iter().map(|sum| format!("{} {}", sum.amount, sum.currency)).collect::<Vec<_>>().join(", ")
+    if counts.without_amount > 0 {
+        parts.push(format!("unknown for {} records", counts.without_amount));
+    }
+    parts.join("; ")
 }
 
 fn duration(seconds: u64) -> String {
@@ -304,6 +309,17 @@ fn duration(seconds: u64) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn money_that_is_not_known_is_no_zero() {
+        let euros = |amount: i64| vec![Money { amount: amount.into(), currency: "EUR".to_owned() }];
+        let none = ReplayCounts { without_amount: 3, ..ReplayCounts::default() };
+        assert_eq!(money_line(&none), "unknown for 3 records");
+        let all = ReplayCounts { amounts: euros(7), ..ReplayCounts::default() };
+        assert_eq!(money_line(&all), "7 EUR in all; nothing of it with effects to make");
+        let some = ReplayCounts { effects: 1, new_amounts: euros(2), without_amount: 1, ..all };
+        assert_eq!(money_line(&some), "7 EUR in all; 2 EUR of it with effects to make; unknown for 1 records");
+    }
 
     #[test]
     fn a_duration_is_told_as_people_say_it() {
