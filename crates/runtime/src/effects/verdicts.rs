@@ -16,7 +16,7 @@ use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
-use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
+use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
 use std::sync::PoisonError;
 use std::time::Duration;
 
@@ -133,10 +133,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Outputs of an event that needs nothing outside. They may be committed before the offset is, when an earlier event
-    /// of the partition is still open; a record says that they are there, so that a restart does not say them again.
+    /// of the partition is still open; a record says that they are there, so that neither a restart says them again nor a copy
+    /// of the event, which has its id: two listeners of a source may publish a message both.
     pub fn decided(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
         if matches!(&verdict, Verdict::Emit(outputs) if !outputs.is_empty()) {
-            let effect_key = format!("decided|{}|{}", self.parts.desk.room, record.place);
+            let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
+            let effect_key = format!("decided|{}|{event}", self.parts.desk.room);
             if self.index.known(&effect_key) == Known::Applied {
                 return self.note_repeated(lane, record);
             }
