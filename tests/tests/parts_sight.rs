@@ -146,6 +146,7 @@ fn a_day_is_seen_while_a_room_is_stopped_and_after_it() {
 
     counts_equal_what_the_topics_say(&hospital, &view);
     the_whole_way_is_found_by_each_kind_of_id(&hospital);
+    a_serial_number_an_order_and_an_exception_are_found(&hospital);
     trigger.stop();
     until("the end of the follower", || (!view.is_running()).then_some(()));
     drop(erp_post);
@@ -213,8 +214,11 @@ fn counts_equal_what_the_topics_say(hospital: &Hospital, view: &LevelsView) {
     assert!(sum(Domain::Supply, |hour| hour.exceptions) > 0);
 }
 
+fn text(value: &Value, path: &str) -> String {
+    value.pointer(path).and_then(Value::as_str).unwrap().to_owned()
+}
+
 fn the_whole_way_is_found_by_each_kind_of_id(hospital: &Hospital) {
-    let text = |value: &Value, path: &str| value.pointer(path).and_then(Value::as_str).unwrap().to_owned();
     let has_document =
         |record: &Record| hospital.json(record).pointer("/documents/0/number").is_some_and(Value::is_string);
     let postings: Vec<Record> = hospital.records("erp.posting.v1").into_iter().filter(has_document).collect();
@@ -264,7 +268,9 @@ fn the_whole_way_is_found_by_each_kind_of_id(hospital: &Hospital) {
             assert!(!shown.contains("familyName"), "PHI-1: {id} shows a name");
         }
     }
+}
 
+fn a_serial_number_an_order_and_an_exception_are_found(hospital: &Hospital) {
     // The day has no serial numbers: one more usage, which no room takes any more.
     let publisher =
         hospital.wait(Publisher::connect(&hospital.config, Arc::new(codec(&hospital.config)), &[SupplyUsage::topic()]));

@@ -15,6 +15,9 @@ use super::facts::{Reading, Seen};
 /// Offset to go on at, per topic and partition.
 pub(super) type Positions = BTreeMap<(String, i32), i64>;
 
+/// What is to be read of a topic, per partition.
+type Piece = (&'static str, BTreeMap<i32, Span>);
+
 /// The topics that say something, in the order in which events go over them, so that causes are mostly read first.
 pub(super) const TOPICS: [&str; 11] = [
     topics::OPS_RECEIPT_V1.name(),
@@ -69,7 +72,7 @@ impl Source {
 
     /// The offsets of all topics at once, so that nothing of a later topic is passed over because an earlier one took its time.
     /// A cluster with a part of the topics is still worth looking at.
-    fn spans(&self, from: From, until: Until) -> Result<Vec<(&'static str, BTreeMap<i32, Span>)>, SightError> {
+    fn spans(&self, from: From, until: Until) -> Result<Vec<Piece>, SightError> {
         let range = |topic: &str| Range { topic: topic.to_owned(), partitions: Vec::new(), from, until };
         let spans = scan::spans(&self.kafka, &TOPICS.map(range))?;
         Ok(TOPICS.into_iter().zip(spans).filter_map(|(topic, spans)| Some((topic, spans?))).collect())
