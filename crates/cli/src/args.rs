@@ -2,6 +2,7 @@
 
 mod console;
 mod dead_letters;
+mod exceptions;
 mod reconcile;
 mod replay;
 mod running;
@@ -9,6 +10,10 @@ mod sight;
 
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
+pub use exceptions::{
+    Assign, Decide, Discard, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs,
+    ExceptionsShow,
+};
 pub use reconcile::Reconcile;
 pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
@@ -243,92 +248,6 @@ pub struct Status {
     #[arg(long, env = "WARDLINE_HEALTH", default_value = "http://127.0.0.1:9464", value_name = "URL")]
     pub health: String,
     /// JSON.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `exceptions`.
-#[derive(Debug, Args)]
-pub struct Exceptions {
-    /// What to do.
-    #[command(subcommand)]
-    pub action: ExceptionsAction,
-}
-
-/// What to do with exceptions.
-#[derive(Debug, Subcommand)]
-pub enum ExceptionsAction {
-    /// One line per cause: how many exceptions, keys and events wait because of it, and since when.
-    Causes(ExceptionsCauses),
-    /// List them, newest last.
-    Ls(ExceptionsLs),
-    /// Show one with its place, its suggested fix and the size of the bytes it keeps.
-    Show(ExceptionsShow),
-    /// Ask the room to process the event again, after the cause was removed.
-    Retry(Decide),
-    /// Give the event up: later events of the key go on without it.
-    Discard(Decide),
-    /// Mark as settled outside Wardline.
-    Resolve(Decide),
-}
-
-/// Options of `exceptions causes`.
-#[derive(Debug, Args)]
-pub struct ExceptionsCauses {
-    /// One JSON line per cause.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `exceptions ls`.
-#[derive(Debug, Args)]
-pub struct ExceptionsLs {
-    /// Also those that are resolved or discarded.
-    #[arg(long)]
-    pub all: bool,
-    /// Only this code.
-    #[arg(long)]
-    pub code: Option<String>,
-    /// Only this room.
-    #[arg(long)]
-    pub room: Option<String>,
-    /// One JSON line per exception, without the original bytes.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `exceptions show`.
-#[derive(Debug, Args)]
-pub struct ExceptionsShow {
-    /// Exception id, or the start of one that is unique.
-    pub id: String,
-    /// Write the original value bytes to stdout and nothing else. They may identify a patient.
-    #[arg(long)]
-    pub raw: bool,
-    /// JSON.
-    #[arg(long, conflicts_with = "raw")]
-    pub json: bool,
-}
-
-/// Options of `exceptions retry`, `discard` and `resolve`.
-#[derive(Debug, Args)]
-pub struct Decide {
-    /// Exception ids, or starts of ids that are unique.
-    #[arg(required_unless_present = "code", value_name = "ID")]
-    pub ids: Vec<String>,
-    /// All open ones with this code.
-    #[arg(long, conflicts_with = "ids")]
-    pub code: Option<String>,
-    /// Of these only the ones about this subject, as `exceptions causes` names it.
-    #[arg(long, requires = "code", value_name = "KIND/KEY")]
-    pub subject: Option<String>,
-    /// Why; goes on record.
-    #[arg(long, value_name = "TEXT")]
-    pub comment: Option<String>,
-    /// Who decides; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
-    pub actor: String,
-    /// One JSON line per decision.
     #[arg(long)]
     pub json: bool,
 }

@@ -41,7 +41,7 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     assert_eq!(refused.status.code(), Some(2));
     assert!(said(&refused).contains("WL-7071") && said(&refused).contains("nothing to retry"), "{}", said(&refused));
     assert!(text(&run(&["trace", short])).contains("ops.exception.v1"));
-    text(&run(&["exceptions", "discard", short]));
+    two_people(&run, short);
     let settled = run(&["exceptions", "causes"]);
     assert!(settled.status.success() && said(&settled).contains("no exception is open"), "{}", said(&settled));
     for decision in ["retry", "discard", "resolve"] {
@@ -60,6 +60,35 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let nothing = run(&["dead-letters", "ls", "--code", "WL-9999"]);
     assert!(nothing.status.success() && said(&nothing).contains("no dead letter with code WL-9999"));
     assert!(up.stop("TERM").success());
+}
+
+/// A source next to the patient: one person asks, another one approves, and the history names both.
+fn two_people(run: &impl Fn(&[&str]) -> Output, id: &str) {
+    let refused = |arguments: &[&str], code: &str| {
+        let output = run(&[&["exceptions"], arguments].concat());
+        assert!(output.status.code() == Some(2) && said(&output).contains(code), "{}", said(&output));
+    };
+    refused(&["discard", id], "WL-7110");
+    refused(&["comment", id], "WL-7106");
+    text(&run(&["exceptions", "assign", id, "--to", "ada", "--actor", "eve"]));
+    text(&run(&["exceptions", "comment", id, "--comment", "asked the sender", "--actor", "ada"]));
+    let asked = run(&["exceptions", "discard", id, "--actor", "ada", "--json"]);
+    assert!(text(&asked).contains("DISCARD_REQUESTED") && said(&asked).contains("--approve"), "{}", said(&asked));
+    refused(&["discard", id, "--approve", "--actor", "ada"], "WL-7107");
+    let waiting = text(&run(&["exceptions", "ls", "--to-approve", "--assignee", "ada"]));
+    assert!(waiting.contains("ada wants to discard it"), "{waiting}");
+    text(&run(&["exceptions", "discard", id, "--approve", "--actor", "bob"]));
+    let history = text(&run(&["exceptions", "history", id, "--json"]));
+    let steps: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let steps: Vec<_> = steps.iter().map(|step| (step["what"].as_str().unwrap(), step["actor"].as_str())).collect();
+    let expected = [
+        ("RAISED", None),
+        ("ASSIGNED", Some("eve")),
+        ("COMMENTED", Some("ada")),
+        ("DISCARD_REQUESTED", Some("ada")),
+        ("DISCARDED", Some("bob")),
+    ];
+    assert_eq!(steps, expected);
 }
 
 #[test]

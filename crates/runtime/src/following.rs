@@ -20,8 +20,8 @@ use std::time::Duration;
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(3);
 /// Pause before a connection that failed is tried again.
 const PAUSE: Duration = Duration::from_secs(1);
-/// How often it is looked whether the topic has more partitions now.
-const PARTITIONS_LOOK: Duration = Duration::from_secs(60);
+/// How often it is looked whether Kafka is still there, and whether the topic has more partitions now.
+const PARTITIONS_LOOK: Duration = Duration::from_secs(10);
 
 /// What a follower is told.
 #[derive(Debug)]

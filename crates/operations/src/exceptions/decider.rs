@@ -8,7 +8,7 @@ use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
 use runtime::record::Record;
 use runtime::{Config, clock};
-use schemas::{Criticality, Exception, ExceptionKind, ExceptionState, topics};
+use schemas::{Criticality, Exception, ExceptionKind, ExceptionState, Timestamp, topics};
 use serde::Serialize;
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -192,7 +192,35 @@ impl Decider {
             last => outcome.left_out.extend(last),
         }
         self.shown(&outcome.done).await;
+        let mended: HashSet<String> = self.mend().await?.into_iter().collect();
+        for done in outcome.done.extract_if(.., |done| mended.contains(&done.exception_id)) {
+            outcome.left_out.push(Refusal {
+                exception_id: done.exception_id,
+                code: "WL-7112",
+                why: "was settled by its room in the same moment".to_owned(),
+                next: "leave it: nothing waits for a decision".to_owned(),
+            });
+        }
         Ok(outcome)
+    }
+
+    /// Repeats the last words of rooms that a decision has come behind in the same moment: nothing waits for that decision, and
+    /// without this the exception would be open for ever. Says which they were. Done after each decision.
+    ///
+    /// # Errors
+    /// See [`DecideError`].
+    pub async fn mend(&self) -> Result<Vec<String>, DecideError> {
+        let mut mended = Vec::new();
+        for (id, place) in self.view.reopened() {
+            let Some(last) = records::one(self.view.kafka(), self.view.codec(), place).await? else { continue };
+            let last = Exception { at: Timestamp(clock::now_micros()), ..last };
+            let record = self.publisher.event(&last, &Lineage::default())?;
+            self.publisher.publish(&[record]).await?;
+            let Exception { exception_id, kind, state, at, .. } = last;
+            self.shown(&[Done { exception_id, kind, state, at: at.0 }]).await;
+            mended.push(id);
+        }
+        Ok(mended)
     }
 
     /// Reads the records of what is open, and decides what was found.

@@ -60,9 +60,11 @@ pub async fn read(
         let audit = typed::<Audit>(codec, record).await?;
         let audit = audit.filter(|audit| audit.exception_id.as_deref() == Some(id));
         // What is told by an exception record is not told twice: both say the same time.
-        steps.extend(audit.filter(|audit| !steps.iter().any(|step| step.at == audit.at.0)).map(audited));
+        let Some(audit) = audit.filter(|audit| !steps.iter().any(|step| step.at == audit.at.0)) else { continue };
+        // The topic says what came first: the clock of a room and that of who decides are two.
+        let place = steps.iter().position(|step| step.at > audit.at.0).unwrap_or(steps.len());
+        steps.insert(place, audited(audit));
     }
-    steps.sort_by_key(|step| step.at);
     Ok(steps)
 }
 

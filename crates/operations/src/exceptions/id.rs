@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 /// An id: most are UUIDs, which take 16 bytes as numbers; any other is held as its text.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Id {
     /// A UUID in its usual form.
     Number([u8; 16]),

@@ -4,7 +4,7 @@
 //! waits. Of an exception its place on the topic is held, not its bytes.
 
 use super::id::Id;
-use super::pool::{NONE, Pool};
+use super::pool::{NONE, Pool, map_bytes};
 use super::types::is_open;
 use super::waiting::{Origin, Waiting, Worth};
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
@@ -160,6 +160,8 @@ pub struct Index {
     pub(super) said: Pool<Said>,
     pub(super) names: Pool<String>,
     pub(super) waiting: Waiting,
+    /// Places of last words that a person's later one has taken the place of, by exception.
+    pub(super) reopened: HashMap<Id, (i32, i64)>,
     /// Exceptions that had no place.
     pub(super) left_out: u64,
     /// Settled exceptions that were forgotten for newer ones.
@@ -185,6 +187,7 @@ impl Index {
             said: Pool::default(),
             names: Pool::default(),
             waiting: Waiting::default(),
+            reopened: HashMap::new(),
             left_out: 0,
             forgotten: 0,
             parked_left_out: 0,
@@ -195,6 +198,7 @@ impl Index {
     /// An exception stands so now.
     pub fn tell(&mut self, told: Told) {
         let id = Id::of(&told.id);
+        self.note_reopened(&id, told.kind);
         self.drop_exception(&id);
         if self.by_id.len() >= self.bounds.exceptions_max && !self.make_room() {
             self.left_out += 1;
@@ -223,7 +227,9 @@ impl Index {
 
     /// An exception is gone from the topic.
     pub fn forget(&mut self, id: &str) {
-        self.drop_exception(&Id::of(id));
+        let id = Id::of(id);
+        self.reopened.remove(&id);
+        self.drop_exception(&id);
     }
 
     /// An event is parked; parked once more it takes its place.
@@ -265,6 +271,7 @@ impl Index {
     pub fn clear_exceptions(&mut self) {
         let all: Vec<Id> = self.by_id.keys().cloned().collect();
         all.iter().for_each(|id| self.drop_exception(id));
+        self.reopened.clear();
         (self.left_out, self.forgotten) = (0, 0);
     }
 
@@ -307,18 +314,39 @@ impl Index {
         /// What a set of that kind takes per entry when it was filled in order, nodes half full.
         const SET_ENTRY: usize = 36;
         let slots = self.slots.capacity() * size_of::<Option<Held>>() + self.free.capacity() * 4;
-        let ids = self.by_id.capacity() * (size_of::<(Id, u32)>() + 1);
+        let ids = map_bytes(self.by_id.capacity(), size_of::<(Id, u32)>());
         // Each is in the order and either settled or open in its group.
         let sets = (self.order.len() + self.by_id.len()) * SET_ENTRY;
-        let groups = self.groups.capacity() * (size_of::<(u32, Group)>() + 1);
-        slots
-            + ids
-            + sets
-            + groups
-            + self.causes.bytes()
-            + self.said.bytes()
-            + self.names.bytes()
-            + self.waiting.bytes()
+        let groups = map_bytes(self.groups.capacity(), size_of::<(u32, Group)>());
+        let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
+        let causes = self.causes.bytes(|key| key.code.len() + key.room.len() + text(&key.subject));
+        let said = self.said.bytes(|said| said.message.len() + text(&said.suggested_fix));
+        slots + ids + sets + groups + causes + said + self.names.bytes(String::len) + self.waiting.bytes()
+    }
+
+    /// A room settles an exception in the very moment in which somebody decides about it: then the decision stands behind the
+    /// last word. It is kept in mind where that lies, until something else is said.
+    fn note_reopened(&mut self, id: &Id, kind: ExceptionKind) {
+        let is_of_person = matches!(
+            kind,
+            ExceptionKind::Assigned
+                | ExceptionKind::Commented
+                | ExceptionKind::RetryRequested
+                | ExceptionKind::DiscardRequested
+                | ExceptionKind::Discarded
+        );
+        let before = self.by_id.get(id).and_then(|slot| self.get(*slot));
+        match before {
+            Some(before) if is_of_person && before.kind == ExceptionKind::Resolved => {
+                let place = (before.partition, before.offset);
+                self.reopened.insert(id.clone(), place);
+            }
+            // A second decision too late does not take the first one for the last word.
+            Some(_) if is_of_person => {}
+            _ => {
+                self.reopened.remove(id);
+            }
+        }
     }
 
     fn hold(&mut self, id: Id, told: Told) -> Held {

@@ -19,7 +19,7 @@ mod types;
 mod view;
 mod waiting;
 
-pub use act::{Act, By, Refusal};
+pub use act::{Act, By, Refusal, verb};
 pub use config::{DueTimes, ExceptionsConfig};
 pub use decider::{Choice, DecideError, Decider, Done, Outcome};
 pub use feed::subject_text;

@@ -39,11 +39,26 @@ impl Index {
             }
             total += 1;
         };
+        // Of those raised in the same moment the id decides, so that all views agree.
+        let mut moment: Vec<u32> = Vec::new();
+        let mut last = None;
+        let mut turn = |raised: Option<i64>, slot: Option<u32>| {
+            if raised != last {
+                moment.sort_unstable_by_key(|slot| self.get(*slot).map(|held| &held.id));
+                if page.newest_first {
+                    moment.reverse();
+                }
+                moment.drain(..).for_each(&mut visit);
+                last = raised;
+            }
+            moment.extend(slot);
+        };
         if page.newest_first {
-            self.order.iter().rev().for_each(|(_, slot)| visit(*slot));
+            self.order.iter().rev().for_each(|(raised, slot)| turn(Some(*raised), Some(*slot)));
         } else {
-            self.order.iter().for_each(|(_, slot)| visit(*slot));
+            self.order.iter().for_each(|(raised, slot)| turn(Some(*raised), Some(*slot)));
         }
+        turn(None, None);
         Listed { rows, total }
     }
 
@@ -114,8 +129,8 @@ impl Index {
 
     fn cause(&self, number: u32, group: &Group, due: &DueMicros, now: i64) -> Option<Cause> {
         let key = self.causes.get(number)?;
-        let (since, first) = group.open.iter().filter_map(|open| open.first()).min().copied()?;
-        let said = self.get(first).and_then(|held| self.said.get(held.said))?;
+        let (since, _) = group.open.iter().filter_map(|open| open.first()).min().copied()?;
+        let said = self.first_of(group, since).and_then(|held| self.said.get(held.said))?;
         let each = || group.open.iter().zip(due);
         let overdue = each().map(|(open, due)| open.range(..(now.saturating_sub(*due), 0)).count()).sum();
         let next = each().filter_map(|(open, due)| open.first().map(|(raised, _)| raised.saturating_add(*due))).min();
@@ -136,6 +151,12 @@ impl Index {
             money: self.waiting.amounts(&group.worth),
             events_without_price: count(unpriced),
         })
+    }
+
+    /// Of those raised first the one whose id comes first: all views show the same.
+    fn first_of(&self, group: &Group, since: i64) -> Option<&Held> {
+        let first = group.open.iter().flat_map(|open| open.range((since, 0)..=(since, NONE)));
+        first.filter_map(|(_, slot)| self.get(*slot)).min_by_key(|held| &held.id)
     }
 
     fn matches(&self, held: &Held, filter: &Filter, due: &DueMicros, now: i64) -> bool {

@@ -7,7 +7,6 @@ use runtime::record::Record;
 use schemas::{Event, Exception, topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
-use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Places that lie so near are read in one go.
@@ -81,7 +80,7 @@ pub async fn typed<T: Event>(codec: &Codec, record: &Record) -> Result<Option<T>
 ///
 /// # Errors
 /// When Kafka or the registry does not answer, or there are more than `most`.
-pub async fn newest(kafka: &KafkaConfig, codec: &Arc<Codec>, most: usize) -> Result<Vec<Exception>, RecordsError> {
+pub async fn newest(kafka: &KafkaConfig, codec: &Codec, most: usize) -> Result<Vec<Exception>, RecordsError> {
     let kafka = kafka.clone();
     let topic = topics::OPS_EXCEPTION_V1.name();
     let records = tokio::task::spawn_blocking(move || reader::latest_by_key(&kafka, topic, most)).await??;

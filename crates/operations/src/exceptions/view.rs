@@ -212,6 +212,11 @@ impl ExceptionsView {
         &self.shared.codec
     }
 
+    /// Exceptions whose last word was said in the very moment in which somebody decided about them, and where it lies.
+    pub(super) fn reopened(&self) -> Vec<(String, (i32, i64))> {
+        self.shared.read().reopened.iter().map(|(id, place)| (id.to_string(), *place)).collect()
+    }
+
     /// Places of the newest records of exceptions.
     pub(super) fn places<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<(i32, i64)> {
         let index = self.shared.read();

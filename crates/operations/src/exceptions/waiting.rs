@@ -1,6 +1,6 @@
 //! The parked events, a few bytes each: to which key they belong and what they are worth. No payload is held.
 
-use super::pool::NONE;
+use super::pool::{NONE, map_bytes};
 use super::types::Money;
 use schemas::Decimal;
 use std::collections::HashMap;
@@ -66,6 +66,8 @@ pub struct Waiting {
     origins: HashMap<(u32, i32), HashMap<i64, Held>>,
     currencies: Vec<String>,
     events: usize,
+    /// Lanes in which something waits.
+    busy: usize,
 }
 
 impl Worth {
@@ -118,8 +120,10 @@ impl Waiting {
         self.origins.entry((stream, origin.partition)).or_default().insert(origin.offset, held);
         self.events += 1;
         let worth = held.worth();
-        if let Some(lane) = self.lane_mut(lane) {
-            lane.worth.add(&worth);
+        if let Some(held) = self.lane_mut(lane) {
+            held.worth.add(&worth);
+            let is_first = held.worth.events == 1;
+            self.busy += usize::from(is_first);
         }
         (lane, worth)
     }
@@ -137,8 +141,10 @@ impl Waiting {
         }
         self.events -= 1;
         let worth = gone.worth();
-        if let Some(lane) = self.lane_mut(gone.lane) {
-            lane.worth.take(&worth);
+        if let Some(held) = self.lane_mut(gone.lane) {
+            held.worth.take(&worth);
+            let was_last = held.worth.events == 0;
+            self.busy -= usize::from(was_last);
         }
         Some((gone.lane, worth))
     }
@@ -180,10 +186,10 @@ impl Waiting {
 
     /// Keys of which something waits.
     pub fn waiting_lanes(&self) -> usize {
-        self.lanes.iter().flatten().filter(|lane| lane.worth.events > 0).count()
+        self.busy
     }
 
-    /// The same, to change the causes.
+    /// A lane by its number, to change it.
     pub fn lane_mut(&mut self, lane: u32) -> Option<&mut Lane> {
         self.lanes.get_mut(lane as usize)?.as_mut()
     }
@@ -218,9 +224,9 @@ impl Waiting {
 
     /// Bytes held.
     pub fn bytes(&self) -> usize {
-        let map = |capacity: usize, entry: usize| capacity * (entry + 1);
-        let origins: usize = self.origins.values().map(|held| map(held.capacity(), size_of::<(i64, Held)>())).sum();
-        let keys: usize = self.keys.iter().map(|keys| map(keys.capacity(), size_of::<(Arc<str>, u32)>())).sum();
+        let origins: usize =
+            self.origins.values().map(|held| map_bytes(held.capacity(), size_of::<(i64, Held)>())).sum();
+        let keys: usize = self.keys.iter().map(|keys| map_bytes(keys.capacity(), size_of::<(Arc<str>, u32)>())).sum();
         let text = |lane: &Lane| lane.key.len() + 2 * size_of::<usize>();
         let money = |lane: &Lane| lane.worth.amounts.capacity() * size_of::<(u16, i128)>();
         let causes = |lane: &Lane| lane.causes.capacity() * size_of::<(u32, u32)>();

@@ -71,7 +71,12 @@ fn told(words: &[&str], number: usize) -> Told {
         id: (*id).to_owned(),
         partition: 0,
         offset: i64::try_from(number).unwrap(),
-        kind: ExceptionKind::Raised,
+        kind: match named("kind").as_deref() {
+            Some("retry") => ExceptionKind::RetryRequested,
+            Some("resolved") => ExceptionKind::Resolved,
+            Some(other) => panic!("{other}"),
+            None => ExceptionKind::Raised,
+        },
         state,
         room: (*room).to_owned(),
         code: (*code).to_owned(),
@@ -146,6 +151,20 @@ WL-1009 hl7v2 - exceptions=1 keys=0 events=0 overdue=1 since=5 "s1 says" unprice
 WL-4010 validate item/4712 exceptions=1 keys=0 events=0 overdue=0 since=30 "e9 says" unpriced=0
 "#;
     assert_eq!(causes(&told_by(DAY), 3_600 + 15), expected);
+}
+
+#[test]
+fn views_that_were_told_in_another_order_agree_on_what_was_raised_in_the_same_moment() {
+    let lines = ["e2 open validate C - 2 b 7", "e1 open validate C - 1 a 7", "e3 open validate C - 3 c 7"];
+    let one = told_by(&lines.join("\n"));
+    let other = told_by(&lines.map(|line| format!("{line}\n")).into_iter().rev().collect::<String>());
+    assert_eq!(causes(&one, 9), causes(&other, 9));
+    for newest_first in [false, true] {
+        let page = Page { newest_first, ..Page::first(2) };
+        let (rows, total) = ids(&one, &Filter::default(), page, 9);
+        assert_eq!((&rows, total), (&ids(&other, &Filter::default(), page, 9).0, 3));
+        assert_eq!(rows, if newest_first { ["e3", "e2"] } else { ["e1", "e2"] });
+    }
 }
 
 #[test]
@@ -273,6 +292,22 @@ fn bnd_1_at_a_bound_the_oldest_settled_goes_first_and_what_is_missing_is_said() 
     assert_eq!(index.standing().parked, 2);
     let missing = index.standing().incomplete.join("\n");
     assert!(missing.contains("WL-7100: 1 ") && missing.contains("WL-7101: 1 "), "{missing}");
+}
+
+#[test]
+fn a_decision_behind_the_last_word_of_a_room_is_noticed() {
+    let mut index = told_by("e1 open validate C - 1 a 1");
+    let late = "e1 retrying validate C - 1 a 1 kind=retry";
+    tell(&mut index, late);
+    assert!(index.reopened.is_empty());
+    tell(
+        &mut index,
+        &format!("e0 open validate C - 2 b 1\n e1 resolved validate C - 1 a 1 kind=resolved\n {late}\n {late}"),
+    );
+    let places: Vec<_> = index.reopened.values().copied().collect();
+    assert_eq!(places, [(0, 1)], "the last word, not the first decision too late");
+    tell(&mut index, "e1 resolved validate C - 1 a 1 kind=resolved");
+    assert!(index.reopened.is_empty());
 }
 
 #[test]

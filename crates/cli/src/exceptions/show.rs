@@ -1,0 +1,113 @@
+//! `wardline exceptions show|history`: one exception, and what happened to it.
+
+use super::{view, view_failure};
+use crate::Failure;
+use crate::args::{ExceptionsHistory, ExceptionsShow};
+use crate::output::{self, Output};
+use operations::exceptions::{ExceptionsView, Found, Row};
+use runtime::Config;
+use schemas::Exception;
+use serde_json::{Value, json};
+
+/// Shows one exception.
+pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
+    let (view, _running) = view(config).await?;
+    let id = pick(&view, &options.id)?;
+    let (Some(row), Some(exception)) = (view.row(&id), view.exception(&id).await.map_err(view_failure)?) else {
+        return Err(unknown(&options.id));
+    };
+    let mut output = Output::stdout();
+    if options.raw {
+        output.bytes(exception.raw_value.as_ref().map_or(&[][..], AsRef::as_ref))?;
+        return output.finish();
+    }
+    let summary = summary(&exception, &row)?;
+    if options.json {
+        output.json(&summary)?;
+    } else if let Value::Object(fields) = &summary {
+        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null() && **value != json!([])) {
+            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+            output.line(format!("{name:<16} {text}"))?;
+        }
+    }
+    output.finish()
+}
+
+/// Shows what happened to one exception.
+pub async fn history(config: &Config, options: &ExceptionsHistory) -> Result<(), Failure> {
+    let (view, _running) = view(config).await?;
+    let id = pick(&view, &options.id)?;
+    let steps = view.history(&id).await.map_err(view_failure)?;
+    let mut output = Output::stdout();
+    if options.json {
+        for step in &steps {
+            output.json(step)?;
+        }
+        return output.finish();
+    }
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
+    let rows: Vec<Vec<String>> = steps
+        .iter()
+        .map(|step| {
+            vec![
+                output::time_text(step.at / 1_000).chars().take(19).collect(),
+                step.what.clone(),
+                step.state.map_or("-", |state| state.as_str()).to_owned(),
+                dash(&step.actor),
+                dash(&step.assignee),
+                dash(&step.comment),
+            ]
+        })
+        .collect();
+    output.table(&["AT", "WHAT", "STATE", "BY", "HAS IT", "COMMENT"], &rows)?;
+    output.finish()?;
+    output::note("what people did stays on ops.audit.v1 when ops.exception.v1 keeps only the newest record");
+    Ok(())
+}
+
+/// All but the original bytes, which are told by their size; and until when it should be settled.
+pub fn summary(exception: &Exception, row: &Row) -> Result<Value, Failure> {
+    let size = |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| bytes.as_ref().len());
+    let sizes = (size(exception.raw_value.as_ref()), exception.raw_headers.len());
+    let lean = Exception { raw_value: None, raw_headers: Vec::new(), ..exception.clone() };
+    let mut value = serde_json::to_value(&lean).map_err(|error| Failure::new(error, "report this as a defect"))?;
+    if let Value::Object(fields) = &mut value {
+        fields.insert("rawValue".to_owned(), sizes.0.map_or(Value::Null, |size| json!(format!("{size} bytes"))));
+        fields.insert("rawHeaders".to_owned(), json!(sizes.1));
+        // Keys are pseudonyms in text; as arrays of numbers nobody can read them.
+        let key =
+            |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned());
+        fields.insert("originKey".to_owned(), json!(key(exception.origin_key.as_ref())));
+        fields.insert("rawKey".to_owned(), json!(key(exception.raw_key.as_ref())));
+        fields.insert("class".to_owned(), json!(row.class));
+        fields.insert("dueAt".to_owned(), json!(row.due_at));
+        fields.insert("isOverdue".to_owned(), json!(row.is_overdue));
+        fields.insert("events".to_owned(), json!(row.events));
+        for name in ["raisedAt", "at", "dueAt"] {
+            let micros = fields.get(name).and_then(Value::as_i64);
+            if let Some(micros) = micros {
+                fields.insert(name.to_owned(), json!(output::time_text(micros / 1_000)));
+            }
+        }
+    }
+    Ok(value)
+}
+
+/// The one exception whose id starts so.
+fn pick(view: &ExceptionsView, start: &str) -> Result<String, Failure> {
+    match view.find(start) {
+        Found::One(id) => Ok(id),
+        Found::None => Err(unknown(start)),
+        Found::Several => Err(Failure::usage(
+            format!("WL-7063: several exceptions have an id that starts with {start}"),
+            "give more characters of the id",
+        )),
+    }
+}
+
+fn unknown(start: &str) -> Failure {
+    Failure::usage(
+        format!("WL-7063: no exception has an id that starts with {start}"),
+        "list them with `wardline exceptions ls --all`",
+    )
+}
