@@ -75,6 +75,9 @@ impl Plan<'_> {
             context::set(config, "analytics", &["directory"], Some(json!(self.data.join(analytics))));
         }
         self.place_console(config, self.console(file));
+        if console::listen(config).is_some() {
+            console::settings(config)?;
+        }
         let mut settled = ports::all_free(&self.wanted(config)?)?.into_iter();
         if let Some(health) = settled.next() {
             config.http.listen = health;

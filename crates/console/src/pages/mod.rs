@@ -36,7 +36,7 @@ mod tests {
         let all: Vec<usize> = (0..7).collect();
         assert_eq!(slice(&all, 1, 3), [0, 1, 2]);
         assert_eq!(slice(&all, 3, 3), [6]);
-        assert_eq!(slice(&all, 4, 3), []);
-        assert_eq!(slice(&all, 1_000_000, usize::MAX), []);
+        assert!(slice(&all, 4, 3).is_empty());
+        assert!(slice(&all, 1_000_000, usize::MAX).is_empty());
     }
 }

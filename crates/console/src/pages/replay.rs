@@ -159,7 +159,7 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
             (form(frame, &Act {
                 action: "/replay/plan".to_owned(),
                 label: "Plan",
-                help: "Counts records, effects and money, and puts the plan on record. Nothing is handed over before it is applied.",
+                help: "Give a time to begin at, a key or an event. Records, effects and money are counted, and the plan is put on record; nothing is handed over before it is applied.",
                 fields: PLAN,
                 hidden: Vec::new(),
                 is_grave: false,

@@ -1,0 +1,91 @@
+//! How the console listens: over TLS, and until the stop.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+use console::config::TlsConfig;
+use console::{Console, ConsoleConfig, ListenError, Listening, Site};
+use runtime::Config;
+use rustls::pki_types::ServerName;
+use rustls::{ClientConfig, RootCertStore};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use tempfile::TempDir;
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+const REQUEST: &[u8] = b"GET /sign-in HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Nothing answers there: what needs no Kafka must go on without it.
+fn site() -> Site {
+    let mut config = Config::default();
+    config.kafka.bootstrap = "127.0.0.1:9".to_owned();
+    config.registry.url = "http://127.0.0.1:9".to_owned();
+    Site { config: Arc::new(config), rooms: Vec::new(), health: None }
+}
+
+fn tls(folder: &Path) -> (TlsConfig, RootCertStore) {
+    let made = rcgen::generate_simple_self_signed(vec!["localhost".to_owned()]).unwrap();
+    let (certificate_file, key_file) = (folder.join("tls.crt"), folder.join("tls.key"));
+    std::fs::write(&certificate_file, made.cert.pem()).unwrap();
+    std::fs::write(&key_file, made.signing_key.serialize_pem()).unwrap();
+    let mut roots = RootCertStore::empty();
+    roots.add(made.cert.der().clone()).unwrap();
+    (TlsConfig { certificate_file, key_file }, roots)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pages_come_over_tls_without_kafka_and_nothing_comes_without_tls() {
+    let folder = TempDir::new().unwrap();
+    let (tls, roots) = tls(folder.path());
+    let config = ConsoleConfig { listen: "127.0.0.1:0".to_owned(), tls: Some(tls), ..ConsoleConfig::default() };
+    let (trigger, stop) = runtime::shutdown();
+    let console = Console::start(config, site(), &stop).unwrap();
+    let listening = Listening::bind(console).await.unwrap();
+    let address = listening.address();
+    assert!(listening.url().starts_with("https://"));
+    let serving = tokio::spawn(listening.serve(stop));
+
+    let client = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    let name = ServerName::try_from("localhost").unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let mut stream = TlsConnector::from(Arc::new(client)).connect(name, stream).await.unwrap();
+    stream.write_all(REQUEST).await.unwrap();
+    let mut page = String::new();
+    // A peer that closes without the farewell of TLS has said everything all the same.
+    drop(stream.read_to_string(&mut page).await);
+    assert!(page.starts_with("HTTP/1.1 200") && page.contains("strict-transport-security"), "{page}");
+
+    let mut plain = TcpStream::connect(address).await.unwrap();
+    plain.write_all(REQUEST).await.unwrap();
+    let mut answer = Vec::new();
+    drop(plain.read_to_end(&mut answer).await);
+    assert!(!answer.starts_with(b"HTTP"), "{answer:?}");
+
+    trigger.stop();
+    tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
+    assert!(TcpStream::connect(address).await.is_err(), "the port is free again");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_address_in_use_and_a_missing_certificate_are_told() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let (_trigger, stop) = runtime::shutdown();
+    let said = |config: ConsoleConfig| {
+        let console = Console::start(config, site(), &stop).unwrap();
+        async { Listening::bind(console).await.err().map(|error: ListenError| error.to_string()).unwrap() }
+    };
+    let listen = taken.local_addr().unwrap().to_string();
+    let in_use = said(ConsoleConfig { listen, ..ConsoleConfig::default() }).await;
+    assert!(in_use.starts_with("WL-7121: cannot listen on 127.0.0.1:"), "{in_use}");
+    let tls = TlsConfig { certificate_file: "nowhere.crt".into(), key_file: "nowhere.key".into() };
+    let missing =
+        said(ConsoleConfig { listen: "127.0.0.1:0".to_owned(), tls: Some(tls), ..ConsoleConfig::default() }).await;
+    assert!(missing.starts_with("WL-7121: nowhere.crt: "), "{missing}");
+}
