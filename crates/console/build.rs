@@ -1,5 +1,7 @@
 //! Builds the pages of the error codes into the console, so that it shows them without a network.
 
+#![allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
+
 use std::fmt::Write as _;
 use std::path::Path;
 

@@ -285,8 +285,8 @@ fn json(status: StatusCode, content_type: &'static str, value: &serde_json::Valu
     (status, [(header::CONTENT_TYPE, content_type)], value.to_string()).into_response()
 }
 
-/// Where somebody who has not signed in does so. A link of another site brings no cookie with it, because it is strict: the page
-/// is then asked for once more, from here, before anybody is sent to sign in.
+/// Where somebody who has not signed in does so. A link of another site brings no cookie with it, because it is strict: the
+/// page is then asked for once more, from here, before anybody is sent to sign in.
 fn to_sign_in(console: &Console, parts: &Parts) -> Response {
     let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");

@@ -62,7 +62,8 @@ pub enum StartError {
 }
 
 impl Console {
-    /// A console over an installation, whose exceptions it follows until the stop. To be called where an async runtime is.
+    /// A console over an installation, whose exceptions it follows until the stop. To be called where an async runtime
+    /// is.
     ///
     /// # Errors
     /// When the configuration cannot be so, or the exceptions cannot be followed.
