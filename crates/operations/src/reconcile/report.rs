@@ -125,11 +125,25 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
 }
 
 fn tables(report: &Report) -> Vec<Table> {
-    let by_kind = report
-        .by_kind
-        .iter()
-        .map(|(kind, count)| vec![kind.words().to_owned(), kind.code().to_owned(), count.to_string()]);
-    let rooms = report.rooms.iter().map(|(room, counts)| {
+    let by_kind = report.by_kind.iter();
+    let by_kind = by_kind.map(|(kind, count)| vec![kind.words().to_owned(), kind.code().to_owned(), count.to_string()]);
+    let mut tables = vec![
+        Table { title: "Differences by kind", heads: &["Kind", "Code", "Count"], numbers: 2, rows: by_kind.collect() },
+        Table {
+            title: "Differences",
+            heads: &["Code", "What", "Evidence", "Wardline", "Other side", "Money", "Next"],
+            numbers: 7,
+            rows: report.differences.iter().map(row).collect(),
+        },
+        records(report),
+    ];
+    tables.extend(money(report));
+    tables.push(positions(report));
+    tables
+}
+
+fn records(report: &Report) -> Table {
+    let rows = report.rooms.iter().map(|(room, counts)| {
         let numbers = [
             counts.read,
             counts.emitted,
@@ -142,6 +156,15 @@ fn tables(report: &Report) -> Vec<Table> {
         ];
         std::iter::once(room.clone()).chain(numbers.map(|number| number.to_string())).collect()
     });
+    Table {
+        title: "Records by process",
+        heads: &["Process", "Read", "Emitted", "Duplicate", "Dropped", "Exception", "Dead letter", "Late", "Missing"],
+        numbers: 1,
+        rows: rows.collect(),
+    }
+}
+
+fn money(report: &Report) -> [Table; 2] {
     let postings = report.postings.iter().map(|row| {
         let money = &row.money;
         let numbers = [money.count.to_string(), shown(money.amount), money.without_amount.to_string()];
@@ -150,35 +173,7 @@ fn tables(report: &Report) -> Vec<Table> {
     let centres = report.cost_centres.iter().map(|(code, money)| {
         vec![code.clone(), shown(money.posted), shown(money.booked), shown(money.posted - money.booked)]
     });
-    let positions = report.positions.iter().map(|position| {
-        let numbers = [i64::from(position.partition), position.first, position.last];
-        let numbers = numbers.map(|number| number.to_string()).into_iter().chain([position.records.to_string()]);
-        std::iter::once(position.topic.clone()).chain(numbers).collect()
-    });
-    vec![
-        Table { title: "Differences by kind", heads: &["Kind", "Code", "Count"], numbers: 2, rows: by_kind.collect() },
-        Table {
-            title: "Differences",
-            heads: &["Code", "What", "Evidence", "Wardline", "Other side", "Money", "Next"],
-            numbers: 7,
-            rows: report.differences.iter().map(row).collect(),
-        },
-        Table {
-            title: "Records by process",
-            heads: &[
-                "Process",
-                "Read",
-                "Emitted",
-                "Duplicate",
-                "Dropped",
-                "Exception",
-                "Dead letter",
-                "Late",
-                "Missing",
-            ],
-            numbers: 1,
-            rows: rooms.collect(),
-        },
+    [
         Table {
             title: "Postings by process and cost centre",
             heads: &["Posting", "Cost centre", "Count", "Amount", "Without amount"],
@@ -191,13 +186,21 @@ fn tables(report: &Report) -> Vec<Table> {
             numbers: 1,
             rows: centres.collect(),
         },
-        Table {
-            title: "What was read",
-            heads: &["Topic", "Partition", "First offset", "Last offset", "Records"],
-            numbers: 1,
-            rows: positions.collect(),
-        },
     ]
+}
+
+fn positions(report: &Report) -> Table {
+    let rows = report.positions.iter().map(|position| {
+        let numbers = [i64::from(position.partition), position.first, position.last];
+        let numbers = numbers.map(|number| number.to_string()).into_iter().chain([position.records.to_string()]);
+        std::iter::once(position.topic.clone()).chain(numbers).collect()
+    });
+    Table {
+        title: "What was read",
+        heads: &["Topic", "Partition", "First offset", "Last offset", "Records"],
+        numbers: 1,
+        rows: rows.collect(),
+    }
 }
 
 fn row(difference: &Difference) -> Vec<String> {

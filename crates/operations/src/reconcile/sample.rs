@@ -261,10 +261,7 @@ impl Usage<'_> {
         let event = SourceFact::Event { spot, at_ms: self.at_ms(), receipted: true };
         books.source(usage, &event)?;
         if self.is(Plant::EventDoubled) {
-            books.source(
-                usage,
-                &SourceFact::Event { spot: Spot { offset: i64::MAX, ..spot }, at_ms: self.at_ms(), receipted: true },
-            )?;
+            self.came_twice(books)?;
         }
         self.input(books, VALIDATE, names.usage, usage)?;
         if self.number.is_multiple_of(DROPPED) {
@@ -286,6 +283,19 @@ impl Usage<'_> {
         self.output(books, ENRICH, validated, (names.enriched, enriched, About::Inside))?;
         self.input(books, ERP_POST, names.enriched, enriched)?;
         self.input(books, FANOUT, names.enriched, enriched)
+    }
+
+    /// The message was taken in twice: the first room reads the event twice and says the same twice. That follows, and is no
+    /// difference of its own.
+    fn came_twice(&self, books: &mut Books) -> Result<(), SpillError> {
+        let (usage, at_ms) = (self.id(0), self.at_ms());
+        let later = |topic| Spot { offset: i64::MAX, ..self.spot(topic) };
+        let (spot, validated) = (later(self.names.usage), later(self.names.validated));
+        books.source(usage, &SourceFact::Event { spot, at_ms, receipted: true })?;
+        let record = record_key(VALIDATE, Some(usage), spot);
+        books.room(VALIDATE, record, RoomFact::Input { spot, at_ms, named: true })?;
+        let output = Output { spot: validated, at_ms, event: self.id(1), about: About::Inside };
+        books.room(VALIDATE, record, RoomFact::Output(output))
     }
 
     fn effect(&self, books: &mut Books, room: u8, document_key: &str, state: EffectStanding) -> Result<(), SpillError> {
