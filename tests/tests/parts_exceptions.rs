@@ -141,7 +141,7 @@ async fn settled_in_the_same_moment(stack: &Stack, decider: &Decider, view: &Exc
     stack.publish(&[resolved, late]).await;
     let state = |state| view.row(&id).is_some_and(|row| row.state == state);
     until("the late request is the newest record", || state(ExceptionState::Retrying)).await;
-    assert_eq!(decider.mend().await.unwrap(), [id.clone()]);
+    assert_eq!(decider.mend().await.unwrap(), std::slice::from_ref(&id));
     assert!(state(ExceptionState::Resolved));
     let last = view.exception(&id).await.unwrap().unwrap();
     assert_eq!(last.comment.as_deref(), Some("the item came"));

@@ -217,7 +217,7 @@ pub fn verb(kind: ExceptionKind) -> &'static str {
     }
 }
 
-fn place<'a>(topic: Option<&'a str>, partition: Option<i32>, offset: Option<i64>) -> Option<(&'a str, i32, i64)> {
+fn place(topic: Option<&str>, partition: Option<i32>, offset: Option<i64>) -> Option<(&str, i32, i64)> {
     Some((topic?, partition?, offset?))
 }
 

@@ -6,7 +6,7 @@
 use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
 use super::types::is_open;
-use super::waiting::{Origin, Waiting, Worth};
+use super::waiting::{LaneName, Origin, Waiting, Worth};
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use std::collections::{BTreeSet, HashMap};
 
@@ -280,7 +280,7 @@ impl Index {
         let open = |held: &&u32| self.get(**held).is_some_and(|held| is_open(held.state));
         let linked: Vec<u32> = self.by_id.values().filter(open).copied().collect();
         // Lanes are known by numbers, so each link is kept as the name of its lane.
-        let lanes: Vec<(u32, Option<(String, String, String)>)> = linked
+        let lanes: Vec<(u32, Option<LaneName>)> = linked
             .into_iter()
             .map(|slot| {
                 let lane = self.get(slot).and_then(|held| self.waiting.name(held.lane));

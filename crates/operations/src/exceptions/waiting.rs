@@ -35,6 +35,9 @@ pub struct Lane {
     pub causes: Vec<(u32, u32)>,
 }
 
+/// Room, topic and key of a lane.
+pub type LaneName = (String, String, String);
+
 /// Events and what they are worth.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Worth {
@@ -178,7 +181,7 @@ impl Waiting {
     }
 
     /// Room, topic and key of a lane.
-    pub fn name(&self, lane: u32) -> Option<(String, String, String)> {
+    pub fn name(&self, lane: u32) -> Option<LaneName> {
         let lane = self.get(lane)?;
         let (room, topic) = self.streams.get(lane.stream as usize)?;
         Some((room.clone(), topic.clone(), lane.key.to_string()))

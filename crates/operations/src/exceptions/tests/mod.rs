@@ -192,8 +192,13 @@ fn what_is_settled_leaves_nothing_behind() {
         unpark validate 3
         unpark validate 4
         unpark validate 5
-        unpark validate 6
-        e4 discarded validate WL-4010 item/4711 4 b 20
+        unpark validate 6",
+    );
+    let empty = causes(&index, 100);
+    assert!(empty.contains("WL-4010 validate item/4711 exceptions=1 keys=0 events=0 "), "{empty}");
+    tell(
+        &mut index,
+        "e4 discarded validate WL-4010 item/4711 4 b 20
         e6 resolved validate WL-4002 - 6 c 60
         e9 resolved validate WL-4010 item/4712 9 z 30
         gone s1",
