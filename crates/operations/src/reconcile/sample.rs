@@ -358,7 +358,8 @@ impl Usage<'_> {
         if !alone {
             let document = shared.get_or_insert_with(|| found(&document_key, self.at_ms()));
             document.lines.push(line);
-            return Ok(add(&mut document.costs, cost));
+            add(&mut document.costs, cost);
+            return Ok(());
         }
         if self.is(Plant::DocumentMissing) || self.is(Plant::EffectMissing) {
             return Ok(());
