@@ -11,7 +11,7 @@ use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, Range, ReadError, STA
 use crate::record::Record;
 use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers as _};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -164,17 +164,28 @@ pub fn follow(
     let consumer = consumer(kafka, FOLLOW_WAIT)?;
     let starts = positions.iter().map(|((topic, partition), offset)| ((topic.as_str(), *partition), *offset));
     consumer.assign(&assignment(starts)?)?;
+    // After an outage nothing tells that it is over but a record; without one, whoever follows looks anew.
+    let mut outage: Option<Stall<'_>> = None;
     loop {
         let flow = match consumer.poll(POLL_SLICE) {
-            None | Some(Err(KafkaError::PartitionEOF(_))) => visit(None),
+            None | Some(Err(KafkaError::PartitionEOF(_))) => {
+                outage.as_mut().map_or(Ok(()), Stall::idle)?;
+                visit(None)
+            }
             Some(Ok(message)) => {
+                outage = None;
                 let flow = visit(Some(&Glance { message: &message }));
                 if let Some(next) = positions.get_mut(&(message.topic().to_owned(), message.partition())) {
                     *next = message.offset() + 1;
                 }
                 flow
             }
-            Some(Err(error)) if is_passing(&error) => visit(None),
+            Some(Err(error)) if is_passing(&error) => {
+                if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AllBrokersDown) {
+                    outage.get_or_insert_with(|| Stall::new("all that is followed")).error(&error);
+                }
+                visit(None)
+            }
             Some(Err(error)) => return Err(error.into()),
         };
         if flow.is_break() {
