@@ -3,9 +3,9 @@
 #![allow(
     dead_code,
     clippy::unwrap_used,
+    clippy::expect_used,
     clippy::panic,
-    clippy::disallowed_methods,
-    reason = "helpers of tests, of which each test uses some; a test waits with a bound"
+    reason = "helpers of tests, of which each test uses some"
 )]
 
 use console::people::password;
@@ -17,7 +17,6 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use runtime::ShutdownTrigger;
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
-use std::time::{Duration, Instant};
 use testkit::stack::{PATIENCE, Stack};
 
 pub const KEY: &str = "the key of a test, 32 characters";
@@ -136,25 +135,20 @@ impl Place {
     /// Publishes exceptions and waits until the console shows them.
     pub async fn raise(&self, exceptions: &[Exception]) {
         self.stack.publish(exceptions).await;
-        let deadline = Instant::now() + PATIENCE;
+        let mut changes = self.console.exceptions.changes();
         let shown = |exception: &Exception| self.console.exceptions.row(&exception.exception_id).is_some();
-        while !exceptions.iter().all(shown) {
-            assert!(Instant::now() < deadline, "the exceptions are not shown");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+        let all_shown = async {
+            while !exceptions.iter().all(shown) {
+                changes.changed().await.unwrap();
+            }
+        };
+        tokio::time::timeout(PATIENCE, all_shown).await.expect("the exceptions are not shown");
     }
 
     /// Waits until this is on the audit topic.
     pub async fn audited(&self, wanted: impl Fn(&Audit) -> bool) -> Audit {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let found: Vec<Audit> = self.stack.events().await;
-            if let Some(audit) = found.into_iter().find(&wanted) {
-                return audit;
-            }
-            assert!(Instant::now() < deadline, "it is not on record");
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        let found = self.stack.until::<Audit>("such a record", |all| all.iter().any(&wanted)).await;
+        found.into_iter().find(wanted).unwrap()
     }
 }
 
