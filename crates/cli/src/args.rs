@@ -11,8 +11,7 @@ mod sight;
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use exceptions::{
-    Assign, Decide, Discard, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs,
-    ExceptionsShow,
+    Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
 pub use reconcile::Reconcile;
 pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};

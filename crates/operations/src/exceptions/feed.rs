@@ -193,3 +193,38 @@ impl<'de> Deserialize<'de> for Amount {
         deserializer.deserialize_any(Text)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use runtime::record::Place;
+    use schemas::{EnrichedUsage, Event as _, Parked};
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn a_parked_event_says_what_it_is_worth_when_it_carries_a_price() {
+        let (parked, enriched) = (Parked::topic(), EnrichedUsage::topic());
+        let codec = Arc::new(Codec::fixed(&[(parked, 1), (enriched, 2)]).unwrap());
+        let usage = |amount: Option<Decimal>| EnrichedUsage {
+            encounter_ref: "enc-1".to_owned(),
+            amount,
+            currency: Some("EUR".to_owned()),
+            ..EnrichedUsage::default()
+        };
+        let record = |topic: &str, event: &EnrichedUsage| {
+            let value = Some(codec.encode(event).unwrap().into());
+            let parked = Parked { key: "enc-1".to_owned(), topic: topic.to_owned(), value, ..Parked::default() };
+            let place = Place { topic: Arc::from("ops.parked.v1"), partition: 0, offset: 1 };
+            let value = Some(codec.encode(&parked).unwrap());
+            Record { place, timestamp_ms: None, key: None, value, headers: Vec::new() }
+        };
+        let feed = Feed::new(Arc::clone(&codec));
+        let money = |topic: &str, amount| feed.parked(&record(topic, &usage(amount))).unwrap().unwrap().money;
+        let price = Decimal::new(-12_345, 2);
+        assert_eq!(money(enriched.name, Some(price)), Some((price, "EUR".to_owned())));
+        assert_eq!(money(enriched.name, None), None);
+        assert_eq!(money("another.topic.v1", Some(price)), None, "only that topic carries a price");
+        assert_eq!(origin_of("erp-post|t|3|17").unwrap().offset, 17);
+        assert!(origin_of("erp-post|t|3").is_none());
+    }
+}
