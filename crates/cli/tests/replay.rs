@@ -107,7 +107,7 @@ fn rpl_1_a_replay_that_is_killed_in_the_middle_goes_on_and_doubles_nothing() {
     let posted = || {
         let planned = run(&planning);
         let plan: Value = serde_json::from_slice(&planned.stdout).unwrap_or_default();
-        plan["counts"]["suppressed"] == Value::from(USAGES)
+        plan["counts"]["suppressed"] == USAGES
     };
     until("end of the postings", posted);
     let postings = system.events::<schemas::ErpPosting>().len();
