@@ -190,8 +190,10 @@ fn tell(plan: &Plan<'_>, system: &System, day: &Day, options: &Demo) -> Result<(
     let trace =
         day.example().map(|id| (format!("trace {id}"), "a charge, from the message to the ERP and the supplier"));
     let send = (format!("send hl7v2 {}", messages.display()), "the day again: every message gets its earlier answer");
-    let replay =
-        (format!("replay plan erp-post --from-time {}T00:00:00Z --reason look", day.date), "what could be posted again");
+    let replay = (
+        format!("replay plan erp-post --from-time {}T00:00:00Z --reason look --actor me", day.date),
+        "what could be posted again",
+    );
     parts::try_next(&system.config, trace.into_iter().chain([send, replay]));
     output::note(&format!("\nThe data is in {}: playing the day again posts nothing new.", options.data.display()));
     Ok(())
