@@ -110,10 +110,11 @@ impl Listening {
                     }
                     match acceptor {
                         None => connection(stream, peer.ip(), service, &config, &stop).await,
-                        Some(acceptor) => match secured(&acceptor, stream, head_timeout).await {
-                            Some(stream) => connection(stream, peer.ip(), service, &config, &stop).await,
-                            None => {}
-                        },
+                        Some(acceptor) => {
+                            if let Some(stream) = secured(&acceptor, stream, head_timeout).await {
+                                connection(stream, peer.ip(), service, &config, &stop).await;
+                            }
+                        }
                     }
                 };
                 Box::pin(served).await;

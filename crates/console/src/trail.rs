@@ -84,7 +84,6 @@ impl Trail {
             detail: entry.detail,
             actor: entry.actor,
             at: Timestamp(clock::now_micros()),
-            ..Audit::default()
         };
         let record = publisher.event(&audit, &Lineage::default()).map_err(|error| refused(&error))?;
         publisher.publish(&[record]).await.map_err(|error| refused(&error))
