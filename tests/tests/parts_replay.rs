@@ -177,6 +177,15 @@ async fn a_discarded_event_would_be_posted(stack: &Stack, replays: &Arc<Replays>
     assert_eq!((plan.counts.without_amount, plan.counts.amounts.len()), (1, 0), "unknown is no zero");
 }
 
+async fn a_second_run_over_the_same_records_is_refused(replays: &Arc<Replays>) {
+    let second = replays.plan(&request(from_start()), |_| ()).await.unwrap().replay_id;
+    replays.approve(&second, &by("Bert")).await.unwrap();
+    assert_eq!(code(Runner::apply(replays, &second, &at(4), |_| ()).await), "WL-7165");
+    let paused = replays.find(&second).await.unwrap();
+    let handed: i64 = paused.spans.iter().map(|span| span.handed).sum();
+    assert_eq!((paused.state, handed), (ReplayState::Paused, 0));
+}
+
 /// RPL-1, ORD-1, FX-1: approved by a second person, handed over in order and once, over a pause, and with no second effect.
 #[tokio::test(flavor = "multi_thread")]
 async fn rpl_1_a_plan_is_approved_applied_paused_and_resumed() {
@@ -198,6 +207,7 @@ async fn rpl_1_a_plan_is_approved_applied_paused_and_resumed() {
 
     let runner = Runner::apply(&replays, &id, &at(4), |_| ()).await.unwrap();
     assert_eq!(code(Runner::apply(&replays, &id, &at(4), |_| ()).await), "WL-7154", "it runs already");
+    a_second_run_over_the_same_records_is_refused(&replays).await;
     let (_trigger, stop) = shutdown();
     let going = tokio::spawn(async move { runner.run(&stop, |_| ()).await });
     stack.until::<Parked>("the first records", |parked| !parked.is_empty()).await;

@@ -180,7 +180,7 @@ pub struct TopicsCheck {
 pub struct TopicsPlan {
     /// The file; the one built into this version when left out.
     pub file: Option<PathBuf>,
-    /// Copies of each partition of new topics.
+    /// Copies of each partition of new topics; from 3 on, 2 of them must confirm a write.
     #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
     pub replication: u8,
     /// One JSON line per change.

@@ -20,8 +20,6 @@ use std::path::Path;
 const LISTED_MAX: usize = 100_000;
 /// Most bytes that are shown; a file takes all of them.
 const SHOWN_MAX: usize = 1_024;
-/// Bytes in one line of what is shown.
-const LINE_BYTES: usize = 16;
 
 /// What is known of a dead letter, without its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -141,7 +139,7 @@ fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
         output.line(format!("{:<10} {name}: {value}", "header"))?;
     }
     output.line(format!("{:<10} {}", "bytes", bytes.len()))?;
-    output.line(dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
+    output.line(operations::dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
     output.finish()?;
     if let Some(more) = bytes.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
         output::note(&format!("{more} more bytes: `wardline dead-letters show {} --bytes FILE` writes all", letter.id));
@@ -251,21 +249,6 @@ fn hex(bytes: &[u8]) -> String {
     })
 }
 
-/// Lines of an offset, 16 bytes in hexadecimal and the same as text.
-fn dump(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
-        let pairs: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown: String = line
-            .iter()
-            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
-            .collect();
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "{:08x}  {:<47}  |{shown}|", number * LINE_BYTES, pairs.join(" "));
-    }
-    text
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
@@ -337,12 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn bytes_are_shown_in_hexadecimal_and_as_text() {
-        let shown = dump(b"MSH|^~\\&|LAB\r\x00\xff#!");
-        let expected = "\
-            00000000  4d 53 48 7c 5e 7e 5c 26 7c 4c 41 42 0d 00 ff 23  |MSH|^~\\&|LAB...#|\n\
-            00000010  21                                               |!|\n";
-        assert_eq!(shown, expected);
+    fn what_is_text_is_shown_as_text() {
         assert_eq!((readable(b"V1"), readable(b"a\x00")), ("V1".to_owned(), "0x6100".to_owned()));
     }
 

@@ -7,14 +7,11 @@ use maud::{Markup, html};
 use runtime::codec::Codec;
 use serde::Serialize;
 use serde_json::Value;
-use std::fmt::Write as _;
 
 /// What stands for a value that is not shown.
-const MASK: &str = "•••";
+pub const MASK: &str = "•••";
 /// Most bytes that are shown as numbers.
 const HEX_MAX: usize = 4_096;
-/// Bytes in one line of them.
-const LINE_BYTES: usize = 16;
 /// Deepest nesting of a tree that is shown.
 const DEPTH_MAX: usize = 32;
 
@@ -31,6 +28,9 @@ pub enum Original {
     Tree {
         /// The value.
         value: Value,
+        /// Whether it is an event, of which a contract says what identifies a patient. Of other JSON nothing is known.
+        #[serde(skip)]
+        is_event: bool,
     },
     /// Anything else.
     Bytes {
@@ -74,7 +74,7 @@ impl Source {
         let original = match bytes {
             None => Original::Nothing,
             Some(_) => match event(codec, shown).await {
-                Some(value) => Original::Tree { value },
+                Some(value) => Original::Tree { value, is_event: true },
                 None => of_bytes(shown),
             },
         };
@@ -88,16 +88,20 @@ impl Source {
         self.is_masked = true;
         self.original = match self.original {
             Original::Hl7v2 { mut segments } => {
+                // What stands behind a line feed inside of a field looks like a segment and is none.
+                segments.iter_mut().filter(|segment| !is_segment_name(&segment.name)).for_each(|segment| {
+                    MASK.clone_into(&mut segment.name);
+                });
                 segments.iter_mut().flat_map(|segment| &mut segment.fields).for_each(|(_, text)| MASK.clone_into(text));
                 Original::Hl7v2 { segments }
             }
-            Original::Tree { mut value } => {
-                if value.get("resourceType").is_some() || !value.is_object() {
-                    mask_all(&mut value);
+            Original::Tree { mut value, is_event } => {
+                if is_event {
+                    mask_direct(&mut value)
                 } else {
-                    mask_direct(&mut value);
+                    mask_all(&mut value)
                 }
-                Original::Tree { value }
+                Original::Tree { value, is_event }
             }
             Original::Bytes { .. } => Original::Bytes { lines: String::new(), more: self.bytes },
             Original::Nothing => Original::Nothing,
@@ -122,7 +126,7 @@ impl Source {
                     pre tabindex="0" { (lines) }
                     @if *more > 0 { p.muted { (number(*more as i128)) " more bytes are not shown." } }
                 },
-                Original::Tree { value } => { ul.tree { (tree("", value, blamed, 0)) } },
+                Original::Tree { value, .. } => { ul.tree { (tree("", value, blamed, 0)) } },
                 Original::Hl7v2 { segments } => {
                     ol.segments {
                         @for segment in segments {
@@ -161,10 +165,10 @@ fn of_bytes(bytes: &[u8]) -> Original {
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()).is_some_and(|first| [b'{', b'['].contains(first))
         && let Ok(value) = serde_json::from_slice(bytes)
     {
-        return Original::Tree { value };
+        return Original::Tree { value, is_event: false };
     }
     let shown = bytes.get(..HEX_MAX).unwrap_or(bytes);
-    Original::Bytes { lines: dump(shown), more: bytes.len() - shown.len() }
+    Original::Bytes { lines: operations::dump(shown), more: bytes.len() - shown.len() }
 }
 
 /// The segments of an HL7 v2 message; none when it is not one.
@@ -237,11 +241,17 @@ fn is_blamed(blamed: &[String], place: &str) -> bool {
     })
 }
 
-/// Everything but the names of fields.
+/// A name as HL7 v2 gives it: three capitals or digits (standard 2.5.2, chapter 2.5.2).
+fn is_segment_name(name: &str) -> bool {
+    name.len() == 3 && name.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
+}
+
+/// Everything but the names of fields, and of which type a resource is.
 fn mask_all(value: &mut Value) {
     match value {
         Value::Object(fields) => {
-            fields.iter_mut().filter(|(name, _)| *name != "resourceType").for_each(|(_, value)| mask_all(value))
+            let is_type = |name: &str, value: &Value| name == "resourceType" && value.is_string();
+            fields.iter_mut().filter(|(name, value)| !is_type(name, value)).for_each(|(_, value)| mask_all(value));
         }
         Value::Array(entries) => entries.iter_mut().for_each(mask_all),
         Value::Null => {}
@@ -255,7 +265,9 @@ fn mask_direct(value: &mut Value) {
         Value::Object(fields) => {
             for (name, value) in fields.iter_mut() {
                 match name.as_str() {
-                    "phi" | "rawValue" | "value" if !value.is_null() && !value.is_number() => {
+                    "phi" | "rawValue" | "value" | "displayName" | "output"
+                        if !value.is_null() && !value.is_number() =>
+                    {
                         *value = Value::String(MASK.to_owned());
                     }
                     _ => mask_direct(value),
@@ -265,21 +277,6 @@ fn mask_direct(value: &mut Value) {
         Value::Array(entries) => entries.iter_mut().for_each(mask_direct),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-}
-
-/// Lines of an offset, 16 bytes in hexadecimal and the same as text.
-fn dump(bytes: &[u8]) -> String {
-    let mut text = String::new();
-    for (number, line) in bytes.chunks(LINE_BYTES).enumerate() {
-        let pairs: Vec<String> = line.iter().map(|byte| format!("{byte:02x}")).collect();
-        let shown: String = line
-            .iter()
-            .map(|byte| if byte.is_ascii_graphic() || *byte == b' ' { char::from(*byte) } else { '.' })
-            .collect();
-        // Writing to a text cannot fail.
-        let _ = writeln!(text, "{:08x}  {:<47}  |{shown}|", number * LINE_BYTES, pairs.join(" "));
-    }
-    text
 }
 
 fn segment_title(name: &str) -> &'static str {
@@ -355,8 +352,14 @@ mod tests {
             "{resource}"
         );
         let event = json!({"itemRef": "4711", "phi": {"patientId": "7"}, "list": [{"rawValue": "QWJlbA=="}]});
-        let event = source(Original::Tree { value: event }).masked().show(&[]).into_string();
+        let event = source(Original::Tree { value: event, is_event: true }).masked().show(&[]).into_string();
         assert!(event.contains("4711") && !event.contains("patientId") && !event.contains("QWJlbA"), "{event}");
+        for other in [r#"{"employeeId": "4", "displayName": "Abel"}"#, r#"{"resourceType": {"name": "Abel"}}"#] {
+            let other = source(of_bytes(other.as_bytes())).masked().show(&[]).into_string();
+            assert!(!other.contains("Abel"), "{other}");
+        }
+        let broken = source(of_bytes(b"MSH|^~\\&|EPIC\rPID|1||M1\nAbel^Ada|F\r")).masked().show(&[]).into_string();
+        assert!(broken.contains("PID-3") && !broken.contains("Abel"), "{broken}");
         let bytes = source(of_bytes(b"Abel, Ada")).masked().show(&[]).into_string();
         assert!(!bytes.contains("Abel") && !bytes.contains("41 62"), "{bytes}");
     }

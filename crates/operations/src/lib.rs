@@ -3,7 +3,12 @@
 //! Everything here is read from topics and written to topics, so the command line and the console are two faces of the same
 //! acts, and several of either agree.
 
+mod dump;
 pub mod exceptions;
+mod people;
 pub mod reconcile;
 pub mod replay;
 pub mod sight;
+
+pub use dump::dump;
+pub use people::same_person;

@@ -22,6 +22,9 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
 /// Between two looks at whether a new topic is known.
 const KNOWN_EVERY: Duration = Duration::from_millis(50);
 
+/// The setting of a topic that says how many copies must confirm a write.
+const CONFIRMING: &str = "min.insync.replicas";
+
 /// Where topics and schemas live.
 #[derive(Clone, Debug)]
 pub struct Cluster {
@@ -143,7 +146,7 @@ pub async fn plan_topics(catalogue: &Catalogue, cluster: &Cluster) -> Result<Vec
         };
         changes.extend(partition_change(topic, now)?);
         let before = settings.get(&topic.name).map(|resource| values(resource, |_| true)).unwrap_or_default();
-        changes.extend(config_change(topic, configs, &before));
+        changes.extend(config_change(topic, of_existing(configs), &before));
     }
     changes.extend(plan_schemas(catalogue, &Registry::new(&cluster.registry)?).await?);
     Ok(changes)
@@ -268,7 +271,7 @@ impl fmt::Display for Change {
 fn configs(topic: &TopicSpec, replication: u8) -> BTreeMap<String, String> {
     let mut configs = BTreeMap::new();
     let confirming = if replication >= 3 { "2" } else { "1" };
-    configs.insert("min.insync.replicas".to_owned(), confirming.to_owned());
+    configs.insert(CONFIRMING.to_owned(), confirming.to_owned());
     let (policy, retention_ms) = match topic.storage {
         Storage::Compacted => ("compact", None),
         Storage::RetentionMs(milliseconds) => ("delete", Some(milliseconds)),
@@ -278,6 +281,13 @@ fn configs(topic: &TopicSpec, replication: u8) -> BTreeMap<String, String> {
     if let Some(milliseconds) = retention_ms {
         configs.insert("retention.ms".to_owned(), milliseconds.to_string());
     }
+    configs
+}
+
+/// What is wanted of a topic that is there already. How many copies must confirm a write was decided when it was made, by how many
+/// copies there are; a later plan with another number of copies, or with none, must not lower it.
+fn of_existing(mut configs: BTreeMap<String, String>) -> BTreeMap<String, String> {
+    configs.remove(CONFIRMING);
     configs
 }
 

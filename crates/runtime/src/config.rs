@@ -323,9 +323,7 @@ impl Config {
                 .map_err(|error| ConfigError::Room { room: room.to_owned(), reason: with_near(error.to_string()) }),
         }
     }
-}
 
-impl Config {
     /// The block of one act of operators; its defaults when there is none.
     ///
     /// # Errors
@@ -337,9 +335,7 @@ impl Config {
                 .map_err(|error| ConfigError::Operation { act: act.to_owned(), reason: with_near(error.to_string()) }),
         }
     }
-}
 
-impl Config {
     /// The block of the web console; its defaults when there is none.
     ///
     /// # Errors

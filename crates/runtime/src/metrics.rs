@@ -56,10 +56,6 @@ pub struct RoomMetrics {
     pub parked_events: Gauge,
     /// Since when the oldest parked key waits, seconds; 0 when none does.
     pub parked_oldest_seconds: SecondsGauge,
-    /// Records behind the end of all partitions of this instance.
-    pub lag_records: Gauge,
-    /// Age of the oldest record not yet processed, seconds; 0 when caught up.
-    pub lag_age_seconds: SecondsGauge,
 }
 
 /// What a call to the outside ended with, as a label.
@@ -99,8 +95,6 @@ impl RoomMetrics {
             parked_lanes: all.parked_lanes.get_or_create_owned(&by_room),
             parked_events: all.parked_events.get_or_create_owned(&by_room),
             parked_oldest_seconds: all.parked_oldest.get_or_create_owned(&by_room),
-            lag_records: all.lag_records.get_or_create_owned(&by_room),
-            lag_age_seconds: all.lag_age.get_or_create_owned(&by_room),
         }
     }
 
@@ -274,8 +268,6 @@ struct Metrics {
     effects: Family<Effect, Counter>,
     breakers: Family<Target, Gauge>,
     table_rows: Family<TableLabels, Gauge>,
-    lag_records: Family<Room, Gauge>,
-    lag_age: Family<Room, SecondsGauge>,
     mllp_connections: Family<Room, Gauge>,
     mllp_messages: Family<Ack, Counter>,
     differences: Family<Difference, Gauge>,
@@ -299,8 +291,6 @@ impl Metrics {
             effects: Family::default(),
             breakers: Family::default(),
             table_rows: Family::default(),
-            lag_records: Family::default(),
-            lag_age: Family::default(),
             mllp_connections: Family::default(),
             mllp_messages: Family::default(),
             differences: Family::default(),
@@ -331,9 +321,6 @@ impl Metrics {
             self.breakers.clone(),
         );
         registry.register("table_rows", "Rows of a lookup table", self.table_rows.clone());
-        registry.register("lag_records", "Records behind the end of the assigned partitions", self.lag_records.clone());
-        let help = "Age of the oldest record not yet processed";
-        registry.register_with_unit("lag_age", help, Unit::Seconds, self.lag_age.clone());
         registry.register("mllp_connections", "Open MLLP connections", self.mllp_connections.clone());
         let help = "MLLP messages by acknowledgement code; none is a message that asked for no answer";
         registry.register("mllp_messages", help, self.mllp_messages.clone());

@@ -13,6 +13,7 @@ use crate::stall::Stall;
 use bytes::Bytes;
 use rdkafka::consumer::Consumer;
 use rdkafka::error::KafkaError;
+use rdkafka::message::BorrowedMessage;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
@@ -146,49 +147,8 @@ pub fn read_range(
     mut visit: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
     let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
-    let mut open = spans_with(&consumer, range)?;
-    open.retain(|_, span| span.start < span.end);
-    let mut assignment = TopicPartitionList::new();
-    for (partition, span) in &open {
-        assignment.add_partition_offset(&range.topic, *partition, Offset::Offset(span.start))?;
-    }
-    consumer.assign(&assignment)?;
-    let mut visited = 0;
-    let mut stall = Stall::new(&range.topic);
-    while !open.is_empty() {
-        let finished = match consumer.poll(POLL_SLICE) {
-            None => {
-                stall.idle()?;
-                None
-            }
-            Some(Ok(message)) => {
-                stall.reset();
-                let (partition, offset) = (message.partition(), message.offset());
-                let Some(span) = open.get(&partition) else { continue };
-                if offset < span.end {
-                    visited += 1;
-                    if visit(message.to_record()).is_break() {
-                        return Ok(visited);
-                    }
-                }
-                (offset + 1 >= span.end).then_some(partition)
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
-            Some(Err(error)) if is_passing(&error) => {
-                stall.error(&error);
-                None
-            }
-            Some(Err(error)) => return Err(error.into()),
-        };
-        if let Some(partition) = finished
-            && open.remove(&partition).is_some()
-        {
-            let mut done = TopicPartitionList::new();
-            done.add_partition(&range.topic, partition);
-            consumer.pause(&done)?;
-        }
-    }
-    Ok(visited)
+    let spans = spans_with(&consumer, range)?;
+    walk(&consumer, &range.topic, spans, |message| visit(message.to_record()))
 }
 
 /// Visits what is committed to a topic from now on, until `visit` breaks. It is also asked, with `None`, when nothing comes
@@ -381,6 +341,58 @@ fn consumer(kafka: &KafkaConfig, group: &str) -> Result<Reader, KafkaError> {
 }
 
 /// Also says how long the broker may wait for records before it tells that a partition is at its end.
+/// Visits the records of a topic between offsets, in order per partition, until the end or until `visit` breaks.
+pub(crate) fn walk(
+    consumer: &Reader,
+    topic: &str,
+    spans: BTreeMap<i32, Span>,
+    mut visit: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    let mut open = spans;
+    open.retain(|_, span| span.start < span.end);
+    let mut assignment = TopicPartitionList::new();
+    for (partition, span) in &open {
+        assignment.add_partition_offset(topic, *partition, Offset::Offset(span.start))?;
+    }
+    consumer.assign(&assignment)?;
+    let mut visited = 0;
+    let mut stall = Stall::new(topic);
+    while !open.is_empty() {
+        let finished = match consumer.poll(POLL_SLICE) {
+            None => {
+                stall.idle()?;
+                None
+            }
+            Some(Ok(message)) => {
+                stall.reset();
+                let (partition, offset) = (message.partition(), message.offset());
+                let Some(span) = open.get(&partition) else { continue };
+                if offset < span.end {
+                    visited += 1;
+                    if visit(&message).is_break() {
+                        return Ok(visited);
+                    }
+                }
+                (offset + 1 >= span.end).then_some(partition)
+            }
+            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
+            Some(Err(error)) if is_passing(&error) => {
+                stall.error(&error);
+                None
+            }
+            Some(Err(error)) => return Err(error.into()),
+        };
+        if let Some(partition) = finished
+            && open.remove(&partition).is_some()
+        {
+            let mut done = TopicPartitionList::new();
+            done.add_partition(topic, partition);
+            consumer.pause(&done)?;
+        }
+    }
+    Ok(visited)
+}
+
 pub(crate) fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client

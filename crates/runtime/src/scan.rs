@@ -7,7 +7,7 @@ use crate::ask::{ask, is_passing};
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka;
-use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, Range, ReadError, STALL_TIMEOUT, Span, spans_with};
+use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, Range, ReadError, STALL_TIMEOUT, Span, spans_with, walk};
 use crate::record::Record;
 use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
@@ -105,50 +105,10 @@ pub fn scan(
     spans: &BTreeMap<i32, Span>,
     mut visit: impl FnMut(&Glance<'_>) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
-    let mut open: BTreeMap<i32, Span> = spans.iter().map(|(partition, span)| (*partition, *span)).collect();
-    open.retain(|_, span| span.start < span.end);
-    if open.is_empty() {
+    if spans.values().all(|span| span.start >= span.end) {
         return Ok(0);
     }
-    let consumer = consumer(kafka, RANGE_WAIT)?;
-    let starts = open.iter().map(|(partition, span)| ((topic, *partition), span.start));
-    consumer.assign(&assignment(starts)?)?;
-    let mut visited = 0;
-    let mut stall = Stall::new(topic);
-    while !open.is_empty() {
-        let finished = match consumer.poll(POLL_SLICE) {
-            None => {
-                stall.idle()?;
-                None
-            }
-            Some(Ok(message)) => {
-                stall.reset();
-                let (partition, offset) = (message.partition(), message.offset());
-                let Some(span) = open.get(&partition) else { continue };
-                if offset < span.end {
-                    visited += 1;
-                    if visit(&Glance { message: &message }).is_break() {
-                        return Ok(visited);
-                    }
-                }
-                (offset + 1 >= span.end).then_some(partition)
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => Some(partition),
-            Some(Err(error)) if is_passing(&error) => {
-                stall.error(&error);
-                None
-            }
-            Some(Err(error)) => return Err(error.into()),
-        };
-        if let Some(partition) = finished
-            && open.remove(&partition).is_some()
-        {
-            let mut done = TopicPartitionList::new();
-            done.add_partition(topic, partition);
-            consumer.pause(&done)?;
-        }
-    }
-    Ok(visited)
+    walk(&consumer(kafka, RANGE_WAIT)?, topic, spans.clone(), |message| visit(&Glance { message }))
 }
 
 /// Visits what is committed to several topics from these offsets on, until `visit` breaks. It is also asked, with `None`, when

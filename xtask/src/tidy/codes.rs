@@ -23,9 +23,10 @@ the pages by `cargo xtask tidy --fix`.
 | 20xx | FHIR |
 | 30xx | the ERP |
 | 40xx | validating and enriching |
-| 50xx | effects: posting, notices, analytics |
+| 50xx to 52xx | effects: posting, notices, analytics |
 | 60xx | the runtime: decoding, registry, Kafka, parking |
-| 70xx | configuration, topics, the command line, components |
+| 70xx | configuration, topics, the command line, components, embedded parts |
+| 71xx | exceptions, the console, replays, reconciliation, service levels |
 
 ";
 

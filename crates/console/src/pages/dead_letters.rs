@@ -4,14 +4,14 @@ use super::{PAGE, REASON, slice};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
 use crate::html::{Act, Frame, Page, code_link, facts, form, number, pager, time};
-use crate::original::{Source, check_reason};
+use crate::original::{MASK, Source, check_reason};
 use crate::pages::errors;
 use crate::people::Right;
 use crate::problem::Problem;
 use crate::trail::Entry;
 use maud::html;
 use runtime::record::Record;
-use schemas::topics;
+use schemas::{headers, topics};
 use serde::Serialize;
 
 /// What may be asked for.
@@ -71,6 +71,9 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
     let mut whole = read(&ask).await?;
     whole.source = whole.source.masked();
+    whole.headers.iter_mut().filter(|(name, _)| !is_of_events(name)).for_each(|(_, value)| {
+        *value = value.take().map(|_| MASK.to_owned());
+    });
     Ok(Answer::view(whole, page))
 }
 
@@ -130,6 +133,11 @@ impl Letter {
 fn fact(record: &Record, name: &str) -> Option<String> {
     let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name)?;
     value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
+}
+
+/// Headers that events have, which never identify a patient. A record that nobody could read may have any others.
+fn is_of_events(name: &str) -> bool {
+    name.starts_with("ce_") || name == headers::CONTENT_TYPE
 }
 
 /// The headers that came with the record, beside what Wardline added.

@@ -264,7 +264,7 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
             (act("assign", "Assign", "Others see that somebody is at it.", ASSIGN, false))
             (act("comment", "Comment", "Goes on record, for whoever comes next.", SAY, false))
             @match &row.discard_requested_by {
-                Some(who) if frame.may(Right::Approve) && frame.person.is_some_and(|person| person.name != *who) => {
+                Some(who) if frame.may(Right::Approve) && frame.person.is_some_and(|person| !operations::same_person(&person.name, who)) => {
                     (act("approve-discard", "Agree to discard", "Somebody asked to give the event up. With you it takes effect, and later events of its key go on without it.", COMMENT, true))
                 },
                 Some(who) => p.act { "Asked by " b { (who) } ": somebody else, who may approve, has to agree that the event is given up." },

@@ -70,21 +70,30 @@ pub async fn plan(ask: Ask) -> Result<Answer, Problem> {
 /// Agrees to a plan as the second person.
 pub async fn approve(ask: Ask) -> Result<Answer, Problem> {
     let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let approved = replays.approve(ask.part("id"), &words).await;
+    let id = ask.part("id").to_owned();
+    // Half a step would fence the process that hands over and say nothing on record.
+    let taking = tokio::spawn(async move { replays.approve(&id, &words).await });
+    let approved = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
     done(&approved.map_err(|error| refusal(&error))?, "It is approved.")
 }
 
 /// Stops the process that hands records over.
 pub async fn pause(ask: Ask) -> Result<Answer, Problem> {
     let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let paused = replays.pause(ask.part("id"), &words).await;
+    let id = ask.part("id").to_owned();
+    // Half a step would fence the process that hands over and say nothing on record.
+    let taking = tokio::spawn(async move { replays.pause(&id, &words).await });
+    let paused = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
     done(&paused.map_err(|error| refusal(&error))?, "It is paused.")
 }
 
 /// Gives the rest of a plan up.
 pub async fn abort(ask: Ask) -> Result<Answer, Problem> {
     let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let aborted = replays.abort(ask.part("id"), &words).await;
+    let id = ask.part("id").to_owned();
+    // Half a step would fence the process that hands over and say nothing on record.
+    let taking = tokio::spawn(async move { replays.abort(&id, &words).await });
+    let aborted = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
     done(&aborted.map_err(|error| refusal(&error))?, "The rest of it is given up.")
 }
 
@@ -203,7 +212,7 @@ fn page(data: &Status, frame: &Frame<'_>) -> Page {
                     ("Id", html! { span.mono { (plan.replay_id) } }),
                 ]))
                 @if matches!(plan.state, ReplayState::Planned | ReplayState::Approved) {
-                    p { "To hand the records over: " code { "wardline replay apply " (plan.replay_id) } }
+                    p { "To hand the records over: " code { "wardline replay apply " (plan.replay_id) " --rate N" } }
                 }
             }
             section { (acts(plan, frame)) }
@@ -217,7 +226,7 @@ fn acts(plan: &Plan, frame: &Frame<'_>) -> Markup {
         let action = format!("/replay/{}/{name}", plan.replay_id);
         form(frame, &Act { action, label, help, fields, hidden: Vec::new(), is_grave })
     };
-    let is_own = frame.person.is_some_and(|person| person.name == plan.planned_by);
+    let is_own = frame.person.is_some_and(|person| operations::same_person(&person.name, &plan.planned_by));
     html! {
         @if plan.state == ReplayState::Planned && plan.needs_approval && frame.may(Right::Approve) && !is_own {
             (act("approve", "Approve", "With you as the second person it may be applied.", COMMENT, false))

@@ -43,6 +43,9 @@ pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
     let user = ask.body.text("user").unwrap_or_default().to_owned();
     let hash = console.hash_of(&user).map(str::to_owned);
     let throttle = || console.throttle.lock().unwrap_or_else(PoisonError::into_inner);
+    // Hashing is dear on purpose: a few at a time, away from the threads that answer. Whoever waits for a turn is counted by what
+    // failed meanwhile.
+    let turn = console.hashing.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
     if let Some(wait) = throttle().wait(&user, hash.is_some(), ask.address, clock::tick()) {
         let seconds = wait.as_secs().max(1);
         let mut problem = Problem::new(
@@ -57,14 +60,13 @@ pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
     }
     let secret = ask.body.raw("password").unwrap_or_default().to_owned();
     let matches = {
-        // Hashing is dear on purpose: a few at a time, away from the threads that answer.
-        let _turn = console.hashing.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
         let hash = hash.clone();
         let checking = tokio::task::spawn_blocking(move || password::verify(&secret, hash.as_deref()));
         checking.await.map_err(|error| Problem::defect(&error.to_string()))?
     };
     let Some(hash) = hash.filter(|_| matches) else {
         throttle().failed(&user, console.hash_of(&user).is_some(), ask.address, clock::tick());
+        drop(turn);
         let problem =
             Problem::new(StatusCode::UNAUTHORIZED, "WL-7123", "Not signed in", "name and password do not fit")
                 .next("go back and try again, or ask an administrator for a new password");

@@ -2,6 +2,7 @@
 
 use super::feed::class_of;
 use super::types::Row;
+use crate::same_person;
 use schemas::{Audit, AuditKind, Criticality, DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
 
 /// Stands for an actor that nobody named.
@@ -238,7 +239,7 @@ fn can_be_asked(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
     named(facts, by)?;
     match facts.requested_by {
         None => Ok(()),
-        Some(asked) if asked == by.actor => Err(facts.refused(
+        Some(asked) if same_person(asked, &by.actor) => Err(facts.refused(
             "WL-7107",
             format!("is discarded when a second person approves it, and {asked} has asked already"),
             "let somebody else run `wardline exceptions discard ID --approve`",
@@ -259,7 +260,7 @@ fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
             "has no request to discard it that could be approved",
             "ask for it with `wardline exceptions discard ID`",
         )),
-        Some(asked) if asked == by.actor => Err(facts.refused(
+        Some(asked) if same_person(asked, &by.actor) => Err(facts.refused(
             "WL-7107",
             format!("is discarded when a second person approves it, and {asked} is the one who asked"),
             "let somebody else run `wardline exceptions discard ID --approve`",

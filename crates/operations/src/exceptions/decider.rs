@@ -192,7 +192,12 @@ impl Decider {
             last => outcome.left_out.extend(last),
         }
         self.shown(&outcome.done).await;
-        let mended: HashSet<String> = self.mend().await?.into_iter().collect();
+        // What was decided is on record, also when this fails.
+        let mended = self.mend().await.unwrap_or_else(|error| {
+            tracing::warn!(%error, "exceptions that their rooms have settled meanwhile are not settled again");
+            Vec::new()
+        });
+        let mended: HashSet<String> = mended.into_iter().collect();
         for done in outcome.done.extract_if(.., |done| mended.contains(&done.exception_id)) {
             outcome.left_out.push(Refusal {
                 exception_id: done.exception_id,
@@ -213,6 +218,10 @@ impl Decider {
         let mut mended = Vec::new();
         for (id, place) in self.view.reopened() {
             let Some(last) = records::one(self.view.kafka(), self.view.codec(), place).await? else { continue };
+            // The room may have raised it again since.
+            if !self.view.reopened().iter().any(|(reopened, _)| *reopened == id) {
+                continue;
+            }
             let last = Exception { at: Timestamp(clock::now_micros()), ..last };
             let record = self.publisher.event(&last, &Lineage::default())?;
             self.publisher.publish(&[record]).await?;
@@ -254,7 +263,9 @@ impl Decider {
         let mut done = Vec::with_capacity(chunk.len());
         for record in chunk {
             let Some(exception) = typed::<Exception>(self.view.codec(), record).await? else { continue };
-            if !open.remove(&exception.exception_id) {
+            let (id, place) = (&exception.exception_id, (record.place.partition, record.place.offset));
+            // What has a newer record by now is read again in the next round.
+            if !self.view.is_newest(id, place) || !open.remove(id) {
                 continue;
             }
             // It may have changed since it was chosen.

@@ -217,6 +217,11 @@ impl ExceptionsView {
         self.shared.read().reopened.iter().map(|(id, place)| (id.to_string(), *place)).collect()
     }
 
+    /// Whether the newest record of an exception lies at a place.
+    pub(super) fn is_newest(&self, id: &str, place: (i32, i64)) -> bool {
+        self.shared.read().held(id).is_some_and(|held| (held.partition, held.offset) == place)
+    }
+
     /// Places of the newest records of exceptions.
     pub(super) fn places<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<(i32, i64)> {
         let index = self.shared.read();

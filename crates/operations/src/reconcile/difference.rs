@@ -268,7 +268,8 @@ pub fn replay_plan(room: &str, spot: Spot) -> String {
     let Spot { partition, offset, .. } = spot;
     let topic = spot.topic_name();
     format!(
-        "wardline replay plan {room} --topic {topic} --partition {partition} --from-offset {offset} --to-offset {offset}"
+        "wardline replay plan {room} --topic {topic} --partition {partition} --from-offset {offset} --to-offset {offset} \
+         --reason TEXT"
     )
 }
 

@@ -35,7 +35,7 @@ pub struct Status {
     pub plan: Plan,
     /// Records that were handed over.
     pub handed: i64,
-    /// Of these, those that wait in the room still.
+    /// Of these, at most so many wait in the room still: others of the same range that wait cannot be told from them.
     pub still_parked: i64,
     /// Since the last step or sign of life, seconds.
     pub silent_s: i64,
@@ -154,7 +154,9 @@ impl Replays {
         };
         Ok(Status {
             handed: handed(&plan),
-            still_parked: i64::try_from(waiting.iter().filter(is_handed).count()).unwrap_or(i64::MAX),
+            still_parked: i64::try_from(waiting.iter().filter(is_handed).count())
+                .unwrap_or(i64::MAX)
+                .min(handed(&plan)),
             silent_s: clock::now_micros().saturating_sub(plan.at.0).max(0) / 1_000_000,
             plan,
         })

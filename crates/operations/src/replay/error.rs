@@ -130,6 +130,14 @@ pub enum ReplayError {
         /// Who asks.
         actor: String,
     },
+    /// Another replay hands over the same records.
+    #[error("WL-7165: replay {id} is paused: replay {other} is handing over the same records")]
+    Overlaps {
+        /// The plan.
+        id: String,
+        /// The other one.
+        other: String,
+    },
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -176,6 +184,9 @@ impl ReplayError {
             }
             Self::Unsaid(_) => "say who with --actor, and why with --reason or --comment; both go on record",
             Self::Rate { .. } => "choose another --rate",
+            Self::Overlaps { .. } => {
+                "wait until the other one is done, then `wardline replay resume ID`; if its process is gone, resume or abort that one first"
+            }
             Self::ChangesBySamePerson { .. } => "let a second person apply it with --accept-changes, or plan it again",
             Self::Config(_) => "correct the block operations.replay of the configuration",
             Self::Wire(_) => "check that --registry names a running schema registry",

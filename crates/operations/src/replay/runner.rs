@@ -2,9 +2,10 @@
 
 use super::acts::{Replays, Words, handed, in_numbers};
 use super::plan::{Count, Difference, differences, waiting};
-use super::steps::{Step, may_apply, may_resume, may_run_at, named, same_person, state_text};
+use super::steps::{Step, may_apply, may_resume, may_run_at, named, state_text};
 use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
+use crate::same_person;
 use processor::{Code, Reason};
 use runtime::desk::Desk;
 use runtime::parking_store::REPLAY_CODE;
@@ -103,7 +104,7 @@ impl Runner {
         plan.rate = i32::try_from(apply.rate).unwrap_or(i32::MAX);
         plan.started_at = Some(Timestamp(clock::now_micros()));
         runner.begin(Step::Apply, &apply.words, &detail).await?;
-        Ok(runner)
+        runner.alone().await
     }
 
     /// Goes on behind the last record that was handed over, after a pause or when the process that did it is gone. Where that
@@ -129,7 +130,7 @@ impl Runner {
         }
         let detail = format!("resumed behind {} of {} records", handed(plan), plan.counts.records);
         runner.begin(Step::Resume, words, &detail).await?;
-        Ok(runner)
+        runner.alone().await
     }
 
     /// The plan as it is now.
@@ -178,6 +179,17 @@ impl Runner {
         self.plan.comment.clone_from(&words.comment);
         self.plan.at = Timestamp(clock::now_micros());
         self.holder.write(&self.plan, Vec::new(), Some((step.code(), detail))).await
+    }
+
+    /// Pauses when another replay hands over the same records: what the first has parked, and what people have decided about that
+    /// meanwhile, the second would park anew. Looked at once this one is on record, so that of two that begin together none is
+    /// overlooked.
+    async fn alone(mut self) -> Result<Self, ReplayError> {
+        let plans = store::all_settled(&self.replays).await?;
+        let Some(other) = plans.iter().find(|other| overlaps(&self.plan, other)) else { return Ok(self) };
+        let error = ReplayError::Overlaps { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
+        self.end(Step::Pause, Some(&format!("replay {} hands over the same records", other.replay_id))).await?;
+        Err(error)
     }
 
     async fn end(&mut self, step: Step, comment: Option<&str>) -> Result<Plan, ReplayError> {
@@ -298,6 +310,17 @@ impl Runner {
     fn interrupted(&self, error: &ReplayError) -> ReplayError {
         ReplayError::Interrupted { id: self.plan.replay_id.clone(), handed: self.certain, reason: error.to_string() }
     }
+}
+
+/// Whether another plan is handing over records of the same places.
+fn overlaps(own: &Plan, other: &Plan) -> bool {
+    let same_places = |one: &ReplaySpan, two: &ReplaySpan| {
+        one.partition == two.partition && one.next.max(two.next) < one.end.min(two.end)
+    };
+    other.replay_id != own.replay_id
+        && other.state == ReplayState::Running
+        && (&other.room, &other.topic) == (&own.room, &own.topic)
+        && own.spans.iter().any(|one| other.spans.iter().any(|two| same_places(one, two)))
 }
 
 /// Counts a plan again, in the range that it has.

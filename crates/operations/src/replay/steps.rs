@@ -1,6 +1,7 @@
 //! Which step may follow which, and who may take it. Pure.
 
 use super::{Plan, ReplayConfig, ReplayError, ReplayState, STARTED};
+use crate::same_person;
 use schemas::catalogue::Criticality;
 
 /// What is done to a plan.
@@ -82,11 +83,6 @@ pub(super) fn state_text(state: ReplayState) -> &'static str {
 /// Whether a second person has to agree to a replay of the topic.
 pub(super) fn needs_approval(class: Criticality) -> bool {
     class == Criticality::PatientAdjacent
-}
-
-/// Whether two names are those of one person: upper case and spaces around make nobody else.
-pub(super) fn same_person(one: &str, other: &str) -> bool {
-    one.trim().to_lowercase() == other.trim().to_lowercase()
 }
 
 /// Whether somebody may be the second person.

@@ -86,6 +86,11 @@ impl Holder {
 
 /// A plan as it is, behind everything that was committed by now.
 pub(super) async fn current(replays: &Arc<Replays>, id: &str) -> Result<Plan, ReplayError> {
+    pick(&all_settled(replays).await?, id).cloned()
+}
+
+/// All plans as they are, behind everything that was committed by now.
+pub(super) async fn all_settled(replays: &Arc<Replays>) -> Result<Vec<Plan>, ReplayError> {
     let of = Arc::clone(replays);
     // A transaction of another plan may be open: what was committed behind it is not visible before it has ended.
     blocking(move || {
@@ -95,8 +100,7 @@ pub(super) async fn current(replays: &Arc<Replays>, id: &str) -> Result<Plan, Re
         Ok(())
     })
     .await?;
-    let plans = all(replays).await?;
-    pick(&plans, id).cloned()
+    all(replays).await
 }
 
 /// Runs what blocks off the async threads.

@@ -175,7 +175,12 @@ impl Tracker {
         true
     }
 
+    /// What came twice under one id is one chain, from the earlier start on.
     fn open(&mut self, id: u128, waiting: Waiting) {
+        let waiting = match self.close(id) {
+            Some(before) if before.start_ms <= waiting.start_ms => before,
+            _ => waiting,
+        };
         self.order.insert((waiting.start_ms, id));
         self.waiting.insert(id, waiting);
     }

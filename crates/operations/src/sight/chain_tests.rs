@@ -57,6 +57,7 @@ fn three_events_of_one_message_end_one_by_one() {
 
 #[test]
 fn what_is_sent_again_does_not_start_again() {
+    check("s a 10; > b a; s a 11; > b a; e b 20", &["10-20 Done"], 0);
     check("s a 10; s a 11; > b a; e b 20; s a 30; > b a; e b 40", &["10-20 Done"], 0);
 }
 
