@@ -4,7 +4,7 @@ use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, It
 use super::data;
 use super::running::{Running, check_committed, ops, uncommitted};
 use super::usage::{Conditions, Usage, rate, rounded};
-use super::{BenchEnrich, blocking, output, setup};
+use super::{BenchEnrich, blocking, length, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use processor::{Binder, Code, Processor, Reason, Table, Tables, Verdict, Wiring};
@@ -137,7 +137,7 @@ fn names(options: &BenchEnrich) -> Names {
 
 async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, Failure> {
     prepare(&config).await?;
-    if count(&config, Consumed::topic().name).await? == 0 {
+    if length(&config.kafka, Consumed::topic().name).await? == 0 {
         if options.peers {
             return Err(Failure::usage(
                 format!("topic {} is empty", Consumed::topic().name),
@@ -148,7 +148,7 @@ async fn measure(config: Arc<Config>, options: &BenchEnrich) -> Result<Report, F
         let generator = data::Generator::of_bytes(options.bytes);
         blocking(move || data::load(&kafka, events, generator)).await??;
     }
-    let expected = count(&config, Consumed::topic().name).await?;
+    let expected = length(&config.kafka, Consumed::topic().name).await?;
     let value_bytes_mean = mean_value_bytes(&config).await?;
     let before = Usage::now();
     let running = start(&config)?;
@@ -216,13 +216,6 @@ pub fn start_with<P: Processor>(
         let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
         Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
     })
-}
-
-async fn count(config: &Config, topic: &'static str) -> Result<u64, Failure> {
-    let kafka = config.kafka.clone();
-    let spans = blocking(move || reader::spans(&kafka, &Range::all(topic))).await?.map_err(Failure::kafka)?;
-    let records = spans.values().map(|span| span.end - span.start).sum::<i64>();
-    Ok(u64::try_from(records).unwrap_or_default())
 }
 
 /// Mean size of the first thousands of values of the input.

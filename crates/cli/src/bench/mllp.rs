@@ -3,12 +3,11 @@
 
 use super::sender::{self, Options};
 use super::usage::Conditions;
-use super::{BenchMllp, BenchMllpLoad, blocking, floor, output, setup};
+use super::{BenchMllp, BenchMllpLoad, floor, length, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use runtime::codec::Codec;
 use runtime::health::Health;
-use runtime::reader::{self, Range};
 use runtime::{Config, admin, run_rooms_with, shutdown};
 use schemas::topics::{
     CLINICAL_ENCOUNTER_V1, CLINICAL_SUPPLY_USAGE_V1, OPS_DEAD_LETTER_V1, OPS_EXCEPTION_V1, OPS_RECEIPT_V1,
@@ -58,7 +57,8 @@ async fn measure(config: Arc<Config>, address: &str, options: &BenchMllp) -> Res
     let with_schema = topics.iter().filter(|topic| !topic.schema.is_empty());
     let ids: Vec<(&'static TopicInfo, u32)> = with_schema.copied().zip(1..).collect();
     let codec = Codec::fixed(&ids).map_err(|error| Failure::new(error, "report this as a defect"))?;
-    let before = published(&config).await?;
+    let usages = SupplyUsage::topic().name;
+    let before = length(&config.kafka, usages).await?;
     let (trigger, stop) = shutdown();
     let health = Health::new();
     let (running, known) = (Arc::clone(&config), health.clone());
@@ -71,7 +71,7 @@ async fn measure(config: Arc<Config>, address: &str, options: &BenchMllp) -> Res
     ended.map_err(|error| crate::run::stopped(&error))?;
     let mut report = described(sent?, "wardline", &config, options);
     // Warm-up included, so more than the acknowledgements that were counted.
-    let published = published(&config).await? - before;
+    let published = length(&config.kafka, usages).await?.saturating_sub(before);
     if let Value::Object(fields) = &mut report {
         fields.insert("usage_events_published".to_owned(), json!(published));
     }
@@ -133,13 +133,6 @@ async fn send(address: &str, options: &BenchMllp) -> Result<Value, Failure> {
     let text = String::from_utf8_lossy(&ended.stdout);
     let line = text.lines().rfind(|line| line.starts_with('{')).unwrap_or_default();
     serde_json::from_str(line).map_err(|error| failed(&error))
-}
-
-/// Number of usage events on the topic.
-async fn published(config: &Config) -> Result<i64, Failure> {
-    let kafka = config.kafka.clone();
-    let spans = blocking(move || reader::spans(&kafka, &Range::all(SupplyUsage::topic().name))).await?;
-    Ok(spans.map_err(Failure::kafka)?.values().map(|span| span.end - span.start).sum())
 }
 
 fn written() -> Vec<&'static TopicInfo> {

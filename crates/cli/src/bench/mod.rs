@@ -23,6 +23,8 @@ mod usage;
 use crate::args::Globals;
 use crate::{Failure, context};
 use clap::{Args, Subcommand};
+use runtime::config::KafkaConfig;
+use runtime::reader::{self, Range};
 use runtime::{Config, telemetry};
 use serde::Serialize;
 
@@ -309,6 +311,14 @@ fn setup(globals: &Globals) -> Result<Config, Failure> {
 pub async fn blocking<T: Send + 'static>(call: impl FnOnce() -> T + Send + 'static) -> Result<T, Failure> {
     let ended = tokio::task::spawn_blocking(call).await;
     ended.map_err(|error| Failure::new(error, "report this as a defect"))
+}
+
+/// Number of places on a topic between its first record and its end.
+async fn length(kafka: &KafkaConfig, topic: &'static str) -> Result<u64, Failure> {
+    let kafka = kafka.clone();
+    let spans = blocking(move || reader::spans(&kafka, &Range::all(topic))).await?.map_err(Failure::kafka)?;
+    let places = spans.values().map(|span| span.end - span.start).sum::<i64>();
+    Ok(u64::try_from(places).unwrap_or_default())
 }
 
 fn output(report: &impl Serialize) -> Result<(), Failure> {

@@ -4,12 +4,11 @@
 
 use super::contracts::Consumed;
 use super::usage::{Conditions, Usage, rate, rounded, usage_of};
-use super::{BenchRestart, blocking, data, output};
+use super::{BenchRestart, blocking, data, length, output};
 use crate::Failure;
 use runtime::admin;
 use runtime::clock::{Tick, tick};
 use runtime::config::KafkaConfig;
-use runtime::reader::{self, Range};
 use schemas::Event;
 use serde::Serialize;
 use serde_json::{Value, json};
@@ -67,7 +66,7 @@ async fn measure(options: &BenchRestart) -> Result<Value, Failure> {
 
     let (mut process, started) = start(&options.data)?;
     let again = settle(&process, started, options).await?;
-    let found = count().await?;
+    let found = length(&kafka(), Consumed::topic().name).await?;
     process.kill().await.map_err(failed)?;
     let stored = folder_bytes(&options.data);
     Ok(json!({
@@ -125,12 +124,6 @@ async fn fill(options: &BenchRestart) -> Result<u64, Failure> {
     let (folder, wanted) = (options.data.clone(), options.mb * 1_048_576);
     let goes_on = move |_| if folder_bytes(&folder) < wanted { u64::MAX } else { 0 };
     blocking(move || data::load_while(&kafka, goes_on)).await?
-}
-
-async fn count() -> Result<i64, Failure> {
-    let kafka = kafka();
-    let spans = blocking(move || reader::spans(&kafka, &Range::all(Consumed::topic().name))).await?;
-    Ok(spans.map_err(Failure::kafka)?.values().map(|span| span.end - span.start).sum())
 }
 
 fn kafka() -> KafkaConfig {

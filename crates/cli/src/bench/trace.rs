@@ -2,7 +2,7 @@
 //! read a day.
 
 use super::usage::{Conditions, Usage, rounded};
-use super::{BenchTrace, blocking, output, setup};
+use super::{BenchTrace, blocking, length, output, setup};
 use crate::Failure;
 use crate::args::Globals;
 use operations::sight::levels;
@@ -11,7 +11,6 @@ use runtime::clock::{now_micros, tick};
 use runtime::codec::Codec;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::producer::{Delivery, Producer};
-use runtime::reader::{self, Range};
 use runtime::{Config, admin};
 use schemas::{ErpPosting, Event, SupplyUsage, TopicInfo, examples, topics};
 use serde_json::{Value, json};
@@ -39,11 +38,12 @@ async fn measure(config: Arc<Config>, options: &BenchTrace) -> Result<Value, Fai
     admin::ensure_topics(&config.kafka, &all).await.map_err(Failure::kafka)?;
     let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
     codec.prepare(&[SupplyUsage::topic(), ErpPosting::topic()]).await.map_err(Failure::registry)?;
-    if count(&config).await? == 0 {
+    let usages = SupplyUsage::topic().name;
+    if length(&config.kafka, usages).await? == 0 {
         let (running, events) = (Arc::clone(&config), options.events);
         blocking(move || load(&running, &codec, events)).await??;
     }
-    let events = count(&config).await?;
+    let events = length(&config.kafka, usages).await?;
     // One of the posted ones in the middle.
     let number = events / 2 / POSTED * POSTED;
     let just_now_ms = now_micros() / 1_000;
@@ -80,13 +80,6 @@ async fn measure(config: Arc<Config>, options: &BenchTrace) -> Result<Value, Fai
         "peak_rss_mb": rounded(Usage::now().peak_rss_mb, 1),
         "conditions": Conditions::now(&config.kafka.bootstrap, SupplyUsage::topic().partitions, "read committed"),
     }))
-}
-
-async fn count(config: &Config) -> Result<u64, Failure> {
-    let kafka = config.kafka.clone();
-    let topic = SupplyUsage::topic().name;
-    let spans = blocking(move || reader::spans(&kafka, &Range::all(topic))).await?.map_err(Failure::kafka)?;
-    Ok(spans.values().map(|span| u64::try_from(span.end - span.start).unwrap_or_default()).sum())
 }
 
 fn load(config: &Config, codec: &Codec, events: u64) -> Result<(), Failure> {
