@@ -46,6 +46,8 @@ pub struct TopicInfo {
     pub compatibility: Option<Compatibility>,
     /// Rooms that write it.
     pub producers: &'static [&'static str],
+    /// Those of them that bring events in from outside. What a sender repeats they may write again, under the same event id.
+    pub sources: &'static [&'static str],
     /// Rooms that read it and what for.
     pub consumers: &'static [(&'static str, &'static str)],
     /// 99 of 100 records are published within this many milliseconds after they were recorded.
@@ -61,6 +63,13 @@ impl TopicInfo {
         let consumer =
             |(room, purpose): &(&str, &str)| Consumer { room: (*room).to_owned(), purpose: (*purpose).to_owned() };
         self.consumers.iter().map(consumer).collect()
+    }
+
+    /// Whether an event may be on it again under the same id, because its sender has said it again: a source has written it. On
+    /// a compacted topic the newest record of a key counts, however often it is said.
+    #[must_use]
+    pub const fn may_repeat(&self) -> bool {
+        !self.sources.is_empty() && !self.compacted
     }
 
     /// `retention.ms` for Kafka; `None` on compacted topics, -1 for forever.

@@ -29,6 +29,7 @@ static ERP_POSTING_V1_INFO: TopicInfo = TopicInfo {
     phi: Phi::Indirect,
     compatibility: Some(Compatibility::BackwardTransitive),
     producers: &["erp-post"],
+    sources: &[],
     consumers: &[("analytics", "Posted consumption and cost by cost centre.")],
     latency_p99_ms: 5_000,
     on_reject: OnReject::Continue,

@@ -29,6 +29,7 @@ static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
     phi: Phi::None,
     compatibility: Some(Compatibility::BackwardTransitive),
     producers: &["supplier-fanout"],
+    sources: &[],
     consumers: &[("analytics", "Delivery and refusal counts by supplier.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,

@@ -8,7 +8,7 @@ mod examples;
 mod rust;
 mod topics;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -46,7 +46,7 @@ pub fn generate(root: &Path) -> Result<BTreeMap<PathBuf, String>, Error> {
     let topics_text = read(&root.join("topics.yaml"))?;
     let mut generated = BTreeMap::new();
     let mut modules = rust::emit(&types, &mut generated)?;
-    modules.extend(topics::emit(&types, &topics_text, &mut generated)?);
+    modules.extend(topics::emit(&types, &topics_text, &sources(root)?, &mut generated)?);
     modules.push(examples::emit(&root.join("schemas/examples"), &mut generated)?);
     modules.sort();
     generated.insert(PathBuf::from("mod.rs"), rust::module_file(&modules));
@@ -117,6 +117,15 @@ fn files(folder: &Path, extension: &str) -> Result<Vec<PathBuf>, Error> {
     }
     found.sort();
     Ok(found)
+}
+
+/// The rooms that bring events in from outside: each has a folder of its name.
+fn sources(root: &Path) -> Result<BTreeSet<String>, Error> {
+    let folder = root.join("connectors");
+    let failed = |error: std::io::Error| Error::new(&folder.to_string_lossy(), error.to_string());
+    let entries: Result<Vec<_>, _> = fs::read_dir(&folder).map_err(failed)?.collect();
+    let folders = entries.map_err(failed)?.into_iter().filter(|entry| entry.path().join("Cargo.toml").is_file());
+    Ok(folders.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect())
 }
 
 fn read(path: &Path) -> Result<String, Error> {

@@ -13,8 +13,14 @@ use super::{Error, MARK};
 /// Line length of rustfmt.
 const LINE_LENGTH_MAX: usize = 120;
 
-/// Writes one module per domain, the list of all topics and the self-contained schemas. Returns the module names.
-pub fn emit(types: &Types, topics_text: &str, generated: &mut BTreeMap<PathBuf, String>) -> Result<Vec<String>, Error> {
+/// Writes one module per domain, the list of all topics and the self-contained schemas; `sources` are the rooms that bring
+/// events in. Returns the module names.
+pub fn emit(
+    types: &Types,
+    topics_text: &str,
+    sources: &BTreeSet<String>,
+    generated: &mut BTreeMap<PathBuf, String>,
+) -> Result<Vec<String>, Error> {
     let mut facts = Vec::new();
     let mut schemas = BTreeMap::new();
     for named in types.values().filter(|named| matches!(named.shape, Shape::Record { .. }) && named.domain != "common")
@@ -28,7 +34,7 @@ pub fn emit(types: &Types, topics_text: &str, generated: &mut BTreeMap<PathBuf, 
     let mut domains: BTreeMap<&str, String> = BTreeMap::new();
     for topic in &catalogue.topics {
         let domain = topic.name.split('.').next().unwrap_or_default();
-        domains.entry(domain).or_default().push_str(&one_topic(types, topic)?);
+        domains.entry(domain).or_default().push_str(&one_topic(types, topic, sources)?);
         if let Some(file) = &topic.schema {
             let path = format!("avro/{}.avsc", topic.name);
             generated.insert(PathBuf::from(path), schemas[file].clone() + "\n");
@@ -111,7 +117,7 @@ fn for_each_event(types: &Types, topics: &[TopicSpec]) -> String {
     text
 }
 
-fn one_topic(types: &Types, topic: &TopicSpec) -> Result<String, Error> {
+fn one_topic(types: &Types, topic: &TopicSpec, sources: &BTreeSet<String>) -> Result<String, Error> {
     let constant = constant(&topic.name);
     let record = topic.schema.as_ref().and_then(|file| types.values().find(|named| named.file == *file));
     let record_name = record.map_or("crate::topic::RawBytes", |named| named.name.as_str());
@@ -121,14 +127,14 @@ fn one_topic(types: &Types, topic: &TopicSpec) -> Result<String, Error> {
     let is_short = left.len() + 1 + right.len() <= LINE_LENGTH_MAX;
     let gap = if is_short { " " } else { "\n    " };
     code.push_str(&format!("{left}{gap}{right}\n"));
-    code.push_str(&info(topic, &constant));
+    code.push_str(&info(topic, sources, &constant));
     if let Some(named) = record {
         code.push_str(&event(topic, named, &constant)?);
     }
     Ok(code)
 }
 
-fn info(topic: &TopicSpec, constant: &str) -> String {
+fn info(topic: &TopicSpec, sources: &BTreeSet<String>, constant: &str) -> String {
     let schema = match &topic.schema {
         Some(_) => format!("include_str!(\"avro/{}.avsc\").trim_ascii_end()", topic.name),
         None => "\"\"".to_owned(),
@@ -159,6 +165,8 @@ fn info(topic: &TopicSpec, constant: &str) -> String {
     line("phi", format!("Phi::{:?}", topic.phi));
     line("compatibility", compatibility);
     line("producers", format!("&{:?}", topic.producers));
+    let sources: Vec<&String> = topic.producers.iter().filter(|room| sources.contains(*room)).collect();
+    line("sources", format!("&{sources:?}"));
     let consumers: Vec<_> = topic.consumers.iter().map(|consumer| (&consumer.room, &consumer.purpose)).collect();
     line("consumers", format!("&{consumers:?}"));
     line("latency_p99_ms", grouped(i64::try_from(topic.sla.latency_p99_ms).unwrap_or(i64::MAX)));

@@ -182,6 +182,7 @@ pub fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
         phi: Phi::None,
         compatibility: Some(Compatibility::BackwardTransitive),
         producers: &[],
+        sources: &[],
         consumers: &[],
         latency_p99_ms: 1_000,
         on_reject: OnReject::Continue,

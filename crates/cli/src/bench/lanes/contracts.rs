@@ -108,6 +108,7 @@ fn info(name: String, schema: &'static str) -> TopicInfo {
         phi: Phi::None,
         compatibility: Some(Compatibility::BackwardTransitive),
         producers: &[],
+        sources: &[],
         consumers: &[],
         latency_p99_ms: 1_000,
         on_reject: OnReject::Park,
