@@ -15,7 +15,7 @@ use serde_avro_fast::ser::SerializerConfig;
 use crate::Event;
 
 pub use compatibility::{Incompatible, check_compatibility};
-pub use json::to_json;
+pub use json::{from_json, to_json};
 
 /// Length of the Confluent frame: a zero byte and the schema id.
 pub const FRAME_LENGTH: usize = 5;

@@ -8,7 +8,7 @@ use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 
 use super::{CodecError, WriterSchema};
-use crate::{Bytes, Date, Timestamp};
+use crate::{Bytes, Date, Event, Timestamp};
 
 /// A body as JSON: times as RFC 3339, decimals as text with their scale, bytes as base64. Our types read it back.
 ///
@@ -24,6 +24,14 @@ pub fn to_json(writer: &WriterSchema, mut body: &[u8]) -> Result<Json, CodecErro
     }
     let resolved = ResolvedSchema::new(schema).map_err(decode)?;
     json(value, schema, resolved.get_names())
+}
+
+/// An event from JSON as [`to_json`] gives it; what is missing gets the default of the contract.
+///
+/// # Errors
+/// [`CodecError::Decode`] when a value does not have the type of its field. The values are not repeated.
+pub fn from_json<T: Event>(event: Json) -> Result<T, CodecError> {
+    serde_json::from_value(event).map_err(|error| CodecError::Decode(error.to_string()))
 }
 
 fn json(value: Value, schema: &Schema, names: &NamesRef<'_>) -> Result<Json, CodecError> {

@@ -146,6 +146,9 @@ pub struct EventMeta {
     /// 0 for the first statement of the fact, higher for each correction.
     #[serde(default)]
     pub revision: i32,
+    /// 0 as the source said it; higher for each time Wardline made this revision anew with corrected master data. Orders behind revision.
+    #[serde(default)]
+    pub correction: i32,
     /// What this event does to the fact.
     #[serde(default = "default_event_meta_action")]
     pub action: Action,
@@ -181,6 +184,7 @@ impl Default for EventMeta {
             event_id: Default::default(),
             business_key: Default::default(),
             revision: Default::default(),
+            correction: Default::default(),
             action: default_event_meta_action(),
             occurred_at: Default::default(),
             recorded_at: Default::default(),

@@ -3,6 +3,24 @@
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
 
+/// A change of a mapping that waits for a second person.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CrosswalkProposal {
+    /// What the code is to mean; null to withdraw the mapping.
+    #[serde(default)]
+    pub target: Option<String>,
+    /// Who proposed it.
+    #[serde(default)]
+    pub actor: String,
+    /// Why, without patient data.
+    #[serde(default)]
+    pub reason: String,
+    /// When, UTC.
+    #[serde(default)]
+    pub at: Timestamp,
+}
+
 /// How a supplier takes electronic messages.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

@@ -93,4 +93,7 @@ pub struct Exception {
     /// Who asked to give it up, where a second person has to agree.
     #[serde(default)]
     pub discard_request: Option<DiscardRequest>,
+    /// What a person has corrected in the event. The original stays as it was; a retry works on the corrected event. PHI: direct.
+    #[serde(default)]
+    pub correction: Option<Correction>,
 }

@@ -25,6 +25,9 @@ pub struct Replay {
     pub spans: Vec<ReplaySpan>,
     /// What it comes to.
     pub counts: ReplayCounts,
+    /// 0 for a plain replay. Else the number under which a correcting replay makes the records anew; higher for each.
+    #[serde(default)]
+    pub correction: i32,
     /// Why it is done, in the planner's words, without patient data.
     #[serde(default)]
     pub reason: String,
@@ -76,6 +79,7 @@ impl Default for Replay {
             selection: Default::default(),
             spans: Default::default(),
             counts: Default::default(),
+            correction: Default::default(),
             reason: Default::default(),
             planned_by: Default::default(),
             planned_at: Default::default(),

@@ -17,6 +17,7 @@ pub const ALL: &[&TopicInfo] = &[
     CLINICAL_SUPPLY_USAGE_V1.info(),
     ERP_POSTING_V1.info(),
     MASTER_COST_CENTER_V1.info(),
+    MASTER_CROSSWALK_V1.info(),
     MASTER_EMPLOYEE_V1.info(),
     MASTER_ITEM_V1.info(),
     MASTER_LOCATION_V1.info(),
@@ -52,6 +53,7 @@ macro_rules! for_each_event {
         $function::<$crate::SupplyUsage>($($argument),*);
         $function::<$crate::ErpPosting>($($argument),*);
         $function::<$crate::MasterCostCenter>($($argument),*);
+        $function::<$crate::MasterCrosswalk>($($argument),*);
         $function::<$crate::MasterEmployee>($($argument),*);
         $function::<$crate::MasterItem>($($argument),*);
         $function::<$crate::MasterLocation>($($argument),*);

@@ -59,6 +59,57 @@ impl Event for MasterCostCenter {
     }
 }
 
+/// `master.crosswalk.v1`: What codes of source systems mean here: items and places, kept and agreed to by people.
+pub const MASTER_CROSSWALK_V1: Topic<MasterCrosswalk> = Topic::new(&MASTER_CROSSWALK_V1_INFO);
+
+#[rustfmt::skip]
+static MASTER_CROSSWALK_V1_INFO: TopicInfo = TopicInfo {
+    name: "master.crosswalk.v1",
+    subject: "master.crosswalk.v1-value",
+    data_schema: "urn:wardline:schema:master.crosswalk.v1-value",
+    event_type: "org.wardline.master.crosswalk.v1",
+    description: "What codes of source systems mean here: items and places, kept and agreed to by people.",
+    owner: "supply-chain",
+    schema_file: "master/crosswalk.avsc",
+    schema: include_str!("avro/master.crosswalk.v1.avsc").trim_ascii_end(),
+    key: &["kind", "sourceSystem", "code"],
+    partitions: 1,
+    compacted: true,
+    storage: Storage::Compacted,
+    class: Criticality::Operational,
+    phi: Phi::None,
+    compatibility: Some(Compatibility::FullTransitive),
+    producers: &["cli", "console"],
+    sources: &[],
+    consumers: &[("validate", "Recognise article and place by what people have decided."), ("cli", "Show, change and approve mappings."), ("console", "Show, change and approve mappings.")],
+    latency_p99_ms: 60_000,
+    on_reject: OnReject::Continue,
+};
+
+impl Event for MasterCrosswalk {
+    fn contract() -> Result<&'static WriterSchema, CodecError> {
+        static CONTRACT: OnceLock<Result<WriterSchema, CodecError>> = OnceLock::new();
+        let compiled = CONTRACT.get_or_init(|| WriterSchema::parse(Self::topic().schema));
+        compiled.as_ref().map_err(Clone::clone)
+    }
+
+    fn topic() -> &'static TopicInfo {
+        &MASTER_CROSSWALK_V1_INFO
+    }
+
+    fn key(&self) -> String {
+        [self.kind.as_str(), self.source_system.as_str(), self.code.as_str()].join("/")
+    }
+
+    fn meta(&self) -> Option<&EventMeta> {
+        Some(&self.meta)
+    }
+
+    fn kind(&self) -> Option<&'static str> {
+        None
+    }
+}
+
 /// `master.employee.v1`: Staff: identity, job and departments. No birth date, home address or pay.
 pub const MASTER_EMPLOYEE_V1: Topic<MasterEmployee> = Topic::new(&MASTER_EMPLOYEE_V1_INFO);
 
