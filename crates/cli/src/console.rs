@@ -64,10 +64,10 @@ impl Beside {
     ) -> Result<Self, Failure> {
         let mut console = ConsoleConfig { listen, ..settings(config)? };
         let here = ::console::config::is_loopback(&console.listen);
-        if console.users.is_empty() && !here {
+        if console.admits_nobody() && !here {
             return Err(nobody());
         }
-        let password_file = match console.users.is_empty() {
+        let password_file = match console.admits_nobody() {
             true => Some(first_user(&mut console, data).await?),
             false => None,
         };
@@ -92,7 +92,7 @@ fn serve(globals: &Globals, options: &ConsoleOptions) -> Result<(), Failure> {
     if let Some(listen) = &options.listen {
         console.listen.clone_from(listen);
     }
-    if console.users.is_empty() && console.tokens.is_empty() {
+    if console.admits_nobody() && console.tokens.is_empty() {
         return Err(nobody());
     }
     context::block_on(async {
@@ -114,7 +114,7 @@ fn known() -> Vec<ReplayRoom> {
 fn nobody() -> Failure {
     Failure::usage(
         "WL-7120: console.users: nobody may sign in",
-        "add a user to the console block of the configuration, with a hash that `wardline console hash-password` makes",
+        "add a user to the console block of the configuration, with a hash that `wardline console hash-password` makes, or oidc",
     )
 }
 

@@ -88,6 +88,23 @@ impl Cache {
         Ok(target)
     }
 
+    /// A step that changes the machine and leaves nothing here but its log; one process at a time.
+    pub(crate) fn step(
+        &self,
+        name: &str,
+        title: &str,
+        progress: &Progress,
+        run: impl FnOnce(&Build<'_>) -> Result<()>,
+    ) -> Result<()> {
+        let step = progress.step(format!("install {title}"));
+        let _lock = self.lock(name, &step)?;
+        let log = self.root.join(format!("{name}-install.log"));
+        fs::write(&log, "").map_err(Error::files(&log))?;
+        run(&Build { dir: &self.root, log: &log, step: &step })?;
+        step.done("installed");
+        Ok(())
+    }
+
     fn lock(&self, name: &str, step: &Step) -> Result<File> {
         let path = self.root.join(format!(".lock-{name}"));
         let file = File::create(&path).map_err(Error::files(&path))?;

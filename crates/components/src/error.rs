@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 /// The one line that installs everything this crate needs on Debian.
-pub const DEBIAN_LINE: &str = "sudo apt-get install -y default-jdk-headless maven python3 python3-venv";
+pub const DEBIAN_LINE: &str = "sudo apt-get install -y default-jdk-headless maven python3 python3-venv chromium";
 
 /// The result of this crate's functions.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

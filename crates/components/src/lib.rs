@@ -17,6 +17,7 @@
 //! What is started dies with the value that stands for it, and also when the process that holds it is killed; only
 //! [`Server::detach`] leaves it running.
 
+mod browser;
 mod cache;
 mod chart_tools;
 mod error;
@@ -33,6 +34,7 @@ mod server;
 mod tools;
 mod tryton;
 
+pub use browser::Browser;
 pub use chart_tools::{ChartTools, KUBERNETES_VERSION};
 pub use error::{DEBIAN_LINE, Error, Result};
 pub use hapi::{FhirVersion, Hapi, HapiOptions};

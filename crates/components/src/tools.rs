@@ -42,6 +42,11 @@ impl Java {
         self.bin.join("java")
     }
 
+    /// The tool for archives.
+    pub(crate) fn archiver(&self) -> PathBuf {
+        self.bin.join("jar")
+    }
+
     /// The compiler.
     pub(crate) fn javac(&self) -> PathBuf {
         self.bin.join("javac")

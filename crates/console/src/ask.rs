@@ -28,6 +28,8 @@ pub struct Ask {
     pub address: IpAddr,
     /// Whether a program asks, through the API.
     pub is_api: bool,
+    /// The cookie of a sign-in at the identity provider.
+    pub ticket: Option<String>,
 }
 
 /// What is answered.
@@ -51,6 +53,31 @@ pub enum Answer {
         opened: Option<(Session, String)>,
         /// Path of the next page.
         then: String,
+    },
+    /// The person goes to the identity provider, or has come from there.
+    Elsewhere(Elsewhere),
+}
+
+/// A step between this console and the identity provider.
+pub enum Elsewhere {
+    /// To the provider, with a cookie that comes back.
+    SignIn {
+        /// Address at the provider.
+        to: String,
+        /// The cookie of the sign-in.
+        cookie: String,
+    },
+    /// Back from it, with a session.
+    Back {
+        /// The session, and what it depends on.
+        opened: (Session, String),
+        /// Path of the next page.
+        then: String,
+    },
+    /// To the provider to sign out there; the session here has ended.
+    SignOut {
+        /// Address at the provider.
+        to: String,
     },
 }
 

@@ -1,6 +1,7 @@
 //! Configuration of the console: typed, strict, with bounds for everything that a browser can ask for.
 
-use crate::people::{Role, password};
+use crate::people::oidc::OidcConfig;
+use crate::people::{Role, is_name, password};
 use connector::Secret;
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct ConsoleConfig {
     pub session_max_s: u64,
     /// People, by the name with which they sign in.
     pub users: BTreeMap<String, UserConfig>,
+    /// Sign-in with an identity provider, for everybody who is no user here.
+    pub oidc: Option<OidcConfig>,
     /// Programs that call the API, by the name that goes on record.
     pub tokens: BTreeMap<String, TokenConfig>,
     /// How often somebody may try to sign in.
@@ -177,7 +180,14 @@ impl ConsoleConfig {
                 );
             }
         }
+        self.oidc.as_ref().map_or(Ok(()), |oidc| oidc.validate(self.origin.as_deref()))?;
         self.check_bounds()
+    }
+
+    /// Whether nobody at all may sign in.
+    #[must_use]
+    pub fn admits_nobody(&self) -> bool {
+        self.users.is_empty() && self.oidc.is_none()
     }
 
     /// Whether browsers reach the console over TLS.
@@ -249,12 +259,6 @@ pub fn is_loopback(listen: &str) -> bool {
 
 const NAME_RULE: &str = "a name has 1 to 64 letters, digits, dots, hyphens, underscores or @";
 
-/// Names go on record and into cookies.
-fn is_name(name: &str) -> bool {
-    let fits = |character: char| character.is_ascii_alphanumeric() || ".-_@".contains(character);
-    (1..=64).contains(&name.len()) && name.chars().all(fits)
-}
-
 fn is_origin(text: &str) -> bool {
     let host = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
     host.is_some_and(|host| !host.is_empty() && !host.contains(['/', '?', '#', ' ']))
@@ -272,6 +276,7 @@ impl Default for ConsoleConfig {
             session_idle_s: 1_800,
             session_max_s: 43_200,
             users: BTreeMap::new(),
+            oidc: None,
             tokens: BTreeMap::new(),
             attempts: AttemptsConfig::default(),
             bounds: BoundsConfig::default(),

@@ -1,6 +1,6 @@
 //! The router made from the table of routes, and what is the same for every answer.
 
-use crate::ask::{Answer, Ask};
+use crate::ask::{Answer, Ask, Elsewhere};
 use crate::fields::Fields;
 use crate::guard::{self, Caller};
 use crate::html::{Frame, Page};
@@ -126,7 +126,7 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
     let mut response = match answered {
         Ok(answer) => show(answer, is_api, &frame, &console),
         Err(problem) => {
-            let looks = route.method == Method::Get && !is_api;
+            let looks = route.method == Method::Get && route.right != Right::Open && !is_api;
             match looks && problem.status == StatusCode::UNAUTHORIZED {
                 true => to_sign_in(&console, &parts),
                 false => show_problem(&problem, is_api, &frame),
@@ -170,7 +170,8 @@ impl Asked<'_> {
         let path = RawPathParams::from_request_parts(parts, &()).await;
         let path = path.map_err(|_| Problem::no_page(parts.uri.path()))?;
         let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
-        let ask = Ask { console: Arc::clone(console), person, path, query, body: fields, address, is_api };
+        let ticket = guard::cookie(&parts.headers, guard::ticket_name(&console.config)).map(str::to_owned);
+        let ask = Ask { console: Arc::clone(console), person, path, query, body: fields, address, is_api, ticket };
         let answering = (route.handler)(ask);
         tokio::time::timeout(console.config.answer_timeout(), answering).await.map_err(|_| {
             let mut late = Problem::new(
@@ -259,6 +260,7 @@ fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> R
             set_session(console, &mut response, value.as_deref());
             response
         }
+        Answer::Elsewhere(step) => elsewhere(console, step),
     }
 }
 
@@ -291,18 +293,7 @@ fn to_sign_in(console: &Console, parts: &Parts) -> Response {
     let here = parts.uri.path_and_query().map_or("/", |path| path.as_str());
     let from_elsewhere = parts.headers.get("sec-fetch-site").is_some_and(|site| site == "cross-site");
     if from_elsewhere && parts.headers.get(header::COOKIE).is_none() {
-        let page = maud::html! {
-            (maud::DOCTYPE)
-            html lang="en" {
-                head {
-                    meta charset="utf-8";
-                    meta http-equiv="refresh" content={ "0;url=" (here) };
-                    title { "Wardline" }
-                }
-                body { a href=(here) { "Go on" } }
-            }
-        };
-        return ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response();
+        return onward(here);
     }
     let then: String = form_urlencoded::byte_serialize(here.as_bytes()).collect();
     let mut response = redirect(&format!("/sign-in?then={then}"));
@@ -310,6 +301,55 @@ fn to_sign_in(console: &Console, parts: &Parts) -> Response {
         set_session(console, &mut response, None);
     }
     response
+}
+
+/// A page that leads on by itself. What it leads to is asked for from here, so a strict cookie goes with it; and a form whose
+/// answer it is has ended here, as the policy demands.
+fn onward(to: &str) -> Response {
+    let page = maud::html! {
+        (maud::DOCTYPE)
+        html lang="en" {
+            head {
+                meta charset="utf-8";
+                meta http-equiv="refresh" content={ "0;url=" (to) };
+                title { "Wardline" }
+            }
+            body { main { a href=(to) { "Go on" } } }
+        }
+    };
+    ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
+}
+
+fn elsewhere(console: &Console, step: Elsewhere) -> Response {
+    match step {
+        Elsewhere::SignIn { to, cookie } => {
+            let mut response = redirect(&to);
+            set_ticket(console, &mut response, Some(&cookie));
+            response
+        }
+        Elsewhere::Back { opened: (session, proof), then } => {
+            let mut response = onward(&then);
+            set_session(console, &mut response, Some(&console.sessions.cookie(&session, &proof)));
+            set_ticket(console, &mut response, None);
+            response
+        }
+        Elsewhere::SignOut { to } => {
+            let mut response = onward(&to);
+            set_session(console, &mut response, None);
+            response
+        }
+    }
+}
+
+/// Writes the cookie of a sign-in at the provider. It comes back by a link of another site, so it is not strict.
+fn set_ticket(console: &Console, response: &mut Response, value: Option<&str>) {
+    let secure = if console.config.is_secure() { "; Secure" } else { "" };
+    let age = match (value, &console.config.oidc) {
+        (Some(_), Some(oidc)) => oidc.patience_s,
+        _ => 0,
+    };
+    let (name, value) = (guard::ticket_name(&console.config), value.unwrap_or_default());
+    set_cookie(response, &format!("{name}={value}; Path=/; Max-Age={age}; HttpOnly; SameSite=Lax{secure}"));
 }
 
 fn redirect(to: &str) -> Response {
@@ -320,17 +360,14 @@ fn redirect(to: &str) -> Response {
 /// Writes the cookie of a session that is used anew, unless the answer has written one.
 fn renew(console: &Console, person: Option<&Person>, response: &mut Response) {
     let Some(Person { by: By::Session(session), .. }) = person else { return };
-    let name = guard::cookie_name(&console.config);
-    let is_set = response.headers().get_all(header::SET_COOKIE).iter();
-    if is_set
-        .into_iter()
-        .any(|value| value.to_str().is_ok_and(|value| value.starts_with(name) && !value.starts_with(SAID)))
-    {
+    let name = format!("{}=", guard::cookie_name(&console.config));
+    let mut is_set = response.headers().get_all(header::SET_COOKIE).iter();
+    if is_set.any(|value| value.to_str().is_ok_and(|value| value.starts_with(&name))) {
         return;
     }
     let now_s = console.now_s();
-    if let (Some(renewed), Some(hash)) = (console.sessions.renewed(session, now_s), console.hash_of(&session.user)) {
-        let value = console.sessions.cookie(&renewed, hash);
+    if let (Some(renewed), Some(proof)) = (console.sessions.renewed(session, now_s), console.proof_of(session)) {
+        let value = console.sessions.cookie(&renewed, &proof);
         set_session(console, response, Some(&value));
     }
 }

@@ -33,6 +33,12 @@ pub fn cookie_name(config: &ConsoleConfig) -> &'static str {
     if config.is_secure() { "__Host-wardline" } else { "wardline" }
 }
 
+/// Name of the cookie of a sign-in at the identity provider.
+#[must_use]
+pub fn ticket_name(config: &ConsoleConfig) -> &'static str {
+    if config.is_secure() { "__Host-wardline-oidc" } else { "wardline-oidc" }
+}
+
 /// Finds out who asks.
 pub fn caller(console: &Console, headers: &HeaderMap) -> Caller {
     if let Some(value) = headers.get(header::AUTHORIZATION) {
@@ -43,11 +49,9 @@ pub fn caller(console: &Console, headers: &HeaderMap) -> Caller {
         };
     }
     let Some(value) = cookie(headers, cookie_name(&console.config)) else { return Caller::Nobody };
-    match console.sessions.of_cookie(value, console.now_s(), |user| console.hash_of(user)) {
-        Ok(session) => match console.config.users.get(&session.user) {
-            Some(user) => {
-                Caller::Known(Person { name: session.user.clone(), role: user.role, by: By::Session(session) })
-            }
+    match console.sessions.of_cookie(value, console.now_s(), |session| console.proof_of(session)) {
+        Ok(session) => match console.role_of(&session) {
+            Some(role) => Caller::Known(Person { name: session.user.clone(), role, by: By::Session(session) }),
             None => Caller::Forged,
         },
         Err(Refusal::Over) => Caller::Over,

@@ -72,6 +72,14 @@ pub static ROUTES: &[Route] = &[
         .taking(pages::sign_in::QUERY, &[]),
     Route::open(Method::Post, "/sign-in", "Signs in.", |ask| Box::pin(pages::sign_in::sign_in(ask)))
         .taking(&[], pages::sign_in::BODY),
+    Route::open(Method::Get, "/sign-in/oidc", "Goes to the identity provider to sign in.", |ask| {
+        Box::pin(pages::oidc::begin(ask))
+    })
+    .taking(pages::sign_in::QUERY, &[]),
+    Route::open(Method::Get, "/sign-in/oidc/answer", "Comes back from the identity provider, and signs in.", |ask| {
+        Box::pin(pages::oidc::answer(ask))
+    })
+    .taking(pages::oidc::ANSWER, &[]),
     Route::open(Method::Post, "/sign-out", "Ends the session.", |ask| Box::pin(pages::sign_in::sign_out(ask))),
     Route::open(Method::Get, "/assets/{version}/{name}", "Style, script and icon.", |ask| {
         Box::pin(pages::assets::file(ask))

@@ -2,9 +2,10 @@
 
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
-use crate::people::session::Sessions;
+use crate::people::oidc::Oidc;
+use crate::people::session::{Session, Sessions};
 use crate::people::throttle::Throttle;
-use crate::people::{self};
+use crate::people::{self, Role};
 use crate::trail::Trail;
 use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
 use operations::replay::ReplayRoom;
@@ -35,6 +36,8 @@ pub struct Console {
     pub site: Site,
     /// Signs and checks cookies.
     pub sessions: Sessions,
+    /// Sign-in with an identity provider, where one is configured.
+    pub oidc: Option<Oidc>,
     /// Attempts to sign in.
     pub throttle: Mutex<Throttle>,
     /// Passwords that are checked at the same time.
@@ -72,6 +75,8 @@ impl Console {
         let key = config.session_key.as_ref().map_or_else(people::random_text, |key| key.expose().to_owned());
         let sessions = Sessions::new(&key, config.session_idle_s, config.session_max_s)
             .map_err(|error| ConfigError { key: "session_key".to_owned(), reason: error.to_string() })?;
+        let origin = config.origin.as_deref().unwrap_or_default();
+        let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, origin)).transpose()?;
         let throttle = Mutex::new(Throttle::new(config.attempts));
         let hashing = Semaphore::new(config.attempts.at_once);
         let searching = Semaphore::new(SEARCHES_MAX);
@@ -79,7 +84,7 @@ impl Console {
         let desk = Desk::new(&site, &config.bounds);
         let exceptions = ExceptionsView::start(&site.config, stop)?;
         let decider = OnceCell::new();
-        Ok(Arc::new(Self { config, site, sessions, throttle, hashing, trail, desk, exceptions, decider, searching }))
+        Ok(Arc::new(Self { config, site, sessions, oidc, throttle, hashing, trail, desk, exceptions, decider, searching }))
     }
 
     /// Carries out what people decide; connects when the first decision is made.
@@ -94,6 +99,24 @@ impl Console {
     /// Seconds since 1970.
     pub fn now_s(&self) -> i64 {
         clock::now_micros() / 1_000_000
+    }
+
+    /// What a session depends on: the password hash of a user that exists, or the provider that vouches for somebody else.
+    pub fn proof_of(&self, session: &Session) -> Option<String> {
+        match &session.vouched {
+            None => self.hash_of(&session.user).map(str::to_owned),
+            // Who became a user here since then is one from now on.
+            Some(_) if self.config.users.contains_key(&session.user) => None,
+            Some(_) => self.config.oidc.as_ref().map(people::oidc::OidcConfig::proof),
+        }
+    }
+
+    /// What somebody who has a session may do.
+    pub fn role_of(&self, session: &Session) -> Option<Role> {
+        match &session.vouched {
+            None => self.config.users.get(&session.user).map(|user| user.role),
+            Some(vouched) => Some(vouched.role),
+        }
     }
 
     /// The password hash of a user that exists.

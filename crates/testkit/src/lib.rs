@@ -1,10 +1,11 @@
 //! What tests are made of: driving a processor without a broker, the parts that rooms run on, a proxy that breaks calls, a
-//! supplier that takes notices, and the checks that every broker must pass.
+//! supplier that takes notices, an identity provider, and the checks that every broker must pass.
 
 pub mod conformance;
 mod corpus;
 pub mod drive;
 pub mod fault_proxy;
+pub mod identity;
 pub mod parts;
 pub mod served;
 pub mod simulation;
@@ -14,4 +15,4 @@ mod until;
 
 pub use corpus::corpus;
 pub use drive::{drive, drive_examples};
-pub use until::until;
+pub use until::{until, until_found};

@@ -22,3 +22,23 @@ pub async fn until(what: &str, mut condition: impl FnMut() -> bool) {
         panic!("{what}: not within {} s", BOUND.as_secs());
     }
 }
+
+/// Looks again and again until there is something, and gives it. `what` is what is looked for, in words.
+///
+/// # Panics
+/// When there is nothing within a minute.
+#[allow(clippy::panic, reason = "a helper of tests")]
+pub async fn until_found<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let looking = async {
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    match tokio::time::timeout(BOUND, looking).await {
+        Ok(found) => found,
+        Err(_) => panic!("{what}: not within {} s", BOUND.as_secs()),
+    }
+}

@@ -6,6 +6,7 @@ pub mod dead_letters;
 pub mod errors;
 pub mod exception;
 pub mod exceptions;
+pub mod oidc;
 pub mod overview;
 pub mod replay;
 pub mod sign_in;

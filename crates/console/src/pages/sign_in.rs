@@ -1,6 +1,6 @@
 //! To sign in and out.
 
-use crate::ask::{Answer, Ask};
+use crate::ask::{Answer, Ask, Elsewhere};
 use crate::fields::{Field, Kind};
 use crate::html::{Frame, Page};
 use crate::people::password;
@@ -11,6 +11,7 @@ use maud::html;
 use runtime::clock;
 use serde::Serialize;
 use std::sync::PoisonError;
+use std::time::Duration;
 
 const THEN: Field = Field::optional("then", Kind::Line(2_000), "Path to go on to");
 
@@ -26,6 +27,10 @@ pub const BODY: &[Field] = &[
 #[derive(Serialize)]
 struct SignIn {
     then: String,
+    /// What stands on the button that leads to the identity provider.
+    provider: Option<String>,
+    /// Whether anybody has a name and a password here.
+    has_users: bool,
 }
 
 /// The form.
@@ -34,7 +39,9 @@ pub async fn form(ask: Ask) -> Result<Answer, Problem> {
     if ask.person.is_some() {
         return Ok(Answer::done("You are signed in already.", then, serde_json::Value::Null));
     }
-    Ok(Answer::view(SignIn { then }, page))
+    let config = &ask.console.config;
+    let provider = config.oidc.as_ref().map(|oidc| oidc.label.clone());
+    Ok(Answer::view(SignIn { then, provider, has_users: !config.users.is_empty() }, page))
 }
 
 /// Checks name and password, and opens a session.
@@ -47,16 +54,7 @@ pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
     // failed meanwhile.
     let turn = console.hashing.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
     if let Some(wait) = throttle().wait(&user, hash.is_some(), ask.address, clock::tick()) {
-        let seconds = wait.as_secs().max(1);
-        let mut problem = Problem::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "WL-7124",
-            "Too many attempts",
-            "too many attempts to sign in have failed",
-        )
-        .next(format!("wait {seconds} s; others can sign in meanwhile"));
-        problem.retry_after_s = Some(seconds);
-        return Err(denied(&ask, problem, hash.is_some()));
+        return Err(denied(&ask, too_many(wait), hash.is_some()));
     }
     let secret = ask.body.raw("password").unwrap_or_default().to_owned();
     let matches = {
@@ -73,30 +71,55 @@ pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
         return Err(denied(&ask, problem, console.hash_of(&user).is_some()));
     };
     throttle().succeeded(&user, ask.address);
+    signed_in(&ask, &user, "signed in");
+    let session = console.sessions.open(&user, console.now_s());
+    Ok(Answer::Session { opened: Some((session, hash)), then: own_path(ask.body.text("then")) })
+}
+
+/// Ends the session, and the one at the identity provider where that began it.
+pub async fn sign_out(ask: Ask) -> Result<Answer, Problem> {
+    let console = &ask.console;
+    if let Some(session) = ask.session() {
+        console.sessions.end(session, console.now_s());
+        if let (Some(oidc), Some(_)) = (&console.oidc, &session.vouched)
+            && let Some(to) = oidc.sign_out().await
+        {
+            return Ok(Answer::Elsewhere(Elsewhere::SignOut { to }));
+        }
+    }
+    Ok(Answer::Session { opened: None, then: "/sign-in".to_owned() })
+}
+
+/// Puts on record that somebody signed in, and how.
+pub fn signed_in(ask: &Ask, user: &str, how: &str) {
     let entry = Entry {
         code: "sign-in".to_owned(),
-        detail: format!("signed in, from {}", ask.address),
-        actor: Some(user.clone()),
+        detail: format!("{how}, from {}", ask.address),
+        actor: Some(user.to_owned()),
         ..Entry::default()
     };
     // Nobody is kept out at night because the record of it cannot be written: it is in the log all the same.
-    tracing::info!(user, address = %ask.address, "signed in");
-    let trail = console.trail.clone();
+    tracing::info!(user, address = %ask.address, "{how}");
+    let trail = ask.console.trail.clone();
     tokio::spawn(async move {
         if let Err(problem) = trail.record(entry).await {
             tracing::error!(detail = problem.detail, "a sign-in is not on record");
         }
     });
-    let session = console.sessions.open(&user, console.now_s());
-    Ok(Answer::Session { opened: Some((session, hash)), then: own_path(ask.body.text("then")) })
 }
 
-/// Ends the session.
-pub async fn sign_out(ask: Ask) -> Result<Answer, Problem> {
-    if let Some(session) = ask.session() {
-        ask.console.sessions.end(session, ask.console.now_s());
-    }
-    Ok(Answer::Session { opened: None, then: "/sign-in".to_owned() })
+/// Somebody must wait before they try again.
+pub fn too_many(wait: Duration) -> Problem {
+    let seconds = wait.as_secs().max(1);
+    let mut problem = Problem::new(
+        StatusCode::TOO_MANY_REQUESTS,
+        "WL-7124",
+        "Too many attempts",
+        "too many attempts to sign in have failed",
+    )
+    .next(format!("wait {seconds} s; others can sign in meanwhile"));
+    problem.retry_after_s = Some(seconds);
+    problem
 }
 
 /// A name that nobody has is not repeated: people type passwords into the wrong field.
@@ -112,11 +135,18 @@ fn denied(ask: &Ask, problem: Problem, is_known: bool) -> Problem {
 }
 
 /// A path of this console; anything else leads to the overview.
-fn own_path(then: Option<&str>) -> String {
+pub fn own_path(then: Option<&str>) -> String {
     let is_own = |path: &&str| {
-        path.starts_with('/') && !path[1..].starts_with(['/', '\\']) && !path.starts_with("/sign-") && path.is_ascii()
+        path.starts_with('/')
+            && !path[1..].starts_with(['/', '\\'])
+            && !path.starts_with("/sign-")
+            && path.bytes().all(|byte| byte.is_ascii_graphic())
     };
     then.filter(is_own).unwrap_or("/").to_owned()
+}
+
+fn encoded(text: &str) -> String {
+    form_urlencoded::byte_serialize(text.as_bytes()).collect()
 }
 
 fn page(data: &SignIn, frame: &Frame<'_>) -> Page {
@@ -124,12 +154,17 @@ fn page(data: &SignIn, frame: &Frame<'_>) -> Page {
         form.sign-in method="post" action="/sign-in" {
             h1 { "Sign in" }
             p.muted { "Wardline of " (frame.tenant) }
-            input type="hidden" name="then" value=(data.then);
-            label for="user" { "Name" }
-            input #user name="user" type="text" maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus;
-            label for="password" { "Password" }
-            input #password name="password" type="password" maxlength=(password::BYTES_MAX) autocomplete="current-password" required;
-            button type="submit" { "Sign in" }
+            @if let Some(label) = &data.provider {
+                p { a.button href={ "/sign-in/oidc?then=" (encoded(&data.then)) } { (label) } }
+            }
+            @if data.has_users || data.provider.is_none() {
+                input type="hidden" name="then" value=(data.then);
+                label for="user" { "Name" }
+                input #user name="user" type="text" maxlength="64" autocomplete="username" autocapitalize="none" spellcheck="false" required autofocus[data.provider.is_none()];
+                label for="password" { "Password" }
+                input #password name="password" type="password" maxlength=(password::BYTES_MAX) autocomplete="current-password" required;
+                button type="submit" { "Sign in" }
+            }
         }
     };
     Page::still("Sign in", body)

@@ -1,5 +1,6 @@
 //! Who may do what: users, programs, sessions and the bound on attempts to sign in.
 
+pub mod oidc;
 pub mod password;
 mod role;
 pub mod session;
@@ -45,6 +46,13 @@ pub fn of_token(config: &ConsoleConfig, token: &str) -> Option<Person> {
 pub fn random_text() -> String {
     // Two random numbers of 122 bits each, from the system.
     sha256_hex(&[uuid::Uuid::new_v4().into_bytes(), uuid::Uuid::new_v4().into_bytes()].concat())
+}
+
+/// Whether a name may go on record and into cookies.
+#[must_use]
+pub fn is_name(name: &str) -> bool {
+    let fits = |character: char| character.is_ascii_alphanumeric() || ".-_@".contains(character);
+    (1..=64).contains(&name.len()) && name.chars().all(fits)
 }
 
 /// SHA-256 as lower-case hexadecimal digits.

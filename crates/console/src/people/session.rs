@@ -3,6 +3,7 @@
 //! Several consoles that have the same key agree about a cookie without asking each other. The signature also covers the hash
 //! of the password, so a new password or a removed user ends all sessions of that name at once.
 
+use super::Role;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::digest::InvalidLength;
@@ -31,6 +32,19 @@ pub struct Session {
     pub since_s: i64,
     /// When the cookie was last written, seconds since 1970.
     pub seen_s: i64,
+    /// What the identity provider said, for people who are no users of the configuration.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vouched: Option<Vouched>,
+}
+
+/// What an identity provider said of somebody when they signed in.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Vouched {
+    /// What they may do.
+    pub role: Role,
+    /// Until when that is believed, seconds since 1970.
+    pub until_s: i64,
 }
 
 /// Signs and checks cookies.
@@ -64,26 +78,27 @@ impl Sessions {
     /// A new session.
     #[must_use]
     pub fn open(&self, user: &str, now_s: i64) -> Session {
-        Session { user: user.to_owned(), id: super::random_text(), since_s: now_s, seen_s: now_s }
+        Session { user: user.to_owned(), id: super::random_text(), since_s: now_s, seen_s: now_s, vouched: None }
     }
 
-    /// The value of its cookie; `hash` is the password hash of the user.
+    /// The value of its cookie; `proof` is what the session depends on: the password hash of the user, or what the identity
+    /// provider is configured with.
     #[must_use]
-    pub fn cookie(&self, session: &Session, hash: &str) -> String {
+    pub fn cookie(&self, session: &Session, proof: &str) -> String {
         let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(session).unwrap_or_default());
-        let signature = URL_SAFE_NO_PAD.encode(self.signature(&["session", &body, hash]).finalize().into_bytes());
+        let signature = URL_SAFE_NO_PAD.encode(self.signature(&["session", &body, proof]).finalize().into_bytes());
         format!("{body}.{signature}")
     }
 
-    /// The session of a cookie; `hash_of` gives the password hash of a user that exists.
+    /// The session of a cookie; `proof_of` gives what it depends on, while that is there.
     ///
     /// # Errors
     /// When the cookie is made up, or its session is over.
-    pub fn of_cookie<'a>(
+    pub fn of_cookie(
         &self,
         cookie: &str,
         now_s: i64,
-        hash_of: impl FnOnce(&str) -> Option<&'a str>,
+        proof_of: impl FnOnce(&Session) -> Option<String>,
     ) -> Result<Session, Refusal> {
         if cookie.len() > COOKIE_MAX {
             return Err(Refusal::Forged);
@@ -93,11 +108,12 @@ impl Sessions {
         // Read before it is trusted, because the signature depends on who it says it is.
         let session: Session = serde_json::from_slice(&text).map_err(|_| Refusal::Forged)?;
         let signature = URL_SAFE_NO_PAD.decode(signature).map_err(|_| Refusal::Forged)?;
-        let hash = hash_of(&session.user).ok_or(Refusal::Forged)?;
-        self.signature(&["session", body, hash]).verify_slice(&signature).map_err(|_| Refusal::Forged)?;
+        let proof = proof_of(&session).ok_or(Refusal::Forged)?;
+        self.signature(&["session", body, &proof]).verify_slice(&signature).map_err(|_| Refusal::Forged)?;
         let unused_s = now_s.saturating_sub(session.seen_s);
         let age_s = now_s.saturating_sub(session.since_s);
-        if unused_s > self.idle_s || age_s > self.max_s || self.has_ended(&session.id) {
+        let is_vouched = session.vouched.as_ref().is_none_or(|vouched| now_s <= vouched.until_s);
+        if unused_s > self.idle_s || age_s > self.max_s || !is_vouched || self.has_ended(&session.id) {
             return Err(Refusal::Over);
         }
         Ok(session)
@@ -123,14 +139,26 @@ impl Sessions {
     /// The token that every form of a session carries: only pages of this console know it.
     #[must_use]
     pub fn form_token(&self, session: &Session) -> String {
-        URL_SAFE_NO_PAD.encode(self.signature(&["form", &session.id]).finalize().into_bytes())
+        self.derived(&["form", &session.id])
     }
 
     /// Whether a form carries the token of its session.
     #[must_use]
     pub fn is_form_token(&self, session: &Session, token: &str) -> bool {
-        let bytes = URL_SAFE_NO_PAD.decode(token).unwrap_or_default();
-        self.signature(&["form", &session.id]).verify_slice(&bytes).is_ok()
+        self.is_derived(&["form", &session.id], token)
+    }
+
+    /// A text that only who has the key can make of these parts. The first says what it is for.
+    #[must_use]
+    pub fn derived(&self, parts: &[&str]) -> String {
+        URL_SAFE_NO_PAD.encode(self.signature(parts).finalize().into_bytes())
+    }
+
+    /// Whether a text is the one of these parts; compared in constant time.
+    #[must_use]
+    pub fn is_derived(&self, parts: &[&str], text: &str) -> bool {
+        let bytes = URL_SAFE_NO_PAD.decode(text).unwrap_or_default();
+        self.signature(parts).verify_slice(&bytes).is_ok()
     }
 
     fn has_ended(&self, id: &str) -> bool {
@@ -156,7 +184,7 @@ mod tests {
     const KEY: &str = "0123456789abcdef0123456789abcdef";
 
     fn read(sessions: &Sessions, cookie: &str, now_s: i64, hash: Option<&str>) -> Result<Session, Refusal> {
-        sessions.of_cookie(cookie, now_s, |_| hash)
+        sessions.of_cookie(cookie, now_s, |_| hash.map(str::to_owned))
     }
 
     #[test]
@@ -206,6 +234,20 @@ mod tests {
         sessions.end(&used, 4_600);
         assert_eq!(read(&sessions, &cookie, 4_600, Some("hash")), Err(Refusal::Over));
         assert_eq!(sessions.renewed(&session, 1_059), None);
+    }
+
+    #[test]
+    fn what_a_provider_said_is_believed_for_its_time_and_cannot_be_changed() {
+        let sessions = Sessions::new(KEY, 6_000, 9_000).unwrap();
+        let vouched = Some(Vouched { role: Role::Viewer, until_s: 2_000 });
+        let session = Session { vouched, ..sessions.open("ada", 1_000) };
+        let cookie = sessions.cookie(&session, "proof");
+        assert_eq!(read(&sessions, &cookie, 2_000, Some("proof")), Ok(session.clone()));
+        assert_eq!(read(&sessions, &cookie, 2_001, Some("proof")), Err(Refusal::Over));
+        let raised = Session { vouched: Some(Vouched { role: Role::Administrator, until_s: 9_999 }), ..session };
+        let body = URL_SAFE_NO_PAD.encode(serde_json::to_vec(&raised).unwrap());
+        let forged = format!("{body}.{}", cookie.split_once('.').unwrap().1);
+        assert_eq!(read(&sessions, &forged, 1_000, Some("proof")), Err(Refusal::Forged));
     }
 
     #[test]

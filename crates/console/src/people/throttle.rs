@@ -48,26 +48,26 @@ impl Throttle {
     /// How long somebody must wait before they may try; none when they may try now.
     #[must_use]
     pub fn wait(&self, name: &str, is_known: bool, address: IpAddr, now: Tick) -> Option<Duration> {
-        let window = self.window();
-        let left = |(who, most): (Who, u32)| {
-            let failures = self.failures.get(&who).filter(|failures| now.since(failures.since) < window)?;
-            (failures.count >= most).then(|| window.saturating_sub(now.since(failures.since)))
-        };
-        self.all(name, is_known, address).into_iter().filter_map(left).max()
+        let all = self.all(name, is_known, address);
+        all.into_iter().filter_map(|(who, most)| self.left(&who, most, now)).max()
+    }
+
+    /// How long an address must wait, whoever tries from there. What somebody fails at elsewhere has no name here.
+    #[must_use]
+    pub fn wait_of_address(&self, address: IpAddr, now: Tick) -> Option<Duration> {
+        self.left(&Who::Address(address), self.config.per_address, now)
+    }
+
+    /// Somebody failed from an address, at another place than the form with name and password.
+    pub fn failed_from(&mut self, address: IpAddr, now: Tick) {
+        self.count(Who::Address(address), now);
+        self.forget(now);
     }
 
     /// Somebody failed.
     pub fn failed(&mut self, name: &str, is_known: bool, address: IpAddr, now: Tick) {
-        let window = self.window();
         for (who, _) in self.all(name, is_known, address) {
-            let known = self.failures.get_mut(&who).filter(|failures| now.since(failures.since) < window);
-            match known {
-                Some(failures) => failures.count = failures.count.saturating_add(1),
-                None => {
-                    self.failures.insert(who.clone(), Failures { since: now, count: 1 });
-                    self.order.push_back((who, now));
-                }
-            }
+            self.count(who, now);
         }
         self.forget(now);
     }
@@ -75,6 +75,23 @@ impl Throttle {
     /// Somebody has signed in: their failures from there are forgiven, those of others are not.
     pub fn succeeded(&mut self, name: &str, address: IpAddr) {
         self.failures.remove(&Who::Pair(Name::Known(name.to_owned()), address));
+    }
+
+    fn left(&self, who: &Who, most: u32, now: Tick) -> Option<Duration> {
+        let window = self.window();
+        let failures = self.failures.get(who).filter(|failures| now.since(failures.since) < window)?;
+        (failures.count >= most).then(|| window.saturating_sub(now.since(failures.since)))
+    }
+
+    fn count(&mut self, who: Who, now: Tick) {
+        let window = self.window();
+        match self.failures.get_mut(&who).filter(|failures| now.since(failures.since) < window) {
+            Some(failures) => failures.count = failures.count.saturating_add(1),
+            None => {
+                self.failures.insert(who.clone(), Failures { since: now, count: 1 });
+                self.order.push_back((who, now));
+            }
+        }
     }
 
     fn window(&self) -> Duration {

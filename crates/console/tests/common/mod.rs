@@ -17,6 +17,8 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use runtime::ShutdownTrigger;
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
+#[allow(unused_imports, reason = "not every test wants a port beforehand")]
+pub use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
 
 pub const KEY: &str = "the key of a test, 32 characters";
