@@ -219,16 +219,16 @@ pub enum ExceptionKind {
     /// `DISCARD_REQUESTED`.
     #[serde(rename = "DISCARD_REQUESTED")]
     DiscardRequested,
-    /// `UNKNOWN`.
-    #[default]
-    #[serde(rename = "UNKNOWN", other)]
-    Unknown,
     /// `CORRECTED`.
     #[serde(rename = "CORRECTED")]
     Corrected,
     /// `CORRECTION_REQUESTED`.
     #[serde(rename = "CORRECTION_REQUESTED")]
     CorrectionRequested,
+    /// `UNKNOWN`.
+    #[default]
+    #[serde(rename = "UNKNOWN", other)]
+    Unknown,
 }
 
 impl ExceptionKind {
@@ -243,9 +243,9 @@ impl ExceptionKind {
             Self::Assigned => "ASSIGNED",
             Self::Commented => "COMMENTED",
             Self::DiscardRequested => "DISCARD_REQUESTED",
-            Self::Unknown => "UNKNOWN",
             Self::Corrected => "CORRECTED",
             Self::CorrectionRequested => "CORRECTION_REQUESTED",
+            Self::Unknown => "UNKNOWN",
         }
     }
 }
