@@ -154,6 +154,9 @@ pub struct Limits {
     pub parked_max: usize,
     /// Most remembered effects per instance; older ones are forgotten, and a replay of them is not suppressed.
     pub effects_max: usize,
+    /// How far apart, in offsets of one partition, an event and its copy may lie on a topic that a source writes for the copy to be
+    /// recognised. Of each such partition about 100 bytes are held per offset, and as many records read at an assignment.
+    pub copies_reach: usize,
     /// Longest time to finish work in flight after SIGTERM, milliseconds.
     pub drain_ms: u64,
 }
@@ -270,6 +273,7 @@ impl Config {
             ("limits.records_in_flight_bytes_max", limits.records_in_flight_bytes_max),
             ("limits.parked_max", limits.parked_max),
             ("limits.effects_max", limits.effects_max),
+            ("limits.copies_reach", limits.copies_reach),
         ];
         for (key, value) in positive {
             if value == 0 {
@@ -436,6 +440,7 @@ impl Default for Limits {
             wait_budget_ms: WaitBudget::default(),
             parked_max: 1_000_000,
             effects_max: 1_000_000,
+            copies_reach: 10_000,
             drain_ms: 10_000,
         }
     }

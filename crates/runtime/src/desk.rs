@@ -248,6 +248,15 @@ impl Desk {
         self.event(&audit, &Lineage::of(&record.headers))
     }
 
+    /// A visible note that a record repeats the event at an earlier offset of its partition and was left out.
+    ///
+    /// # Errors
+    /// When a value does not fit the schema.
+    pub fn copy(&self, record: &Record, first: i64, at: i64) -> Result<Outgoing, WireError> {
+        let detail = format!("the same event lies at offset {first}; its sender has said it again");
+        self.audit(record, AuditKind::Duplicate, crate::copies::RULE, &detail, at)
+    }
+
     /// A record for the parking lot, in the partition with the number of its origin.
     ///
     /// # Errors

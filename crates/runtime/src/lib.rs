@@ -14,6 +14,7 @@ pub mod codec;
 mod committer;
 pub mod config;
 mod config_refs;
+mod copies;
 mod decisions;
 pub mod desk;
 mod effects;

@@ -13,8 +13,10 @@ use crate::ask::ask;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
+use crate::copies::Copies;
 use crate::desk::Desk;
 use crate::kafka::{self, ClientError, GroupContext, GroupProof};
+use crate::librdkafka::Librdkafka;
 use crate::metrics::RoomMetrics;
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
@@ -39,6 +41,8 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a sink until the stop is asked for.
 pub(crate) async fn run<S: BatchSink>(name: &'static str, sink: Arc<S>, context: RoomContext) -> Result<(), RoomError> {
+    // What is left out because it was said before is noted there.
+    context.codec.prepare(&[schemas::topics::OPS_AUDIT_V1.info()]).await?;
     let desk = Desk::new(name, &context.config, Arc::clone(&context.codec), &uuid::Uuid::new_v4().to_string());
     let failed = Arc::new(AtomicBool::new(false));
     let mut workers = tokio::task::JoinSet::new();
@@ -94,6 +98,7 @@ fn work<S: BatchSink>(
         changes,
         group: None,
         batch: Batch::default(),
+        copies: Copies::new(&Librdkafka::new(kafka), S::Input::topics(), context.config.limits.copies_reach),
         wanted: BTreeMap::new(),
     };
     let outcome = worker.serve(&consumer, &context.shutdown, failed);
@@ -107,6 +112,7 @@ type Key = (Arc<str>, i32);
 /// Decoded records that wait to be written, per partition.
 struct Batch<I> {
     partitions: BTreeMap<Key, Slice<I>>,
+    /// Dead letters, and notes of what was said before.
     letters: Vec<Outgoing>,
     records: usize,
     bytes: usize,
@@ -131,6 +137,8 @@ struct Worker<S: BatchSink> {
     /// Proves for a transaction that the partitions are ours.
     group: Option<GroupProof>,
     batch: Batch<S::Input>,
+    /// Recognises what a sender has said again.
+    copies: Copies<Librdkafka>,
     /// Per partition the offset from which records are wanted.
     wanted: BTreeMap<Key, i64>,
 }
@@ -181,6 +189,7 @@ impl<S: BatchSink> Worker<S> {
     /// Asks for each partition where it stands, and lets the sink remove what was never committed.
     fn follow_rebalance(&mut self, consumer: &BaseConsumer<GroupContext>) -> Result<(), RoomError> {
         while let Some(change) = self.changes.next() {
+            self.copies.unsure();
             self.wanted.clear();
             self.group = None;
             let Change::Assigned(partitions, group) = change else { continue };
@@ -221,9 +230,15 @@ impl<S: BatchSink> Worker<S> {
         self.batch.bytes += message.value().map_or(0, <[u8]>::len) + message.key().map_or(0, <[u8]>::len);
         let slice = self.batch.partitions.entry(key).or_insert_with(|| Slice { records: Vec::new(), next: 0 });
         slice.next = message.offset() + 1;
+        let first = self.copies.first_of(message).map_err(|error| RoomError::Worker(error.to_string()))?;
         if message.offset() < wanted {
             // It is in a batch that was written before somebody set the offset back.
             self.metrics.duplicate.inc();
+            return Ok(());
+        }
+        if let Some(first) = first {
+            self.metrics.duplicate.inc();
+            self.batch.letters.push(self.desk.copy(&message.to_record(), first, now_micros())?);
             return Ok(());
         }
         if message.value().is_none() && schemas::topics::find(message.topic()).is_some_and(|topic| topic.compacted) {

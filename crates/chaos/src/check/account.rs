@@ -10,12 +10,16 @@ pub(super) fn check(account: &RoomAccount) -> Vec<Violation> {
     let mut outcomes: Vec<(&str, Outcome)> = Vec::new();
     for (place, id) in &account.inputs {
         let mut found = account.others.get(place).cloned().unwrap_or_default();
-        if id.as_ref().is_some_and(|id| account.causes.contains(id)) {
+        let is_repeated = id.as_ref().is_some_and(|id| twice.contains(id.as_str()));
+        if is_repeated && found.contains(&Outcome::Duplicate) {
+            // One of the places where the event lies has its outcome; that the others are left out is theirs.
+            found = BTreeSet::from([Outcome::Duplicate]);
+        } else if id.as_ref().is_some_and(|id| account.causes.contains(id)) {
             // That a repetition was recognised as one is no second outcome.
             found.remove(&Outcome::Duplicate);
             found.insert(Outcome::Emitted);
             // Of an event that lies there twice the output counts, and not what the repetition met; the doubling is EOS-1.
-            if id.as_ref().is_some_and(|id| twice.contains(id.as_str())) {
+            if is_repeated {
                 found = BTreeSet::from([Outcome::Emitted]);
             }
         }

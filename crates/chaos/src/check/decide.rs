@@ -1,6 +1,7 @@
 //! From evidence to a verdict for each law.
 
 use super::account;
+use super::copies;
 use super::evidence::{Effect, Evidence, KeptRecord, Seen, Stage, Wait};
 use crate::load::{Kind, of_signature};
 use processor::laws::{
@@ -97,6 +98,7 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
     violations.extend(receipts(evidence));
     violations.extend(halfway(evidence));
     violations.extend(evidence.rooms.iter().flat_map(account::check));
+    violations.extend(copies::of_nothing(evidence));
     violations.extend(untold(evidence, Stage::Posting, &evidence.ledger, "the ERP's books"));
     violations.extend(untold(evidence, Stage::Notice, &evidence.notices, "the suppliers"));
     let rows: BTreeSet<&str> = evidence.lake.iter().map(String::as_str).collect();
@@ -307,6 +309,7 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
             violations.push(found);
         }
     }
+    violations.extend(copies::check(evidence));
     for mut found in check_once(evidence.lake.iter().map(String::as_str)) {
         found.detail = format!("the lake: {}", found.detail);
         violations.push(found);
@@ -324,8 +327,12 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
             violation(Law::Eos1, format!("{}: {} has {} ids", stage.topic(), name(signature), ids.len()))
         }));
     }
-    let looked: usize = evidence.ids.values().map(Vec::len).sum();
-    decided(Law::Eos1, looked, format!("{looked} event ids on {} topics", evidence.ids.len()), violations)
+    let (copies, of_sources) = copies::counts(evidence);
+    let looked = evidence.ids.values().map(Vec::len).sum::<usize>() + of_sources;
+    let topics = evidence.ids.len() + evidence.sources.len();
+    let looked_at =
+        format!("{looked} event ids on {topics} topics; {copies} copies on topics that sources write, left out");
+    decided(Law::Eos1, looked, looked_at, violations)
 }
 
 /// FX-1.

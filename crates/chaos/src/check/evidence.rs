@@ -72,6 +72,30 @@ pub struct Seen {
     pub acted: bool,
 }
 
+/// What lies on a topic that sources write.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SourceTopic {
+    /// Topic.
+    pub topic: &'static str,
+    /// Rooms that read it.
+    pub readers: Vec<&'static str>,
+    /// Where each event lies, by its id, in the order of partition and offset.
+    pub events: BTreeMap<String, Vec<Lying>>,
+}
+
+/// An event where it lies.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Lying {
+    /// Place.
+    pub place: String,
+    /// Partition.
+    pub partition: i32,
+    /// Key.
+    pub key: Option<Vec<u8>>,
+    /// What it says, but for the time of its publication, where it lies several times.
+    pub body: String,
+}
+
 /// What was seen of one room: every record that it reads, and what became of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct RoomAccount {
@@ -147,8 +171,14 @@ pub struct Evidence {
     pub sent: Vec<SentUse>,
     /// What lies on the topics, in the order of partition and offset.
     pub topics: BTreeMap<Stage, Vec<Seen>>,
-    /// Ids of all events on all topics with ids, by topic.
+    /// Ids of all events on all topics with ids that rooms write, by topic.
     pub ids: BTreeMap<String, Vec<String>>,
+    /// The topics that sources write.
+    pub sources: Vec<SourceTopic>,
+    /// What rooms have left out as a copy: room and place.
+    pub copies: BTreeSet<(String, String)>,
+    /// What rooms have not repeated, because its effect had happened: room and place.
+    pub suppressed: BTreeSet<(String, String)>,
     /// The rooms.
     pub rooms: Vec<RoomAccount>,
     /// What the receivers of messages say: control id, and ids of the events made of it.

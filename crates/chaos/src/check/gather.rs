@@ -1,5 +1,6 @@
 //! Gathers the evidence: everything on the topics, the ERP's books, the suppliers' receiver, logs and metrics.
 
+use super::copies;
 use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage, place};
 use super::lake;
 use super::read::{self, Decoder, Record};
@@ -60,7 +61,8 @@ impl Topics {
         Ok(Self(all))
     }
 
-    fn of(&self, topic: &str) -> &[Record] {
+    /// What lies on one topic.
+    pub(super) fn of(&self, topic: &str) -> &[Record] {
         self.0.get(topic).map_or(&[], Vec::as_slice)
     }
 
@@ -90,7 +92,8 @@ pub fn gather(places: &Places<'_>, load: &Load, sent: &[Sent], taken: &[Taken]) 
     }
     evidence.ids = ids(&all);
     let exceptions = newest_exceptions(&all, &mut decoder)?;
-    evidence.rooms = rooms(&all, &mut decoder, &exceptions)?;
+    evidence.sources = copies::sources(&all, &mut decoder)?;
+    rooms(&all, &mut decoder, &exceptions, &mut evidence)?;
     evidence.kept = kept(&all, &exceptions);
     evidence.receipts = receipts(&all, &mut decoder)?;
     evidence.asked = asked(&all, &exceptions, &evidence);
@@ -199,12 +202,15 @@ fn said(stage: Stage, value: &[u8], decoder: &mut Decoder) -> Result<Option<Said
     })
 }
 
-/// Event ids of all topics whose records have one.
+/// Event ids of all topics that rooms write and whose records have one.
 fn ids(all: &Topics) -> BTreeMap<String, Vec<String>> {
     let mut ids: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (topic, records) in &all.0 {
         // Master data is said again with each change, and what is about operations has no ids of its own.
-        if topic.starts_with("master.") || topic.starts_with("ops.") {
+        if topic.starts_with("master.")
+            || topic.starts_with("ops.")
+            || topics::find(topic).is_some_and(copies::is_source)
+        {
             continue;
         }
         let found = records.iter().filter_map(|record| record.header(headers::ID)).map(str::to_owned);
@@ -228,7 +234,8 @@ fn origin(topic: &Option<String>, partition: Option<i32>, offset: Option<i64>) -
     Some(place(topic.as_deref()?, partition?, offset?))
 }
 
-fn rooms(all: &Topics, decoder: &mut Decoder, exceptions: &[Exception]) -> Result<Vec<RoomAccount>> {
+/// What each room has made of each record that it reads, and what rooms have left out because it was there before.
+fn rooms(all: &Topics, decoder: &mut Decoder, exceptions: &[Exception], evidence: &mut Evidence) -> Result<()> {
     let mut accounts: HashMap<&str, RoomAccount> = HashMap::new();
     for (room, reads, writes) in ROOMS {
         let mut account = RoomAccount { room, ..RoomAccount::default() };
@@ -263,17 +270,23 @@ fn rooms(all: &Topics, decoder: &mut Decoder, exceptions: &[Exception]) -> Resul
         else {
             continue;
         };
-        let outcome = match audit.kind {
-            AuditKind::Dropped => Outcome::Dropped,
-            AuditKind::Duplicate | AuditKind::Suppressed => Outcome::Duplicate,
+        let place = origin(&audit.origin_topic, audit.origin_partition, audit.origin_offset);
+        let (outcome, known) = match audit.kind {
+            AuditKind::Dropped => (Outcome::Dropped, None),
+            AuditKind::Duplicate => (Outcome::Duplicate, Some(&mut evidence.copies)),
+            AuditKind::Suppressed => (Outcome::Duplicate, Some(&mut evidence.suppressed)),
             _ => continue,
         };
-        note(&audit.room, origin(&audit.origin_topic, audit.origin_partition, audit.origin_offset), outcome);
+        if let (Some(known), Some(place)) = (known, place.clone()) {
+            known.insert((audit.room.clone(), place));
+        }
+        note(&audit.room, place, outcome);
     }
     for record in all.of(topics::OPS_DEAD_LETTER_V1.name()) {
         note(record.header("wl_room").unwrap_or_default(), letter_place(record), Outcome::DeadLetter);
     }
-    Ok(ROOMS.iter().filter_map(|(room, ..)| accounts.remove(room)).collect())
+    evidence.rooms = ROOMS.iter().filter_map(|(room, ..)| accounts.remove(room)).collect();
+    Ok(())
 }
 
 fn letter_place(record: &Record) -> Option<String> {

@@ -2,6 +2,7 @@
 //! took, what the processes logged. It uses the definitions of the laws and the contracts, and nothing of the runtime.
 
 mod account;
+mod copies;
 pub mod decide;
 pub mod evidence;
 pub mod gather;

@@ -3,7 +3,9 @@
 #![allow(clippy::unwrap_used, reason = "test")]
 
 use super::decide::{Verdict, decide};
-use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage};
+use super::evidence::{
+    Asked, Bytes, Effect, Evidence, KeptRecord, Lying, RoomAccount, Seen, SentUse, SourceTopic, Stage,
+};
 use crate::load::{Kind, signature};
 use processor::laws::{Law, Outcome};
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,27 @@ fn account(room: &'static str, reads: Stage, count: usize) -> RoomAccount {
         causes: (0..count).map(id).collect(),
         others: BTreeMap::new(),
     }
+}
+
+fn lying(offset: i64) -> Lying {
+    let place = super::evidence::place(Stage::Usage.topic(), 0, offset);
+    Lying { place, partition: 0, key: Some(vec![1]), body: "what it says".to_owned() }
+}
+
+/// The first use lies on its topic once more, and both rooms that read it say so.
+fn copied(evidence: &mut Evidence) -> String {
+    let (copy, first) = (lying(6), evidence.stage(Stage::Usage)[0].clone());
+    let place = copy.place.clone();
+    evidence.sources[0].events.get_mut(&first.event_id).unwrap().push(copy);
+    let id = evidence.rooms[0].inputs.values().next().unwrap().clone();
+    evidence.rooms[0].inputs.insert(place.clone(), id);
+    evidence.rooms[0].others.insert(place.clone(), BTreeSet::from([Outcome::Duplicate]));
+    for room in ["validate", "analytics"] {
+        evidence.copies.insert((room.to_owned(), place.clone()));
+    }
+    let at_ms = first.at_ms + 700;
+    stage(evidence, Stage::Usage).push(Seen { offset: 6, at_ms, ..first });
+    place
 }
 
 fn healthy() -> Evidence {
@@ -53,7 +76,11 @@ fn healthy() -> Evidence {
             offset += 1;
         }
     }
-    for (stage, all) in &evidence.topics {
+    let usages = evidence.stage(Stage::Usage).iter();
+    let events = usages.map(|one| (one.event_id.clone(), vec![lying(one.offset)])).collect();
+    let source = SourceTopic { topic: Stage::Usage.topic(), readers: vec!["validate", "analytics"], events };
+    evidence.sources.push(source);
+    for (stage, all) in evidence.topics.iter().filter(|(stage, _)| **stage != Stage::Usage) {
         evidence.ids.insert(stage.topic().to_owned(), all.iter().map(|one| one.event_id.clone()).collect());
     }
     evidence.lake = evidence.for_the_lake().collect();
@@ -214,6 +241,63 @@ fn an_event_that_is_there_twice_is_found_under_the_same_id_and_under_another() {
         stage(evidence, Stage::Validated).push(again);
     };
     assert_eq!(broken(other), [Law::Eos1]);
+}
+
+#[test]
+fn a_copy_that_every_reader_has_left_out_breaks_nothing() {
+    assert_eq!(broken(|evidence| drop(copied(evidence))), []);
+}
+
+#[test]
+fn a_copy_that_is_let_through_is_found() {
+    let unnoticed = |room: &'static str| {
+        move |evidence: &mut Evidence| {
+            let place = copied(evidence);
+            evidence.copies.remove(&(room.to_owned(), place));
+        }
+    };
+    assert_eq!(broken(unnoticed("validate")), [Law::Eos1]);
+    assert_eq!(broken(unnoticed("analytics")), [Law::Eos1]);
+    for behind in [Stage::Validated, Stage::Enriched, Stage::Posting, Stage::Notice] {
+        let twice = |evidence: &mut Evidence| {
+            copied(evidence);
+            let ids = evidence.ids.get_mut(behind.topic()).unwrap();
+            ids.push(ids[0].clone());
+        };
+        assert_eq!(broken(twice), [Law::Eos1], "{behind:?}");
+    }
+    let row = |evidence: &mut Evidence| {
+        let place = copied(evidence);
+        evidence.lake.push(place);
+    };
+    assert_eq!(broken(row), [Law::Eos1]);
+}
+
+#[test]
+fn a_copy_that_is_not_the_same_is_found() {
+    let changed = |change: fn(&mut Lying)| {
+        broken(|evidence| {
+            copied(evidence);
+            let lying = evidence.sources[0].events.values_mut().find(|lying| lying.len() > 1).unwrap();
+            change(&mut lying[1]);
+        })
+    };
+    assert_eq!(changed(|copy| copy.body.push('!')), [Law::Eos1]);
+    assert_eq!(changed(|copy| copy.key = None), [Law::Eos1]);
+    assert_eq!(changed(|copy| copy.partition = 1), [Law::Eos1]);
+}
+
+#[test]
+fn what_is_left_out_as_a_copy_and_is_none_is_lost() {
+    let alone = |evidence: &mut Evidence| {
+        evidence.copies.insert(("validate".to_owned(), lying(2).place));
+    };
+    assert_eq!(broken(alone), [Law::Loss1]);
+    let both = |evidence: &mut Evidence| {
+        copied(evidence);
+        evidence.copies.insert(("validate".to_owned(), lying(0).place));
+    };
+    assert_eq!(broken(both), [Law::Loss1]);
 }
 
 #[test]

@@ -95,7 +95,8 @@ impl Reading<'_> {
         if topic == topics::OPS_AUDIT_V1.name() {
             let Some(cause) = header_id(headers::CAUSATION_ID) else { return Ok(()) };
             let Some(audit) = self.part::<AuditPart>(glance)? else { return Ok(()) };
-            if matches!(audit.kind, AuditKind::Dropped | AuditKind::Duplicate | AuditKind::Suppressed) {
+            // Of a copy of an event nothing is told here: what becomes of the event is told of the first.
+            if matches!(audit.kind, AuditKind::Dropped | AuditKind::Suppressed) {
                 each(Seen::Note { room: audit.room, cause, at_ms, how: How::LeftOut });
             }
         } else if topic == topics::OPS_DEAD_LETTER_V1.name() {

@@ -12,6 +12,7 @@ mod worker;
 use crate::cluster::{Changes, Cluster, Rebalances};
 use crate::committer::{Committer, Flight};
 use crate::config::Config;
+use crate::copies::Copies;
 use crate::decisions::Decisions;
 use crate::desk::Desk;
 use crate::librdkafka::Librdkafka;
@@ -130,6 +131,7 @@ impl<P: Processor> ProcessorRoom<P> {
         let desk = Desk::new(name, config, Arc::clone(&context.codec), &cluster.session());
         let store =
             ParkingStore::new(cluster, &desk, handle.clone(), config.limits.parked_max)?.reading(P::Input::topics());
+        let copies = Copies::new(cluster, P::Input::topics(), config.limits.copies_reach);
         let topics: Vec<&str> = P::Input::topics().iter().map(|topic| topic.name).collect();
         let drain = Arc::new(Drain {
             changes: Changes::default(),
@@ -137,7 +139,7 @@ impl<P: Processor> ProcessorRoom<P> {
             longest: Duration::from_millis(config.limits.drain_ms),
         });
         let consumer = cluster.consumer(name, &topics, Arc::clone(&drain) as _)?;
-        let worker = Worker::<P, K>::new(shared, desk, store, commits, drain, handle);
+        let worker = Worker::<P, K>::new(shared, desk, store, copies, commits, drain, handle);
         Ok((Member { consumer, worker, stop: context.shutdown.clone() }, committer))
     }
 }

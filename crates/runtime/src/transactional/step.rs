@@ -48,6 +48,10 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
 
     /// A record from its topic.
     pub(super) fn one(&mut self, topic: &str, message: &impl RecordView, now: i64) -> Result<(), StepError> {
+        // Before the parking lot: what a copy repeats has its place in the order, and may wait there itself.
+        if let Some(first) = self.copies.first_of(message)? {
+            return self.leave_out_copy(&message.to_record(), first, now);
+        }
         // Where order does not bind, nobody waits behind another.
         if !self.lot.is_empty() && self.store.is_ordered(topic) {
             let lane = self.lane_of(message);
@@ -293,6 +297,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
 
     fn drop_record(&mut self, record: &Record, reason: &Reason, now: i64) -> Result<(), StepError> {
         let audit = self.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now)?;
+        self.open.push(audit);
+        Ok(())
+    }
+
+    fn leave_out_copy(&mut self, record: &Record, first: i64, now: i64) -> Result<(), StepError> {
+        self.shared.metrics.duplicate.inc();
+        let audit = self.desk.copy(record, first, now)?;
         self.open.push(audit);
         Ok(())
     }

@@ -7,6 +7,7 @@ use crate::cluster::{Change, Cluster, GroupConsumer, Membership, Polled, RecordV
 use crate::codec::WireError;
 use crate::committer::{Commit, Commits, Ended};
 use crate::config::Limits;
+use crate::copies::{Copies, CopiesError};
 use crate::decisions::Decisions;
 use crate::desk::Desk;
 use crate::kafka::ClientError;
@@ -61,6 +62,8 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
     pub desk: Desk,
     pub store: ParkingStore<K>,
     pub lot: ParkingLot,
+    /// Recognises what a sender has said again.
+    pub copies: Copies<K>,
     /// What is decided and not handed over.
     pub open: Open,
     pub handle: Handle,
@@ -90,6 +93,8 @@ pub(super) enum StepError {
     Wire(#[from] WireError),
     #[error(transparent)]
     Parking(#[from] ParkingError),
+    #[error(transparent)]
+    Copies(#[from] CopiesError),
 }
 
 impl<P: Processor, K: Cluster> Worker<P, K> {
@@ -97,6 +102,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         shared: Shared<P>,
         desk: Desk,
         store: ParkingStore<K>,
+        copies: Copies<K>,
         commits: Commits<Membership<K>>,
         drain: Arc<Drain<Membership<K>>>,
         handle: Handle,
@@ -106,6 +112,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             desk,
             store,
             lot: ParkingLot::default(),
+            copies,
             open: Open::default(),
             handle,
             commits,
@@ -235,6 +242,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                     let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
                     tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
                     self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
+                    self.copies.unsure();
                     self.group = group.map(Arc::new);
                 }
             }

@@ -56,6 +56,11 @@ impl Run<'_> {
             .filter(|id| !there.contains(id))
             .map(|id| Violation { law: Law::Loss1, detail: format!("{id} was confirmed and is not there") })
             .collect();
+        let (copies, left_out) = (evidence.copies(), evidence.left_out(VALIDATE));
+        let wrong = copies.difference(&left_out).map(|place| format!("the copy at {place} has no outcome"));
+        let wrong =
+            wrong.chain(left_out.difference(&copies).map(|place| format!("{place} was left out and is no copy")));
+        all.extend(wrong.map(|detail| Violation { law: Law::Loss1, detail }));
         for room in [VALIDATE, POST] {
             let outcomes = evidence.outcomes(room);
             all.extend(check_loss(

@@ -69,6 +69,9 @@ impl Cluster for SimCluster {
         if self.variant == Variant::ForgetOnLoad && range.topic == topics::OPS_EFFECT_V1.name() {
             return Ok(0);
         }
+        if self.variant == Variant::ForgetCopies && range.topic == topics::CLINICAL_SUPPLY_USAGE_V1.name() {
+            return Ok(0);
+        }
         read_range(self.pid, range, visit)
     }
 

@@ -82,7 +82,7 @@ impl Evidence {
             let id = audit.event_id.clone().unwrap_or_default();
             match audit.kind {
                 AuditKind::Dropped => outcomes.push((id, Outcome::Dropped, at(record))),
-                AuditKind::Suppressed => repeated.push((id, Outcome::Duplicate, at(record))),
+                AuditKind::Suppressed | AuditKind::Duplicate => repeated.push((id, Outcome::Duplicate, at(record))),
                 _ => {}
             }
         }
@@ -94,6 +94,23 @@ impl Evidence {
         let known: BTreeSet<String> = outcomes.iter().map(|(id, _, _)| id.clone()).collect();
         outcomes.extend(repeated.into_iter().filter(|(id, _, _)| !known.contains(id)));
         outcomes
+    }
+
+    /// Places of the records that repeat an earlier one of their partition.
+    pub fn copies(&self) -> BTreeSet<String> {
+        let mut seen = BTreeSet::new();
+        let again = self.usages.iter().filter(|record| !seen.insert((record.place.partition, event_of(record))));
+        again.map(|record| record.place.to_string()).collect()
+    }
+
+    /// Places of the records that a room has left out as copies.
+    pub fn left_out(&self, room: &str) -> BTreeSet<String> {
+        let copies = self.audits.iter().map(|(_, audit)| audit).filter(|audit| audit.kind == AuditKind::Duplicate);
+        let place = |audit: &Audit| {
+            let (topic, partition) = (audit.origin_topic.as_deref()?, audit.origin_partition?);
+            Some(format!("{topic}-{partition}@{}", audit.origin_offset?))
+        };
+        copies.filter(|audit| audit.room == room).filter_map(place).collect()
     }
 
     /// When each event was first parked in a room.

@@ -36,7 +36,10 @@ pub(crate) struct Source {
 impl Source {
     pub fn open(codec: Arc<Codec>, story: &Story) -> Result<Self, ClientError> {
         let producer = SimProducer::open(OUTSIDE, None, TRANSACTION)?;
-        Ok(Self { producer, codec, events: story.events.iter().cloned().collect() })
+        let mut events: Vec<_> = story.events.iter().chain(&story.copies).cloned().collect();
+        // Stable, so that what is said again at once comes behind the first.
+        events.sort_by_key(|(at, _)| *at);
+        Ok(Self { producer, codec, events: events.into() })
     }
 }
 

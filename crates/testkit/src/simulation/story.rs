@@ -10,11 +10,16 @@ use std::time::Duration;
 /// How long events come and things go wrong; after that everything heals.
 pub(crate) const STORM: Duration = Duration::from_secs(25);
 
+/// A sender that hears nothing goes over to another listener within so long.
+const COPY_WITHIN: Duration = Duration::from_secs(6);
+
 /// One run.
 #[derive(Clone, Debug)]
 pub(crate) struct Story {
     /// Events in the order in which they are sent, and when.
     pub events: Vec<(Duration, Told)>,
+    /// Events that another listener of the source publishes as well, and when.
+    pub copies: Vec<(Duration, Told)>,
     /// When each item that an event waits for arrives.
     pub items: BTreeMap<String, Duration>,
     /// What goes wrong inside the processes.
@@ -53,8 +58,12 @@ impl Story {
             events.push((at, told));
         }
         let wild = prng.below(4);
+        let repeated = events.iter().filter(|_| prng.chance(1_000)).cloned().collect::<Vec<_>>();
+        let later = |(at, told)| (prng.between(at, STORM.min(at + COPY_WITHIN)), told);
+        let copies = repeated.into_iter().map(later).collect();
         Self {
             events,
+            copies,
             items,
             faults: if calm { Faults::default() } else { faults(prng, wild) },
             trouble: if calm { Trouble::default() } else { trouble(prng, wild) },

@@ -30,6 +30,8 @@ pub enum Variant {
     HastyLookUp,
     /// Effect records are not read back after a start.
     ForgetOnLoad,
+    /// What lies before the first record of a partition is not looked at.
+    ForgetCopies,
     /// Dead letters are without the bytes of the record.
     BareDeadLetter,
     /// A person's name is in a header.
@@ -44,7 +46,7 @@ pub enum Variant {
 
 impl Variant {
     /// All that are broken.
-    pub const BROKEN: [Self; 16] = [
+    pub const BROKEN: [Self; 17] = [
         Self::OffsetsFirst,
         Self::SkipOnRewind,
         Self::SilentDrop,
@@ -56,6 +58,7 @@ impl Variant {
         Self::NoLookUp,
         Self::HastyLookUp,
         Self::ForgetOnLoad,
+        Self::ForgetCopies,
         Self::BareDeadLetter,
         Self::NameInHeader,
         Self::NameInKey,
@@ -78,6 +81,7 @@ impl Variant {
             Self::NoLookUp => "no-look-up",
             Self::HastyLookUp => "hasty-look-up",
             Self::ForgetOnLoad => "forget-on-load",
+            Self::ForgetCopies => "forget-copies",
             Self::BareDeadLetter => "bare-dead-letter",
             Self::NameInHeader => "name-in-header",
             Self::NameInKey => "name-in-key",
@@ -98,7 +102,7 @@ impl Variant {
             Self::OffsetsFirst | Self::SkipOnRewind | Self::SilentDrop => Law::Loss1,
             Self::UnparkOutOfOrder => Law::Ord1,
             Self::ParkPartition => Law::Key1,
-            Self::NoProof => Law::Eos1,
+            Self::NoProof | Self::ForgetCopies => Law::Eos1,
             Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp => Law::Fx1,
             Self::ForgetOnLoad => Law::Rpl1,
             Self::BareDeadLetter | Self::DirtyRead => Law::Raw1,
