@@ -28,7 +28,7 @@ static OPS_AUDIT_V1_INFO: TopicInfo = TopicInfo {
     class: Criticality::Operational,
     phi: Phi::None,
     compatibility: Some(Compatibility::BackwardTransitive),
-    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "cli", "console"],
+    producers: &["hl7v2", "fhir", "erp", "validate", "enrich", "erp-post", "supplier-fanout", "analytics", "cli", "console"],
     sources: &["hl7v2", "fhir", "erp"],
     consumers: &[("cli", "Show what happened and prove the laws."), ("console", "Show what people did and what was left out.")],
     latency_p99_ms: 60_000,
