@@ -9,6 +9,8 @@
     reason = "this crate only serves tests"
 )]
 
+pub mod browser;
+pub mod desk;
 pub mod events;
 pub mod hospital;
 pub mod processes;

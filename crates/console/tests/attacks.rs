@@ -177,7 +177,8 @@ fn poisoned(number: usize, script: &str) -> Exception {
 }
 
 fn is_harmless(answer: &Answer, what: &str) {
-    assert!(answer.status.is_success(), "{what}: {}", answer.text);
+    // A filter may be refused because nothing is called so.
+    assert!(answer.status.is_success() || answer.status == 422, "{what}: {}", answer.text);
     let policy = answer.header("content-security-policy");
     assert!(policy.contains("default-src 'none'") && policy.contains("script-src 'self'"), "{what}: {policy}");
     assert!(!policy.contains("unsafe") && !policy.contains('*'), "{what}: {policy}");
@@ -190,8 +191,9 @@ fn is_harmless(answer: &Answer, what: &str) {
     for live in ["<script>", "<img", "<svg onload", "href=\"javascript", "src=\"javascript", "\"><img", " onerror=\""] {
         assert!(!text.contains(live), "{what}: {live} in {text}");
     }
-    for (tag, times) in [("<script", 1), ("</title>", 1)] {
-        assert_eq!(text.matches(tag).count(), times, "{what}: {tag} in {text}");
+    assert_eq!(text.matches("<script").count(), 1, "{what}: one script, of a file, in {text}");
+    for script in SCRIPTS.iter().filter(|script| script.contains('<')) {
+        assert!(!answer.text.contains(script), "{what}: {script} in {}", answer.text);
     }
 }
 

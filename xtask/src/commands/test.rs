@@ -10,8 +10,9 @@ use clap::ValueEnum;
 /// Run everything that must hold, and stop at the first step that fails with what to do next.
 ///
 /// Format, lints, rules of the repository, documentation, the chart, tests of every crate and of the whole path on embedded
-/// parts, and then on real Kafka, registry, ERP and FHIR server. What is missing is fetched into a cache of yours
-/// ($WARDLINE_CACHE, else ~/.cache/wardline/components). Wanted for the real parts: JDK 17, Maven, Python 3.11.
+/// parts, the console in Chromium, and then on real Kafka, registry, ERP and FHIR server. What is missing is fetched into a
+/// cache of yours ($WARDLINE_CACHE, else ~/.cache/wardline/components). Wanted for the real parts: JDK 17, Maven, Python 3.11;
+/// for the browser: JDK 17, Maven and Chromium, which is installed on Debian when root runs this.
 ///
 /// Some tests read a corpus of messages in the folder named by WARDLINE_CORPUS. Without it they are left out; where CI is
 /// set, that is an error. The last line sums up the tests: `N passed, N failed`.
@@ -33,6 +34,9 @@ const ON_PARTS: [&str; 2] = ["--test", "parts*"];
 const ON_CORPUS: [&str; 2] = ["--test", "corpus*"];
 const REAL_ONLY: [&str; 2] = ["--test", "real*"];
 
+/// Test targets that sit at the console with a browser; kept out of other selections in the same way.
+const IN_BROWSER: [&str; 2] = ["--test", "browser*"];
+
 /// Seeds of the simulation, in place of the few of a plain `cargo test`.
 const SEEDS: (&str, &str) = ("WARDLINE_SIMULATION_SEEDS", "2000");
 
@@ -45,6 +49,7 @@ enum Step {
     Docs,
     Chart,
     Tests,
+    Browser,
     Real,
 }
 
@@ -58,6 +63,9 @@ impl Step {
             Self::Docs => "the documentation of every crate builds without a warning",
             Self::Chart => "the Helm chart, against strict schemas of Kubernetes",
             Self::Tests => "every crate and room, 2,000 seeds of the simulation, and the whole path, on embedded parts",
+            Self::Browser => {
+                "the console in Chromium: every act, every page by axe-core, and attacks that must not run"
+            }
             Self::Real => {
                 "what runs on parts once more, on real Kafka, registry, ERP and FHIR server, and what only they show"
             }
@@ -73,6 +81,7 @@ impl Step {
             Self::Docs => "mend the first warning above",
             Self::Chart => "mend what is said above; `cargo xtask chart` checks the chart alone",
             Self::Tests => "run the failed test alone: `cargo test -p PACKAGE --test FILE NAME`",
+            Self::Browser => "run the failed test alone: `cargo test -p wardline-tests --test browser NAME`",
             Self::Real => {
                 "run the failed test alone: `WARDLINE_TEST_PARTS=real cargo test -p PACKAGE --test FILE NAME`"
             }
@@ -90,7 +99,7 @@ impl Step {
                     super::cargo(root, &arguments, &[])
                 };
                 clippy(&["--all-targets"])?;
-                clippy(&[ON_CORPUS, REAL_ONLY].concat())
+                clippy(&[ON_CORPUS, REAL_ONLY, IN_BROWSER].concat())
             }
             Self::Docs => super::cargo(
                 root,
@@ -106,6 +115,7 @@ impl Step {
                 }
                 say("WARDLINE_CORPUS is not set: the tests of the corpus are left out")
             }
+            Self::Browser => tests(root, &[&["--workspace"], &IN_BROWSER[..]].concat(), &[], tally),
             Self::Real => {
                 let selection = [&["--workspace"], &ON_PARTS[..], &REAL_ONLY].concat();
                 tests(root, &selection, &[("WARDLINE_TEST_PARTS", "real")], tally)

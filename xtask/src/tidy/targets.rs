@@ -1,5 +1,5 @@
-//! Names of test files: `parts*` run on parts of the testkit; `real*` on real systems alone, and `corpus*` on the corpus, which
-//! a plain `cargo test` has not.
+//! Names of test files: `parts*` run on parts of the testkit; `real*` on real systems alone, `browser*` with a browser, and
+//! `corpus*` on the corpus, which a plain `cargo test` has not.
 
 use toml::{Table, Value};
 
@@ -11,6 +11,9 @@ const PARTS: [&str; 3] = ["testkit::parts", "testkit::stack", "wardline_tests::h
 /// What only a test of real systems names.
 const REAL: [&str; 2] = ["use components::", "use wardline_components::"];
 
+/// How a test names the browser.
+const BROWSER: [&str; 1] = ["wardline_tests::browser"];
+
 /// How a test names the corpus.
 const CORPUS: [&str; 1] = ["testkit::corpus"];
 
@@ -20,12 +23,14 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
     for (path, text) in tree.ending(".rs") {
         let Some((member, name)) = target(path) else { continue };
         let names = |words: &[&str]| words.iter().any(|word| text.contains(word));
-        if name.starts_with("real") || name.starts_with("corpus") {
+        if ["real", "browser", "corpus"].iter().any(|start| name.starts_with(start)) {
             if !is_left_out(tree, member, name) {
                 let rule =
                     format!("needs `[[test]] name = \"{name}\"` with `test = false` in the manifest of its crate");
                 findings.push(Finding::new(path, 0, rule));
             }
+        } else if names(&BROWSER) {
+            findings.push(Finding::new(path, 0, "a test that needs a browser is called `browser*`"));
         } else if names(&CORPUS) {
             findings.push(Finding::new(path, 0, "a test that needs the corpus is called `corpus*`"));
         } else if names(&REAL) {
@@ -92,7 +97,12 @@ mod tests {
 
     #[test]
     fn a_test_that_needs_something_under_another_name_is_found() {
-        for text in ["use components::Kafka;", "use testkit::parts;", "let corpus = testkit::corpus();"] {
+        for text in [
+            "use components::Kafka;",
+            "use testkit::parts;",
+            "use wardline_tests::browser::Tab;",
+            "let corpus = testkit::corpus();",
+        ] {
             assert_eq!(messages(&[("crates/x/tests/room.rs", text)]).len(), 1, "{text}");
         }
         assert_eq!(messages(&[("crates/x/tests/parts.rs", "use testkit::drive;")]).len(), 1);
