@@ -47,7 +47,8 @@ impl Desk {
         adjust(&mut config);
         let (trigger, stop) = runtime::shutdown();
         let rooms = vec![ReplayRoom::from(&toys::validate())];
-        let site = Site { config: Arc::clone(&stack.config), rooms, health: None };
+        let site =
+            Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
         let console = Console::start(config, site, &stop).unwrap();
         let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
         let url = listening.url();

@@ -19,9 +19,32 @@ fn every_workload_gets_a_configuration_that_its_room_takes() {
         stand_in(&mut merged);
         let config: Config = serde_json::from_value(merged).unwrap_or_else(|error| panic!("{room}: {error}"));
         config.validate().unwrap_or_else(|error| panic!("{room}: {error}"));
+        if workload["family"] == "cli" {
+            command_takes(workload, &config).unwrap_or_else(|error| panic!("{room}: {error}"));
+            continue;
+        }
         let others: Vec<&String> = config.rooms.keys().filter(|name| *name != room).collect();
         assert!(others.is_empty(), "{room} is also told about {others:?}");
         takes(room, &config).unwrap_or_else(|error| panic!("{room}: {error}"));
+    }
+}
+
+/// Whether a command of `wardline` takes what it is told.
+fn command_takes(workload: &Value, config: &Config) -> Result<(), String> {
+    let words: Vec<&str> = workload["command"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
+    let erp = || config.room::<erp_post::ErpPostConfig>("erp-post").map(drop).map_err(|error| error.to_string());
+    match words.as_slice() {
+        ["console"] => {
+            let console: console::ConsoleConfig = config.console().map_err(|error| error.to_string())?;
+            let bad = console.validate().err().map(|error| error.to_string()).unwrap_or_default();
+            // A stand-in is no hash; everything before the users must be right.
+            assert!(bad.contains("console.users.admin.password_hash"), "{bad}");
+            assert!(console.is_secure() && !console.users.is_empty());
+            erp()
+        }
+        ["reconcile", "--every", ..] => erp(),
+        ["sla", "--watch", ..] => Ok(()),
+        other => Err(format!("{other:?} is not known here: add it")),
     }
 }
 

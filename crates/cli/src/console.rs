@@ -2,12 +2,14 @@
 
 use crate::args::{ConsoleAction, ConsoleOptions, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms, run, system};
+use crate::parts::{self, Choice, Part};
+use crate::{Failure, context, reconcile, rooms, run, system};
 use ::console::people::{self, password};
 use ::console::{ConsoleConfig, Listening, Role, Site, UserConfig};
 use connector::Secret;
+use connector::erp::Erp;
 use operations::replay::ReplayRoom;
-use runtime::health::Health;
+use runtime::health::{Health, HealthServer};
 use runtime::{Config, Shutdown};
 use std::io::{Read as _, Write as _};
 use std::path::Path;
@@ -71,7 +73,8 @@ impl Beside {
             true => Some(first_user(&mut console, data).await?),
             false => None,
         };
-        let site = Site { config: Arc::clone(config), rooms: known(), health: Some(health.clone()) };
+        let erp = erp_of(config);
+        let site = Site { config: Arc::clone(config), rooms: known(), health: Some(health.clone()), erp };
         let listening = bind(console, site, &stop).await?;
         let url = listening.url();
         let serving = tokio::spawn(listening.serve(stop));
@@ -87,7 +90,12 @@ impl Beside {
 }
 
 fn serve(globals: &Globals, options: &ConsoleOptions) -> Result<(), Failure> {
-    let config = Arc::new(context::running(globals)?);
+    let mut config = context::running(globals)?;
+    if Choice::of(globals, &context::file(globals)?).embeds(Part::Erp) {
+        // Like the other parts that nobody names: the one that `wardline up` has started on this machine.
+        parts::find_sandbox(&mut config);
+    }
+    let config = Arc::new(config);
     let mut console = settings(&config)?;
     if let Some(listen) = &options.listen {
         console.listen.clone_from(listen);
@@ -98,12 +106,36 @@ fn serve(globals: &Globals, options: &ConsoleOptions) -> Result<(), Failure> {
     context::block_on(async {
         let _telemetry = run::start_telemetry(&config, "wardline")?;
         let stop = system::signal();
-        let site = Site { config: Arc::clone(&config), rooms: known(), health: None };
+        let site = Site { config: Arc::clone(&config), rooms: known(), health: None, erp: erp_of(&config) };
         let listening = bind(console, site, &stop).await?;
+        let health = Health::new();
+        let _server = probed(&health, &config).await?;
+        health.room(::console::ROOM).ready();
         output::note(&format!("the console is at {}; Ctrl-C stops", listening.url()));
         listening.serve(stop).await;
         Ok(())
     })?
+}
+
+/// The ERP for comparisons; where it cannot be asked the console says why.
+fn erp_of(config: &Config) -> Result<Arc<dyn Erp>, String> {
+    reconcile::erp(config).map_err(|failure| failure.to_string())
+}
+
+/// Health and metrics, as every workload of a cluster has them. On a machine of one person, where the port belongs to `wardline
+/// up`, the console goes on without.
+async fn probed(health: &Health, config: &Config) -> Result<Option<HealthServer>, Failure> {
+    match health.serve(&config.http.listen).await {
+        Ok(server) => Ok(Some(server)),
+        Err(error) if ::console::config::is_loopback(&config.http.listen) => {
+            tracing::warn!(%error, listen = config.http.listen, "health and metrics of the console are not served");
+            Ok(None)
+        }
+        Err(error) => Err(Failure::new(
+            format!("WL-7061: cannot listen on {}: {error}", config.http.listen),
+            "set http.listen to a free address, or stop the process that has it",
+        )),
+    }
 }
 
 fn known() -> Vec<ReplayRoom> {

@@ -174,7 +174,7 @@ fn asked(config: &Config, options: &Reconcile, window: Window) -> Result<Options
 }
 
 /// The ERP that `erp-post` posts to.
-fn erp(config: &Config) -> Result<Arc<dyn Erp>, Failure> {
+pub fn erp(config: &Config) -> Result<Arc<dyn Erp>, Failure> {
     let block: ErpPostConfig = context::room(config, erp_post::NAME)?;
     let opened = block.system.open(&block.tryton, &block.sandbox);
     opened

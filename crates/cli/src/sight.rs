@@ -39,8 +39,10 @@ pub fn sla(globals: &Globals, options: &Sla) -> Result<(), Failure> {
 
 async fn watch(config: Arc<Config>, options: &Sla) -> Result<(), Failure> {
     let (trigger, stop) = shutdown();
+    let health = Health::new();
+    let told = health.room("sla");
     let _page = match &options.listen {
-        Some(address) => Some(Health::new().serve(address).await.map_err(|error| {
+        Some(address) => Some(health.serve(address).await.map_err(|error| {
             Failure::new(
                 format!("WL-7073: cannot serve metrics at {address}: {error}"),
                 "give --listen an address of this machine that is free",
@@ -55,6 +57,7 @@ async fn watch(config: Arc<Config>, options: &Sla) -> Result<(), Failure> {
         if let Some(problem) = &snapshot.problem {
             output::note(&format!("not followed at the moment: {problem}"));
         } else if snapshot.caught_up {
+            told.ready();
             print_levels(&snapshot, options.json)?;
         }
         tokio::select! {

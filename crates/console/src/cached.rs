@@ -3,8 +3,8 @@
 use crate::problem::Problem;
 use runtime::clock::{self, Tick};
 use std::future::Future;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -18,6 +18,16 @@ type Held<T> = Option<(Tick, Result<Arc<T>, Problem>)>;
 pub struct Cached<T> {
     held: watch::Sender<Held<T>>,
     is_reading: AtomicBool,
+    /// Grows when what was read before does not count any more.
+    turn: AtomicU64,
+    fresh: Duration,
+    patience: Duration,
+}
+
+/// Values by a name, those that were looked at last.
+pub struct CachedByName<T> {
+    all: Mutex<Vec<(String, Arc<Cached<T>>)>>,
+    most: usize,
     fresh: Duration,
     patience: Duration,
 }
@@ -28,43 +38,69 @@ struct Reading<T: Send + Sync + 'static>(Arc<Cached<T>>);
 impl<T: Send + Sync + 'static> Cached<T> {
     /// A value that serves for so long, and is waited for so long.
     pub fn new(fresh: Duration, patience: Duration) -> Arc<Self> {
-        Arc::new(Self { held: watch::Sender::new(None), is_reading: AtomicBool::new(false), fresh, patience })
+        let (is_reading, turn) = (AtomicBool::new(false), AtomicU64::new(0));
+        Arc::new(Self { held: watch::Sender::new(None), is_reading, turn, fresh, patience })
     }
 
     /// The value: at once when one is held that is not much too old, and read anew in the background when it is not fresh.
     ///
     /// # Errors
     /// What reading it failed with, or that it takes too long.
-    pub async fn get<F>(self: &Arc<Self>, read: impl FnOnce() -> F) -> Result<Arc<T>, Problem>
+    pub async fn get<F>(self: &Arc<Self>, read: impl Fn() -> F) -> Result<Arc<T>, Problem>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
-        let now = clock::tick();
         let mut changes = self.held.subscribe();
-        let held = changes.borrow_and_update().clone();
-        let age = held.as_ref().map(|(at, _)| now.since(*at));
-        if age.is_none_or(|age| age >= self.fresh) && !self.is_reading.swap(true, Ordering::AcqRel) {
-            let reading = Reading(Arc::clone(self));
-            let read = read();
-            tokio::spawn(async move {
-                let value = read.await.map(Arc::new);
-                reading.0.held.send_replace(Some((clock::tick(), value)));
-                drop(reading);
-            });
-        }
-        if let Some((_, value)) = held
-            && age.is_some_and(|age| age < self.fresh.saturating_mul(STALE))
-        {
-            return value;
-        }
-        match tokio::time::timeout(self.patience, changes.changed()).await {
-            Ok(Ok(())) => {}
-            Ok(Err(_)) | Err(_) => {
-                return Err(Problem::unavailable("WL-7132: Kafka or the schema registry does not answer in time"));
+        let waiting = async {
+            loop {
+                let held = changes.borrow_and_update().clone();
+                let age = held.as_ref().map(|(at, _)| clock::tick().since(*at));
+                if age.is_none_or(|age| age >= self.fresh) && !self.is_reading.swap(true, Ordering::AcqRel) {
+                    self.begin(read());
+                }
+                if let Some((_, value)) = held
+                    && age.is_some_and(|age| age < self.fresh.saturating_mul(STALE))
+                {
+                    return value;
+                }
+                if changes.changed().await.is_err() {
+                    return Err(Problem::unavailable("WL-7132: nothing was read"));
+                }
+                // What has just been read is taken, however long it serves.
+                if let Some((_, value)) = changes.borrow().clone() {
+                    return value;
+                }
             }
-        }
-        let held = changes.borrow().clone();
-        held.map_or_else(|| Err(Problem::unavailable("WL-7132: nothing was read")), |(_, value)| value)
+        };
+        let waited = tokio::time::timeout(self.patience, waiting).await;
+        waited.unwrap_or_else(|_| {
+            Err(Problem::unavailable("WL-7132: Kafka or the schema registry does not answer in time"))
+        })
+    }
+
+    /// What is held does not count any more, and neither does what is being read: somebody has changed it.
+    pub fn forget(&self) {
+        self.turn.fetch_add(1, Ordering::AcqRel);
+        self.held.send_replace(None);
+    }
+
+    fn begin<F>(self: &Arc<Self>, read: F)
+    where
+        F: Future<Output = Result<T, Problem>> + Send + 'static,
+    {
+        let reading = Reading(Arc::clone(self));
+        let turn = self.turn.load(Ordering::Acquire);
+        tokio::spawn(async move {
+            let value = read.await.map(Arc::new);
+            let this = Arc::clone(&reading.0);
+            // Before anybody is told, so that who finds nothing can read again.
+            drop(reading);
+            this.held.send_modify(|held| {
+                if this.turn.load(Ordering::Acquire) == turn {
+                    *held = Some((clock::tick(), value));
+                }
+            });
+        });
     }
 }
 
@@ -74,11 +110,34 @@ impl<T: Send + Sync + 'static> Drop for Reading<T> {
     }
 }
 
+impl<T: Send + Sync + 'static> CachedByName<T> {
+    /// At most so many values, each as [`Cached::new`] says.
+    pub fn new(most: usize, fresh: Duration, patience: Duration) -> Self {
+        Self { all: Mutex::default(), most, fresh, patience }
+    }
+
+    /// The value of a name; the one that nobody has looked at for longest gives way.
+    pub fn of(&self, name: &str) -> Arc<Cached<T>> {
+        let mut all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
+        let entry = match all.iter().position(|(known, _)| known == name) {
+            Some(place) => all.remove(place),
+            None => (name.to_owned(), Cached::new(self.fresh, self.patience)),
+        };
+        if all.len() >= self.most {
+            all.remove(0);
+        }
+        let value = Arc::clone(&entry.1);
+        all.push(entry);
+        value
+    }
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
     use std::sync::atomic::AtomicUsize;
+    use tokio::sync::Notify;
 
     #[tokio::test]
     async fn many_who_look_read_once() {
@@ -88,9 +147,12 @@ mod tests {
             let (cached, reads) = (Arc::clone(&cached), Arc::clone(&reads));
             async move {
                 cached
-                    .get(|| async move {
-                        tokio::task::yield_now().await;
-                        Ok(reads.fetch_add(1, Ordering::Relaxed) + 1)
+                    .get(|| {
+                        let reads = Arc::clone(&reads);
+                        async move {
+                            tokio::task::yield_now().await;
+                            Ok(reads.fetch_add(1, Ordering::Relaxed) + 1)
+                        }
                     })
                     .await
                     .map(|value| *value)
@@ -113,5 +175,44 @@ mod tests {
         let cached = Cached::<usize>::new(Duration::ZERO, Duration::from_millis(5));
         let stuck = cached.get(std::future::pending).await;
         assert_eq!(stuck.unwrap_err().code, "WL-7132");
+    }
+
+    #[tokio::test]
+    async fn what_was_read_before_a_change_is_not_shown_after_it() {
+        let cached = Cached::<usize>::new(Duration::from_secs(60), Duration::from_secs(60));
+        let (begun, go_on) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let reads = Arc::new(AtomicUsize::new(0));
+        let looking = tokio::spawn({
+            let (cached, begun, go_on) = (Arc::clone(&cached), Arc::clone(&begun), Arc::clone(&go_on));
+            async move {
+                let read = || {
+                    let (begun, go_on, number) =
+                        (Arc::clone(&begun), Arc::clone(&go_on), reads.fetch_add(1, Ordering::Relaxed));
+                    async move {
+                        begun.notify_one();
+                        go_on.notified().await;
+                        Ok(number)
+                    }
+                };
+                *cached.get(read).await.unwrap()
+            }
+        });
+        begun.notified().await;
+        cached.forget();
+        go_on.notify_one();
+        begun.notified().await;
+        go_on.notify_one();
+        assert_eq!(looking.await.unwrap(), 1, "the reading that began before the change does not count");
+    }
+
+    #[test]
+    fn bnd_1_values_by_name_are_bounded_and_the_last_looked_at_stay() {
+        let values = CachedByName::<usize>::new(2, Duration::ZERO, Duration::ZERO);
+        let first = values.of("a");
+        values.of("b");
+        assert!(Arc::ptr_eq(&first, &values.of("a")));
+        values.of("c");
+        assert!(Arc::ptr_eq(&first, &values.of("a")), "b gave way");
+        assert_eq!(values.all.lock().unwrap().len(), 2);
     }
 }

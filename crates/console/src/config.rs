@@ -43,6 +43,9 @@ pub struct ConsoleConfig {
     pub tokens: BTreeMap<String, TokenConfig>,
     /// How often somebody may try to sign in.
     pub attempts: AttemptsConfig,
+    /// Whether this console follows the service levels: their page, the activity of the domains, and the metrics of both. Each
+    /// console that does reads what is written to a dozen topics.
+    pub service_levels: bool,
     /// Bounds of requests and of what is held in memory (BND-1).
     pub bounds: BoundsConfig,
 }
@@ -111,6 +114,13 @@ pub struct BoundsConfig {
     pub head_timeout_ms: u64,
     /// Longest time for one answer, milliseconds.
     pub answer_timeout_ms: u64,
+    /// Longest wait for what one page reads of topics, milliseconds; at most nine tenths of `answer_timeout_ms` in any case, so
+    /// that the page can say so.
+    pub read_timeout_ms: u64,
+    /// Longest wait for a part of a page that is shown without it, too, milliseconds.
+    pub part_timeout_ms: u64,
+    /// Readings of topics at the same time; others wait, and are told so when that takes too long.
+    pub reads_at_once: usize,
     /// Longest wait for answers under way when the console stops, milliseconds.
     pub drain_ms: u64,
     /// Rows on one page of a list.
@@ -196,6 +206,18 @@ impl ConsoleConfig {
         self.tls.is_some() || self.behind_tls
     }
 
+    /// Longest wait for what one page reads.
+    #[must_use]
+    pub fn read_timeout(&self) -> Duration {
+        self.bounds.read_timeout()
+    }
+
+    /// Longest wait for a part of a page.
+    #[must_use]
+    pub fn part_timeout(&self) -> Duration {
+        Duration::from_millis(self.bounds.part_timeout_ms)
+    }
+
     /// Longest time for one answer.
     #[must_use]
     pub fn answer_timeout(&self) -> Duration {
@@ -234,6 +256,9 @@ impl ConsoleConfig {
             ("bounds.headers_max", number(bounds.headers_max)),
             ("bounds.head_timeout_ms", bounds.head_timeout_ms),
             ("bounds.answer_timeout_ms", bounds.answer_timeout_ms),
+            ("bounds.read_timeout_ms", bounds.read_timeout_ms),
+            ("bounds.part_timeout_ms", bounds.part_timeout_ms),
+            ("bounds.reads_at_once", number(bounds.reads_at_once)),
             ("bounds.page_rows", number(bounds.page_rows)),
             ("bounds.records_max", number(bounds.records_max)),
             ("bounds.original_bytes_max", number(bounds.original_bytes_max)),
@@ -248,6 +273,15 @@ impl ConsoleConfig {
             return Err(ConfigError { key, reason });
         }
         Ok(())
+    }
+}
+
+impl BoundsConfig {
+    /// Longest wait for what one page reads.
+    #[must_use]
+    pub fn read_timeout(&self) -> Duration {
+        let most = self.answer_timeout_ms.saturating_mul(9) / 10;
+        Duration::from_millis(self.read_timeout_ms.min(most))
     }
 }
 
@@ -279,6 +313,7 @@ impl Default for ConsoleConfig {
             oidc: None,
             tokens: BTreeMap::new(),
             attempts: AttemptsConfig::default(),
+            service_levels: true,
             bounds: BoundsConfig::default(),
         }
     }
@@ -306,6 +341,9 @@ impl Default for BoundsConfig {
             head_bytes_max: 32_768,
             head_timeout_ms: 10_000,
             answer_timeout_ms: 30_000,
+            read_timeout_ms: 20_000,
+            part_timeout_ms: 3_000,
+            reads_at_once: 8,
             drain_ms: 5_000,
             page_rows: 50,
             records_max: 5_000,
@@ -343,6 +381,7 @@ mod tests {
             (json!({"users": {"ada": {"role": "viewer", "password_hash": "x"}}}), "console.users.ada.password_hash"),
             (json!({"tokens": {"ci": {"role": "viewer", "sha256": "x"}}}), "console.tokens.ci.sha256"),
             (json!({"bounds": {"page_rows": 0}}), "console.bounds.page_rows"),
+            (json!({"bounds": {"reads_at_once": 0}}), "console.bounds.reads_at_once"),
             (json!({"bounds": {"head_bytes_max": 100}}), "console.bounds.head_bytes_max"),
         ] {
             let said = refusal(block).unwrap();

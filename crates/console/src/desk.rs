@@ -1,9 +1,13 @@
 //! What is read of the installation for the pages, within bounds and shared by everybody who looks.
 
-use crate::cached::Cached;
+use crate::cached::{Cached, CachedByName};
 use crate::config::BoundsConfig;
+use crate::pages::dead_letters::Letter;
 use crate::problem::Problem;
+use crate::reads::Reads;
 use crate::state::Site;
+use operations::exceptions::{ExceptionsView, Step};
+use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::{Codec, WireError};
 use runtime::health::RoomState;
 use runtime::reader::{self, From, Range, ReadError, Until};
@@ -15,14 +19,22 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
+/// Values by name that are held: of so many replays how they stand, and of so many exceptions what happened to them.
+const NAMED_MAX: usize = 64;
+
 /// Reads for the pages.
 pub struct Desk {
+    /// The bound of all reading.
+    pub reads: Arc<Reads>,
     config: Arc<Config>,
     rooms: Vec<RoomInfo>,
     codec: Result<Arc<Codec>, String>,
     lags: Arc<Cached<Lags>>,
     audits: Arc<Cached<Newest<Audit>>>,
-    letters: Arc<Cached<Newest<Record>>>,
+    letters: Arc<Cached<Newest<Letter>>>,
+    plans: Arc<Cached<Vec<Plan>>>,
+    statuses: CachedByName<Status>,
+    histories: CachedByName<Vec<Step>>,
     records_max: usize,
 }
 
@@ -64,13 +76,18 @@ impl Desk {
     pub fn new(site: &Site, bounds: &BoundsConfig) -> Self {
         let (fresh, patience) =
             (Duration::from_millis(bounds.cached_ms), Duration::from_millis(bounds.answer_timeout_ms / 2));
+        let reads = Reads::new(bounds.reads_at_once, bounds.read_timeout());
         Self {
+            reads: Arc::new(reads),
             config: Arc::clone(&site.config),
             rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
             codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
             lags: Cached::new(fresh, patience),
             audits: Cached::new(fresh, patience),
             letters: Cached::new(fresh, patience),
+            plans: Cached::new(fresh, patience),
+            statuses: CachedByName::new(NAMED_MAX, fresh, patience),
+            histories: CachedByName::new(NAMED_MAX, fresh, patience),
             records_max: bounds.records_max,
         }
     }
@@ -88,8 +105,7 @@ impl Desk {
     /// # Errors
     /// When Kafka does not answer in time.
     pub async fn lags(&self) -> Result<Arc<Lags>, Problem> {
-        let (config, rooms) = (Arc::clone(&self.config), self.rooms.clone());
-        self.lags.get(|| read_lags(config, rooms)).await
+        self.lags.get(|| read_lags(Arc::clone(&self.config), self.rooms.clone())).await
     }
 
     /// The newest records of what people did and what was left out.
@@ -97,23 +113,8 @@ impl Desk {
     /// # Errors
     /// When Kafka or the registry does not answer in time.
     pub async fn audits(&self) -> Result<Arc<Newest<Audit>>, Problem> {
-        let (config, codec, most) = (Arc::clone(&self.config), self.codec()?, self.records_max);
-        let read = || async move {
-            let newest = newest(config, topics::OPS_AUDIT_V1.name(), most).await?;
-            let mut records = Vec::with_capacity(newest.records.len());
-            for record in &newest.records {
-                // A record that cannot be read must not hide the others.
-                match typed::<Audit>(&codec, record).await {
-                    Ok(audit) => records.extend(audit),
-                    Err(error) if error.blames_record() => {
-                        tracing::warn!(place = %record.place, error = error.without_values(), "an audit record cannot be read");
-                    }
-                    Err(error) => return Err(Problem::unavailable(&error.to_string())),
-                }
-            }
-            records.sort_by_key(|audit| std::cmp::Reverse(audit.at.0));
-            Ok(Newest { records, has_more: newest.has_more })
-        };
+        let codec = self.codec()?;
+        let read = || read_audits(Arc::clone(&self.config), Arc::clone(&codec), self.records_max);
         self.audits.get(read).await
     }
 
@@ -121,9 +122,67 @@ impl Desk {
     ///
     /// # Errors
     /// When Kafka does not answer in time.
-    pub async fn letters(&self) -> Result<Arc<Newest<Record>>, Problem> {
-        let (config, most) = (Arc::clone(&self.config), self.records_max);
-        self.letters.get(|| newest(config, topics::OPS_DEAD_LETTER_V1.name(), most)).await
+    pub async fn letters(&self) -> Result<Arc<Newest<Letter>>, Problem> {
+        // What is held of each is a line of a list, not its bytes.
+        let read = || {
+            let (config, most) = (Arc::clone(&self.config), self.records_max);
+            newest(config, topics::OPS_DEAD_LETTER_V1.name(), most, |record| Letter::of(&record))
+        };
+        self.letters.get(read).await
+    }
+
+    /// All plans of replays, oldest first.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn plans(
+        &self,
+        replays: &Arc<Replays>,
+        refusal: fn(&ReplayError) -> Problem,
+    ) -> Result<Arc<Vec<Plan>>, Problem> {
+        let read = || {
+            let (replays, reads) = (Arc::clone(replays), Arc::clone(&self.reads));
+            async move { reads.through(replays.list()).await?.map_err(|error| refusal(&error)) }
+        };
+        self.plans.get(read).await
+    }
+
+    /// How a replay stands.
+    ///
+    /// # Errors
+    /// When there is no such replay, or Kafka or the registry does not answer in time.
+    pub async fn status(
+        &self,
+        replays: &Arc<Replays>,
+        id: &str,
+        refusal: fn(&ReplayError) -> Problem,
+    ) -> Result<Arc<Status>, Problem> {
+        let read = || {
+            let (replays, reads, id) = (Arc::clone(replays), Arc::clone(&self.reads), id.to_owned());
+            async move { reads.through(replays.status(&id)).await?.map_err(|error| refusal(&error)) }
+        };
+        self.statuses.of(id).get(read).await
+    }
+
+    /// Somebody has changed a replay: what was read of it before does not count any more.
+    pub fn replay_changed(&self, id: &str) {
+        self.plans.forget();
+        self.statuses.of(id).forget();
+    }
+
+    /// What happened to an exception, as of the record about it that lies at this moment.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn history(&self, view: &ExceptionsView, id: &str, at: i64) -> Result<Arc<Vec<Step>>, Problem> {
+        let read = || {
+            let (view, reads, id) = (view.clone(), Arc::clone(&self.reads), id.to_owned());
+            async move {
+                let read = reads.through(view.history(&id)).await?;
+                read.map_err(|error| Problem::unavailable(&error.to_string()))
+            }
+        };
+        self.histories.of(&format!("{id}@{at}")).get(read).await
     }
 
     /// One record by its place, when it is still there.
@@ -132,7 +191,8 @@ impl Desk {
     /// When Kafka does not answer.
     pub async fn record(&self, topic: &'static str, partition: i32, offset: i64) -> Result<Option<Record>, Problem> {
         let config = Arc::clone(&self.config);
-        blocking(move || reader::read_one(&config.kafka, topic, partition, offset)).await
+        let read = blocking(move || reader::read_one(&config.kafka, topic, partition, offset));
+        self.reads.topics(read).await?
     }
 }
 
@@ -179,15 +239,37 @@ async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Pr
     Ok(Lags { at: clock::now_micros(), rooms })
 }
 
-/// The newest records of a topic, newest first; about as many of each partition.
-async fn newest(config: Arc<Config>, topic: &'static str, most: usize) -> Result<Newest<Record>, Problem> {
+async fn read_audits(config: Arc<Config>, codec: Arc<Codec>, most: usize) -> Result<Newest<Audit>, Problem> {
+    let newest = newest(config, topics::OPS_AUDIT_V1.name(), most, |record| record).await?;
+    let mut records = Vec::with_capacity(newest.records.len());
+    for record in &newest.records {
+        // A record that cannot be read must not hide the others.
+        match typed::<Audit>(&codec, record).await {
+            Ok(audit) => records.extend(audit),
+            Err(error) if error.blames_record() => {
+                tracing::warn!(place = %record.place, error = error.without_values(), "an audit record cannot be read");
+            }
+            Err(error) => return Err(Problem::unavailable(&error.to_string())),
+        }
+    }
+    records.sort_by_key(|audit| std::cmp::Reverse(audit.at.0));
+    Ok(Newest { records, has_more: newest.has_more })
+}
+
+/// The newest records of a topic, newest first, as much of each as `of` takes; about as many of each partition.
+async fn newest<T: Send + 'static>(
+    config: Arc<Config>,
+    topic: &'static str,
+    most: usize,
+    of: fn(Record) -> T,
+) -> Result<Newest<T>, Problem> {
     blocking(move || {
         let spans = reader::spans(&config.kafka, &Range::all(topic))?;
         let share = i64::try_from(most / spans.len().max(1)).unwrap_or(i64::MAX).max(1);
-        let mut newest = Newest { records: Vec::new(), has_more: false };
+        let (mut taken, mut has_more) = (Vec::new(), false);
         for (partition, span) in spans.into_iter().filter(|(_, span)| span.start < span.end) {
             let start = span.start.max(span.end.saturating_sub(share));
-            newest.has_more |= start > span.start;
+            has_more |= start > span.start;
             let range = Range {
                 topic: topic.to_owned(),
                 partitions: vec![partition],
@@ -195,12 +277,12 @@ async fn newest(config: Arc<Config>, topic: &'static str, most: usize) -> Result
                 until: Until::Offset(span.end),
             };
             reader::read_range(&config.kafka, &range, |record| {
-                newest.records.push(record);
+                taken.push(((record.timestamp_ms, record.place.offset), of(record)));
                 ControlFlow::Continue(())
             })?;
         }
-        newest.records.sort_by_key(|record| std::cmp::Reverse((record.timestamp_ms, record.place.offset)));
-        Ok(newest)
+        taken.sort_by_key(|(when, _)| std::cmp::Reverse(*when));
+        Ok(Newest { records: taken.into_iter().map(|(_, record)| record).collect(), has_more })
     })
     .await
 }

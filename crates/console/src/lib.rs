@@ -6,6 +6,7 @@
 pub mod ask;
 mod assets;
 mod cached;
+mod compare;
 pub mod config;
 mod desk;
 mod edge;
@@ -17,7 +18,9 @@ mod original;
 mod pages;
 pub mod people;
 pub mod problem;
+mod reads;
 pub mod routes;
+mod runs;
 mod server;
 pub mod state;
 mod trail;

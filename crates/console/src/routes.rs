@@ -179,6 +179,20 @@ pub static ROUTES: &[Route] = &[
     })
     .with(Right::Approve)
     .taking(&[], pages::exception::COMMENT),
+    Route::act(
+        "/replay/{id}/apply",
+        "/replay/{id}/apply",
+        "Counts a plan once more and hands its records over, in the process of this console.",
+        |ask| Box::pin(pages::replay::apply(ask)),
+    )
+    .taking(&[], pages::replay::APPLY),
+    Route::act(
+        "/replay/{id}/resume",
+        "/replay/{id}/resume",
+        "Goes on with a replay that was paused, or whose process is gone.",
+        |ask| Box::pin(pages::replay::resume(ask)),
+    )
+    .taking(&[], pages::replay::RESUME),
     Route::act("/replay/{id}/pause", "/replay/{id}/pause", "Stops the process that hands records over.", |ask| {
         Box::pin(pages::replay::pause(ask))
     })
@@ -187,6 +201,34 @@ pub static ROUTES: &[Route] = &[
         Box::pin(pages::replay::abort(ask))
     })
     .taking(&[], pages::exception::SAY),
+    Route::get(
+        "/service-levels",
+        "/service-levels",
+        "What is kept today of what was promised, and what is at risk.",
+        |ask| Box::pin(pages::levels::show(ask)),
+    ),
+    Route::get(
+        "/activity",
+        "/activity",
+        "What each domain did by hour, what waits in it, and what that is worth.",
+        |ask| Box::pin(pages::activity::show(ask)),
+    ),
+    Route::get(
+        "/reconciliation",
+        "/reconciliation",
+        "Comparisons that were made, and the differences that are open.",
+        |ask| Box::pin(pages::reconciliation::show(ask)),
+    ),
+    Route::act(
+        "/reconciliation/run",
+        "/reconciliation/run",
+        "Compares topics, ERP and suppliers, in the background.",
+        |ask| Box::pin(pages::reconciliation::run(ask)),
+    )
+    .taking(&[], pages::reconciliation::RUN),
+    Route::act("/reconciliation/give-up", "/reconciliation/give-up", "Ends the comparison that is under way.", |ask| {
+        Box::pin(pages::reconciliation::give_up(ask))
+    }),
     Route::get("/audit", "/audit", "What people did and what Wardline left out, newest first.", |ask| {
         Box::pin(pages::audit::list(ask))
     })
@@ -212,7 +254,10 @@ pub static NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
     ("/exceptions", "Exceptions"),
     ("/trace", "Trace"),
+    ("/service-levels", "Service levels"),
+    ("/activity", "Activity"),
     ("/replay", "Replays"),
+    ("/reconciliation", "Reconciliation"),
     ("/dead-letters", "Dead letters"),
     ("/audit", "Audit"),
     ("/topics", "Topics"),

@@ -127,6 +127,7 @@ impl Listening {
         if drained.is_err() {
             tracing::warn!("the console stops although an answer is under way");
         }
+        console.runs.ended(Duration::from_millis(bounds.drain_ms)).await;
     }
 }
 

@@ -1,14 +1,20 @@
 //! What the console holds while it runs.
 
+use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
 use crate::people::oidc::Oidc;
 use crate::people::session::{Session, Sessions};
 use crate::people::throttle::Throttle;
 use crate::people::{self, Role};
+use crate::reads::Reads;
+use crate::runs::Runs;
 use crate::trail::Trail;
+use connector::erp::Erp;
 use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
 use operations::replay::ReplayRoom;
+use operations::sight::SightError;
+use operations::sight::levels::LevelsView;
 use runtime::health::Health;
 use runtime::{Config, Shutdown, clock};
 use std::sync::{Arc, Mutex};
@@ -26,6 +32,8 @@ pub struct Site {
     pub rooms: Vec<ReplayRoom>,
     /// Where the rooms of this process stand; none where they run elsewhere.
     pub health: Option<Health>,
+    /// The ERP that `erp-post` posts to, for comparisons; or why it cannot be asked.
+    pub erp: Result<Arc<dyn Erp>, String>,
 }
 
 /// The console.
@@ -42,8 +50,14 @@ pub struct Console {
     pub throttle: Mutex<Throttle>,
     /// Passwords that are checked at the same time.
     pub hashing: Semaphore,
-    /// Searches through topics at the same time.
-    pub searching: Semaphore,
+    /// Searches through topics.
+    pub searches: Reads,
+    /// Replays that this process hands over.
+    pub runs: Runs,
+    /// Comparisons that this process makes.
+    pub comparisons: Comparisons,
+    /// Service levels and the activity of the domains; none where they are not followed here.
+    pub levels: Option<LevelsView>,
     /// What goes on record.
     pub trail: Trail,
     /// What is read of the installation.
@@ -62,6 +76,9 @@ pub enum StartError {
     /// The exceptions cannot be followed.
     #[error(transparent)]
     View(#[from] ViewError),
+    /// The service levels cannot be followed.
+    #[error(transparent)]
+    Sight(#[from] SightError),
 }
 
 impl Console {
@@ -79,12 +96,31 @@ impl Console {
         let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, origin)).transpose()?;
         let throttle = Mutex::new(Throttle::new(config.attempts));
         let hashing = Semaphore::new(config.attempts.at_once);
-        let searching = Semaphore::new(SEARCHES_MAX);
+        let searches = Reads::new(SEARCHES_MAX, config.read_timeout());
+        let runs = Runs::new(stop.clone());
+        let comparisons = Comparisons::new(stop.clone());
         let trail = Trail::new(&site.config, config.bounds.denied_per_minute);
         let desk = Desk::new(&site, &config.bounds);
         let exceptions = ExceptionsView::start(&site.config, stop)?;
+        let follow = || LevelsView::start(Arc::clone(&site.config), stop.clone());
+        let levels = config.service_levels.then(follow).transpose()?;
         let decider = OnceCell::new();
-        Ok(Arc::new(Self { config, site, sessions, oidc, throttle, hashing, trail, desk, exceptions, decider, searching }))
+        Ok(Arc::new(Self {
+            config,
+            site,
+            sessions,
+            oidc,
+            throttle,
+            hashing,
+            searches,
+            runs,
+            comparisons,
+            levels,
+            trail,
+            desk,
+            exceptions,
+            decider,
+        }))
     }
 
     /// Carries out what people decide; connects when the first decision is made.

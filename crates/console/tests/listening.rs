@@ -23,7 +23,7 @@ fn site() -> Site {
     let mut config = Config::default();
     config.kafka.bootstrap = "127.0.0.1:9".to_owned();
     config.registry.url = "http://127.0.0.1:9".to_owned();
-    Site { config: Arc::new(config), rooms: Vec::new(), health: None }
+    Site { config: Arc::new(config), rooms: Vec::new(), health: None, erp: Err("there is none".to_owned()) }
 }
 
 fn tls(folder: &Path) -> (TlsConfig, RootCertStore) {

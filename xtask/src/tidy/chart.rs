@@ -1,4 +1,4 @@
-//! The chart has one workload per room, in the image family of the room's folder.
+//! The chart has one workload per room, in the image family of the room's folder; others run a command of `wardline`.
 
 use serde_json::Value;
 
@@ -32,8 +32,9 @@ pub(super) fn check(tree: &Tree) -> Vec<Finding> {
             }
         }
     }
-    for name in values["workloads"].as_object().into_iter().flat_map(serde_json::Map::keys) {
-        if !rooms.contains(&name.as_str()) {
+    for (name, workload) in values["workloads"].as_object().into_iter().flatten() {
+        let is_command = workload["family"] == "cli" && workload["command"].is_array();
+        if !is_command && !rooms.contains(&name.as_str()) {
             findings.push(Finding::new(VALUES, 0, format!("workload `{name}` is no room")));
         }
     }
@@ -52,6 +53,9 @@ mod tests {
     fn every_room_is_a_workload_of_its_family_and_nothing_else() {
         assert_eq!(count("workloads:\n  a: {family: connectors}\n  b: {family: processors}\n"), 0);
         assert_eq!(count("workloads:\n  a: {family: processors}\n  c: {family: processors}\n"), 3);
+        let command = "workloads:\n  a: {family: connectors}\n  b: {family: processors}\n  c: {family: cli";
+        assert_eq!(count(&format!("{command}, command: [sla]}}\n")), 0);
+        assert_eq!(count(&format!("{command}}}\n")), 1, "the family alone runs nothing");
         assert_eq!(count("workloads: [\n"), 1);
     }
 }

@@ -15,7 +15,8 @@
     all[next].scrollIntoView({ block: "nearest" });
   };
 
-  const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace" };
+  const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace",
+    s: "/service-levels", h: "/activity", c: "/reconciliation" };
   let going = false;
 
   document.addEventListener("keydown", (event) => {

@@ -33,7 +33,7 @@ struct Letters {
 /// What is known of a dead letter, without its bytes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Letter {
+pub struct Letter {
     id: String,
     at: i64,
     room: String,
@@ -60,10 +60,10 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         ask.query.text("code").is_none_or(|code| code == letter.code)
             && ask.query.text("room").is_none_or(|room| room == letter.room)
     };
-    let found: Vec<Letter> = newest.records.iter().map(Letter::of).filter(wanted).collect();
+    let found: Vec<&Letter> = newest.records.iter().filter(|letter| wanted(letter)).collect();
     let (page, rows_per_page) = (ask.page(), ask.console.config.bounds.page_rows);
     let (total, has_more, query) = (found.len(), newest.has_more, ask.query);
-    let letters = slice(&found, page, rows_per_page).to_vec();
+    let letters = slice(&found, page, rows_per_page).iter().map(|letter| (*letter).clone()).collect();
     Ok(Answer::view(Letters { page, rows_per_page, total, has_more, letters, query }, list_page))
 }
 
@@ -104,12 +104,15 @@ async fn read(ask: &Ask) -> Result<Whole, Problem> {
         found.ok_or_else(|| Problem::not_found("there is no such dead letter; retention may have removed it"))?;
     let bound = ask.console.config.bounds.original_bytes_max;
     let (codec, content_type) = (desk.codec()?, fact(&record, "content-type"));
-    let source = Source::read(&codec, record.value.as_deref(), content_type.as_deref(), bound).await;
+    let asked = record.value.clone();
+    let reading = async move { Source::read(&codec, asked.as_deref(), content_type.as_deref(), bound).await };
+    let source = desk.reads.topics(reading).await?;
     Ok(Whole { letter: Letter::of(&record), headers: headers(&record), source })
 }
 
 impl Letter {
-    fn of(record: &Record) -> Self {
+    /// What the headers of a record say; its bytes are counted.
+    pub fn of(record: &Record) -> Self {
         let fact = |name: &str| fact(record, name).unwrap_or_default();
         let origin = match fact("wl_topic").as_str() {
             "" => ["wl_origin", "wl_source"].into_iter().map(fact).find(|from| !from.is_empty()).unwrap_or_default(),

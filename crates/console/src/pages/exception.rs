@@ -12,7 +12,10 @@ use crate::state::Console;
 use crate::trail::Entry;
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::exceptions::{Act, By, Choice, DecideError, Found, Outcome, Row, Standing, Step, ViewError};
+use operations::exceptions::{
+    Act, By, Choice, DecideError, ExceptionsView, Found, Outcome, Row, Standing, Step, ViewError,
+};
+use runtime::codec::Codec;
 use schemas::{Exception, ExceptionKind};
 use serde::Serialize;
 use serde_json::json;
@@ -37,15 +40,15 @@ struct Whole {
     field_paths: Vec<String>,
     last_comment: Option<String>,
     history: Vec<Step>,
-    /// Why history or source are not shown.
-    not_read: Option<String>,
+    /// Which of history and source are not shown, and why.
+    not_read: Vec<String>,
     source: Option<Source>,
     standing: Standing,
 }
 
 /// One exception, without what may identify a patient.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
-    let id = find(&ask)?;
+    let id = find(&ask).await?;
     let mut whole = read(&ask, &id).await?;
     whole.source = whole.source.map(Source::masked);
     Ok(Answer::view(whole, page))
@@ -55,7 +58,7 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
 pub async fn original(ask: Ask) -> Result<Answer, Problem> {
     let reason = ask.body.text("reason").unwrap_or_default().to_owned();
     check_reason(&reason)?;
-    let id = find(&ask)?;
+    let id = find(&ask).await?;
     let whole = read(&ask, &id).await?;
     ask.console
         .trail
@@ -111,7 +114,7 @@ pub async fn decided(console: &Arc<Console>, choice: Choice, act: Act, by: By) -
 }
 
 async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
-    let id = find(&ask)?;
+    let id = find(&ask).await?;
     let comment = ask.body.text("comment").map(str::to_owned);
     let by = By { actor: ask.name().to_owned(), comment, via: crate::ROOM };
     let outcome = decided(&ask.console, Choice::Ids(vec![id.clone()]), act, by).await?;
@@ -119,7 +122,8 @@ async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
     Ok(Answer::done(said, format!("/exceptions/{id}"), json!({"done": outcome.done})))
 }
 
-fn said(kind: ExceptionKind) -> &'static str {
+/// What came of a decision, for a person.
+pub fn said(kind: ExceptionKind) -> &'static str {
     match kind {
         ExceptionKind::RetryRequested => "A retry is asked for: the room processes the event again.",
         ExceptionKind::Discarded => "The event is given up; later ones of its key go on.",
@@ -127,11 +131,14 @@ fn said(kind: ExceptionKind) -> &'static str {
         ExceptionKind::Resolved => "It is marked as settled.",
         ExceptionKind::Assigned => "It is given to who was named.",
         ExceptionKind::Commented => "The comment is on record.",
+        ExceptionKind::Corrected => "The event is corrected: the room processes it again.",
+        ExceptionKind::CorrectionRequested => "A second person has to agree before the corrected event is processed.",
         ExceptionKind::Raised | ExceptionKind::Retried | ExceptionKind::Unknown => "It is done.",
     }
 }
 
-fn refusal(error: &DecideError) -> Problem {
+/// Why something was not decided, for a person.
+pub fn refusal(error: &DecideError) -> Problem {
     let text = error.to_string();
     let problem = match error {
         DecideError::Unknown(_) => Problem::said(StatusCode::NOT_FOUND, "No such exception", &text),
@@ -144,8 +151,10 @@ fn refusal(error: &DecideError) -> Problem {
     }
 }
 
-fn find(ask: &Ask) -> Result<String, Problem> {
-    match ask.console.exceptions.find(ask.part("id")) {
+/// The id of the exception that is meant.
+pub async fn find(ask: &Ask) -> Result<String, Problem> {
+    let (view, start) = (ask.console.exceptions.clone(), ask.part("id").to_owned());
+    match ask.console.desk.reads.memory(move || view.find(&start)).await? {
         Found::One(id) => Ok(id),
         Found::Several => Err(Problem::not_found("several exceptions have an id that starts so")),
         Found::None if !ask.console.exceptions.caught_up() => check_ready(&ask.console).map(|()| String::new()),
@@ -154,23 +163,26 @@ fn find(ask: &Ask) -> Result<String, Problem> {
 }
 
 async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
-    let view = &ask.console.exceptions;
+    let (console, reads) = (&ask.console, &ask.console.desk.reads);
+    let (view, part) = (&console.exceptions, console.config.part_timeout());
     let row = view.row(id).ok_or_else(|| Problem::not_found("there is no such exception"))?;
-    // What is in memory is shown also when Kafka does not answer.
-    let (exception, history) = tokio::join!(view.exception(id), view.history(id));
-    let mut not_read = None;
-    let mut note = |error: ViewError| not_read = Some(error.to_string());
-    let exception: Option<Arc<Exception>> = exception.map_err(&mut note).ok().flatten();
-    let history = history.map_err(&mut note).unwrap_or_default();
-    let bound = ask.console.config.bounds.original_bytes_max;
-    let source = match &exception {
-        None => None,
-        Some(exception) => {
-            let codec = ask.console.desk.codec()?;
-            let bytes = exception.raw_value.as_ref().map(AsRef::as_ref);
-            Some(Source::read(&codec, bytes, exception.content_type.as_deref(), bound).await)
-        }
-    };
+    // What is in memory is shown also when Kafka does not answer, and soon.
+    let reading = whole(view.clone(), console.desk.codec()?, id.to_owned(), console.config.bounds.original_bytes_max);
+    let history = tokio::time::timeout(part, console.desk.history(view, id, row.at));
+    let (read, history) = tokio::join!(reads.within(part, reading), history);
+    let mut not_read = Vec::new();
+    let read = read.and_then(|read| read.map_err(|error| Problem::unavailable(&error.to_string())));
+    let (exception, source) = read
+        .unwrap_or_else(|problem| {
+            not_read.push(format!("its source: {}", problem.detail));
+            None
+        })
+        .unzip();
+    let history = history.unwrap_or_else(|_| Err(Problem::unavailable("it takes longer; it is being read")));
+    let history = history.unwrap_or_else(|problem| {
+        not_read.push(format!("its history: {}", problem.detail));
+        Arc::default()
+    });
     let exception = exception.as_deref();
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
@@ -180,11 +192,24 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         origin_event_id: exception.and_then(|one| one.origin_event_id.clone()),
         field_paths: exception.map(|one| one.field_paths.clone()).unwrap_or_default(),
         last_comment: exception.and_then(|one| one.comment.clone()),
-        history,
+        history: history.as_ref().clone(),
         not_read,
         source,
         standing: view.standing(),
     })
+}
+
+/// The record of an exception, and its source in a form that people can read; none where it is not there any more.
+async fn whole(
+    view: ExceptionsView,
+    codec: Arc<Codec>,
+    id: String,
+    bound: usize,
+) -> Result<Option<(Arc<Exception>, Source)>, ViewError> {
+    let Some(exception) = view.exception(&id).await? else { return Ok(None) };
+    let bytes = exception.raw_value.as_ref().map(AsRef::as_ref);
+    let source = Source::read(&codec, bytes, exception.content_type.as_deref(), bound).await;
+    Ok(Some((exception, source)))
 }
 
 fn page(data: &Whole, frame: &Frame<'_>) -> Page {
@@ -196,7 +221,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         (standing_note(&data.standing))
         p { (state_chip(row)) " " (code_link(&row.code)) " " (title) }
         @if let Some(fix) = &row.suggested_fix { p.note { "Suggested: " (fix) } }
-        @if let Some(reason) = &data.not_read { p.error { "Not everything could be read: " (reason) "." } }
+        @for missing in &data.not_read { p.error role="alert" { "Not read: " (missing) "." } }
         div.columns {
             section {
                 (about(data, frame))

@@ -57,8 +57,9 @@ struct List {
 
 /// The causes alone.
 pub async fn causes(ask: Ask) -> Result<Answer, Problem> {
-    let view = &ask.console.exceptions;
-    let causes = Causes { standing: view.standing(), causes: view.causes() };
+    let view = ask.console.exceptions.clone();
+    let look = move || Causes { standing: view.standing(), causes: view.causes() };
+    let causes = ask.console.desk.reads.memory(look).await?;
     Ok(Answer::view(causes, |data, _| Page::still("Causes", cause_table(&data.causes, 0))))
 }
 
@@ -70,8 +71,9 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         most: rows_per_page,
         newest_first: ask.query.text("order") == Some("newest"),
     };
-    let listed = ask.console.exceptions.list(&filter_of(&ask.query), part);
-    let standing = ask.console.exceptions.standing();
+    let (view, filter) = (ask.console.exceptions.clone(), filter_of(&ask.query));
+    let look = move || (view.list(&filter, part), view.standing());
+    let (listed, standing) = ask.console.desk.reads.memory(look).await?;
     Ok(Answer::view(List { page, rows_per_page, listed, standing, query: ask.query }, list_page))
 }
 

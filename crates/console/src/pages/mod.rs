@@ -1,13 +1,16 @@
 //! The pages, each with the handler that also answers the API.
 
+pub mod activity;
 pub mod assets;
 pub mod audit;
 pub mod dead_letters;
 pub mod errors;
 pub mod exception;
 pub mod exceptions;
+pub mod levels;
 pub mod oidc;
 pub mod overview;
+pub mod reconciliation;
 pub mod replay;
 pub mod sign_in;
 pub mod topics;

@@ -6,12 +6,9 @@ use crate::ask::{Answer, Ask};
 use crate::desk::{Lags, RoomLag};
 use crate::html::{Frame, Page, ago, chip, number, plot};
 use crate::problem::Problem;
-use crate::state::Console;
 use maud::{Markup, html};
-use operations::exceptions::{self, Cause, Filter, Standing};
-use runtime::clock;
+use operations::exceptions::{Cause, Hour, Oldest, Standing};
 use runtime::health::RoomState;
-use schemas::Criticality;
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -19,9 +16,6 @@ use std::sync::Arc;
 const CAUSES_MAX: usize = 20;
 /// Hours of the plot.
 const HOURS: usize = 24;
-const HOUR_MICROS: i64 = 3_600_000_000;
-/// Exceptions that are looked through for the plot and for the oldest of each class.
-const LOOKED_THROUGH_MAX: usize = 5_000;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,27 +32,6 @@ struct Overview {
     rooms: Vec<Room>,
 }
 
-/// The oldest open exception of a class.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Oldest {
-    class: Criticality,
-    raised_at: i64,
-    exception_id: String,
-    is_overdue: bool,
-}
-
-/// What was raised in one hour.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct Hour {
-    /// Microseconds since 1970 at which it begins.
-    pub start: i64,
-    /// Exceptions that were raised in it and are settled.
-    pub settled: usize,
-    /// Those that are still open.
-    pub open: usize,
-}
-
 #[derive(Serialize)]
 struct Room {
     #[serde(flatten)]
@@ -70,64 +43,27 @@ struct Room {
 /// What waits and whether the rooms keep up.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let console = &ask.console;
+    let view = console.exceptions.clone();
+    let look = move || (view.standing(), view.top_causes(CAUSES_MAX), view.oldest(), view.raised(HOURS));
     // A broker that does not answer must not hide what is known without it.
-    let lags = console.desk.lags().await;
+    let lags = tokio::time::timeout(console.config.part_timeout(), console.desk.lags());
+    let (seen, lags) = tokio::join!(console.desk.reads.memory(look), lags);
+    let (standing, causes, oldest, hours) = seen?;
+    let lags = lags.unwrap_or_else(|_| Err(Problem::unavailable("the broker does not answer; it is still asked")));
     let known: Option<Arc<Lags>> = lags.as_ref().ok().cloned();
     let room = |lag: &RoomLag| Room { lag: lag.clone(), state: lag.state(&console.site).as_ref().map(RoomState::name) };
-    let mut causes = console.exceptions.causes();
-    let (causes_in_all, overdue) = (causes.len(), causes.iter().map(|cause| cause.overdue).sum());
-    causes.truncate(CAUSES_MAX);
     let overview = Overview {
-        standing: console.exceptions.standing(),
-        causes,
-        causes_in_all,
-        overdue,
-        oldest: oldest(console),
-        hours: hours(console, clock::now_micros()),
+        standing,
+        causes_in_all: causes.total,
+        overdue: causes.overdue,
+        causes: causes.causes,
+        oldest,
+        hours,
         lags_unknown: lags.err().map(|problem| problem.detail),
         lags_at: known.as_ref().map(|lags| lags.at),
         rooms: known.iter().flat_map(|lags| lags.rooms.iter().map(room)).collect(),
     };
     Ok(Answer::view(overview, page))
-}
-
-fn oldest(console: &Console) -> Vec<Oldest> {
-    let rows = console.exceptions.list(&Filter::default(), exceptions::Page::first(LOOKED_THROUGH_MAX)).rows;
-    let first = |class: Criticality| {
-        let row = rows.iter().find(|row| row.class == class)?;
-        let (raised_at, is_overdue) = (row.raised_at, row.is_overdue);
-        Some(Oldest { class, raised_at, exception_id: row.exception_id.clone(), is_overdue })
-    };
-    [Criticality::PatientAdjacent, Criticality::Operational, Criticality::Analytical]
-        .into_iter()
-        .filter_map(first)
-        .collect()
-}
-
-fn hours(console: &Console, now: i64) -> Vec<Hour> {
-    let newest = exceptions::Page { skip: 0, most: LOOKED_THROUGH_MAX, newest_first: true };
-    let rows = console.exceptions.list(&Filter { settled: true, ..Filter::default() }, newest).rows;
-    by_hour(now, rows.iter().map(|row| (row.raised_at, row.is_open())))
-}
-
-/// Counts what was raised in each of the last hours.
-fn by_hour(now: i64, raised: impl Iterator<Item = (i64, bool)>) -> Vec<Hour> {
-    let this_hour = now - now.rem_euclid(HOUR_MICROS);
-    let back = |index: usize| i64::try_from(HOURS - 1 - index).unwrap_or_default() * HOUR_MICROS;
-    let mut hours: Vec<Hour> =
-        (0..HOURS).map(|index| Hour { start: this_hour - back(index), ..Hour::default() }).collect();
-    let first = this_hour - back(0);
-    for (at, is_open) in raised {
-        let index = usize::try_from((at - first).div_euclid(HOUR_MICROS)).ok();
-        if let Some(hour) = index.and_then(|index| hours.get_mut(index)) {
-            if is_open {
-                hour.open += 1;
-            } else {
-                hour.settled += 1;
-            }
-        }
-    }
-    hours
 }
 
 fn page(data: &Overview, frame: &Frame<'_>) -> Page {
@@ -207,26 +143,5 @@ fn state(state: Option<&'static str>) -> Markup {
         Some("failed") => chip("failed", "bad"),
         Some(other) => chip(other, "warn"),
         None => html! { span.muted { "runs elsewhere" } },
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_was_raised_counts_for_its_hour_and_older_for_none() {
-        let now = 1_000 * HOUR_MICROS + 17;
-        let raised = [
-            (now, true),
-            (now - HOUR_MICROS, false),
-            (now - 23 * HOUR_MICROS, true),
-            (now - 25 * HOUR_MICROS, true),
-            (now + HOUR_MICROS, true),
-        ];
-        let hours = by_hour(now, raised.into_iter());
-        assert_eq!(hours.len(), HOURS);
-        assert_eq!((hours[23].open, hours[22].settled, hours[0].open), (1, 1, 1));
-        assert_eq!(hours.iter().map(|hour| hour.open + hour.settled).sum::<usize>(), 3);
     }
 }

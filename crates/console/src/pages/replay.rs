@@ -1,19 +1,22 @@
-//! Replays: plan, look, agree, pause, give up. `wardline replay apply` hands the records over, because that takes a process that
-//! lives as long as the replay.
+//! Replays: plan, look, agree, apply, pause, go on, give up. What is applied here is handed over by the process of this console;
+//! when that stops the replay is paused, and anybody goes on with it, here or elsewhere.
 
 use super::exception::{COMMENT, SAY};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
-use crate::html::{Act, Frame, Page, chip, facts, form, number, time};
+use crate::html::{Act, Frame, Page, chip, facts, form, number, pretty, time};
 use crate::people::Right;
 use crate::problem::Problem;
+use crate::runs::{Begin, BeginError, Told};
 use crate::state::Console;
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::replay::{Plan, ReplayError, ReplaySelection, ReplayState, Replays, Request, Status, Words};
+use operations::replay::{Apply, Plan, ReplayError, ReplaySelection, ReplayState, Replays, Request, Status, Words};
 use serde::Serialize;
 use serde_json::json;
+use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is to be replayed.
 pub const PLAN: &[Field] = &[
@@ -26,22 +29,115 @@ pub const PLAN: &[Field] = &[
     Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record"),
 ];
 
+/// Records in a second when nothing is said.
+const RATE_USUAL: u32 = 100;
+/// A replay whose process has said nothing for so long may have lost it, seconds: a sign of life comes every two.
+const SILENT_S: i64 = 15;
+/// How long who applies a replay waits until it has begun; counting much takes longer, and goes on.
+const BEGIN_WITHIN: Duration = Duration::from_secs(10);
+
+/// How it is handed over.
+pub const APPLY: &[Field] = &[
+    Field::optional("rate", Kind::Number, "Records in a second at most; 100 when left out"),
+    Field::optional(
+        "accept_changes",
+        Kind::Flag,
+        "Go on although a recount differs from the plan; then the comment must say why",
+    ),
+    COMMENT[0],
+];
+/// How it goes on.
+pub const RESUME: &[Field] =
+    &[Field::optional("rate", Kind::Number, "Records in a second at most; as before when left out"), COMMENT[0]];
+
 #[derive(Serialize)]
 struct List {
     plans: Vec<Plan>,
 }
 
+/// How a replay stands, and what this process has to do with it.
+#[derive(Serialize)]
+struct One {
+    #[serde(flatten)]
+    status: Status,
+    here: Here,
+}
+
+/// What this process has to do with a replay.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Here {
+    /// It is being counted again, or handed over, by this process.
+    under_way: bool,
+    /// Records that the counting has read.
+    counted: Option<u64>,
+    /// Why it ended here without being done.
+    failed: Option<String>,
+    /// What to do about that.
+    next: Option<String>,
+}
+
 /// All plans.
 pub async fn list(ask: Ask) -> Result<Answer, Problem> {
-    let mut plans = replays(&ask.console)?.list().await.map_err(|error| refusal(&error))?;
-    plans.reverse();
-    Ok(Answer::view(List { plans }, list_page))
+    let plans = ask.console.desk.plans(&replays(&ask.console)?, refusal).await?;
+    Ok(Answer::view(List { plans: plans.iter().rev().cloned().collect() }, list_page))
 }
 
 /// How one stands.
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
-    let status = replays(&ask.console)?.status(ask.part("id")).await.map_err(|error| refusal(&error))?;
-    Ok(Answer::view(status, page))
+    let status = ask.console.desk.status(&replays(&ask.console)?, ask.part("id"), refusal).await?;
+    let mut here = Here { under_way: false, counted: None, failed: None, next: None };
+    match ask.console.runs.told(&status.plan.replay_id) {
+        None | Some(Told::Ended) => {}
+        Some(Told::HandingOver) => here.under_way = true,
+        Some(Told::Counting(records)) => (here.under_way, here.counted) = (true, Some(records)),
+        Some(Told::Failed { why, next }) => (here.failed, here.next) = (Some(why), Some(next)),
+    }
+    Ok(Answer::view(One { status: status.as_ref().clone(), here }, page))
+}
+
+/// Counts once more, and then hands the records over in the background.
+pub async fn apply(ask: Ask) -> Result<Answer, Problem> {
+    let apply = Apply {
+        words: words(&ask),
+        rate: rate(&ask)?.unwrap_or(RATE_USUAL),
+        accept_changes: ask.body.text("accept_changes") == Some("true"),
+    };
+    begin(&ask, Begin::Apply(apply), "Its records are being handed over.").await
+}
+
+/// Goes on where it was paused, or where its process is gone.
+pub async fn resume(ask: Ask) -> Result<Answer, Problem> {
+    let what = Begin::Resume(rate(&ask)?, words(&ask));
+    begin(&ask, what, "It goes on.").await
+}
+
+async fn begin(ask: &Ask, what: Begin, said: &str) -> Result<Answer, Problem> {
+    let console = &ask.console;
+    let replays = replays(console)?;
+    let asked = ask.part("id").to_owned();
+    let of = Arc::clone(&replays);
+    let plan =
+        console.desk.reads.topics(async move { of.find(&asked).await }).await?.map_err(|error| refusal(&error))?;
+    let id = plan.replay_id;
+    let begun = console.runs.begin(replays, id.clone(), what, BEGIN_WITHIN).await;
+    console.desk.replay_changed(&id);
+    console.desk.replay_changed(ask.part("id"));
+    match begun {
+        Ok(true) => Ok(Answer::done(said, format!("/replay/{id}"), json!({"replayId": id, "begun": true}))),
+        Ok(false) => {
+            let said = "What it comes to is still being counted; this page tells how it goes on.";
+            Ok(Answer::done(said, format!("/replay/{id}"), json!({"replayId": id, "begun": false})))
+        }
+        Err(BeginError::Busy(problem)) => Err(problem),
+        Err(BeginError::Refused(error)) => Err(refusal(&error)),
+    }
+}
+
+fn rate(ask: &Ask) -> Result<Option<u32>, Problem> {
+    let Some(rate) = ask.body.number("rate") else { return Ok(None) };
+    let fits = u32::try_from(rate).ok().filter(|rate| *rate > 0);
+    fits.map(Some).ok_or_else(|| Problem::not_understood("rate must be at least 1 record in a second"))
 }
 
 /// Counts what a replay comes to, and puts the plan on record.
@@ -57,44 +153,49 @@ pub async fn plan(ask: Ask) -> Result<Answer, Problem> {
             key: text("key"),
             ..ReplaySelection::default()
         },
+        correct: false,
         reason: text("reason").unwrap_or_default(),
         actor: ask.name().to_owned(),
     };
     let replays = replays(&ask.console)?;
     // Counting a large range takes a while; the plan is on record also when nobody waits any more.
-    let planning = tokio::spawn(async move { replays.plan(&request, |_| ()).await });
-    let planned = planning.await.map_err(|error| Problem::defect(&error.to_string()))?;
-    done(&planned.map_err(|error| refusal(&error))?, "It is planned; nothing is handed over yet.")
+    let planning = async move { replays.plan(&request, |_| ()).await };
+    let planned = ask.console.searches.topics(planning).await.map_err(|problem| {
+        problem.next("look at the list of replays in a while: counting goes on, and the plan is there when it is done")
+    })?;
+    let plan = planned.map_err(|error| refusal(&error))?;
+    ask.console.desk.replay_changed(&plan.replay_id);
+    done(&plan, "It is planned; nothing is handed over yet.")
 }
 
 /// Agrees to a plan as the second person.
 pub async fn approve(ask: Ask) -> Result<Answer, Problem> {
-    let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let id = ask.part("id").to_owned();
-    // Half a step would fence the process that hands over and say nothing on record.
-    let taking = tokio::spawn(async move { replays.approve(&id, &words).await });
-    let approved = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
-    done(&approved.map_err(|error| refusal(&error))?, "It is approved.")
+    step(&ask, "It is approved.", |replays, id, words| async move { replays.approve(&id, &words).await }).await
 }
 
 /// Stops the process that hands records over.
 pub async fn pause(ask: Ask) -> Result<Answer, Problem> {
-    let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let id = ask.part("id").to_owned();
-    // Half a step would fence the process that hands over and say nothing on record.
-    let taking = tokio::spawn(async move { replays.pause(&id, &words).await });
-    let paused = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
-    done(&paused.map_err(|error| refusal(&error))?, "It is paused.")
+    step(&ask, "It is paused.", |replays, id, words| async move { replays.pause(&id, &words).await }).await
 }
 
 /// Gives the rest of a plan up.
 pub async fn abort(ask: Ask) -> Result<Answer, Problem> {
-    let (replays, words) = (replays(&ask.console)?, words(&ask));
-    let id = ask.part("id").to_owned();
-    // Half a step would fence the process that hands over and say nothing on record.
-    let taking = tokio::spawn(async move { replays.abort(&id, &words).await });
-    let aborted = taking.await.map_err(|error| Problem::defect(&error.to_string()))?;
-    done(&aborted.map_err(|error| refusal(&error))?, "The rest of it is given up.")
+    step(&ask, "The rest of it is given up.", |replays, id, words| async move { replays.abort(&id, &words).await })
+        .await
+}
+
+/// Takes a step, and goes on with it when nobody waits any more: half a step would fence the process that hands over and say
+/// nothing on record.
+async fn step<F>(ask: &Ask, said: &str, take: fn(Arc<Replays>, String, Words) -> F) -> Result<Answer, Problem>
+where
+    F: Future<Output = Result<Plan, ReplayError>> + Send + 'static,
+{
+    let (console, id) = (&ask.console, ask.part("id").to_owned());
+    let taken = console.desk.reads.topics(take(replays(console)?, id.clone(), words(ask))).await;
+    console.desk.replay_changed(&id);
+    let plan = taken?.map_err(|error| refusal(&error))?;
+    console.desk.replay_changed(&plan.replay_id);
+    done(&plan, said)
 }
 
 fn replays(console: &Console) -> Result<Arc<Replays>, Problem> {
@@ -178,7 +279,8 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
     Page::live("Replays", body)
 }
 
-fn page(data: &Status, frame: &Frame<'_>) -> Page {
+fn page(data: &One, frame: &Frame<'_>) -> Page {
+    let (here, data) = (&data.here, &data.status);
     let plan = &data.plan;
     let counts = &plan.counts;
     let count = |value: i64| html! { (number(i128::from(value))) };
@@ -190,6 +292,7 @@ fn page(data: &Status, frame: &Frame<'_>) -> Page {
         p { a href="/replay" { "Replays" } }
         h1 { "Replay into " (plan.room) }
         p { (state_chip(plan)) " " (plan.reason) }
+        (progress(data, here))
         div.columns {
             section {
                 (facts(&[
@@ -211,28 +314,68 @@ fn page(data: &Status, frame: &Frame<'_>) -> Page {
                     ("Last word", html! { @if let Some(comment) = &plan.comment { (comment) " (" (plan.actor) ")" } }),
                     ("Id", html! { span.mono { (plan.replay_id) } }),
                 ]))
-                @if matches!(plan.state, ReplayState::Planned | ReplayState::Approved) {
-                    p { "To hand the records over: " code { "wardline replay apply " (plan.replay_id) " --rate N" } }
-                }
             }
-            section { (acts(plan, frame)) }
+            section { (acts(data, here, frame)) }
         }
     };
     Page::live(format!("Replay into {}", plan.room), body)
 }
 
-fn acts(plan: &Plan, frame: &Frame<'_>) -> Markup {
+/// How far it is, and whether anybody is at it.
+fn progress(data: &Status, here: &Here) -> Markup {
+    let (plan, all) = (&data.plan, data.plan.counts.records.max(1));
+    let has_begun = !matches!(plan.state, ReplayState::Planned | ReplayState::Approved | ReplayState::Unknown);
+    html! {
+        @if let Some(why) = &here.failed {
+            p.error role="alert" { "It ended here without being done: " (why) "." @if let Some(next) = &here.next { " What to do next: " (next) "." } }
+        }
+        @if let Some(records) = here.counted {
+            p.note role="status" { "What it comes to is counted once more before anything is handed over: " (number(records)) " records read." }
+        }
+        @if has_begun {
+            div.progress {
+                label for="handed" {
+                    (number(i128::from(data.handed))) " of " (number(i128::from(plan.counts.records))) " records handed over"
+                    @if plan.state == ReplayState::Running { ", at most " (plan.rate) " in a second" }
+                }
+                progress #handed max=(all) value=(data.handed.clamp(0, all)) { (data.handed) " of " (all) }
+            }
+        }
+        @if is_silent(data, here) {
+            p.note { "Its process has said nothing for " (pretty(data.silent_s.saturating_mul(1_000))) ": it may be gone. Anybody goes on with it." }
+        }
+    }
+}
+
+/// Whether it should be handed over and nobody seems to be at it.
+fn is_silent(data: &Status, here: &Here) -> bool {
+    data.plan.state == ReplayState::Running && !here.under_way && data.silent_s > SILENT_S
+}
+
+fn acts(data: &Status, here: &Here, frame: &Frame<'_>) -> Markup {
+    let plan = &data.plan;
     let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field], is_grave: bool| {
         let action = format!("/replay/{}/{name}", plan.replay_id);
         form(frame, &Act { action, label, help, fields, hidden: Vec::new(), is_grave })
     };
     let is_own = frame.person.is_some_and(|person| operations::same_person(&person.name, &plan.planned_by));
+    let may_begin = match plan.state {
+        ReplayState::Planned => !plan.needs_approval,
+        ReplayState::Approved => true,
+        _ => false,
+    };
     html! {
         @if plan.state == ReplayState::Planned && plan.needs_approval && frame.may(Right::Approve) && !is_own {
             (act("approve", "Approve", "With you as the second person it may be applied.", COMMENT, false))
         }
+        @if may_begin && !here.under_way && frame.may(Right::Act) {
+            (act("apply", "Apply", "Counts once more, and then hands the records over to the room, beside the live flow. When a recount differs it does not begin.", APPLY, false))
+        }
         @if plan.state == ReplayState::Running && frame.may(Right::Act) {
             (act("pause", "Pause", "Stops the process that hands records over, wherever it runs.", COMMENT, false))
+        }
+        @if (plan.state == ReplayState::Paused || is_silent(data, here)) && !here.under_way && frame.may(Right::Act) {
+            (act("resume", "Go on", "Hands over what is left, behind the last record that was handed over.", RESUME, false))
         }
         @if !matches!(plan.state, ReplayState::Done | ReplayState::Aborted | ReplayState::Unknown) && frame.may(Right::Act) {
             (act("abort", "Give up", "What was handed over stays handed over; the rest is given up.", SAY, true))

@@ -9,6 +9,7 @@ use maud::{Markup, html};
 use operations::sight::SightError;
 use operations::sight::trace::{Gap, Question, Step, StepKind, Trace, trace};
 use serde::Serialize;
+use std::sync::Arc;
 
 /// What is looked for.
 pub const QUERY: &[Field] = &[Field::optional(
@@ -23,14 +24,15 @@ struct Traced {
     trace: Option<Trace>,
 }
 
-/// Looks for it; one search at a time, because each reads topics.
+/// Looks for it; a few searches at a time, because each reads topics.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let Some(id) = ask.query.text("id").map(str::to_owned) else {
         return Ok(Answer::view(Traced { id: String::new(), trace: None }, page));
     };
-    let _turn = ask.console.searching.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
     let question = Question { id: id.clone(), ..Question::default() };
-    let found = trace(&ask.console.site.config, question, |_| ()).await.map_err(|error| refusal(&error))?;
+    let config = Arc::clone(&ask.console.site.config);
+    let searching = async move { trace(&config, question, |_| ()).await };
+    let found = ask.console.searches.topics(searching).await?.map_err(|error| refusal(&error))?;
     Ok(Answer::view(Traced { id, trace: Some(found) }, page))
 }
 

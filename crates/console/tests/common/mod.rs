@@ -79,7 +79,12 @@ impl Place {
         config.bounds.cached_ms = 50;
         adjust(&mut config);
         let (trigger, stop) = runtime::shutdown();
-        let site = Site { config: Arc::clone(&stack.config), rooms: Vec::new(), health: None };
+        let site = Site {
+            config: Arc::clone(&stack.config),
+            rooms: Vec::new(),
+            health: None,
+            erp: Err("there is none".to_owned()),
+        };
         let console = Console::start(config, site, &stop).unwrap();
         let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
         let url = format!("http://{}", listening.address());

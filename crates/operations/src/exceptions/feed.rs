@@ -4,7 +4,9 @@ use super::index::{Told, ToldOrigin};
 use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
 use runtime::record::Record;
-use schemas::{Criticality, Decimal, DiscardRequest, ExceptionKind, ExceptionState, Subject, Timestamp, topics};
+use schemas::{
+    Criticality, Decimal, DiscardRequest, Exception, ExceptionKind, ExceptionState, Subject, Timestamp, topics,
+};
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::borrow::Cow;
@@ -127,17 +129,22 @@ impl Feed {
         let (writer, body) = self.opened(value)?;
         let part: ParkedPart<'_> = schemas::codec::decode_part(&writer, body)?;
         let money = match part.value {
-            Some(event) if part.topic == topics::SUPPLY_USAGE_ENRICHED_V1.name() => self.money(event),
+            Some(event) if part.topic == topics::SUPPLY_USAGE_ENRICHED_V1.name() => self.money(event)?,
             _ => None,
         };
         Ok(Some(ParkedEvent { key: part.key.to_owned(), money }))
     }
 
-    /// What an event says it is worth. An event that cannot be read says nothing: its room will say why.
-    fn money(&self, event: &[u8]) -> Option<(Decimal, String)> {
-        let (writer, body) = self.opened(event).ok()?;
-        let part: PricePart<'_> = schemas::codec::decode_part(&writer, body).ok()?;
-        Some((part.amount?.0, part.currency?.to_owned()))
+    /// What an event says it is worth. An event that cannot be read says nothing: its room will say why. A registry that does
+    /// not answer is another matter: the event is worth something all the same, and is asked for again.
+    fn money(&self, event: &[u8]) -> Result<Option<(Decimal, String)>, WireError> {
+        let (writer, body) = match self.opened(event) {
+            Ok(opened) => opened,
+            Err(error) if error.blames_record() => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let Ok(part) = schemas::codec::decode_part::<PricePart<'_>>(&writer, body) else { return Ok(None) };
+        Ok(part.amount.zip(part.currency).map(|(amount, currency)| (amount.0, currency.to_owned())))
     }
 
     fn opened<'a>(&self, value: &'a [u8]) -> Result<runtime::codec::Opened<'a>, WireError> {
@@ -145,6 +152,36 @@ impl Feed {
             Some(opened) => Ok(opened),
             None => self.handle.block_on(self.codec.open(value)),
         }
+    }
+}
+
+/// What an exception whose record lies at a place tells.
+pub fn told(exception: &Exception, (partition, offset): (i32, i64)) -> Told {
+    let origin = match (&exception.origin_topic, exception.origin_partition, exception.origin_offset) {
+        (Some(topic), Some(partition), Some(offset)) => {
+            let key = exception.origin_key.as_ref().map(|key| String::from_utf8_lossy(key.as_ref()).into_owned());
+            Some(ToldOrigin { topic: topic.clone(), partition, offset, key: key.unwrap_or_default() })
+        }
+        _ => None,
+    };
+    Told {
+        id: exception.exception_id.clone(),
+        partition,
+        offset,
+        kind: exception.kind,
+        state: exception.state,
+        room: exception.room.clone(),
+        code: exception.code.clone(),
+        subject: exception.subject.as_ref().map(subject_text),
+        message: exception.message.clone(),
+        suggested_fix: exception.suggested_fix.clone(),
+        class: class_of(&exception.room, exception.origin_topic.as_deref()),
+        origin,
+        raised_at: exception.raised_at.0,
+        at: exception.at.0,
+        assignee: exception.assignee.clone(),
+        discard_requested_by: exception.discard_request.as_ref().map(|request| request.actor.clone()),
+        parked_key: exception.parked_key,
     }
 }
 

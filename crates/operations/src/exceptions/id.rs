@@ -16,6 +16,17 @@ impl Id {
     pub fn of(text: &str) -> Self {
         number(text).map_or_else(|| Self::Text(Arc::from(text)), Self::Number)
     }
+
+    /// Whether it is written with this at its start; thousands are asked, so no text is made of it.
+    pub fn starts_with(&self, start: &str) -> bool {
+        match self {
+            Self::Text(text) => text.starts_with(start),
+            Self::Number(bytes) => {
+                let mut buffer = uuid::Uuid::encode_buffer();
+                uuid::Uuid::from_bytes(*bytes).hyphenated().encode_lower(&mut buffer).starts_with(start)
+            }
+        }
+    }
 }
 
 impl std::fmt::Display for Id {
@@ -42,6 +53,8 @@ mod tests {
     fn every_id_comes_back_as_it_was_written() {
         for text in ["3aa58b87-0000-5000-8000-000000000001", "3AA58B87-0000-5000-8000-000000000001", "exc-1", ""] {
             assert_eq!(Id::of(text).to_string(), text);
+            assert!(Id::of(text).starts_with(text) && Id::of(text).starts_with(text.get(..4).unwrap_or_default()));
+            assert!(!Id::of(text).starts_with("3aa58b88"));
         }
         assert!(matches!(Id::of("3aa58b87-0000-5000-8000-000000000001"), Id::Number(_)));
         assert!(size_of::<Id>() <= 24);

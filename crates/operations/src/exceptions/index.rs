@@ -3,6 +3,7 @@
 //! What a cause holds up is kept as a sum that changes with each record, so that a list of causes does not depend on how much
 //! waits. Of an exception its place on the topic is held, not its bytes.
 
+use super::hours::Hours;
 use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
 use super::types::is_open;
@@ -105,6 +106,19 @@ pub struct Group {
     pub worth: Worth,
 }
 
+impl Group {
+    /// Open exceptions.
+    pub fn exceptions(&self) -> usize {
+        self.open.iter().map(BTreeSet::len).sum()
+    }
+
+    /// Open exceptions that should have been settled by now, by what each class may take.
+    pub fn overdue(&self, due: &[i64; CLASSES.len()], now: i64) -> usize {
+        let each = self.open.iter().zip(due);
+        each.map(|(open, due)| open.range(..(now.saturating_sub(*due), 0)).count()).sum()
+    }
+}
+
 /// An exception as the index holds it.
 #[derive(Debug)]
 pub struct Held {
@@ -153,6 +167,8 @@ pub struct Index {
     pub(super) by_id: HashMap<Id, u32>,
     /// All, by the time they were raised.
     pub(super) order: BTreeSet<(i64, u32)>,
+    /// How many were raised when.
+    pub(super) hours: Hours,
     /// The settled ones, by the time that happened.
     settled: BTreeSet<(i64, u32)>,
     pub(super) causes: Pool<CauseKey>,
@@ -181,6 +197,7 @@ impl Index {
             free: Vec::new(),
             by_id: HashMap::new(),
             order: BTreeSet::new(),
+            hours: Hours::default(),
             settled: BTreeSet::new(),
             causes: Pool::default(),
             groups: HashMap::new(),
@@ -218,6 +235,7 @@ impl Index {
         };
         self.by_id.insert(id, slot);
         self.order.insert((key.0, slot));
+        self.hours.add(key.0, open);
         if open {
             self.link(slot);
         } else {
@@ -397,6 +415,7 @@ impl Index {
         self.unlink(slot);
         let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
         self.order.remove(&(held.raised_at, slot));
+        self.hours.take(held.raised_at, is_open(held.state));
         self.settled.remove(&(held.at, slot));
         self.free.push(slot);
         self.causes.release(held.cause);

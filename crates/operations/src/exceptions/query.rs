@@ -1,14 +1,19 @@
 //! Questions to the index.
 
 use super::config::DueTimes;
-use super::index::{CLASSES, Group, Held, Index, NO_PARTITION};
+use super::index::{CLASSES, CauseKey, Group, Held, Index, NO_PARTITION};
 use super::pool::NONE;
-use super::types::{Cause, Filter, Found, Listed, Page, Row, Standing, is_open};
+use super::types::{Cause, Causes, Found, Hour, Oldest, Row, Standing, Stopped, is_open};
 use super::waiting::Worth;
 use schemas::Criticality;
+use std::cmp::{Ordering, Reverse};
+use std::collections::BTreeSet;
 
 /// How much longer an exception of each class may take, microseconds, in the order of [`CLASSES`].
 pub type DueMicros = [i64; CLASSES.len()];
+
+/// Events and exceptions of a cause, and its number.
+type Weighed = (Reverse<(u64, usize)>, u32);
 
 /// The times of a configuration as the index reckons.
 pub fn due_micros(due: &DueTimes) -> DueMicros {
@@ -18,48 +23,63 @@ pub fn due_micros(due: &DueTimes) -> DueMicros {
 impl Index {
     /// The open exceptions by cause, the one with most waiting events first.
     pub fn causes(&self, due: &DueMicros, now: i64) -> Vec<Cause> {
-        let mut causes: Vec<Cause> =
-            self.groups.iter().filter_map(|(cause, group)| self.cause(*cause, group, due, now)).collect();
-        causes.sort_by(|one, other| {
-            let weight = |cause: &Cause| (cause.events, cause.exceptions);
-            let name = |cause: &Cause| (cause.code.clone(), cause.room.clone(), cause.subject.clone());
-            weight(other).cmp(&weight(one)).then_with(|| name(one).cmp(&name(other)))
-        });
-        causes
+        self.top_causes(usize::MAX, due, now).causes
     }
 
-    /// A part of the exceptions that match.
-    pub fn list(&self, filter: &Filter, page: Page, due: &DueMicros, now: i64) -> Listed {
-        let mut total = 0;
-        let mut rows = Vec::new();
-        let mut visit = |slot: u32| {
-            let Some(held) = self.get(slot).filter(|held| self.matches(held, filter, due, now)) else { return };
-            if total >= page.skip && rows.len() < page.most {
-                rows.push(self.row_of(held, due, now));
-            }
-            total += 1;
+    /// So many causes with most waiting events, and what all of them come to.
+    pub fn top_causes(&self, most: usize, due: &DueMicros, now: i64) -> Causes {
+        let weighed = |(number, group): (&u32, &'_ Group)| {
+            let weight = (group.worth.events, group.exceptions());
+            (weight.1 > 0).then_some((Reverse(weight), *number))
         };
-        // Of those raised in the same moment the id decides, so that all views agree.
-        let mut moment: Vec<u32> = Vec::new();
-        let mut last = None;
-        let mut turn = |raised: Option<i64>, slot: Option<u32>| {
-            if raised != last {
-                moment.sort_unstable_by_key(|slot| self.get(*slot).map(|held| &held.id));
-                if page.newest_first {
-                    moment.reverse();
-                }
-                moment.drain(..).for_each(&mut visit);
-                last = raised;
-            }
-            moment.extend(slot);
-        };
-        if page.newest_first {
-            self.order.iter().rev().for_each(|(raised, slot)| turn(Some(*raised), Some(*slot)));
-        } else {
-            self.order.iter().for_each(|(raised, slot)| turn(Some(*raised), Some(*slot)));
+        let mut all: Vec<Weighed> = self.groups.iter().filter_map(weighed).collect();
+        let total = all.len();
+        let order = |one: &Weighed, other: &Weighed| self.order_of(one, other);
+        if most < total {
+            all.select_nth_unstable_by(most, order);
+            all.truncate(most);
         }
-        turn(None, None);
-        Listed { rows, total }
+        all.sort_unstable_by(order);
+        let shown = all.iter().filter_map(|(_, number)| self.cause(*number, self.groups.get(number)?, due, now));
+        let causes = shown.collect();
+        Causes { causes, total, overdue: self.groups.values().map(|group| group.overdue(due, now)).sum() }
+    }
+
+    /// The oldest open exception of each class, most urgent first.
+    pub fn oldest(&self, due: &DueMicros, now: i64) -> Vec<Oldest> {
+        let of_class = |place: usize| {
+            let open = || self.groups.values().map(|group| &group.open[place]);
+            let (raised_at, _) = open().filter_map(BTreeSet::first).min().copied()?;
+            let moment = open().flat_map(|open| open.range((raised_at, 0)..=(raised_at, NONE)));
+            // Of those raised in the same moment the id decides, so that all views agree.
+            let held = moment.filter_map(|(_, slot)| self.get(*slot)).min_by_key(|held| &held.id)?;
+            Some(Oldest {
+                class: CLASSES[place],
+                raised_at,
+                exception_id: held.id.to_string(),
+                is_overdue: due_at(held, due) < now,
+                open: open().map(BTreeSet::len).sum(),
+            })
+        };
+        (0..CLASSES.len()).filter_map(of_class).collect()
+    }
+
+    /// How many exceptions were raised in each of the last hours.
+    pub fn raised(&self, now: i64, hours: usize) -> Vec<Hour> {
+        self.hours.last(now, hours)
+    }
+
+    /// What waits in each room.
+    pub fn stopped(&self) -> Vec<Stopped> {
+        let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
+        let rooms = self.waiting.by_room();
+        let stopped = rooms.into_iter().filter(|(_, worth)| worth.events > 0).map(|(room, worth)| Stopped {
+            room: room.to_owned(),
+            events: count(worth.events),
+            money: self.waiting.amounts(&worth),
+            events_without_price: count(worth.unpriced),
+        });
+        stopped.collect()
     }
 
     /// One exception.
@@ -77,17 +97,17 @@ impl Index {
         if self.held(start).is_some() {
             return Found::One(start.to_owned());
         }
-        let mut matching = self.by_id.keys().map(ToString::to_string).filter(|id| id.starts_with(start));
+        let mut matching = self.by_id.keys().filter(|id| id.starts_with(start));
         match (matching.next(), matching.next()) {
             (None, _) => Found::None,
-            (Some(id), None) => Found::One(id),
+            (Some(id), None) => Found::One(id.to_string()),
             (Some(_), Some(_)) => Found::Several,
         }
     }
 
     /// Counts and what is missing.
     pub fn standing(&self) -> Standing {
-        let open = self.groups.values().flat_map(|group| &group.open).map(|open| open.len()).sum();
+        let open = self.groups.values().map(Group::exceptions).sum();
         Standing {
             incomplete: self.incomplete(),
             exceptions: self.by_id.len(),
@@ -127,12 +147,20 @@ impl Index {
         missing
     }
 
+    /// The heavier one first; of two that weigh the same the names decide, compared where they are.
+    fn order_of(&self, one: &Weighed, other: &Weighed) -> Ordering {
+        let name = |number: u32| {
+            let key: Option<&CauseKey> = self.causes.get(number);
+            key.map(|key| (&key.code, &key.room, &key.subject))
+        };
+        one.0.cmp(&other.0).then_with(|| name(one.1).cmp(&name(other.1)))
+    }
+
     fn cause(&self, number: u32, group: &Group, due: &DueMicros, now: i64) -> Option<Cause> {
         let key = self.causes.get(number)?;
         let (since, _) = group.open.iter().filter_map(|open| open.first()).min().copied()?;
         let said = self.first_of(group, since).and_then(|held| self.said.get(held.said))?;
         let each = || group.open.iter().zip(due);
-        let overdue = each().map(|(open, due)| open.range(..(now.saturating_sub(*due), 0)).count()).sum();
         let next = each().filter_map(|(open, due)| open.first().map(|(raised, _)| raised.saturating_add(*due))).min();
         let count = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
         let Worth { events, unpriced, .. } = group.worth;
@@ -140,13 +168,13 @@ impl Index {
             code: key.code.clone(),
             room: key.room.clone(),
             subject: key.subject.clone(),
-            exceptions: group.open.iter().map(|open| open.len()).sum(),
+            exceptions: group.exceptions(),
             keys: group.keys,
             events: count(events),
             since,
             message: said.message.clone(),
             suggested_fix: said.suggested_fix.clone(),
-            overdue,
+            overdue: group.overdue(due, now),
             due: next?,
             money: self.waiting.amounts(&group.worth),
             events_without_price: count(unpriced),
@@ -159,24 +187,7 @@ impl Index {
         first.filter_map(|(_, slot)| self.get(*slot)).min_by_key(|held| &held.id)
     }
 
-    fn matches(&self, held: &Held, filter: &Filter, due: &DueMicros, now: i64) -> bool {
-        let open = is_open(held.state);
-        let Some(cause) = self.causes.get(held.cause) else { return false };
-        let is = |wanted: &Option<String>, value: Option<&str>| match wanted.as_deref() {
-            None => true,
-            Some("") => value.is_none(),
-            wanted => wanted == value,
-        };
-        (open || filter.settled)
-            && filter.code.as_ref().is_none_or(|code| *code == cause.code)
-            && filter.room.as_ref().is_none_or(|room| *room == cause.room)
-            && is(&filter.subject, cause.subject.as_deref())
-            && is(&filter.assignee, self.name(held.assignee))
-            && (!filter.overdue || (open && due_at(held, due) < now))
-            && (!filter.to_approve || (open && held.requested_by != NONE))
-    }
-
-    fn row_of(&self, held: &Held, due: &DueMicros, now: i64) -> Row {
+    pub(super) fn row_of(&self, held: &Held, due: &DueMicros, now: i64) -> Row {
         let (cause, said) = (self.causes.get(held.cause), self.said.get(held.said));
         let text = |text: Option<&String>| text.cloned().unwrap_or_default();
         let is_placed = held.origin_partition != NO_PARTITION;
@@ -208,11 +219,11 @@ impl Index {
         }
     }
 
-    fn name(&self, number: u32) -> Option<&str> {
+    pub(super) fn name(&self, number: u32) -> Option<&str> {
         self.names.get(number).map(String::as_str)
     }
 }
 
-fn due_at(held: &Held, due: &DueMicros) -> i64 {
+pub(super) fn due_at(held: &Held, due: &DueMicros) -> i64 {
     held.raised_at.saturating_add(due.get(usize::from(held.class)).copied().unwrap_or_default())
 }

@@ -45,6 +45,59 @@ pub struct Cause {
     pub events_without_price: usize,
 }
 
+/// The causes with most waiting events, and what all of them come to.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Causes {
+    /// The one with most waiting events first.
+    pub causes: Vec<Cause>,
+    /// Causes in all.
+    pub total: usize,
+    /// Open exceptions of all causes that should have been settled by now.
+    pub overdue: usize,
+}
+
+/// The oldest open exception of a class.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Oldest {
+    /// The class.
+    pub class: Criticality,
+    /// When it was raised, microseconds since 1970.
+    pub raised_at: i64,
+    /// Its id.
+    pub exception_id: String,
+    /// Whether it should have been settled by now.
+    pub is_overdue: bool,
+    /// Open exceptions of the class.
+    pub open: usize,
+}
+
+/// What was raised in one hour.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct Hour {
+    /// When it begins, microseconds since 1970.
+    pub start: i64,
+    /// Exceptions that were raised in it and are settled.
+    pub settled: usize,
+    /// Those that are still open.
+    pub open: usize,
+}
+
+/// What waits in one room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Stopped {
+    /// Room.
+    pub room: String,
+    /// Events that are parked.
+    pub events: usize,
+    /// What they are worth, where they say it.
+    pub money: Vec<Money>,
+    /// Events that do not say what they are worth.
+    pub events_without_price: usize,
+}
+
 /// One exception in a list.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]

@@ -1,12 +1,13 @@
 //! The view: two topics followed into the index, and the answers it gives.
 
 use super::config::ExceptionsConfig;
-use super::feed::{Feed, origin_of};
+use super::feed::{self, Feed, origin_of};
 use super::history::{self, Step};
 use super::index::Index;
 use super::query::{DueMicros, due_micros};
 use super::records::{self, RecordsError};
-use super::types::{Cause, Filter, Found, Listed, Page, Row, Standing};
+use super::types::{Cause, Causes, Filter, Found, Hour, Listed, Oldest, Page, Row, Standing, Stopped};
+use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
 use runtime::following::{Told, follow_all};
@@ -20,6 +21,8 @@ use tokio::sync::watch;
 
 /// Pause before the schema registry is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
+/// Stands for the place of an exception that was told without a record.
+const NOWHERE: (i32, i64) = (0, i64::MAX);
 /// How often a record that gives way to a newer one is looked for at its new place.
 const MOVED_MAX: usize = 3;
 
@@ -115,7 +118,28 @@ impl ExceptionsView {
         self.shared.read().causes(&self.shared.due, clock::now_micros())
     }
 
-    /// A part of the exceptions that match.
+    /// So many causes with most waiting events, and what all causes come to.
+    pub fn top_causes(&self, most: usize) -> Causes {
+        self.shared.read().top_causes(most, &self.shared.due, clock::now_micros())
+    }
+
+    /// The oldest open exception of each class, most urgent first.
+    pub fn oldest(&self) -> Vec<Oldest> {
+        self.shared.read().oldest(&self.shared.due, clock::now_micros())
+    }
+
+    /// How many exceptions were raised in each of the last hours, oldest first.
+    pub fn raised(&self, hours: usize) -> Vec<Hour> {
+        self.shared.read().raised(clock::now_micros(), hours)
+    }
+
+    /// What waits in each room, and what it is worth.
+    pub fn stopped(&self) -> Vec<Stopped> {
+        self.shared.read().stopped()
+    }
+
+    /// A part of the exceptions that match. Takes time by what is shown and by the number of causes, except for settled ones, for
+    /// who has them and for what is to be approved: then all are gone through.
     pub fn list(&self, filter: &Filter, page: Page) -> Listed {
         self.shared.read().list(filter, page, &self.shared.due, clock::now_micros())
     }
@@ -155,6 +179,24 @@ impl ExceptionsView {
         let held = self.shared.read().held(id).map(|held| (held.partition, held.raised_at));
         let Some((partition, raised_at)) = held else { return Ok(Vec::new()) };
         Ok(history::read(&self.shared.kafka, &self.shared.codec, id, partition, raised_at).await?)
+    }
+
+    /// Takes exceptions, and parked events (room, topic, partition, offset, key), as if the topics had told them: to measure what
+    /// is asked of many without writing them first.
+    pub fn preload<'a>(
+        &self,
+        exceptions: impl IntoIterator<Item = Exception>,
+        parked: impl IntoIterator<Item = (Origin<'a>, String)>,
+    ) {
+        let mut index = self.shared.write();
+        for exception in exceptions {
+            index.tell(feed::told(&exception, NOWHERE));
+        }
+        for (origin, key) in parked {
+            index.park(&origin, &key, None);
+        }
+        drop(index);
+        self.shared.changed();
     }
 
     /// A number that grows with every change, in what it shows or in how it stands.

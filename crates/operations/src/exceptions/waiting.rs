@@ -3,7 +3,7 @@
 use super::pool::{NONE, map_bytes};
 use super::types::Money;
 use schemas::Decimal;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 /// Decimal places of the money that is counted.
@@ -63,6 +63,8 @@ struct Held {
 pub struct Waiting {
     /// Room and topic of each stream; there are as many as topics that rooms read.
     streams: Vec<(String, String)>,
+    /// What waits in each stream.
+    sums: Vec<Worth>,
     keys: Vec<HashMap<Arc<str>, u32>>,
     lanes: Vec<Option<Lane>>,
     free: Vec<u32>,
@@ -123,6 +125,9 @@ impl Waiting {
         self.origins.entry((stream, origin.partition)).or_default().insert(origin.offset, held);
         self.events += 1;
         let worth = held.worth();
+        if let Some(sum) = self.sums.get_mut(stream as usize) {
+            sum.add(&worth);
+        }
         if let Some(held) = self.lane_mut(lane) {
             held.worth.add(&worth);
             let is_first = held.worth.events == 1;
@@ -144,6 +149,9 @@ impl Waiting {
         }
         self.events -= 1;
         let worth = gone.worth();
+        if let Some(sum) = self.sums.get_mut(place.0 as usize) {
+            sum.take(&worth);
+        }
         if let Some(held) = self.lane_mut(gone.lane) {
             held.worth.take(&worth);
             let was_last = held.worth.events == 0;
@@ -173,6 +181,15 @@ impl Waiting {
         };
         keys.insert(key, number);
         number
+    }
+
+    /// What waits in each room, by its name.
+    pub fn by_room(&self) -> BTreeMap<&str, Worth> {
+        let mut rooms: BTreeMap<&str, Worth> = BTreeMap::new();
+        for ((room, _), sum) in self.streams.iter().zip(&self.sums) {
+            rooms.entry(room).or_default().add(sum);
+        }
+        rooms
     }
 
     /// A lane by its number.
@@ -248,6 +265,7 @@ impl Waiting {
             return stream;
         }
         self.streams.push((room.to_owned(), topic.to_owned()));
+        self.sums.push(Worth::default());
         self.keys.push(HashMap::new());
         u32::try_from(self.streams.len() - 1).unwrap_or(NONE)
     }

@@ -4,7 +4,7 @@
 //! each event can: what waits is known by the newest event of its chain, and is renamed when the next one comes. Records of
 //! several topics are read in any order, so what comes before its cause is kept for a while.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How much is remembered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -196,33 +196,42 @@ impl Tracker {
 #[derive(Debug)]
 struct Recent<V> {
     most: usize,
-    entries: HashMap<u128, V>,
-    order: VecDeque<u128>,
+    /// Each with its turn: the lower, the longer ago it came.
+    entries: HashMap<u128, (u64, V)>,
+    order: BTreeMap<u64, u128>,
+    next: u64,
 }
 
 impl<V: Copy> Recent<V> {
     fn new(most: usize) -> Self {
-        Self { most, entries: HashMap::new(), order: VecDeque::new() }
+        Self { most, entries: HashMap::new(), order: BTreeMap::new(), next: 0 }
     }
 
     fn get(&self, id: u128) -> Option<V> {
-        self.entries.get(&id).copied()
+        self.entries.get(&id).map(|(_, value)| *value)
     }
 
+    /// What is known already keeps its turn.
     fn put(&mut self, id: u128, value: V) {
-        if self.entries.insert(id, value).is_none() {
-            self.order.push_back(id);
+        if let Some((_, known)) = self.entries.get_mut(&id) {
+            *known = value;
+            return;
         }
+        self.entries.insert(id, (self.next, value));
+        self.order.insert(self.next, id);
+        self.next += 1;
         while self.order.len() > self.most {
-            if let Some(oldest) = self.order.pop_front() {
+            if let Some((_, oldest)) = self.order.pop_first() {
                 self.entries.remove(&oldest);
             }
         }
     }
 
-    /// Its place in the order stays until it is the oldest; the bound counts it until then.
+    /// Its turn goes with it: one that stayed would end an entry of the same id that comes later before its time.
     fn remove(&mut self, id: u128) -> Option<V> {
-        self.entries.remove(&id)
+        let (turn, value) = self.entries.remove(&id)?;
+        self.order.remove(&turn);
+        Some(value)
     }
 }
 

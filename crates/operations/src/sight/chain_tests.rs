@@ -78,3 +78,20 @@ fn bnd_1_what_waits_is_bounded_in_number_and_age() {
     let (said, waiting) = told(bounds, "e a 1; e b 2; e c 3; s a 0; s b 0; s c 0");
     assert_eq!((said.len(), waiting), (2, 1));
 }
+
+#[test]
+fn bnd_1_what_is_taken_out_leaves_no_place_behind() {
+    let mut recent = Recent::new(2);
+    recent.put(1, 'a');
+    assert_eq!(recent.remove(1), Some('a'));
+    recent.put(2, 'b');
+    recent.put(1, 'c');
+    assert_eq!(recent.order.len(), 2);
+    recent.put(3, 'd');
+    // The oldest is 2: 1 was put anew after it.
+    assert_eq!([1, 2, 3].map(|id| recent.get(id)), [Some('c'), None, Some('d')]);
+    recent.put(1, 'e');
+    recent.put(4, 'f');
+    assert_eq!([1, 3, 4].map(|id| recent.get(id)), [None, Some('d'), Some('f')]);
+    assert_eq!(recent.entries.len(), recent.order.len());
+}

@@ -32,6 +32,9 @@ pub struct SightConfig {
     pub early_max: usize,
     /// An event that waits for longer is given up and counts as missed, hours. 168, a week, when left out.
     pub age_max_hours: u32,
+    /// A service level of which events wait beyond the promise is at risk when the misses of today become too many within so
+    /// long, seconds. 3600 when left out.
+    pub alert_within_s: u32,
 }
 
 impl Default for SightConfig {
@@ -44,6 +47,7 @@ impl Default for SightConfig {
             settled_max: bounds.settled_max,
             early_max: bounds.early_max,
             age_max_hours: 168,
+            alert_within_s: 3_600,
         }
     }
 }
@@ -167,4 +171,39 @@ pub struct LevelsSnapshot {
     pub levels: Vec<LevelReport>,
     /// Most urgent first.
     pub classes: Vec<ClassReport>,
+    /// Service levels at risk: events wait beyond the promise, and the misses of today become too many soon. It ends by itself
+    /// when none waits so long.
+    pub alerts: Vec<LevelAlert>,
+}
+
+/// A service level at risk.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct LevelAlert {
+    /// Name of the service level.
+    pub level: &'static str,
+    /// How urgent it is.
+    pub class: Criticality,
+    /// Events that wait beyond the promise.
+    pub overdue: u64,
+    /// Age of the oldest that waits, seconds.
+    pub oldest_waiting_s: u64,
+    /// When the misses of today become too many, milliseconds since 1970; in the past: they are already.
+    pub breach_at_ms: i64,
+}
+
+impl LevelAlert {
+    /// The alert of a service level; none when it is not at risk at this moment.
+    #[must_use]
+    pub fn of(level: &LevelReport, at_ms: i64, within_s: u32) -> Option<Self> {
+        let breach_at_ms = level.breach_at_ms?;
+        let is_soon = breach_at_ms.saturating_sub(at_ms) < i64::from(within_s) * 1_000;
+        (level.overdue > 0 && is_soon).then_some(Self {
+            level: level.name,
+            class: level.class,
+            overdue: level.overdue,
+            oldest_waiting_s: level.oldest_waiting_s,
+            breach_at_ms,
+        })
+    }
 }

@@ -10,7 +10,7 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use super::book::{Book, Day};
-use super::{ClassReport, LevelsSnapshot, SightConfig};
+use super::{ClassReport, LevelAlert, LevelsSnapshot, SightConfig};
 use crate::sight::SightError;
 use crate::sight::activity::{self, DomainActivity, Ledger};
 use crate::sight::facts::Seen;
@@ -219,7 +219,9 @@ impl Eye {
                 oldest_waiting_s: of_class.iter().map(|level| level.oldest_waiting_s).max().unwrap_or_default(),
             })
         });
+        let alert = |level| LevelAlert::of(level, now_ms, self.config.alert_within_s);
         LevelsSnapshot {
+            alerts: levels.iter().filter_map(alert).collect(),
             at_ms: now_ms,
             day_start_ms: self.day.start_ms,
             caught_up: self.caught_up,
@@ -280,6 +282,19 @@ mod tests {
         };
         assert!(refused(serde_json::json!({"time_zone": "Mars/Base"})).starts_with("WL-7192: "));
         assert!(refused(serde_json::json!({"time_zon": "UTC"})).contains("time_zon"));
+    }
+
+    #[test]
+    fn a_level_is_at_risk_while_events_are_overdue_and_the_breach_is_near() {
+        let eye = Eye::new(&Config::default()).unwrap();
+        let level = eye.snapshot(1_000_000).levels.remove(0);
+        let at_risk = |overdue, breach_at_ms| {
+            let level = crate::sight::levels::LevelReport { overdue, breach_at_ms, ..level.clone() };
+            LevelAlert::of(&level, 1_000_000, 60).is_some()
+        };
+        assert!(at_risk(1, Some(1_059_999)) && at_risk(3, Some(5)), "soon, and already");
+        assert!(!at_risk(1, Some(1_060_000)), "not soon");
+        assert!(!at_risk(0, Some(5)) && !at_risk(1, None), "nothing waits, or nothing breaks");
     }
 
     #[test]

@@ -1,0 +1,186 @@
+//! The work of each domain: what came, what got done, what waits and what that is worth, how long it took, what went wrong.
+
+use super::exceptions::money_text;
+use super::levels::{followed, short, standing_note};
+use crate::ask::{Answer, Ask};
+use crate::html::plot::{self, Series};
+use crate::html::{Frame, Page, number};
+use crate::problem::Problem;
+use maud::{Markup, html};
+use operations::exceptions::{Money, Standing, Stopped};
+use operations::sight::activity::{DomainActivity, HourActivity};
+use serde::Serialize;
+use std::collections::BTreeMap;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Activity {
+    caught_up: bool,
+    /// Why the topics cannot be followed now.
+    problem: Option<String>,
+    standing: Standing,
+    domains: Vec<Domain>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Domain {
+    #[serde(flatten)]
+    activity: DomainActivity,
+    /// What is parked in the rooms of the domain.
+    parked: Parked,
+}
+
+/// What is parked in some rooms.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Parked {
+    events: usize,
+    /// What they are worth, where they say it.
+    money: Vec<Money>,
+    events_without_price: usize,
+}
+
+/// What the domains did in the last hours.
+pub async fn show(ask: Ask) -> Result<Answer, Problem> {
+    let (levels, view) = (followed(&ask.console)?, ask.console.exceptions.clone());
+    let look = move || {
+        let (snapshot, stopped) = (levels.snapshot(), view.stopped());
+        let domains =
+            levels.activity().into_iter().map(|activity| Domain { parked: parked(&activity, &stopped), activity });
+        let (caught_up, problem) = (snapshot.caught_up, snapshot.problem);
+        Activity { caught_up, problem, standing: view.standing(), domains: domains.collect() }
+    };
+    Ok(Answer::view(ask.console.desk.reads.memory(look).await?, page))
+}
+
+/// What is parked in the rooms of a domain.
+fn parked(activity: &DomainActivity, stopped: &[Stopped]) -> Parked {
+    let mut parked = Parked::default();
+    let mut money = BTreeMap::new();
+    for room in stopped.iter().filter(|room| activity.rooms.contains(&room.room.as_str())) {
+        parked.events += room.events;
+        parked.events_without_price += room.events_without_price;
+        for one in &room.money {
+            *money.entry(one.currency.clone()).or_default() += one.amount;
+        }
+    }
+    parked.money = money.into_iter().map(|(currency, amount)| Money { currency, amount }).collect();
+    parked
+}
+
+fn page(data: &Activity, _: &Frame<'_>) -> Page {
+    let body = html! {
+        h1 { "Activity" }
+        (standing_note(data.caught_up, data.problem.as_deref()))
+        (super::exceptions::standing_note(&data.standing))
+        @for domain in &data.domains { (section(domain)) }
+        p.muted { "By hour, UTC, of the last " (operations::sight::activity::HOURS) ". " a href="/service-levels" { "What was promised" } "." }
+    };
+    Page::live("Activity", body)
+}
+
+fn section(domain: &Domain) -> Markup {
+    let activity = &domain.activity;
+    let hours = &activity.hours;
+    let name = activity.domain.as_str();
+    let starts: Vec<i64> = hours.iter().map(|hour| hour.hour_ms).collect();
+    let counts = |of: fn(&HourActivity) -> u64| hours.iter().map(|hour| Some(of(hour))).collect::<Vec<_>>();
+    let sum = |of: fn(&HourActivity) -> u64| hours.iter().map(of).sum::<u64>();
+    html! {
+        section.domain aria-labelledby=(format!("domain-{name}")) {
+            h2 id=(format!("domain-{name}")) { (name) }
+            p.muted { span.mono { (activity.from.join(", ")) " → " (activity.to) } ", by " (activity.rooms.join(", ")) }
+            div.cards {
+                div.card { b { (number(sum(|hour| hour.came))) } "came in" }
+                div.card { b { (number(sum(|hour| hour.done))) } "got done" }
+                div.card.warn[activity.waiting > 0] { b { (number(activity.waiting)) } "wait" }
+                div.card.bad[sum(|hour| hour.lost) > 0] { b { (number(sum(|hour| hour.lost))) } "lost" }
+                div.card.warn[sum(|hour| hour.exceptions) > 0] { b { (number(sum(|hour| hour.exceptions))) } "exceptions raised" }
+                div.card {
+                    b { @if domain.parked.money.is_empty() { "-" } @else { (money_text(&domain.parked.money)) } }
+                    "waits in money, in " (number(domain.parked.events as i128)) " parked events"
+                    @if domain.parked.events_without_price > 0 { " (" (number(domain.parked.events_without_price as i128)) " without a price)" }
+                }
+            }
+            div.plots {
+                (plot::lines("Events in an hour", &starts, &[
+                    Series::new("came in", "one", counts(|hour| hour.came)),
+                    Series::new("got done", "two", counts(|hour| hour.done)),
+                ], |value| number(value)))
+                (plot::lines("How long it took", &starts, &[
+                    Series::new("half within", "one", hours.iter().map(|hour| hour.p50_ms).collect()),
+                    Series::new("99 of 100 within", "three", hours.iter().map(|hour| hour.p99_ms).collect()),
+                ], short))
+                (plot::lines("Exceptions and what waited", &starts, &[
+                    Series::new("exceptions raised", "three", counts(|hour| hour.exceptions)),
+                    Series::new("waited at the end", "one", counts(|hour| hour.waiting)),
+                ], |value| number(value)))
+            }
+            (numbers(name, hours))
+        }
+    }
+}
+
+/// The same as a table, for whoever reads rather than looks.
+fn numbers(name: &str, hours: &[HourActivity]) -> Markup {
+    let duration = |milliseconds: Option<u64>| milliseconds.map_or_else(|| "-".to_owned(), short);
+    html! {
+        details id=(format!("hours-{name}")) {
+            summary { "The numbers" }
+            div.scroll {
+                table.stack {
+                    thead {
+                        tr {
+                            th { "Hour" } th.right { "In" } th.right { "Done" } th.right { "Left out" } th.right { "Lost" }
+                            th.right { "Waiting" } th.right { "Exceptions" } th.right { "Half within" } th.right { "99 of 100" }
+                        }
+                    }
+                    tbody {
+                        @for hour in hours.iter().rev() {
+                            tr {
+                                td.nowrap data-name="Hour" { (plot::clock_text(hour.hour_ms * 1_000)) }
+                                td.right data-name="In" { span { (number(hour.came)) } }
+                                td.right data-name="Done" { span { (number(hour.done)) } }
+                                td.right data-name="Left out" { span { (number(hour.left_out)) } }
+                                td.right data-name="Lost" { span { (number(hour.lost)) } }
+                                td.right data-name="Waiting" { span { (number(hour.waiting)) } }
+                                td.right data-name="Exceptions" { span { (number(hour.exceptions)) } }
+                                td.right data-name="Half" { span { (duration(hour.p50_ms)) } }
+                                td.right data-name="99 of 100" { span { (duration(hour.p99_ms)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use operations::sight::activity::Domain as Name;
+
+    #[test]
+    fn the_money_of_a_domain_is_that_of_its_rooms() {
+        let stopped = |room: &str, cents: i64, currency: &str| Stopped {
+            room: room.to_owned(),
+            events: 2,
+            money: vec![Money { currency: currency.to_owned(), amount: schemas::Decimal::new(cents, 2) }],
+            events_without_price: 1,
+        };
+        let activity = DomainActivity {
+            domain: Name::Supply,
+            from: Vec::new(),
+            to: "",
+            rooms: vec!["validate", "enrich"],
+            waiting: 0,
+            hours: Vec::new(),
+        };
+        let all = [stopped("validate", 150, "EUR"), stopped("enrich", 250, "EUR"), stopped("erp-post", 999, "EUR")];
+        let found = parked(&activity, &all);
+        assert_eq!((found.events, found.events_without_price, money_text(&found.money).as_str()), (4, 2, "4.00 EUR"));
+        assert_eq!(parked(&activity, &[]), Parked::default());
+    }
+}

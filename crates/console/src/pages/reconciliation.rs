@@ -1,0 +1,266 @@
+//! Reconciliation: what differs between the senders, Wardline, the ERP and the suppliers, compared when somebody asks.
+
+use super::exceptions::standing_note;
+use crate::ask::{Answer, Ask};
+use crate::compare::{Asked, Failed, Made, UnderWay};
+use crate::fields::{Field, Kind};
+use crate::html::{Act, Frame, Page, code_link, facts, form, number, pretty, time};
+use crate::people::Right;
+use crate::problem::Problem;
+use maud::{Markup, html};
+use operations::exceptions::{self, Filter, Listed, Standing};
+use operations::reconcile::difference::ROOM;
+use operations::reconcile::report::{shown, verdict};
+use operations::reconcile::{Difference, Window};
+use runtime::clock;
+use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
+
+/// Hours that are compared when nothing is said.
+const USUAL_H: i64 = 24;
+/// Most hours of one comparison from here; the command line takes more.
+const HOURS_MAX: i64 = 168;
+/// Differences and work items that are shown on the page; the API has all that are held.
+const SHOWN: usize = 50;
+
+/// What is compared.
+pub const RUN: &[Field] = &[
+    Field::optional("hours", Kind::Number, "The last so many hours, 1 to 168; 24 when left out"),
+    Field::optional("raise", Kind::Flag, "Make a work item of each difference, and resolve what is not found any more"),
+];
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Reconciliation {
+    standing: Standing,
+    under_way: Option<UnderWay>,
+    /// Why there is no report of the last one.
+    failed: Option<Failed>,
+    /// Reports that this process has made, newest first.
+    reports: Vec<Arc<Made>>,
+    /// Open work items of all comparisons, oldest first.
+    work_items: Listed,
+    /// Differences of the newest report whose work item is known.
+    items_known: Vec<String>,
+    /// Why the ERP is not asked.
+    without_erp: Option<String>,
+}
+
+/// What was compared, and what is to be done.
+pub async fn show(ask: Ask) -> Result<Answer, Problem> {
+    let console = &ask.console;
+    let (view, seen) = (console.exceptions.clone(), console.comparisons.seen());
+    let without_erp = console.site.erp.as_ref().err().cloned();
+    let look = move || {
+        let of_reconcile = Filter { room: Some(ROOM.to_owned()), ..Filter::default() };
+        let newest = seen.made.first();
+        let shown = newest.iter().flat_map(|made| made.report.differences.iter().take(SHOWN));
+        let items_known = shown.filter(|one| view.row(&one.id).is_some()).map(|one| one.id.clone()).collect();
+        Reconciliation {
+            standing: view.standing(),
+            work_items: view.list(&of_reconcile, exceptions::Page::first(SHOWN)),
+            items_known,
+            under_way: seen.under_way,
+            failed: seen.failed,
+            reports: seen.made,
+            without_erp,
+        }
+    };
+    Ok(Answer::view(console.desk.reads.memory(look).await?, page))
+}
+
+/// Begins a comparison.
+pub async fn run(ask: Ask) -> Result<Answer, Problem> {
+    let hours = ask.body.number("hours").unwrap_or(USUAL_H);
+    if !(1..=HOURS_MAX).contains(&hours) {
+        return Err(Problem::not_understood(format!("hours must be 1 to {HOURS_MAX}")));
+    }
+    let console = &ask.console;
+    let until_ms = clock::now_micros() / 1_000;
+    let asked = Asked {
+        config: Arc::clone(&console.site.config),
+        codec: console.desk.codec()?,
+        rooms: console.site.rooms.iter().map(|room| room.info.clone()).collect(),
+        erp: console.site.erp.as_ref().ok().cloned(),
+        window: Window { from_ms: until_ms - hours * 3_600_000, until_ms },
+        raise: ask.body.text("raise") == Some("true"),
+        by: ask.name().to_owned(),
+    };
+    console.comparisons.begin(asked, &console.trail)?;
+    Ok(Answer::done(
+        "The comparison has begun; the page tells how far it is.",
+        "/reconciliation",
+        json!({"begun": true}),
+    ))
+}
+
+/// Gives up the comparison that is under way.
+pub async fn give_up(ask: Ask) -> Result<Answer, Problem> {
+    let was_under_way = ask.console.comparisons.give_up();
+    let said = if was_under_way { "It ends as soon as it can." } else { "No comparison is under way." };
+    Ok(Answer::done(said, "/reconciliation", json!({"wasUnderWay": was_under_way})))
+}
+
+fn page(data: &Reconciliation, frame: &Frame<'_>) -> Page {
+    let body = html! {
+        h1 { "Reconciliation" }
+        (standing_note(&data.standing))
+        @if let Some(why) = &data.without_erp { p.note { "The ERP is not asked: " (why) ". Postings are compared with effect records alone." } }
+        (state(data, frame))
+        h2 { "Work items" }
+        (work_items(&data.work_items, frame))
+        @match data.reports.first() {
+            None => p.muted { "This process has not compared anything since it started. Work items of other processes, for example of " code { "wardline reconcile --every" } ", are above; that a comparison was made from a console is in the " a href="/audit?room=console" { "audit" } "." },
+            Some(made) => (report(made, &data.items_known)),
+        }
+        @if data.reports.len() > 1 { (earlier(&data.reports[1..])) }
+    };
+    Page::live("Reconciliation", body)
+}
+
+fn state(data: &Reconciliation, frame: &Frame<'_>) -> Markup {
+    html! {
+        @if let Some(under_way) = &data.under_way {
+            div.progress role="status" {
+                p {
+                    b { "A comparison is under way" } ", begun by " (under_way.by) " " (pretty((frame.now / 1_000 - under_way.started_ms).max(0))) " ago: "
+                    @match &under_way.topic {
+                        Some(topic) => { (number(under_way.records)) " records of " span.mono { (topic) } " read" },
+                        None => "it begins",
+                    }
+                    "."
+                }
+                progress aria-label="Comparing" {}
+            }
+            @if frame.may(Right::Act) {
+                (form(frame, &Act {
+                    action: "/reconciliation/give-up".to_owned(),
+                    label: "Give up",
+                    help: "Ends the comparison without a report.",
+                    fields: &[],
+                    hidden: Vec::new(),
+                    is_grave: false,
+                }))
+            }
+        } @else {
+            @if let Some(failed) = &data.failed {
+                p.error role="alert" { "The comparison that " (failed.by) " asked for has no report: " (failed.why) ". Ended " (time(failed.at_ms * 1_000)) "." }
+            }
+            @if frame.may(Right::Act) {
+                (form(frame, &Act {
+                    action: "/reconciliation/run".to_owned(),
+                    label: "Compare",
+                    help: "Reads the topics and asks the ERP, beside the live flow, and changes nothing but its own work items.",
+                    fields: RUN,
+                    hidden: Vec::new(),
+                    is_grave: false,
+                }))
+            }
+        }
+    }
+}
+
+fn work_items(items: &Listed, frame: &Frame<'_>) -> Markup {
+    html! {
+        @if items.rows.is_empty() { p.calm { "No difference is open." } } @else {
+            div.scroll {
+                table.stack {
+                    caption { (number(items.total as i128)) " open, oldest first" }
+                    thead { tr { th { "Raised" } th { "Code" } th { "What differs" } th { "About" } th { "Who has it" } } }
+                    tbody {
+                        @for row in &items.rows {
+                            tr data-row=(row.exception_id) tabindex="-1" {
+                                td.nowrap data-name="Raised" { a href={ "/exceptions/" (row.exception_id) } { (crate::html::ago(row.raised_at, frame.now)) " ago" } }
+                                td data-name="Code" { (code_link(&row.code)) }
+                                td.wide data-name="Differs" { span { (row.message) } }
+                                td data-name="About" { span.mono { (row.subject.as_deref().unwrap_or("-")) } }
+                                td data-name="Who has it" { span { (row.assignee.as_deref().unwrap_or("-")) } }
+                            }
+                        }
+                    }
+                }
+            }
+            @if items.total > items.rows.len() { p { a href={ "/exceptions?room=" (ROOM) } { "All open differences" } } }
+        }
+    }
+}
+
+fn report(made: &Made, items_known: &[String]) -> Markup {
+    let report = &made.report;
+    html! {
+        h2 { "The newest report" }
+        p.lead { (verdict(report)) }
+        @if let Some(why) = &made.not_raised { p.error role="alert" { "Work items were not written: " (why) "." } }
+        (facts(&[
+            ("Asked for by", html! { (report.actor) }),
+            ("Made", html! { (time(report.at_ms * 1_000)) ", in " (super::levels::short(report.took_ms)) }),
+            ("Compared", html! { (time(report.window.from_ms * 1_000)) " to " (time(report.window.until_ms * 1_000)) }),
+            ("ERP", html! { @if report.erp { "asked, " (number(report.documents)) " documents" } @else { "not asked" } }),
+            ("Events", html! { (number(report.events)) ", promised " (number(report.promised)) }),
+            ("Work items", html! { @if let Some(raised) = &made.raised {
+                (number(raised.raised)) " raised, " (number(raised.open)) " open already, " (number(raised.resolved)) " resolved, " (number(raised.left)) " left discarded"
+            } }),
+        ]))
+        @if !report.differences.is_empty() {
+            div.scroll {
+                table.stack {
+                    caption { "The first " (report.differences.len().min(SHOWN)) " of " (number(report.total())) " differences" }
+                    thead { tr { th { "Code" } th { "What differs" } th { "Expected" } th { "Found" } th.right { "Money" } th { "What to do" } } }
+                    tbody {
+                        @for difference in report.differences.iter().take(SHOWN) { (difference_row(difference, items_known)) }
+                    }
+                }
+            }
+        }
+        @if !report.cost_centres.is_empty() {
+            div.scroll {
+                table.stack {
+                    caption { "Money by cost centre" }
+                    thead { tr { th { "Cost centre" } th.right { "Posted by Wardline" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
+                    tbody {
+                        @for (centre, money) in &report.cost_centres {
+                            tr {
+                                td data-name="Cost centre" { span { (centre) } }
+                                td.right data-name="Posted" { span { (shown(money.posted)) } }
+                                td.right data-name="Booked" { span { (shown(money.booked)) } }
+                                td.right data-name="Difference" { span { (shown(money.posted - money.booked)) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn difference_row(difference: &Difference, items_known: &[String]) -> Markup {
+    let text = |text: &Option<String>| html! { span { (text.as_deref().unwrap_or("-")) } };
+    html! {
+        tr data-row=(difference.id) tabindex="-1" {
+            td data-name="Code" { (code_link(&difference.code)) }
+            td.wide data-name="Differs" {
+                span {
+                    @if items_known.contains(&difference.id) { a href={ "/exceptions/" (difference.id) } { (difference.message) } } @else { (difference.message) }
+                    br;
+                    span.muted { (difference.kind.words()) ", " (difference.part.as_str()) ", " (time(difference.at_ms * 1_000)) }
+                }
+            }
+            td data-name="Expected" { (text(&difference.expected)) }
+            td data-name="Found" { (text(&difference.found)) }
+            td.right data-name="Money" { span { (difference.money.map(shown).unwrap_or_default()) } }
+            td.wide data-name="To do" { span { (difference.next) } }
+        }
+    }
+}
+
+fn earlier(reports: &[Arc<Made>]) -> Markup {
+    html! {
+        h2 { "Earlier reports of this process" }
+        ul {
+            @for made in reports {
+                li { (time(made.report.at_ms * 1_000)) ", " (made.report.actor) ": " (verdict(&made.report)) }
+            }
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Pages answer in time whatever waits: a million parked events of 50,000 keys behind one cause, and thousands of causes.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, clippy::print_stdout, reason = "tests")]
+
+mod common;
+
+use common::{Browser, Place, exception};
+use operations::exceptions::Origin;
+use schemas::{Exception, Subject, Timestamp};
+use std::time::{Duration, Instant};
+
+const EVENTS: usize = 1_000_000;
+const KEYS: usize = 50_000;
+const CAUSES: usize = 5_000;
+/// What a person takes for at once. A build without optimisation, on a machine that has other work, gets more.
+const WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 100 });
+/// Rounds over all pages.
+const ROUNDS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
+const TOPIC: &str = "supply.usage-validated.v1";
+
+fn key(number: usize) -> String {
+    format!("enc_k5u2y6nhq4c7w3zmd2rfx6jtn5vao4b{number:06}")
+}
+
+/// One exception for each key, all of one cause, and as many causes more with one each.
+fn exceptions() -> impl Iterator<Item = Exception> {
+    let now = runtime::clock::now_micros();
+    (0..KEYS + CAUSES).map(move |number| {
+        let at = Timestamp(now - i64::try_from(number % 86_400).unwrap() * 1_000_000);
+        let mut one = exception(1_000_000 + number, TOPIC);
+        one.origin_key = Some(key(number).into_bytes().into());
+        (one.raised_at, one.at) = (at, at);
+        if number >= KEYS {
+            one.subject = Some(Subject { kind: "master.item.v1".to_owned(), key: format!("item-{number}") });
+        }
+        one
+    })
+}
+
+fn parked() -> impl Iterator<Item = (Origin<'static>, String)> {
+    (0..EVENTS).map(|number| {
+        let partition = i32::try_from(number % 6).unwrap();
+        let offset = i64::try_from(number).unwrap();
+        (Origin { room: "validate", topic: TOPIC, partition, offset }, key(number % KEYS))
+    })
+}
+
+/// Asks every page in turn, and says how long each of these takes in 99 of 100 cases.
+async fn ask(browser: &Browser<'_>, paths: &[String]) -> Vec<(String, Duration)> {
+    let mut took: Vec<Vec<Duration>> = vec![Vec::with_capacity(ROUNDS); paths.len()];
+    for _ in 0..ROUNDS {
+        for (path, took) in paths.iter().zip(&mut took) {
+            let started = Instant::now();
+            let answer = browser.get(path).await;
+            took.push(started.elapsed());
+            assert_eq!(answer.status, 200, "{path}: {}", answer.text);
+        }
+    }
+    let slowest = |mut took: Vec<Duration>| {
+        took.sort_unstable();
+        took[(took.len() * 99).div_ceil(100) - 1]
+    };
+    paths.iter().cloned().zip(took.into_iter().map(slowest)).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_page_answers_in_time_with_a_million_parked_events() {
+    let place = Place::with(|config| config.bounds.cached_ms = 60_000).await;
+    let real = exception(1, TOPIC);
+    place.raise(std::slice::from_ref(&real)).await;
+    place.console.exceptions.preload(exceptions(), parked());
+    let browser = place.browser("olga").await;
+    let subject = "subject=master.item.v1%2F4711";
+    let paths: Vec<String> = [
+        "/".to_owned(),
+        "/exceptions".to_owned(),
+        format!("/exceptions?code=WL-4001&room=validate&{subject}"),
+        format!("/exceptions?code=WL-4001&{subject}&page=900"),
+        "/exceptions?state=all&order=newest".to_owned(),
+        "/exceptions?state=overdue".to_owned(),
+        "/exceptions?state=to-approve".to_owned(),
+        "/exceptions?assignee=olga".to_owned(),
+        format!("/exceptions/{}", real.exception_id),
+        // The start of an id is looked for among all.
+        format!("/exceptions/{}", &real.exception_id[..35]),
+        "/service-levels".to_owned(),
+        "/activity".to_owned(),
+        "/reconciliation".to_owned(),
+        "/replay".to_owned(),
+        "/dead-letters".to_owned(),
+        "/audit".to_owned(),
+        "/topics".to_owned(),
+        "/trace".to_owned(),
+    ]
+    .into();
+    // The first look connects and reads; from then on pages answer from what is held.
+    for path in &paths {
+        browser.get(path).await;
+    }
+    let overview = browser.get("/").await.text;
+    assert!(overview.contains("1\u{202f}000\u{202f}000"), "{overview}");
+    let mut late = Vec::new();
+    for (path, took) in ask(&browser, &paths).await {
+        println!("{path}: {took:?}");
+        if took > WITHIN {
+            late.push(format!("{path} took {took:?}"));
+        }
+    }
+    assert!(late.is_empty(), "{late:?}");
+}
