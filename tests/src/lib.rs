@@ -14,4 +14,5 @@ pub mod desk;
 pub mod events;
 pub mod hospital;
 pub mod processes;
+pub mod recovery;
 pub mod toys;

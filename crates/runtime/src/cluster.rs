@@ -68,6 +68,13 @@ pub trait Cluster: Clone + Send + Sync + 'static {
     /// When a transaction is still open after `longest`, or the cluster does not answer.
     fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError>;
 
+    /// Whether a record of a topic that was written before this time, milliseconds since 1970, still waits for a group. A group
+    /// that has never committed a position is not there, and nothing waits for it.
+    ///
+    /// # Errors
+    /// When the cluster does not answer.
+    fn is_late(&self, group: &str, topic: &str, before_ms: i64) -> Result<bool, ReadError>;
+
     /// A name for this start of a room that no other start ever had.
     fn session(&self) -> String;
 
@@ -136,6 +143,12 @@ pub trait GroupConsumer {
     /// # Errors
     /// When the client refuses.
     fn pause(&self, paused: bool) -> Result<(), ClientError>;
+
+    /// Stops or goes on fetching from the partitions of these topics that are ours now.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError>;
 
     /// Leaves the group.
     fn leave(&self);

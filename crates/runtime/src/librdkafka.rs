@@ -7,7 +7,7 @@ use crate::config::KafkaConfig;
 use crate::kafka::{self, ClientError, GroupContext, GroupProof};
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
-use crate::reader::{Range, ReadError, read_range};
+use crate::reader::{From, PartitionLag, Range, ReadError, group_lag, read_range, spans};
 use crate::record::Record;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
@@ -139,6 +139,18 @@ impl Cluster for Librdkafka {
         Ok(())
     }
 
+    fn is_late(&self, group: &str, topic: &str, before_ms: i64) -> Result<bool, ReadError> {
+        let lags = group_lag(&self.config, group, &[topic])?;
+        let is_there = lags.iter().any(|lag| lag.committed.is_some());
+        if !is_there || lags.iter().all(|lag| lag.lag == 0) {
+            return Ok(false);
+        }
+        // From there on everything is young enough.
+        let young = spans(&self.config, &Range { from: From::TimeMs(before_ms), ..Range::all(topic) })?;
+        let starts = |lag: &PartitionLag| young.get(&lag.partition).map_or(lag.end, |span| span.start);
+        Ok(lags.iter().any(|lag| lag.lag > 0 && lag.committed.unwrap_or_default() < starts(lag)))
+    }
+
     fn session(&self) -> String {
         uuid::Uuid::new_v4().to_string()
     }
@@ -179,6 +191,20 @@ impl GroupConsumer for BaseConsumer<GroupContext> {
 
     fn pause(&self, paused: bool) -> Result<(), ClientError> {
         let list = Consumer::assignment(self)?;
+        if paused {
+            Consumer::pause(self, &list)?;
+        } else {
+            Consumer::resume(self, &list)?;
+        }
+        Ok(())
+    }
+
+    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError> {
+        let assigned = Consumer::assignment(self)?;
+        let mut list = TopicPartitionList::new();
+        for element in assigned.elements().iter().filter(|element| topics.contains(&element.topic())) {
+            list.add_partition(element.topic(), element.partition());
+        }
         if paused {
             Consumer::pause(self, &list)?;
         } else {

@@ -115,6 +115,12 @@ impl RoomMetrics {
         METRICS.breakers.get_or_create_owned(&Target { room: self.room, target }).set(i64::from(is_open));
     }
 
+    /// Whether this room makes way for another one that calls the same endpoint and is late with what is more urgent.
+    pub fn makes_way(&self, other: &str, is_late: bool) {
+        let other = METRICS.bounded(other);
+        METRICS.makes_way.get_or_create_owned(&Other { room: self.room, other }).set(i64::from(is_late));
+    }
+
     /// Rows of a table of this room.
     pub fn table_rows(&self, topic: &'static str) -> Gauge {
         METRICS.table_rows.get_or_create_owned(&TableLabels { room: self.room, topic })
@@ -232,6 +238,12 @@ struct Target {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Other {
+    room: &'static str,
+    other: String,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct TableLabels {
     room: &'static str,
     topic: &'static str,
@@ -267,6 +279,7 @@ struct Metrics {
     parked_oldest: Family<Room, SecondsGauge>,
     effects: Family<Effect, Counter>,
     breakers: Family<Target, Gauge>,
+    makes_way: Family<Other, Gauge>,
     table_rows: Family<TableLabels, Gauge>,
     mllp_connections: Family<Room, Gauge>,
     mllp_messages: Family<Ack, Counter>,
@@ -290,6 +303,7 @@ impl Metrics {
             parked_oldest: Family::default(),
             effects: Family::default(),
             breakers: Family::default(),
+            makes_way: Family::default(),
             table_rows: Family::default(),
             mllp_connections: Family::default(),
             mllp_messages: Family::default(),
@@ -320,6 +334,8 @@ impl Metrics {
             "Circuit breaker: 1 while calls are held back because the target keeps failing",
             self.breakers.clone(),
         );
+        let help = "1 while a room makes way for another that is late at the same endpoint";
+        registry.register("makes_way", help, self.makes_way.clone());
         registry.register("table_rows", "Rows of a lookup table", self.table_rows.clone());
         registry.register("mllp_connections", "Open MLLP connections", self.mllp_connections.clone());
         let help = "MLLP messages by acknowledgement code; none is a message that asked for no answer";

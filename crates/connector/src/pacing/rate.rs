@@ -81,6 +81,13 @@ impl Rate {
         paused.max(wait)
     }
 
+    /// How far apart calls are that use the whole of this share; zero where there is no bound.
+    #[must_use]
+    pub fn gap(&self) -> Duration {
+        let Some((per_second, _)) = self.budget else { return Duration::ZERO };
+        Duration::try_from_secs_f64(1.0 / (per_second * self.share)).unwrap_or(LONGEST).min(LONGEST)
+    }
+
     /// What a class leaves to the more urgent ones.
     fn kept(&self, below: usize) -> f64 {
         let quarters = u32::try_from(below.min(3)).map_or(3.0, f64::from);
@@ -171,6 +178,7 @@ mod tests {
         assert_eq!(slow.allowed(ms(0), 2), 1);
         slow.spend(1);
         assert_eq!(slow.wait(ms(0), 2), Duration::from_secs(60));
+        assert_eq!((slow.gap(), Rate::new(&Pacing::default(), ms(0)).gap()), (Duration::from_secs(60), Duration::ZERO));
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(super) struct Running<E: Effect> {
     pub document_key: String,
     pub look_up: bool,
     target: String,
+    began: Tick,
 }
 
 /// Calls under way, and what waits for each target.
@@ -75,11 +76,12 @@ impl<E: Effect> Calls<E> {
     fn register(&mut self, items: Vec<Item<E>>, document_key: String, look_up: bool) -> u64 {
         self.next += 1;
         let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        let began = tick();
         if look_up {
             self.held += 1;
-            self.targets.looks_up(&target, tick());
+            self.targets.looks_up(&target, class_of(&items), began);
         }
-        self.running.insert(self.next, Running { items, document_key, look_up, target });
+        self.running.insert(self.next, Running { items, document_key, look_up, target, began });
         self.next
     }
 
@@ -87,7 +89,8 @@ impl<E: Effect> Calls<E> {
     pub fn take(&mut self, number: u64) -> Option<Running<E>> {
         let running = self.running.remove(&number)?;
         self.held = self.held.saturating_sub(running.items.len());
-        self.targets.ended(&running.target, running.items.len());
+        let took = tick().since(running.began);
+        self.targets.ended(&running.target, class_of(&running.items), running.items.len(), took);
         Some(running)
     }
 
@@ -245,6 +248,11 @@ fn error_name(error: &CallError) -> &'static str {
 
 fn trace_of(record: &Record) -> Option<String> {
     record.header(schemas::headers::TRACEPARENT).map(str::to_owned)
+}
+
+/// By how many classes the events of a call are less urgent than the most urgent ones: all of a call are of one class.
+fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
+    items.first().map_or(0, |item| item.below)
 }
 
 /// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on

@@ -96,12 +96,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let index = EffectIndex::new(parts.config.limits.effects_max);
         let client = Arc::clone(&parts.client);
         let bounds = Bounds { lines_max: client.batch_max().max(1), calls_max: client.calls_max() };
-        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)));
+        let beside = Arc::clone(&parts.beside);
+        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)), beside);
         Self {
             parts,
             store,
             lot: ParkingLot::default(),
-            lanes: Lanes::default(),
+            lanes: Lanes::new(super::starts::less_urgent::<E>),
             index,
             calls: Calls::new(targets),
             placing: HashMap::new(),
@@ -148,10 +149,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn take_in(&mut self, record: Record) -> Result<(), RoomError> {
         if self.draining.is_some() || self.group.is_none() {
             // Will be read again by whoever owns the partition next.
-            self.parts.in_flight.sub(Amount::of(&record));
+            self.parts.in_flight.sub(self.amount(&record));
             return Ok(());
         }
-        self.held = self.held.plus(Amount::of(&record));
+        self.held = self.held.plus(self.amount(&record));
         let place = record.place.clone();
         self.marks.entry((Arc::clone(&place.topic), place.partition)).or_default().begin(place.offset);
         if self.passed.passes(&place) {
@@ -215,6 +216,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.group.clone()
     }
 
+    fn amount(&self, record: &Record) -> Amount {
+        Amount::of(record, super::starts::less_urgent::<E>(&record.place.topic) > 0)
+    }
+
     /// Marks a record as settled; its offset goes with the next commit.
     pub fn done(&mut self, record: &Record) {
         let place = &record.place;
@@ -223,7 +228,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         self.pending.cut();
         // It counts until it is committed: what waits for that is in memory too (BND-1).
-        let amount = Amount::of(record);
+        let amount = self.amount(record);
         self.held = self.held.minus(amount);
         self.uncommitted = self.uncommitted.plus(amount);
         self.settled = true;

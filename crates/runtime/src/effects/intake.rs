@@ -22,8 +22,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Bounds {
     /// What it holds now.
     pub in_flight: InFlight,
-    /// The most it may hold.
+    /// The most it may hold. Topics that yield may fill the half of it.
     pub most: Amount,
+    /// Topics that are less urgent than the most urgent ones of the room.
+    pub yielding: Vec<&'static str>,
     /// Longest drain.
     pub drain: Duration,
 }
@@ -44,6 +46,8 @@ struct Drain<M> {
     longest: Duration,
     /// Fetching is paused. Partitions that are assigned are fetched from, whatever was before.
     paused: AtomicBool,
+    /// Fetching of the topics that yield is paused.
+    crowded: AtomicBool,
 }
 
 impl<K: Cluster> Intake<K> {
@@ -59,8 +63,12 @@ impl<K: Cluster> Intake<K> {
         bounds: Bounds,
         stop: Shutdown,
     ) -> Result<Self, ClientError> {
-        let drain =
-            Arc::new(Drain { events: Mutex::new(events), longest: bounds.drain, paused: AtomicBool::default() });
+        let drain = Arc::new(Drain {
+            events: Mutex::new(events),
+            longest: bounds.drain,
+            paused: AtomicBool::default(),
+            crowded: AtomicBool::default(),
+        });
         let consumer = cluster.consumer(room, topics, Arc::clone(&drain) as _)?;
         Ok(Self { consumer, drain, bounds, full_since: None, stop })
     }
@@ -77,11 +85,32 @@ impl<K: Cluster> Intake<K> {
         let lasts = full && tick().since(*self.full_since.get_or_insert_with(tick)) >= FULL_LASTS;
         if lasts != paused {
             match self.consumer.pause(lasts) {
-                Ok(()) => self.drain.paused.store(lasts, Ordering::Relaxed),
+                Ok(()) => {
+                    self.drain.paused.store(lasts, Ordering::Relaxed);
+                    self.drain.crowded.store(lasts, Ordering::Relaxed);
+                }
                 Err(error) => tracing::warn!(%error, "cannot pause or resume"),
             }
         }
         full && !lasts
+    }
+
+    /// Holds back the topics that yield when they fill the half of the room: after an outage more of them may wait than it holds,
+    /// and the urgent ones shall come in beside them.
+    fn make_way(&self) {
+        let Bounds { in_flight, most, yielding, .. } = &self.bounds;
+        if yielding.is_empty() || self.drain.paused.load(Ordering::Relaxed) {
+            return;
+        }
+        let crowded = self.drain.crowded.load(Ordering::Relaxed);
+        let most = if crowded { most.half().half() } else { most.half() };
+        let crowds = in_flight.now().crowds(most);
+        if crowds != crowded {
+            match self.consumer.pause_topics(yielding, crowds) {
+                Ok(()) => self.drain.crowded.store(crowds, Ordering::Relaxed),
+                Err(error) => tracing::warn!(%error, "cannot pause or resume topics that yield"),
+            }
+        }
     }
 }
 
@@ -93,12 +122,14 @@ impl<K: Cluster> Loop for Intake<K> {
         if self.is_full() {
             return Ok(Next::After(FULL_PAUSE));
         }
+        self.make_way();
         match self.consumer.poll(patience) {
             Polled::Nothing | Polled::End(_) => return Ok(Next::Within(PATIENCE)),
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
                 let record = Box::new(message.to_record());
-                self.bounds.in_flight.add(Amount::of(&record));
+                let yields = self.bounds.yielding.iter().any(|topic| **topic == *record.place.topic);
+                self.bounds.in_flight.add(Amount::of(&record, yields));
                 if !self.drain.tell(Event::Record(record)) {
                     return Ok(Next::Ended);
                 }
@@ -134,6 +165,7 @@ impl<M: Send + Sync> Rebalances<M> for Drain<M> {
 
     fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
         self.paused.store(false, Ordering::Relaxed);
+        self.crowded.store(false, Ordering::Relaxed);
         self.tell(Event::Assigned(partitions, membership));
     }
 }

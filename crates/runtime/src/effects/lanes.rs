@@ -1,10 +1,14 @@
 //! The lanes: which event of which key is being worked on, which wait behind it.
 
+use super::turns::CLASSES;
 use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
 use crate::record::Record;
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
+
+/// Of so many lanes that start one is of the least urgent class that has any.
+const LEAST_URGENT: usize = 10;
 
 /// One event on its way.
 #[derive(Clone, Debug)]
@@ -40,10 +44,15 @@ pub(super) struct LaneState {
 }
 
 /// All lanes with work, and the timers of those in a back-off.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Lanes {
+    /// By how many classes a topic is less urgent than the most urgent ones.
+    below: fn(&str) -> usize,
     active: HashMap<Lane, LaneState>,
-    ready: VecDeque<Lane>,
+    /// By class, the most urgent first.
+    ready: [VecDeque<Lane>; CLASSES],
+    /// Lanes that have started, to count who starts next.
+    started: usize,
     timers: BTreeMap<(Tick, u64), Lane>,
     next_timer: u64,
     /// Events that come from the parking lot.
@@ -51,28 +60,52 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
+    /// No lanes yet; `below` says by how many classes a topic is less urgent than the most urgent ones.
+    pub fn new(below: fn(&str) -> usize) -> Self {
+        Self {
+            below,
+            active: HashMap::new(),
+            ready: Default::default(),
+            started: 0,
+            timers: BTreeMap::new(),
+            next_timer: 0,
+            parked: 0,
+        }
+    }
+
     /// Adds an event at the end of its lane.
     pub fn push(&mut self, lane: Lane, work: Work) {
         self.parked += usize::from(work.parked.is_some());
         let state = self.active.entry(lane.clone()).or_default();
         state.queue.push_back(work);
         if !state.busy && state.queue.len() == 1 {
-            self.ready.push_back(lane);
+            self.get_ready(lane);
         }
     }
 
-    /// The next lane whose first event may start. It is busy from now on.
+    /// The next lane whose first event may start, of the most urgent class that has any; now and then of the least urgent one,
+    /// which would else never start. It is busy from now on.
     pub fn next_ready(&mut self) -> Option<Lane> {
-        while let Some(lane) = self.ready.pop_front() {
-            if let Some(state) = self.active.get_mut(&lane)
-                && !state.busy
-                && !state.queue.is_empty()
-            {
-                state.busy = true;
-                return Some(lane);
+        let is_for_the_least = self.started % LEAST_URGENT == LEAST_URGENT - 1;
+        for number in 0..CLASSES {
+            let class = if is_for_the_least { CLASSES - 1 - number } else { number };
+            while let Some(lane) = self.ready[class].pop_front() {
+                if let Some(state) = self.active.get_mut(&lane)
+                    && !state.busy
+                    && !state.queue.is_empty()
+                {
+                    state.busy = true;
+                    self.started = self.started.wrapping_add(1);
+                    return Some(lane);
+                }
             }
         }
         None
+    }
+
+    fn get_ready(&mut self, lane: Lane) {
+        let class = (self.below)(&lane.topic).min(CLASSES - 1);
+        self.ready[class].push_back(lane);
     }
 
     /// The event at the head of a lane.
@@ -99,7 +132,7 @@ impl Lanes {
         if state.queue.is_empty() {
             self.active.remove(lane);
         } else {
-            self.ready.push_back(lane.clone());
+            self.get_ready(lane.clone());
         }
         done
     }
@@ -115,7 +148,7 @@ impl Lanes {
     pub fn again(&mut self, lane: &Lane) {
         if let Some(state) = self.active.get_mut(lane) {
             state.busy = false;
-            self.ready.push_back(lane.clone());
+            self.get_ready(lane.clone());
         }
     }
 
@@ -148,12 +181,12 @@ impl Lanes {
 
     /// Whether a lane may start now.
     pub fn has_ready(&self) -> bool {
-        !self.ready.is_empty()
+        self.ready.iter().any(|lanes| !lanes.is_empty())
     }
 
     /// Forgets everything: the partitions have gone.
     pub fn clear(&mut self) {
-        *self = Self { next_timer: self.next_timer, ..Self::default() };
+        *self = Self { next_timer: self.next_timer, ..Self::new(self.below) };
     }
 }
 
@@ -176,7 +209,7 @@ mod tests {
 
     #[test]
     fn ord_1_the_second_event_of_a_key_starts_after_the_first_is_settled() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(|_| 0);
         lanes.push(lane("a"), work(1));
         lanes.push(lane("a"), work(2));
         lanes.push(lane("b"), work(3));
@@ -189,8 +222,22 @@ mod tests {
     }
 
     #[test]
+    fn the_urgent_start_first_and_the_others_now_and_then() {
+        let mut lanes = Lanes::new(|topic| usize::from(topic == "less"));
+        let less = |key: &str| Lane { topic: Arc::from("less"), ..lane(key) };
+        for number in 0..30 {
+            lanes.push(less(&number.to_string()), work(number));
+            lanes.push(lane(&number.to_string()), work(number));
+        }
+        let started: Vec<bool> = std::iter::from_fn(|| lanes.next_ready()).map(|lane| &*lane.topic == "less").collect();
+        let less_before = |end: usize| started[..end].iter().filter(|less| **less).count();
+        assert_eq!((started.len(), less_before(9), less_before(10), less_before(33)), (60, 0, 1, 3));
+        assert!(started[34..].iter().all(|less| *less), "the urgent ones are all through");
+    }
+
+    #[test]
     fn key_1_a_back_off_holds_its_own_lane_only() {
-        let mut lanes = Lanes::default();
+        let mut lanes = Lanes::new(|_| 0);
         lanes.push(lane("a"), work(1));
         assert_eq!(lanes.next_ready(), Some(lane("a")));
         lanes.again_at(&lane("a"), Tick::at(Duration::from_secs(1)));

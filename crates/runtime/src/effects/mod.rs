@@ -5,6 +5,7 @@
 //! one transaction with its effect records and the watermark offset, so a crash repeats only what was in flight, and
 //! that is looked up on the other side before it is tried again (FX-1).
 
+mod beside;
 mod calls;
 mod engine;
 mod in_flight;
@@ -19,6 +20,7 @@ mod settled;
 mod settler;
 mod starts;
 mod targets;
+mod turns;
 mod verdicts;
 mod watermark;
 
@@ -105,6 +107,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     events: Sender<Event<Membership<K>>>,
     commits: Sender<crate::committer::Commit<Membership<K>>>,
     in_flight: in_flight::InFlight,
+    beside: Arc<beside::Beside>,
     spawn: Spawn,
     handle: Handle,
 }
@@ -162,6 +165,9 @@ fn serve<E: Effect>(
     thread(format!("intake-{}", room.name), loops.intake, context, handle)?;
     thread(format!("intend-{}", room.name), loops.intents, context, handle)?;
     thread(format!("settle-{}", room.name), loops.settler, context, handle)?;
+    let (beside, stop) = (Arc::clone(&room.beside), context.shutdown.clone());
+    let watch = beside::Watch { cluster: cluster.clone(), beside, metrics: context.metrics.clone(), stop };
+    thread(format!("beside-{}", room.name), watch, context, handle)?;
     drive(loops.engine, &context.shutdown, handle)
 }
 
@@ -190,6 +196,8 @@ pub struct EffectRoom<E: Effect> {
     decisions: Arc<Decisions>,
     feeds: Vec<Arc<dyn TableFeed>>,
     inbox: WakeInbox,
+    /// Rooms to which targets of this one yield.
+    beside: Arc<beside::Beside>,
 }
 
 impl<E: Effect> EffectRoom<E> {
@@ -205,7 +213,8 @@ impl<E: Effect> EffectRoom<E> {
         let decisions = Arc::new(Decisions::new(name));
         let mut feeds = binder.feeds();
         feeds.push(Arc::clone(&decisions) as Arc<dyn TableFeed>);
-        Self { name, effect, client, tables, decisions, feeds, inbox: WakeInbox::default() }
+        let (inbox, beside) = (WakeInbox::default(), Arc::default());
+        Self { name, effect, client, tables, decisions, feeds, inbox, beside }
     }
 
     /// What must be filled before the loops start, and kept up to date.
@@ -246,10 +255,11 @@ impl<E: Effect> EffectRoom<E> {
         let in_flight = in_flight::InFlight::default();
         let bounds = intake::Bounds {
             in_flight: in_flight.clone(),
-            most: in_flight::Amount {
-                records: config.limits.records_in_flight_max,
-                bytes: config.limits.records_in_flight_bytes_max,
-            },
+            most: in_flight::Amount::most(
+                config.limits.records_in_flight_max,
+                config.limits.records_in_flight_bytes_max,
+            ),
+            yielding: turns::yielding(&E::Input::topics()),
             drain: Duration::from_millis(config.limits.drain_ms),
         };
         let topics: Vec<&str> = E::Input::topics().iter().map(|topic| topic.name).collect();
@@ -274,6 +284,7 @@ impl<E: Effect> EffectRoom<E> {
             events,
             commits,
             in_flight,
+            beside: Arc::clone(&self.beside),
             spawn,
             handle,
         };

@@ -12,7 +12,6 @@ use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::{Effect, Plan};
 use processor::Input;
-use schemas::catalogue::Criticality;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -87,8 +86,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.look_up(item, intention.document_key);
                 Ok(())
             }
-            _ if !targets.admits(target, now) => {
-                targets.wait(item.lane, target, item.below, now);
+            _ if !targets.admits(target, item.below, now) => {
+                targets.wait(item, now);
                 Ok(())
             }
             _ => {
@@ -121,14 +120,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 }
 
 /// By how many classes the events of a topic are less urgent than the most urgent ones that the room reads.
-fn less_urgent<E: Effect>(topic: &str) -> usize {
-    let rank = |class: Criticality| -> usize {
-        match class {
-            Criticality::PatientAdjacent => 0,
-            Criticality::Operational => 1,
-            Criticality::Analytical => 2,
-        }
-    };
-    let most = E::Input::topics().iter().map(|topic| rank(topic.class)).min().unwrap_or_default();
-    schemas::topics::find(topic).map_or(0, |topic| rank(topic.class)).saturating_sub(most)
+pub(super) fn less_urgent<E: Effect>(topic: &str) -> usize {
+    let topics = E::Input::topics();
+    let class = topics.iter().find(|known| known.name == topic).map(|known| known.class);
+    class.map_or(0, |class| super::turns::rank(class).saturating_sub(super::turns::most_urgent(&topics)))
 }

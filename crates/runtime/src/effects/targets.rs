@@ -1,17 +1,18 @@
 //! The endpoints that an effect room calls: what waits for each, when it may be called, and how much it takes at once.
 
+use super::beside::Beside;
 use super::calls::Item;
+use super::turns::{CLASSES, Standing, Turns};
 use crate::clock::{Tick, now_micros};
 use crate::parking::Lane;
 use connector::effect::Effect;
 use connector::http::breaker::{Breaker, Permit};
 use connector::pacing::{Pacing, Rate};
+use processor::Input;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Classes of urgency of the events of one room, the most urgent first.
-const CLASSES: usize = 3;
 /// A closed window is looked at again after so long: the clock of the machine may be set meanwhile.
 const SHUT_LOOK: Duration = Duration::from_secs(60);
 
@@ -34,6 +35,11 @@ pub(super) struct Targets<E: Effect> {
     bounds: Bounds,
     /// Our part of each budget.
     share: f64,
+    /// Age beyond which an event of a class is late.
+    late_after: [Duration; CLASSES],
+    /// How urgent the most urgent class of the room is.
+    most_urgent: usize,
+    beside: Arc<Beside>,
 }
 
 /// One endpoint.
@@ -41,12 +47,12 @@ struct Target<E: Effect> {
     pacing: Pacing,
     rate: Rate,
     breaker: Breaker,
-    /// Events that gather for it or are under way.
-    held: usize,
-    /// Lanes that were let go on and have not come yet.
-    released: usize,
     /// Calls under way.
     called: usize,
+    /// When those that yield call.
+    turns: Turns,
+    /// A room that calls it too is late with events that are more urgent than those of this class and of the ones below it.
+    yields_from: Option<usize>,
     classes: [Queue<E>; CLASSES],
     /// Its calendar was said to hold it.
     is_shut: bool,
@@ -58,8 +64,13 @@ struct Queue<E: Effect> {
     gathering: BTreeMap<String, Gathering<E>>,
     /// Documents of one line: they wait for nothing but a free call.
     alone: VecDeque<Item<E>>,
-    /// Lanes whose turn comes when the target has room: an endpoint that is slow or waited for keeps no other from working.
-    waiting: VecDeque<Lane>,
+    /// Lanes whose turn comes when the target has room, and of when their first events are: an endpoint that is slow or waited for
+    /// keeps no other from working.
+    waiting: VecDeque<(Lane, Option<i64>)>,
+    /// Events that gather or are under way. Each class has room of its own, so that none waits for one that yields.
+    held: usize,
+    /// Lanes that were let go on and have not come yet.
+    released: usize,
 }
 
 struct Gathering<E: Effect> {
@@ -68,8 +79,10 @@ struct Gathering<E: Effect> {
 }
 
 impl<E: Effect> Targets<E> {
-    pub fn new(bounds: Bounds, pacing_of: PacingOf) -> Self {
-        Self { by_name: BTreeMap::new(), pacing_of, bounds, share: 1.0 }
+    pub fn new(bounds: Bounds, pacing_of: PacingOf, beside: Arc<Beside>) -> Self {
+        let topics = E::Input::topics();
+        let (late_after, most_urgent) = (super::turns::late_after(&topics), super::turns::most_urgent(&topics));
+        Self { by_name: BTreeMap::new(), pacing_of, bounds, share: 1.0, late_after, most_urgent, beside }
     }
 
     /// Our part of each budget of calls, from now on.
@@ -103,31 +116,29 @@ impl<E: Effect> Targets<E> {
         self.of(name, now).shut(name, now)
     }
 
-    /// Whether a target takes one more event in.
-    pub fn admits(&mut self, name: &str, now: Tick) -> bool {
+    /// Whether a target takes one more event of a class in.
+    pub fn admits(&mut self, name: &str, below: usize, now: Tick) -> bool {
         let held_max = self.held_max();
-        let target = self.of(name, now);
-        target.released = target.released.saturating_sub(1);
-        target.held < held_max
+        let queue = self.of(name, now).queue(below);
+        queue.released = queue.released.saturating_sub(1);
+        queue.held < held_max
     }
 
-    /// A lane waits until its target takes more in.
-    pub fn wait(&mut self, lane: Lane, name: &str, below: usize, now: Tick) {
-        self.of(name, now).queue(below).waiting.push_back(lane);
+    /// A lane waits until the target of its first event takes more in.
+    pub fn wait(&mut self, item: Item<E>, now: Tick) {
+        let queue = self.of(&item.action.target, now).queue(item.below);
+        queue.waiting.push_back((item.lane, item.record.timestamp_ms));
     }
 
     /// The lanes whose target takes them in now, the urgent ones first.
     pub fn released(&mut self) -> Vec<Lane> {
         let held_max = self.held_max();
         let mut released = Vec::new();
-        for target in self.by_name.values_mut() {
-            let mut room = held_max.saturating_sub(target.held + target.released);
-            for queue in &mut target.classes {
-                let taken = queue.waiting.len().min(room);
-                released.extend(queue.waiting.drain(..taken));
-                target.released += taken;
-                room -= taken;
-            }
+        for queue in self.by_name.values_mut().flat_map(|target| &mut target.classes) {
+            let room = held_max.saturating_sub(queue.held + queue.released);
+            let taken = queue.waiting.len().min(room);
+            released.extend(queue.waiting.drain(..taken).map(|(lane, _)| lane));
+            queue.released += taken;
         }
         released
     }
@@ -135,8 +146,8 @@ impl<E: Effect> Targets<E> {
     /// Adds a line to the document that gathers under its batch key, or starts one of its own.
     pub fn gather(&mut self, item: Item<E>, solo: bool, linger: Duration, now: Tick) {
         let target = self.of(&item.action.target, now);
-        target.held += 1;
         let queue = target.queue(item.below);
+        queue.held += 1;
         let Some(key) = item.action.batch_key.as_ref().filter(|_| !solo) else {
             return queue.alone.push_back(item);
         };
@@ -147,11 +158,14 @@ impl<E: Effect> Targets<E> {
 
     /// The documents that should be sent now.
     pub fn take_due(&mut self, now: Tick) -> Vec<Vec<Item<E>>> {
-        let bounds = self.bounds;
+        let (bounds, late_after) = (self.bounds, self.late_after);
         let mut due = Vec::new();
         for (name, target) in &mut self.by_name {
             if target.has_documents() && target.shut(name, now).is_none() {
-                target.take_due(now, bounds, &mut due);
+                let late = self.beside.late(&target.pacing.yields_to);
+                // Classes of ours from this one on are less urgent.
+                target.yields_from = late.map(|late| (late + 1).saturating_sub(self.most_urgent));
+                target.take_due(now, bounds, late_after, &mut due);
             }
         }
         due
@@ -164,35 +178,42 @@ impl<E: Effect> Targets<E> {
     }
 
     /// A look-up has begun. It does not wait for its turn: others of its key wait for it.
-    pub fn looks_up(&mut self, name: &str, now: Tick) {
+    pub fn looks_up(&mut self, name: &str, below: usize, now: Tick) {
         let target = self.of(name, now);
-        target.held += 1;
+        target.queue(below).held += 1;
         target.called += 1;
         target.rate.spend(1);
     }
 
-    /// A call about so many events has ended.
-    pub fn ended(&mut self, name: &str, items: usize) {
+    /// A call about so many events of a class has ended, after so long.
+    pub fn ended(&mut self, name: &str, below: usize, items: usize, took: Duration) {
+        let calls_max = self.bounds.calls_max;
         if let Some(target) = self.by_name.get_mut(name) {
             target.called = target.called.saturating_sub(1);
-            target.held = target.held.saturating_sub(items);
+            let queue = target.queue(below);
+            queue.held = queue.held.saturating_sub(items);
+            target.turns.took(took, calls_max);
         }
     }
 
     /// Forgets all that waits and is under way, and nothing of what is known of the endpoints.
     pub fn clear(&mut self) {
         for target in self.by_name.values_mut() {
-            (target.held, target.released, target.called) = (0, 0, 0);
+            target.called = 0;
             target.classes = Default::default();
         }
     }
 
     fn of(&mut self, name: &str, now: Tick) -> &mut Target<E> {
-        let (pacing_of, share) = (&self.pacing_of, self.share);
-        self.by_name.entry(name.to_owned()).or_insert_with(|| Target::new(pacing_of(name), now, share))
+        let (pacing_of, share, beside) = (&self.pacing_of, self.share, &self.beside);
+        self.by_name.entry(name.to_owned()).or_insert_with(|| {
+            let pacing = pacing_of(name);
+            pacing.yields_to.iter().for_each(|room| beside.watch(room));
+            Target::new(pacing, now, share)
+        })
     }
 
-    /// Twice what it takes: the next documents gather while these are under way.
+    /// Twice what a target takes: the next documents gather while these are under way.
     fn held_max(&self) -> usize {
         self.bounds.lines_max.saturating_mul(self.bounds.calls_max).saturating_mul(2)
     }
@@ -203,7 +224,8 @@ impl<E: Effect> Target<E> {
         let mut rate = Rate::new(&pacing, elapsed(now));
         rate.set_share(elapsed(now), share);
         let breaker = Breaker::new(pacing.breaker);
-        Self { pacing, rate, breaker, held: 0, released: 0, called: 0, classes: Default::default(), is_shut: false }
+        let turns = Turns::default();
+        Self { pacing, rate, breaker, called: 0, turns, yields_from: None, classes: Default::default(), is_shut: false }
     }
 
     fn shut(&mut self, name: &str, now: Tick) -> Option<Duration> {
@@ -230,22 +252,64 @@ impl<E: Effect> Target<E> {
         self.classes.iter().any(|queue| !queue.alone.is_empty() || !queue.gathering.is_empty())
     }
 
-    fn take_due(&mut self, now: Tick, bounds: Bounds, due: &mut Vec<Vec<Item<E>>>) {
-        for (below, queue) in self.classes.iter_mut().enumerate() {
-            let free = bounds.calls_max.saturating_sub(self.called).min(self.rate.allowed(elapsed(now), below));
-            let before = due.len();
-            queue.take_due(now, bounds.lines_max, free, due);
-            let calls = due.len() - before;
-            self.called += calls;
-            self.rate.spend(calls);
+    /// The urgent first; but whoever yields to them and whose turn has come goes before them, or would never have one.
+    fn take_due(&mut self, now: Tick, bounds: Bounds, late_after: [Duration; CLASSES], due: &mut Vec<Vec<Item<E>>>) {
+        for below in 0..CLASSES {
+            let standing = self.standing(now, below, bounds, late_after);
+            let has_turn = standing != Standing::Free && self.turns.has_come(below, now);
+            if has_turn && self.take_class(now, below, bounds, 1, 0, due) > 0 {
+                self.turns.taken(below, standing, now, self.rate.gap());
+            }
         }
+        for below in 0..self.yields_from.map_or(CLASSES, |from| from.min(CLASSES)) {
+            self.take_class(now, below, bounds, usize::MAX, below, due);
+        }
+    }
+
+    /// Takes up to `most` documents of a class, of what a class may that is `below` the most urgent one; gives how many.
+    fn take_class(
+        &mut self,
+        now: Tick,
+        class: usize,
+        bounds: Bounds,
+        most: usize,
+        below: usize,
+        due: &mut Vec<Vec<Item<E>>>,
+    ) -> usize {
+        let free = bounds.calls_max.saturating_sub(self.called).min(self.rate.allowed(elapsed(now), below));
+        let before = due.len();
+        self.queue(class).take_due(now, bounds.lines_max, free.min(most), due);
+        let calls = due.len() - before;
+        self.called += calls;
+        self.rate.spend(calls);
+        calls
+    }
+
+    /// Whether a class makes way for another room: beside its turns it calls nothing.
+    fn yields_elsewhere(&self, below: usize) -> bool {
+        self.yields_from.is_some_and(|from| below >= from)
+    }
+
+    /// How a class stands to the more urgent ones, which want to call as well.
+    fn standing(&self, now: Tick, below: usize, bounds: Bounds, late_after: [Duration; CLASSES]) -> Standing {
+        if self.yields_elsewhere(below) {
+            return Standing::BehindLate;
+        }
+        let urgent = self.classes.iter().zip(late_after).take(below);
+        let standings = urgent.filter(|(queue, _)| queue.wants(now, bounds.lines_max)).map(|(queue, late_after)| {
+            let age_ms = queue.oldest_ms().map_or(0, |oldest| now_micros() / 1_000 - oldest);
+            let age = Duration::from_millis(u64::try_from(age_ms).unwrap_or_default());
+            if age > late_after { Standing::BehindLate } else { Standing::Behind }
+        });
+        standings.max().unwrap_or_default()
     }
 
     fn next_due(&self, now: Tick) -> Option<Tick> {
         let classes = self.classes.iter().enumerate();
         let due = classes.filter_map(|(below, queue)| {
             let paced = now.after(self.rate.wait(elapsed(now), below));
-            queue.next_due(now).map(|due| due.max(paced))
+            let turn = if self.yields_elsewhere(below) { self.turns.next(below) } else { now };
+            queue.next_due(now).map(|due| due.max(paced).max(turn))
         });
         due.min()
     }
@@ -273,6 +337,21 @@ impl<E: Effect> Queue<E> {
         due.extend(self.alone.drain(..alone).map(|item| vec![item]));
     }
 
+    /// Whether it would call now if it could.
+    fn wants(&self, now: Tick, lines_max: usize) -> bool {
+        let is_due = |gathering: &Gathering<E>| gathering.items.len() >= lines_max || gathering.due <= now;
+        !self.alone.is_empty() || !self.waiting.is_empty() || self.gathering.values().any(is_due)
+    }
+
+    /// About of when its oldest event is: each part is in the order in which they came.
+    fn oldest_ms(&self) -> Option<i64> {
+        let of = |item: &Item<E>| item.record.timestamp_ms;
+        let gathering = self.gathering.values().filter_map(|gathering| gathering.items.first().and_then(of));
+        let alone = self.alone.front().and_then(of);
+        let waiting = self.waiting.front().and_then(|(_, timestamp_ms)| *timestamp_ms);
+        gathering.chain(alone).chain(waiting).min()
+    }
+
     fn next_due(&self, now: Tick) -> Option<Tick> {
         let alone = (!self.alone.is_empty()).then_some(now);
         self.gathering.values().map(|gathering| gathering.due).chain(alone).min()
@@ -281,7 +360,7 @@ impl<E: Effect> Queue<E> {
 
 impl<E: Effect> Default for Queue<E> {
     fn default() -> Self {
-        Self { gathering: BTreeMap::new(), alone: VecDeque::new(), waiting: VecDeque::new() }
+        Self { gathering: BTreeMap::new(), alone: VecDeque::new(), waiting: VecDeque::new(), held: 0, released: 0 }
     }
 }
 
@@ -289,3 +368,8 @@ impl<E: Effect> Default for Queue<E> {
 fn elapsed(now: Tick) -> Duration {
     now.since(Tick::default())
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "test")]
+#[path = "targets_tests.rs"]
+mod tests;

@@ -1,6 +1,6 @@
 //! The ports of the runtime in the world. A broken variant does here what a faulty runtime would do.
 
-use super::client::{Proof, SimConsumer, SimProducer, SimReader, decided, read_range, settled};
+use super::client::{Proof, SimConsumer, SimProducer, SimReader, decided, is_late, read_range, settled};
 use super::variant::Variant;
 use super::world::{Pid, world};
 use bytes::Bytes;
@@ -83,6 +83,10 @@ impl Cluster for SimCluster {
         decided(self.pid, group, topics, longest)
     }
 
+    fn is_late(&self, group: &str, topic: &str, before_ms: i64) -> Result<bool, ReadError> {
+        is_late(self.pid, group, topic, before_ms)
+    }
+
     fn session(&self) -> String {
         format!("session-{}", world().number())
     }
@@ -125,6 +129,10 @@ impl GroupConsumer for Consumer {
             return Ok(());
         }
         self.inner.pause(paused)
+    }
+
+    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError> {
+        self.inner.pause_topics(topics, paused)
     }
 
     fn leave(&self) {

@@ -416,8 +416,15 @@ impl GroupConsumer for SimConsumer {
     }
 
     fn pause(&self, paused: bool) -> Result<(), ClientError> {
+        let topics: Vec<&str> = self.topics.iter().map(String::as_str).collect();
+        self.pause_topics(&topics, paused)
+    }
+
+    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError> {
         world().gate(self.pid, "pause");
-        for reading in self.state.borrow_mut().partitions.values_mut() {
+        let mut state = self.state.borrow_mut();
+        let own = state.partitions.iter_mut().filter(|((topic, _), _)| topics.contains(&&**topic));
+        for (_, reading) in own {
             reading.paused = paused;
             if let Some(next) = reading.next.filter(|_| paused) {
                 // What was fetched ahead is thrown away and fetched again.

@@ -11,7 +11,7 @@ mod records;
 pub(crate) use consumer::SimConsumer;
 pub(crate) use members::{Members, Proof, beat};
 pub(crate) use producer::SimProducer;
-pub(crate) use reader::{SimReader, committed, decided, group_position, read_range, settled, undecided};
+pub(crate) use reader::{SimReader, committed, decided, group_position, is_late, read_range, settled, undecided};
 
 use super::world::{OUTSIDE, Pid, World, world};
 use kafka_protocol::messages::create_topics_request::CreatableTopic;

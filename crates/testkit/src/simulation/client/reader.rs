@@ -213,6 +213,25 @@ pub(crate) fn group_position(pid: Pid, group: &str, topic: &str, partition: i32)
     Ok(told.map_or(0, |told| told.committed_offset.max(0)))
 }
 
+/// Whether a record that was written before a time waits for a group.
+pub(crate) fn is_late(pid: Pid, group: &str, topic: &str, before_ms: i64) -> Result<bool, ReadError> {
+    let failed = |error: ClientError| ReadError::Stalled {
+        topic: topic.to_owned(),
+        waited_s: ANSWER.as_secs(),
+        last_error: error.to_string(),
+    };
+    let mut late = false;
+    for partition in 0..PARTITIONS {
+        let next = group_position(pid, group, topic, partition).map_err(failed)?;
+        let range = Range { from: From::Offset(next), ..Range::all(topic).partitions([partition]) };
+        read_range(pid, &range, &mut |record| {
+            late |= record.timestamp_ms.is_some_and(|at| at < before_ms);
+            ControlFlow::Break(())
+        })?;
+    }
+    Ok(late)
+}
+
 /// Partitions in which a transaction is still open.
 pub(crate) fn undecided(pid: Pid, topics: &[&str]) -> Vec<String> {
     let mut open = Vec::new();

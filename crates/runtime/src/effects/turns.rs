@@ -1,0 +1,103 @@
+//! Whose turn it is at a target: who yields, and how often those who yield call all the same.
+//!
+//! After an outage more waits for an endpoint than it takes at once. The most urgent class that waits there goes first. A less
+//! urgent one has a turn now and then, so that it never starves: one call in ten while somebody more urgent is late, one in two
+//! while nobody is. A turn counts by what the target takes (how long calls are, how many go at once, its budget), and not by the
+//! calls of others, so that it means the same for a class of another room.
+
+use crate::clock::Tick;
+use schemas::TopicInfo;
+use schemas::catalogue::Criticality;
+use std::time::Duration;
+
+/// Classes of urgency, the most urgent first.
+pub(super) const CLASSES: usize = 3;
+/// Of so many calls one is for a class that yields to a late one.
+const LATE: u32 = 10;
+/// Of so many calls one is for a class that yields to one that waits and is not late.
+const WAITING: u32 = 2;
+/// How long a call is thought to take before one has ended.
+const TOOK_FIRST: Duration = Duration::from_millis(100);
+
+/// How a class stands to more urgent ones at a target.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Standing {
+    /// Nobody more urgent waits.
+    #[default]
+    Free,
+    /// Somebody more urgent waits.
+    Behind,
+    /// Somebody more urgent waits and is late.
+    BehindLate,
+}
+
+/// When those that yield call next.
+pub(super) struct Turns {
+    next: [Tick; CLASSES],
+    /// What a call takes of the target: its time over the number that go at once.
+    pace: Duration,
+}
+
+impl Turns {
+    /// Whether the turn of a class has come.
+    pub fn has_come(&self, class: usize, now: Tick) -> bool {
+        self.next.get(class).is_some_and(|next| *next <= now)
+    }
+
+    /// When the next turn of a class comes.
+    pub fn next(&self, class: usize) -> Tick {
+        self.next.get(class).copied().unwrap_or_default()
+    }
+
+    /// A class has had its turn. `gap` is how far apart calls are by the budget of the target.
+    pub fn taken(&mut self, class: usize, standing: Standing, now: Tick, gap: Duration) {
+        let one_of = if standing == Standing::BehindLate { LATE } else { WAITING };
+        if let Some(next) = self.next.get_mut(class) {
+            *next = now.after(self.pace.max(gap).saturating_mul(one_of));
+        }
+    }
+
+    /// A call took so long, of `calls_max` at once.
+    pub fn took(&mut self, took: Duration, calls_max: usize) {
+        self.pace = took / u32::try_from(calls_max.max(1)).unwrap_or(u32::MAX);
+    }
+}
+
+impl Default for Turns {
+    fn default() -> Self {
+        Self { next: [Tick::default(); CLASSES], pace: TOOK_FIRST }
+    }
+}
+
+/// How urgent a class is; 0 is the most urgent.
+pub(super) fn rank(class: Criticality) -> usize {
+    match class {
+        Criticality::PatientAdjacent => 0,
+        Criticality::Operational => 1,
+        Criticality::Analytical => 2,
+    }
+}
+
+/// How urgent the most urgent of these topics is.
+pub(super) fn most_urgent(topics: &[&'static TopicInfo]) -> usize {
+    topics.iter().map(|topic| rank(topic.class)).min().unwrap_or_default()
+}
+
+/// For each class, from the most urgent of these topics on, the age beyond which an event is late: what its topic promises
+/// (`sla` in `topics.yaml`).
+pub(super) fn late_after(topics: &[&'static TopicInfo]) -> [Duration; CLASSES] {
+    let most = most_urgent(topics);
+    let mut late_after = [Duration::MAX; CLASSES];
+    for topic in topics {
+        if let Some(least) = late_after.get_mut(rank(topic.class) - most) {
+            *least = (*least).min(Duration::from_millis(topic.latency_p99_ms));
+        }
+    }
+    late_after
+}
+
+/// Those of the topics that are less urgent than the most urgent ones.
+pub(super) fn yielding(topics: &[&'static TopicInfo]) -> Vec<&'static str> {
+    let most = most_urgent(topics);
+    topics.iter().filter(|topic| rank(topic.class) > most).map(|topic| topic.name).collect()
+}
