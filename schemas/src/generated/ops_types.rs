@@ -43,102 +43,6 @@ impl AuditKind {
     }
 }
 
-/// One field of an event before and after a correction.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct CorrectedField {
-    /// Names of fields, parted by dots; a number is a place in a list.
-    pub path: String,
-    /// As it was, as JSON; null when it was not there. PHI: direct.
-    #[serde(default)]
-    pub before: Option<String>,
-    /// As it is to be, as JSON. PHI: direct.
-    #[serde(default = "default_corrected_field_after")]
-    pub after: String,
-}
-
-impl Default for CorrectedField {
-    fn default() -> Self {
-        Self {
-            path: Default::default(),
-            before: Default::default(),
-            after: default_corrected_field_after(),
-        }
-    }
-}
-
-fn default_corrected_field_after() -> String {
-    "null".to_owned()
-}
-
-/// Directly identifying fields print as `***`.
-impl std::fmt::Debug for CorrectedField {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("CorrectedField")
-            .field("path", &self.path)
-            .field("before", &Redacted)
-            .field("after", &Redacted)
-            .finish()
-    }
-}
-
-/// What a person has corrected in an event, and who agreed.
-#[derive(Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Correction {
-    /// The fields, in the order in which they are set. PHI: direct.
-    #[serde(default)]
-    pub fields: Vec<CorrectedField>,
-    /// Who corrected.
-    #[serde(default)]
-    pub actor: String,
-    /// Why, without patient data.
-    #[serde(default)]
-    pub reason: String,
-    /// When, UTC.
-    #[serde(default)]
-    pub at: Timestamp,
-    /// True when a second person has to agree before it is used.
-    #[serde(default = "default_correction_needs_approval")]
-    pub needs_approval: bool,
-    /// Who agreed.
-    #[serde(default)]
-    pub approved_by: Option<String>,
-}
-
-impl Default for Correction {
-    fn default() -> Self {
-        Self {
-            fields: Default::default(),
-            actor: Default::default(),
-            reason: Default::default(),
-            at: Default::default(),
-            needs_approval: default_correction_needs_approval(),
-            approved_by: Default::default(),
-        }
-    }
-}
-
-fn default_correction_needs_approval() -> bool {
-    true
-}
-
-/// Directly identifying fields print as `***`.
-impl std::fmt::Debug for Correction {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter
-            .debug_struct("Correction")
-            .field("fields", &Redacted)
-            .field("actor", &self.actor)
-            .field("reason", &self.reason)
-            .field("at", &self.at)
-            .field("needs_approval", &self.needs_approval)
-            .field("approved_by", &self.approved_by)
-            .finish()
-    }
-}
-
 /// One person's wish to give an event up, which takes effect when another one approves it.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -320,23 +224,6 @@ impl ReceiptOutcome {
             Self::Unknown => "UNKNOWN",
         }
     }
-}
-
-/// What a correcting replay makes of one field, and of how many records.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ReplayChange {
-    /// Field of what the room writes. Never one with direct identifiers.
-    pub path: String,
-    /// As it was written. PHI: indirect.
-    #[serde(default)]
-    pub before: String,
-    /// As it would be written. PHI: indirect.
-    #[serde(default)]
-    pub after: String,
-    /// Records with this change.
-    #[serde(default)]
-    pub records: i64,
 }
 
 /// What a replay comes to, as it was counted.
