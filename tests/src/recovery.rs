@@ -62,6 +62,20 @@ impl Input for Both {
         Ok(Self::Order(Box::new(schemas::codec::decode(writer, body)?)))
     }
 
+    fn to_json(&self) -> Result<serde_json::Value, CodecError> {
+        match self {
+            Self::Usage(usage) => processor::told(usage.as_ref()),
+            Self::Order(order) => processor::told(order.as_ref()),
+        }
+    }
+
+    fn from_json(topic: &str, event: serde_json::Value) -> Result<Self, CodecError> {
+        if topic == SupplyUsage::topic().name {
+            return Ok(Self::Usage(Box::new(schemas::codec::from_json(event)?)));
+        }
+        Ok(Self::Order(Box::new(schemas::codec::from_json(event)?)))
+    }
+
     fn envelope(&self) -> Option<&EventMeta> {
         match self {
             Self::Usage(usage) => usage.meta(),

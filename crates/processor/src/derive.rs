@@ -21,6 +21,32 @@ pub fn derived<T: Event>(input: &impl Event, room: &str) -> EventMeta {
     EventMeta { event_id, source, ..meta.clone() }
 }
 
+/// Which statement about its fact an event makes, for the keys of effects: the revision, and behind a dot the number of the
+/// correction when Wardline made it anew. What the source said keeps the key that it had before there were corrections.
+///
+/// ```
+/// use processor::{is_newer, statement};
+/// use schemas::EventMeta;
+/// let first = EventMeta::default();
+/// let corrected = EventMeta { correction: 3, ..EventMeta::default() };
+/// let second = EventMeta { revision: 1, ..EventMeta::default() };
+/// assert_eq!((statement(&first), statement(&corrected), statement(&second)), ("0".into(), "0.3".into(), "1".into()));
+/// assert!(is_newer(&corrected, &first) && is_newer(&second, &corrected) && !is_newer(&first, &first));
+/// ```
+#[must_use]
+pub fn statement(meta: &EventMeta) -> String {
+    match meta.correction {
+        0 => meta.revision.to_string(),
+        correction => format!("{}.{correction}", meta.revision),
+    }
+}
+
+/// Whether an event says more than another of the same fact: a later revision, or the same revision corrected again.
+#[must_use]
+pub fn is_newer(one: &EventMeta, other: &EventMeta) -> bool {
+    (one.revision, one.correction) > (other.revision, other.correction)
+}
+
 /// The calendar day of the fact where it happened: with the offset that was sent, else in UTC. What has a validity (a lot,
 /// a cost centre) is judged by this day, never by the day of processing.
 #[must_use]

@@ -17,8 +17,8 @@ mod verdict;
 mod wiring;
 
 pub use code::Code;
-pub use derive::{day_of, derived};
-pub use input::Input;
+pub use derive::{day_of, derived, is_newer, statement};
+pub use input::{Input, told};
 pub use reason::{Reason, Subject};
 pub use table::{Binder, Body, FeedError, Image, Row, Snapshots, Table, TableFeed, Tables};
 pub use verdict::Verdict;

@@ -2,7 +2,7 @@
 
 use crate::desk::{Raised, contract_subject};
 use processor::{Body, FeedError, Subject, TableFeed};
-use schemas::{DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
+use schemas::{Correction, DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
 use schemas::{Event, TopicInfo};
 use serde::Deserialize;
 use std::collections::{HashMap, HashSet};
@@ -68,6 +68,7 @@ struct Word {
     comment: Option<String>,
     assignee: Option<String>,
     discard_request: Option<DiscardRequest>,
+    correction: Option<Correction>,
 }
 
 /// An exception that is open.
@@ -85,6 +86,7 @@ struct Open {
 struct Kept {
     assignee: Option<String>,
     discard_request: Option<DiscardRequest>,
+    correction: Option<Arc<Correction>>,
 }
 
 /// What was said when it was raised.
@@ -112,6 +114,13 @@ impl Decisions {
     /// What was said when an exception was raised that is open.
     pub fn raised(&self, exception_id: &Uuid) -> Option<Raised> {
         self.state().open.get(exception_id).map(Open::raised)
+    }
+
+    /// What a person has corrected in the event of an open exception, once all who have to agree have.
+    pub fn correction(&self, exception_id: &Uuid) -> Option<Arc<Correction>> {
+        let state = self.state();
+        let correction = state.open.get(exception_id)?.kept.as_ref()?.correction.as_ref()?;
+        (!correction.needs_approval || correction.approved_by.is_some()).then(|| Arc::clone(correction))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -165,8 +174,10 @@ impl TableFeed for Decisions {
 impl State {
     fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>) {
         let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
-        let has_kept = word.assignee.is_some() || word.discard_request.is_some();
-        let kept = has_kept.then(|| Box::new(Kept { assignee: word.assignee, discard_request: word.discard_request }));
+        let (assignee, discard_request) = (word.assignee, word.discard_request);
+        let correction = word.correction.map(Arc::new);
+        let has_kept = assignee.is_some() || discard_request.is_some() || correction.is_some();
+        let kept = has_kept.then(|| Box::new(Kept { assignee, discard_request, correction }));
         let subject = subject.map(|subject| Subject::new(subject.kind, subject.key));
         let said = Said { code, message, subject, field_paths, suggested_fix };
         let said = self.said.get(&said).cloned().unwrap_or_else(|| {
@@ -199,6 +210,7 @@ impl Open {
             at: self.raised_at,
             assignee: self.kept.as_ref().and_then(|kept| kept.assignee.clone()),
             discard_request: self.kept.as_ref().and_then(|kept| kept.discard_request.clone()),
+            correction: self.kept.as_ref().and_then(|kept| kept.correction.as_deref().cloned()),
         }
     }
 }

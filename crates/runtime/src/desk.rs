@@ -9,8 +9,8 @@ use crate::record::{Place, Record};
 use bytes::Bytes;
 use processor::{Reason, Subject};
 use schemas::{
-    Audit, AuditKind, DiscardRequest, Document, Effect, EffectState, Event, Exception, ExceptionKind, ExceptionState,
-    Parked, RecordHeader, Severity, Timestamp, topics,
+    Audit, AuditKind, Correction, DiscardRequest, Document, Effect, EffectState, Event, Exception, ExceptionKind,
+    ExceptionState, Parked, RecordHeader, Severity, Timestamp, topics,
 };
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -76,6 +76,8 @@ pub struct Raised {
     pub discard_request: Option<DiscardRequest>,
 }
 
+    /// What a person has corrected in its event since.
+    pub correction: Option<Correction>,
 /// What an effect record says.
 #[derive(Clone, Debug)]
 pub struct EffectFacts<'a> {
@@ -150,6 +152,7 @@ impl Desk {
             exception.discard_request.clone_from(&raised.discard_request);
         }
         if statement.kind == ExceptionKind::Resolved
+            exception.correction.clone_from(&raised.correction);
             && let Some(raised) = statement.raised.clone()
         {
             exception.comment = exception.comment.or(Some(exception.message));

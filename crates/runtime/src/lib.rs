@@ -15,6 +15,7 @@ mod committer;
 pub mod config;
 mod config_refs;
 mod copies;
+pub mod correction;
 mod decisions;
 pub mod desk;
 mod effects;

@@ -346,6 +346,7 @@ fn encode(topic: &TopicInfo, fields: &Value) -> Result<Encoded, String> {
         "clinical.supply-usage.v1" => of::<schemas::SupplyUsage>(fields),
         "erp.posting.v1" => of::<schemas::ErpPosting>(fields),
         "master.cost-center.v1" => of::<schemas::MasterCostCenter>(fields),
+        "master.crosswalk.v1" => of::<schemas::MasterCrosswalk>(fields),
         "master.employee.v1" => of::<schemas::MasterEmployee>(fields),
         "master.item.v1" => of::<schemas::MasterItem>(fields),
         "master.location.v1" => of::<schemas::MasterLocation>(fields),

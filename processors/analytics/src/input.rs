@@ -1,7 +1,7 @@
 //! The events that become rows.
 
 use processor::Input;
-use schemas::codec::{CodecError, WriterSchema, decode};
+use schemas::codec::{CodecError, WriterSchema, decode, from_json};
 use schemas::{
     Encounter, EnrichedUsage, ErpPosting, Event, EventMeta, GoodsReceipt, MasterCostCenter, MasterItem, PurchaseOrder,
     SupplierNotice, TopicInfo,
@@ -50,6 +50,17 @@ macro_rules! events {
             fn decode(topic: &str, writer: &WriterSchema, body: &[u8]) -> Result<Self, CodecError> {
                 $(if topic == <$event>::topic().name {
                     return Ok(Self::$variant(Box::new(decode(writer, body)?)));
+                })+
+                Err(CodecError::Decode(format!("analytics makes no rows of {topic}")))
+            }
+
+            fn to_json(&self) -> Result<Value, CodecError> {
+                self.fields().map_err(|error| CodecError::Encode(error.to_string()))
+            }
+
+            fn from_json(topic: &str, event: Value) -> Result<Self, CodecError> {
+                $(if topic == <$event>::topic().name {
+                    return Ok(Self::$variant(Box::new(from_json(event)?)));
                 })+
                 Err(CodecError::Decode(format!("analytics makes no rows of {topic}")))
             }

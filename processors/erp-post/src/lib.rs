@@ -53,8 +53,7 @@ impl Effect for ErpPost {
 
     /// A first statement has no prior; everything later is about the difference to what is posted.
     fn prior_key(&self, usage: &EnrichedUsage) -> Option<String> {
-        let is_first = usage.meta.revision == 0 && usage.meta.action == schemas::Action::Create;
-        (!is_first).then(|| usage.meta.business_key.clone())
+        (!plan::is_first(usage)).then(|| usage.meta.business_key.clone())
     }
 
     fn plan(

@@ -7,9 +7,9 @@ use crate::request::{Held, Move, Request, Response};
 use crate::{ErpPostConfig, NAME};
 use connector::effect::{Action as Act, Foreseen, Plan};
 use connector::erp::Direction;
-use processor::{Code, Reason, Verdict, day_of, derived};
+use processor::{Code, Reason, Verdict, day_of, derived, is_newer, statement};
 use rust_decimal::Decimal;
-use schemas::{Action, Date, EnrichedUsage, ErpPosting, Event, PostingKind, UsageKind, identity};
+use schemas::{Action, Date, EnrichedUsage, ErpPosting, Event, EventMeta, PostingKind, UsageKind, identity};
 
 /// Decimal places of an amount in the contract.
 const AMOUNT_PLACES: u32 = 4;
@@ -25,7 +25,7 @@ pub(crate) fn plan(
     usage: &EnrichedUsage,
     prior: Option<&ErpPosting>,
 ) -> Plan<Request, ErpPosting> {
-    if let Some(prior) = prior.filter(|prior| prior.revision >= usage.meta.revision) {
+    if let Some(prior) = prior.filter(|prior| !is_newer(&usage.meta, &stated(prior))) {
         return Plan::Decided(Verdict::Drop(overtaken(prior)));
     }
     let posted = prior.map_or(Decimal::ZERO, |prior| prior.total_quantity);
@@ -127,7 +127,7 @@ impl Held {
 /// later one posts depends on what was posted before.
 pub(crate) fn foreseen(usage: &EnrichedUsage) -> Foreseen {
     let holds = wanted(usage).is_ok_and(|wanted| wanted.is_some_and(|(_, total)| !total.is_zero()));
-    Foreseen { identity: identity_of(usage), acts: holds || usage.meta.revision > 0 || is_taken_back(usage) }
+    Foreseen { identity: identity_of(usage), acts: holds || !is_first(usage) }
 }
 
 fn effect_key(usage: &EnrichedUsage) -> String {
@@ -135,7 +135,17 @@ fn effect_key(usage: &EnrichedUsage) -> String {
 }
 
 fn identity_of(usage: &EnrichedUsage) -> String {
-    format!("{}/{}", usage.meta.business_key, usage.meta.revision)
+    format!("{}/{}", usage.meta.business_key, statement(&usage.meta))
+}
+
+/// A first statement has nothing posted before it; everything else is about the difference to what is.
+pub(crate) fn is_first(usage: &EnrichedUsage) -> bool {
+    (usage.meta.revision, usage.meta.correction) == (0, 0) && usage.meta.action == Action::Create
+}
+
+/// Which statement of the usage a posting is about. Its envelope says the correction, the field the revision.
+fn stated(posting: &ErpPosting) -> EventMeta {
+    EventMeta { revision: posting.revision, correction: posting.meta.correction, ..EventMeta::default() }
 }
 
 fn is_taken_back(usage: &EnrichedUsage) -> bool {
@@ -181,6 +191,6 @@ fn incomplete(path: &'static str) -> Reason {
 }
 
 fn overtaken(prior: &ErpPosting) -> Reason {
-    let message = format!("revision {} is posted already", prior.revision);
+    let message = format!("revision {} is posted already", statement(&stated(prior)));
     Reason::new(OVERTAKEN, "posting.overtaken", message).at("meta.revision")
 }

@@ -232,3 +232,37 @@ fn what_can_leave_nothing_in_the_erp_is_foreseen_as_no_effect() {
     let later = EnrichedUsage { consigned: true, ..usage(1, 2) };
     assert!(acts(&later), "what was posted before may have to be taken back");
 }
+
+/// FX-1, ORD-1: a statement made anew comes behind what it corrects and in front of the source's next word, whenever it arrives.
+#[test]
+fn a_usage_made_anew_moves_what_was_posted_and_never_overtakes_the_source() {
+    let made_anew = |revision, correction, place: &str| {
+        let mut usage = usage(revision, 2);
+        usage.meta.correction = correction;
+        usage.stock_location_id = Some(place.to_owned());
+        usage
+    };
+    check(
+        vec![
+            made_anew(0, 0, "OR1"),
+            made_anew(0, 1, "OR2"),
+            made_anew(0, 2, "OR2"),
+            made_anew(0, 1, "OR3"),
+            made_anew(1, 0, "OR2"),
+            made_anew(0, 3, "OR1"),
+            taken_back(2),
+        ],
+        "Consume 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED HIP-9 2 amount 200 total 2
+         Consume 2 of HIP-9 lot L1, OR2 with USE-OR2, 2026-03-02
+         Return 2 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         CORRECTED HIP-9 -2 amount -200 total 0
+         CORRECTED HIP-9 2 amount 200 total 2
+         NONE_NEEDED HIP-9 0 amount 0 total 2
+         dropped WL-5012
+         NONE_NEEDED HIP-9 0 amount 0 total 2
+         dropped WL-5012
+         Return 2 of HIP-9 lot L1, OR2 with USE-OR2, 2026-03-02
+         RETRACTED HIP-9 -2 amount -200 total 0",
+    );
+}

@@ -1,8 +1,9 @@
 //! The events that suppliers may be told about.
 
-use processor::Input;
-use schemas::codec::{CodecError, WriterSchema, decode};
+use processor::{Input, told};
+use schemas::codec::{CodecError, WriterSchema, decode, from_json};
 use schemas::{Action, EnrichedUsage, Event, EventMeta, GoodsReceipt, PurchaseOrder, TopicInfo};
+use serde_json::Value;
 
 /// An event that a supplier may be told about.
 #[derive(Clone, Debug, PartialEq)]
@@ -43,7 +44,7 @@ impl FanoutInput {
 
     /// Whether it corrects something that a supplier may have been told. Orders and receipts say everything anew.
     pub(crate) fn corrects(&self) -> bool {
-        matches!(self, Self::Usage(usage) if usage.meta.revision > 0) || self.takes_back()
+        matches!(self, Self::Usage(usage) if usage.meta.revision > 0 || usage.meta.correction > 0) || self.takes_back()
     }
 }
 
@@ -61,6 +62,27 @@ impl Input for FanoutInput {
         }
         if topic == GoodsReceipt::topic().name {
             return Ok(Self::Receipt(Box::new(decode(writer, body)?)));
+        }
+        Err(CodecError::Decode(format!("supplier-fanout tells nobody about {topic}")))
+    }
+
+    fn to_json(&self) -> Result<Value, CodecError> {
+        match self {
+            Self::Usage(usage) => told(usage.as_ref()),
+            Self::Order(order) => told(order.as_ref()),
+            Self::Receipt(receipt) => told(receipt.as_ref()),
+        }
+    }
+
+    fn from_json(topic: &str, event: Value) -> Result<Self, CodecError> {
+        if topic == EnrichedUsage::topic().name {
+            return Ok(Self::Usage(Box::new(from_json(event)?)));
+        }
+        if topic == PurchaseOrder::topic().name {
+            return Ok(Self::Order(Box::new(from_json(event)?)));
+        }
+        if topic == GoodsReceipt::topic().name {
+            return Ok(Self::Receipt(Box::new(from_json(event)?)));
         }
         Err(CodecError::Decode(format!("supplier-fanout tells nobody about {topic}")))
     }

@@ -24,7 +24,7 @@ pub use signature::Signer;
 
 use config::Profiles;
 use connector::effect::{Action, Effect, Foreseen, Plan};
-use processor::{Binder, Reason, Subject, Table, Tables, Verdict, derived};
+use processor::{Binder, Reason, Subject, Table, Tables, Verdict, derived, is_newer};
 use reasons::{NO_NOTICE, SUPPLIER_CHANGED, SUPPLIER_UNKNOWN};
 use runtime::{ConfigError, Room, RoomInfo};
 use schemas::{EventMeta, MasterSupplier, NoticeState, Precision, SupplierNotice, Timestamp, topics};
@@ -154,6 +154,11 @@ impl SupplierFanout {
             effect_key: format!("{}>{supplier_id}", identity(input)),
             target: format!("{TARGET}{name}"),
             batch_key: None,
+        if input.meta().correction > 0
+            && let Some(prior) = prior
+        {
+            made_anew(input, prior, &told)?;
+        }
             request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
         }))
     }
@@ -182,7 +187,25 @@ fn reference(input: &FanoutInput) -> String {
 /// Business key and revision of a fact.
 fn identity(input: &FanoutInput) -> String {
     let meta = input.meta();
-    format!("{}@{}", meta.business_key, meta.revision)
+    format!("{}@{}", meta.business_key, processor::statement(meta))
+}
+
+/// A usage that was made anew is told when the supplier was told something else, and nothing newer.
+fn made_anew(input: &FanoutInput, prior: &SupplierNotice, told: &SupplierNotice) -> Result<(), Box<NoticePlan>> {
+    if !is_newer(input.meta(), &prior.meta) {
+        return Err(none_due("notice.overtaken", "the supplier was told something newer".to_owned()));
+    }
+    let content = |notice: &SupplierNotice| SupplierNotice {
+        meta: EventMeta::default(),
+        notice_id: String::new(),
+        state: NoticeState::Delivered,
+        response_status: None,
+        ..notice.clone()
+    };
+    if content(prior) == content(told) {
+        return Err(none_due("notice.unchanged", "the supplier was told the same".to_owned()));
+    }
+    Ok(())
 }
 
 fn notice_key(input: &FanoutInput) -> String {

@@ -58,6 +58,7 @@ pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, action: &str, ref
     put("type", json!(told.kind.as_str().to_ascii_lowercase().replace('_', "-")));
     put("reference", json!(reference));
     put("revision", json!(meta.revision));
+    put("correction", Some(meta.correction).filter(|correction| *correction > 0).map_or(Value::Null, Value::from));
     put("action", json!(action));
     put("facility", json!(meta.facility_id));
     put("supplierId", json!(told.supplier_id));

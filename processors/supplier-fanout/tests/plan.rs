@@ -196,3 +196,30 @@ fn the_same_event_gives_the_same_bytes_and_the_same_notice() {
     assert_eq!(fanout().plan(&input, None, &tables()), fanout().plan(&input, None, &tables()));
     assert_eq!(delivered(&input), delivered(&input));
 }
+
+/// FX-1: a usage made anew is told when the supplier was told something else, and nothing newer.
+#[test]
+fn a_usage_made_anew_is_told_when_it_differs() {
+    let usage = |revision: i32, correction: i32, place: &str| {
+        let mut usage = event::<EnrichedUsage>("consigned: true").unwrap();
+        (usage.meta.revision, usage.meta.correction) = (revision, correction);
+        usage.stock_location_id = Some(place.to_owned());
+        FanoutInput::Usage(Box::new(usage))
+    };
+    let first = usage(0, 0, "STORE-A");
+    let told = delivered(&first);
+    let said = |input: &FanoutInput, prior: &SupplierNotice| {
+        let plan = fanout().plan(input, Some(prior), &tables());
+        assert!(is_foreseen(input, &plan));
+        match plan {
+            Plan::Act(action) => action.effect_key,
+            Plan::Decided(Verdict::Drop(reason)) => reason.rule.to_owned(),
+            Plan::Decided(other) => other.name().to_owned(),
+        }
+    };
+    assert_eq!(said(&usage(0, 1, "STORE-A"), &told), "notice.unchanged");
+    let key = said(&usage(0, 1, "STORE-B"), &told);
+    assert!(key.ends_with("@0.1>SUP-MEDSTENT"), "{key}");
+    let newer = SupplierNotice { meta: schemas::EventMeta { revision: 1, ..told.meta.clone() }, ..told };
+    assert_eq!(said(&usage(0, 1, "STORE-B"), &newer), "notice.overtaken");
+}

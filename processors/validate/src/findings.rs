@@ -43,6 +43,9 @@ pub(crate) const SERIAL_QUANTITY: Code = Code::new("WL-4018");
 /// The label is that of a pack, the quantity was taken in base units.
 pub(crate) const LABEL_OF_PACK: Code = Code::new("WL-4019");
 
+/// People have mapped a code to something that is not in the master.
+pub(crate) const MAPPED_TO_NOTHING: Code = Code::new("WL-7232");
+
 /// Why a usage does not go on.
 #[derive(Debug)]
 pub(crate) enum Refusal {

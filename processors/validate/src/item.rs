@@ -1,14 +1,15 @@
 //! Which item of the master is meant.
 //!
-//! The first of these that finds something decides: the item id itself, the device identifier of the label (any packaging
-//! level), the crosswalk codes in the order sent. Two items for one code are a mistake in the master data, not a choice.
+//! The first of these that finds something decides: what people have mapped a code of the source to, the item id itself, the
+//! device identifier of the label (any packaging level), the crosswalk codes in the order sent. Two items for one code are a mistake in the master data, not a choice.
 
 use crate::ValidateConfig;
+use crate::crosswalk::{self, ITEM, broken, mapped};
 use crate::findings::{ITEM_AMBIGUOUS, ITEM_UNKNOWN, ITEM_UNNAMED, Refusal};
 use crate::suggest::suggest;
 use crate::tables::{BY_CODE, BY_GTIN, ValidateTables, gtin14, system_code};
 use processor::{Reason, Subject};
-use schemas::{ItemMatch, MasterItem, RecordStatus, SupplyUsage, topics};
+use schemas::{ItemMatch, MasterCrosswalk, MasterItem, RecordStatus, SupplyUsage, topics};
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
@@ -21,6 +22,8 @@ pub(crate) struct Recognised {
     pub(crate) item: Arc<MasterItem>,
     /// By what.
     pub(crate) how: ItemMatch,
+    /// What people have decided, where that was it.
+    pub(crate) mapping: Option<Arc<MasterCrosswalk>>,
 }
 
 /// A code as sent.
@@ -45,13 +48,20 @@ pub(crate) fn recognise(
     if codes.is_empty() && label.is_none() {
         return Err(Box::new(Refusal::Reject(unnamed())));
     }
+    let names = codes.iter().map(|code| code.code).chain(label);
+    if let Some((mapping, target)) = names.clone().find_map(|code| mapped(ITEM, usage, code, tables)) {
+        let Some(item) = tables.items.get(&target) else {
+            return Err(broken(&mapping, &target, "itemRef", topics::MASTER_ITEM_V1.name()));
+        };
+        return Ok(Recognised { item, how: ItemMatch::Crosswalk, mapping: Some(mapping) });
+    }
     if let Some(item) = codes.iter().find_map(|code| tables.items.get(code.code)) {
-        return Ok(Recognised { item, how: ItemMatch::Exact });
+        return Ok(Recognised { item, how: ItemMatch::Exact, mapping: None });
     }
     let gtins = label.and_then(gtin14).into_iter().chain(codes.iter().filter_map(|code| gtin14(code.code)));
     for gtin in gtins {
         if let Some(item) = only(tables.items.find(BY_GTIN, &gtin), &gtin)? {
-            return Ok(Recognised { item, how: ItemMatch::Gtin });
+            return Ok(Recognised { item, how: ItemMatch::Gtin, mapping: None });
         }
     }
     let named = codes.iter().copied();
@@ -60,10 +70,11 @@ pub(crate) fn recognise(
         let found = of_system.filter(|found| !found.is_empty());
         let found = found.unwrap_or_else(|| tables.items.find(BY_CODE, code.code));
         if let Some(item) = only(found, code.code)? {
-            return Ok(Recognised { item, how: ItemMatch::Crosswalk });
+            return Ok(Recognised { item, how: ItemMatch::Crosswalk, mapping: None });
         }
     }
-    Err(Box::new(Refusal::Wait(unknown(&codes, label, tables, config))))
+    let reason = unknown(&codes, label, tables, config);
+    Err(Box::new(Refusal::Wait(names.fold(reason, |reason, code| reason.until(crosswalk::subject(ITEM, usage, code))))))
 }
 
 /// The device identifier of the label.
@@ -134,7 +145,11 @@ fn unknown(codes: &[SentCode<'_>], label: Option<&str>, tables: &ValidateTables,
     }
     let close = suggest(codes, label, tables, config);
     reason.fix(match close.as_slice() {
-        [] => format!("add the item to the ERP, or add {named} to the codes of the item that is meant"),
-        close => format!("did the sender mean {}? then add {named} to its codes in the ERP", close.join(" or ")),
+        [] => {
+            format!("add the item to the ERP, or map {named} to the item that is meant with `wardline exceptions map`")
+        }
+        close => {
+            format!("did the sender mean {}? then map {named} to it with `wardline exceptions map`", close.join(" or "))
+        }
     })
 }

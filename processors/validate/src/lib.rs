@@ -8,6 +8,7 @@
 
 mod checks;
 mod config;
+mod crosswalk;
 mod findings;
 mod item;
 mod place;
@@ -20,6 +21,7 @@ pub use tables::ValidateTables;
 
 use findings::{Findings, Refusal};
 use item::Recognised;
+use place::Place;
 use processor::{Processor, Verdict, Wiring, derived};
 use schemas::{Action, Event, ItemMatch, MasterRef, SupplyUsage, ValidatedUsage, topics};
 
@@ -61,15 +63,14 @@ impl Validate {
         let mut findings = Findings::default();
         let recognised = item::recognise(&usage, tables, &self.config)?;
         checks::item_usable(&recognised.item, &self.config, &mut findings)?;
-        let location = place::recognise(&usage, tables, &self.config, &mut findings)?;
+        let place = place::recognise(&usage, tables, &self.config, &mut findings)?;
         checks::lot_and_serial(&usage, &recognised.item, &self.config, &mut findings)?;
         checks::expiry(&usage, &recognised.item, &self.config, &mut findings)?;
         checks::udi(&usage, &recognised, tables, &self.config, &mut findings)?;
         let base_quantity = unit::convert(&usage, &recognised, &self.config, &mut findings)?;
         checks::quantity(&recognised.item, base_quantity, &self.config, &mut findings)?;
         let mut validated = start(usage);
-        validated.location_id = Some(location.location_id.clone());
-        validated.masters.push(used(location.as_ref()));
+        name_place(&mut validated, &place);
         validated.base_quantity = Some(base_quantity);
         validated.checks = findings.into_checks();
         name_item(&mut validated, &recognised);
@@ -80,14 +81,13 @@ impl Validate {
     fn take_back(&self, usage: SupplyUsage, tables: &ValidateTables) -> ValidatedUsage {
         let mut findings = Findings::default();
         let recognised = item::recognise(&usage, tables, &self.config).ok();
-        let location = place::recognise(&usage, tables, &self.config, &mut findings).ok();
+        let place = place::recognise(&usage, tables, &self.config, &mut findings).ok();
         let base_quantity = recognised
             .as_ref()
             .and_then(|recognised| unit::convert(&usage, recognised, &self.config, &mut findings).ok());
         let mut validated = start(usage);
-        if let Some(location) = location {
-            validated.location_id = Some(location.location_id.clone());
-            validated.masters.push(used(location.as_ref()));
+        if let Some(place) = place {
+            name_place(&mut validated, &place);
         }
         validated.base_quantity = base_quantity;
         validated.checks = findings.into_checks();
@@ -127,6 +127,13 @@ fn name_item(validated: &mut ValidatedUsage, recognised: &Recognised) {
     validated.item_match = recognised.how;
     validated.base_uom = Some(item.base_uom.clone()).filter(|uom| !uom.is_empty());
     validated.masters.insert(0, used(item));
+    validated.masters.extend(recognised.mapping.as_deref().map(used));
+}
+
+fn name_place(validated: &mut ValidatedUsage, place: &Place) {
+    validated.location_id = Some(place.location.location_id.clone());
+    validated.masters.push(used(place.location.as_ref()));
+    validated.masters.extend(place.mapping.as_deref().map(used));
 }
 
 /// The version of a master record that was used.

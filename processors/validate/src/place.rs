@@ -1,28 +1,41 @@
 //! Which place of the master is meant.
 
 use crate::ValidateConfig;
+use crate::crosswalk::{self, LOCATION, broken, mapped};
 use crate::findings::{Findings, LOCATION_AMBIGUOUS, LOCATION_INACTIVE, LOCATION_UNKNOWN, LOCATION_UNNAMED, Refusal};
 use crate::tables::{BY_PL, ValidateTables};
 use processor::{Reason, Subject, day_of};
-use schemas::{Date, Location, MasterLocation, SupplyUsage, topics};
+use schemas::{Date, Location, MasterCrosswalk, MasterLocation, SupplyUsage, topics};
 use std::sync::Arc;
 
-/// Finds the place of a usage: the most specific name that the master knows decides.
+/// The place, and what people have decided about its name, where that was it.
+pub(crate) struct Place {
+    /// The place.
+    pub(crate) location: Arc<MasterLocation>,
+    /// The mapping that names it.
+    pub(crate) mapping: Option<Arc<MasterCrosswalk>>,
+}
+
+/// Finds the place of a usage: the most specific name that is known decides; of one name, what people have mapped it to.
 pub(crate) fn recognise(
     usage: &SupplyUsage,
     tables: &ValidateTables,
     config: &ValidateConfig,
     findings: &mut Findings,
-) -> Result<Arc<MasterLocation>, Box<Refusal>> {
+) -> Result<Place, Box<Refusal>> {
     let names = names(usage);
     if names.is_empty() {
         return Err(Box::new(Refusal::Reject(unnamed())));
     }
     let day = day_of(&usage.meta);
     for name in &names {
-        let found = match tables.locations.get(name) {
-            Some(location) => vec![location],
-            None => tables.locations.find(BY_PL, name),
+        let mapped = mapped(LOCATION, usage, name, tables);
+        let found = match (&mapped, tables.locations.get(mapped.as_ref().map_or(name, |(_, target)| target))) {
+            (_, Some(location)) => vec![location],
+            (Some((mapping, target)), None) => {
+                return Err(broken(mapping, target, "location", topics::MASTER_LOCATION_V1.name()));
+            }
+            (None, None) => tables.locations.find(BY_PL, name),
         };
         if found.is_empty() {
             continue;
@@ -33,9 +46,10 @@ pub(crate) fn recognise(
         } else {
             findings.judge("location", config.location_inactive, inactive(&location))?;
         }
-        return Ok(location);
+        return Ok(Place { location, mapping: mapped.map(|(mapping, _)| mapping) });
     }
-    Err(Box::new(Refusal::Wait(unknown(&names))))
+    let mappings = names.iter().map(|name| crosswalk::subject(LOCATION, usage, name));
+    Err(Box::new(Refusal::Wait(mappings.fold(unknown(&names), Reason::until))))
 }
 
 /// The names of the place, most specific first; of the department only when no place was sent.
@@ -90,7 +104,9 @@ fn unknown(names: &[String]) -> Reason {
     let named = names.first().map(String::as_str).unwrap_or_default();
     let reason = Reason::new(LOCATION_UNKNOWN, "location.unknown", format!("no location is known as {named}"))
         .at("location")
-        .fix(format!("add {named} to the locations in the ERP, or as the clinical name of an existing one"));
+        .fix(format!(
+            "add {named} to the locations in the ERP, or map it to the one that is meant with `wardline exceptions map`"
+        ));
     names.iter().fold(reason, |reason, name| reason.until(subject(name)))
 }
 

@@ -1,7 +1,7 @@
 //! The master data that `validate` looks things up in.
 
 use processor::{Binder, Table, Tables};
-use schemas::{MasterItem, MasterLocation, topics};
+use schemas::{MasterCrosswalk, MasterItem, MasterLocation, topics};
 
 /// Item index: crosswalk codes, as `system|code` and as the bare code.
 pub(crate) const BY_CODE: &str = "code";
@@ -18,6 +18,8 @@ pub struct ValidateTables {
     pub items: Table<MasterItem>,
     /// Locations, by location id and clinical name.
     pub locations: Table<MasterLocation>,
+    /// What people have decided that codes mean, by kind, source system and code.
+    pub crosswalk: Table<MasterCrosswalk>,
 }
 
 impl Tables for ValidateTables {
@@ -28,6 +30,7 @@ impl Tables for ValidateTables {
                 &[(BY_CODE, item_codes), (BY_GTIN, item_gtins), (BY_CATALOGUE, item_catalogue)],
             ),
             locations: binder.table(topics::MASTER_LOCATION_V1, &[(BY_PL, location_names)]),
+            crosswalk: binder.table(topics::MASTER_CROSSWALK_V1, &[]),
         }
     }
 }

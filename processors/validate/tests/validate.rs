@@ -40,12 +40,12 @@ fn an_item_that_arrives_late_lets_the_usage_go_on_in_order() {
            master.item ST-1 {}"#,
         expect![[r#"
             wait    clinical.supply-usage@0 WL-4002 item.unknown: no item is known as ST-1
-                      until master.item/ST-1
-                      fix: add the item to the ERP, or add ST-1 to the codes of the item that is meant
+                      until master.item/ST-1, master.crosswalk/item/CARDIO/ST-1
+                      fix: add the item to the ERP, or map ST-1 to the item that is meant with `wardline exceptions map`
             behind  clinical.supply-usage@1
             wait    clinical.supply-usage@2 WL-4002 item.unknown: no item is known as STENT-DES-30
-                      until master.item/STENT-DES-30
-                      fix: add the item to the ERP, or add STENT-DES-30 to the codes of the item that is meant
+                      until master.item/STENT-DES-30, master.crosswalk/item/CARDIO/STENT-DES-30
+                      fix: add the item to the ERP, or map STENT-DES-30 to the item that is meant with `wardline exceptions map`
             emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             emit    supply.usage-validated e1 {itemId: ST-1, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/ST-1@3, master.location/CATHLAB-1@0]}
             emit    supply.usage-validated e1 {itemId: ST-1, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 2.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/ST-1@3, master.location/CATHLAB-1@0]}
@@ -103,20 +103,20 @@ fn an_unknown_item_comes_with_what_may_have_been_meant() {
            clinical.supply-usage e6 {udi: ~, itemRef: ~, itemRefs: []}"#,
         expect![[r#"
             wait    clinical.supply-usage@0 WL-4002 item.unknown: no item is known as 20950600013433
-                      until master.item/20950600013433
-                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (same GTIN but for the packaging level)? then add 20950600013433 to its codes in the ERP
+                      until master.item/20950600013433, master.crosswalk/item/CARDIO/20950600013433
+                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (same GTIN but for the packaging level)? then map 20950600013433 to it with `wardline exceptions map`
             wait    clinical.supply-usage@1 WL-4002 item.unknown: no item is known as ms_des_30_18
-                      until master.item/ms_des_30_18
-                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (same catalogue number)? then add ms_des_30_18 to its codes in the ERP
+                      until master.item/ms_des_30_18, master.crosswalk/item/CARDIO/ms_des_30_18
+                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (same catalogue number)? then map ms_des_30_18 to it with `wardline exceptions map`
             wait    clinical.supply-usage@2 WL-4002 item.unknown: no item is known as STENT-DSE-30
-                      until master.item/STENT-DSE-30
-                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (one character differs)? then add STENT-DSE-30 to its codes in the ERP
+                      until master.item/STENT-DSE-30, master.crosswalk/item/CARDIO/STENT-DSE-30
+                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (one character differs)? then map STENT-DSE-30 to it with `wardline exceptions map`
             wait    clinical.supply-usage@3 WL-4002 item.unknown: no item is known as new
-                      until master.item/new
-                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (similar description)? then add new to its codes in the ERP
+                      until master.item/new, master.crosswalk/item/CARDIO/new
+                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (similar description)? then map new to it with `wardline exceptions map`
             wait    clinical.supply-usage@4 WL-4002 item.unknown: no item is known as new
-                      until master.item/new
-                      fix: add the item to the ERP, or add new to the codes of the item that is meant
+                      until master.item/new, master.crosswalk/item/CARDIO/new
+                      fix: add the item to the ERP, or map new to the item that is meant with `wardline exceptions map`
             reject  clinical.supply-usage@5 WL-4004 item.unnamed: the usage has neither an item code nor a device identifier
                       fix: find out which article was used and correct the record at its source
         "#]],
@@ -136,13 +136,43 @@ fn the_most_specific_known_place_decides_and_an_unknown_one_is_waited_for() {
         expect![[r#"
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             wait    clinical.supply-usage@1 WL-4006 location.unknown: no location is known as OR1
-                      until master.location/OR1
-                      fix: add OR1 to the locations in the ERP, or as the clinical name of an existing one
+                      until master.location/OR1, master.crosswalk/location/CARDIO/OR1
+                      fix: add OR1 to the locations in the ERP, or map it to the one that is meant with `wardline exceptions map`
             emit    supply.usage-validated e3 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@3 WL-4007 location.unnamed: the usage names neither a place nor a department
                       fix: find out where the article was used and correct the record at its source
             emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: OR1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/OR1@0]}
             emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: OR2, baseQuantity: 1.000000, baseUom: EA, checks: [item, location WARNED WL-4008, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/OR2@0]}
+        "#]],
+    );
+}
+
+#[test]
+fn what_people_have_mapped_comes_before_what_the_master_names() {
+    check_known(
+        r#"master.location CATHLAB-2 {plCode: "CATHLAB^2^^GENERAL"}
+           clinical.supply-usage e1 {itemRef: {code: STENT-DES-30}, itemRefs: [], udi: ~}
+           clinical.supply-usage e2 {itemRef: {code: OLD-30}, itemRefs: [], udi: ~}
+           master.crosswalk - {kind: item, sourceSystem: CARDIO, code: OLD-30, target: STENT-DES-30, meta: {revision: 4}}
+           master.crosswalk - {kind: location, sourceSystem: OTHER, code: "CATHLAB^1^^GENERAL", target: CATHLAB-2}
+           clinical.supply-usage e3 {itemRef: {code: STENT-DES-30}, itemRefs: [], udi: ~}
+           master.crosswalk - {kind: location, sourceSystem: CARDIO, code: "CATHLAB^1^^GENERAL", target: CATHLAB-2}
+           clinical.supply-usage e4 {itemRef: {code: STENT-DES-30}, itemRefs: [], udi: ~}
+           master.crosswalk - {kind: location, sourceSystem: CARDIO, code: "CATHLAB^1^^GENERAL", target: GONE}
+           clinical.supply-usage e5 {itemRef: {code: STENT-DES-30}, itemRefs: [], udi: ~}
+           master.crosswalk - {kind: location, sourceSystem: CARDIO, code: "CATHLAB^1^^GENERAL", target: ~}"#,
+        expect![[r#"
+            emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
+            wait    clinical.supply-usage@1 WL-4002 item.unknown: no item is known as OLD-30
+                      until master.item/OLD-30, master.crosswalk/item/CARDIO/OLD-30
+                      fix: did the sender mean STENT-DES-30 "Drug-eluting stent 3.0 x 18 mm" (similar description)? then map OLD-30 to it with `wardline exceptions map`
+            emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: CROSSWALK, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0, master.crosswalk/item/CARDIO/OLD-30@4]}
+            emit    supply.usage-validated e3 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
+            emit    supply.usage-validated e4 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-2, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-2@0, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL@0]}
+            wait    clinical.supply-usage@4 WL-7232 crosswalk.target-unknown: CATHLAB^1^^GENERAL is mapped to the location GONE, which is not in the master
+                      until master.location/GONE, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL
+                      fix: correct the mapping with `wardline crosswalk set`, or add GONE in the ERP
+            emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
     );
 }

@@ -164,6 +164,7 @@ impl<'m> Context<'m> {
             facility_id: self.identity.facility.clone(),
             source: Source {
                 system: self.identity.system.clone(),
+            correction: 0,
                 facility: self.identity.facility.clone(),
                 format: SourceFormat::Hl7v2,
                 message_type: self.identity.message_type.clone(),

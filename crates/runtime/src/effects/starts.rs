@@ -36,7 +36,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
-        let input = match self.decode(&record) {
+        let is_parked = work.parked.is_some();
+        let input = match self.decode(&record, is_parked) {
             Ok(input) => input,
             Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
             Err(error) => {
@@ -108,14 +109,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lanes.again_at(lane, tick().after(left));
     }
 
-    fn decode(&self, record: &Record) -> Result<E::Input, WireError> {
-        let value = record.value.as_deref().unwrap_or_default();
-        let codec = self.parts.desk.codec();
-        let (writer, body) = match codec.open_cached(value)? {
-            Some(opened) => opened,
-            None => self.parts.handle.block_on(codec.open(value))?,
-        };
-        Ok(E::Input::decode(&record.place.topic, &writer, body)?)
+    fn decode(&self, record: &Record, is_parked: bool) -> Result<E::Input, WireError> {
+        // Only what was parked can have been corrected.
+        let exception_id = is_parked.then(|| self.parts.desk.exception_id(&record.place));
+        let correction = exception_id.and_then(|id| self.parts.decisions.correction(&id));
+        crate::correction::decode(self.parts.desk.codec(), &self.parts.handle, record, correction.as_deref())
     }
 }
 

@@ -4,6 +4,7 @@ use super::worker::{StepError, Worker};
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Cluster, RecordView};
 use crate::codec::WireError;
+use crate::correction;
 use crate::decisions::{Decided, Decision};
 use crate::desk::Statement;
 use crate::outgoing::Lineage;
@@ -11,7 +12,7 @@ use crate::parking::{Entry, Hold, Lane};
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
-use schemas::{AuditKind, ExceptionKind, ExceptionState};
+use schemas::{AuditKind, Correction, ExceptionKind, ExceptionState};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -135,7 +136,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
 
     /// Whether the event is settled now; otherwise the lane waits on.
     fn retry(&mut self, lane: &Lane, record: &Record, now: i64) -> Result<bool, StepError> {
-        let verdict = match self.decide(&record.place.topic, record.value.as_deref()) {
+        let correction = self.shared.decisions.correction(&self.desk.exception_id(&record.place));
+        let verdict = match self.decide_again(record, correction.as_deref()) {
             Ok(verdict) => verdict,
             Err(error) if error.blames_record() => {
                 self.bury(record, &error, now)?;
@@ -212,6 +214,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
         let value = value.unwrap_or_default();
         let codec = self.desk.codec();
+    /// Decides about an event from the parking lot, as its corrections make it.
+    fn decide_again(&self, record: &Record, correction: Option<&Correction>) -> Result<Verdict<P::Output>, WireError> {
+        let input = correction::decode(self.desk.codec(), &self.handle, record, correction)?;
+        Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
+    }
+
         let (writer, body) = match codec.open_cached(value)? {
             Some(opened) => opened,
             None => self.handle.block_on(codec.open(value))?,
