@@ -65,6 +65,7 @@ fn request(selection: ReplaySelection) -> Request {
         room: erp_post::NAME.to_owned(),
         topic: None,
         selection,
+        correct: false,
         reason: "the test asks for it".to_owned(),
         actor: "Ada".to_owned(),
     }

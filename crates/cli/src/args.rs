@@ -1,6 +1,7 @@
 //! What can be typed.
 
 mod console;
+mod corrections;
 mod dead_letters;
 mod exceptions;
 mod reconcile;
@@ -10,6 +11,9 @@ mod sight;
 
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
+pub use corrections::{
+    Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap,
+};
 pub use exceptions::{
     Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
@@ -106,6 +110,8 @@ pub enum Command {
     DeadLetters(DeadLetters),
     /// Process records again: plan, preview, approve, apply. In order beside the live flow; effects that happened are suppressed.
     Replay(Replay),
+    /// Say what codes of source systems mean here: items and places.
+    Crosswalk(Crosswalk),
     /// Compare receipts, events, effect records, the ERP and the suppliers' answers, and say what differs.
     Reconcile(Reconcile),
     /// Send messages as a real sender does and print the acknowledgements.

@@ -1,6 +1,7 @@
-//! `wardline exceptions causes|ls|show|history|assign|comment|retry|discard|resolve`: what the library of the operators knows
+//! `wardline exceptions causes|ls|show|history|assign|comment|retry|correct|map|discard|resolve`: what the library of the operators knows
 //! and does, for a terminal.
 
+mod correct;
 mod decide;
 mod show;
 
@@ -34,6 +35,8 @@ pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure
             }
             ExceptionsAction::Comment(options) => decide::execute(&config, options, &Act::Comment).await,
             ExceptionsAction::Retry(options) => decide::execute(&config, options, &Act::Retry).await,
+            ExceptionsAction::Correct(options) => correct::correct(&config, options).await,
+            ExceptionsAction::Map(options) => correct::map(&config, options).await,
             ExceptionsAction::Discard(options) => {
                 let act = if options.approve { Act::ApproveDiscard } else { Act::Discard };
                 decide::execute(&config, &options.decide, &act).await

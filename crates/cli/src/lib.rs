@@ -8,6 +8,7 @@ mod bench;
 mod console;
 mod context;
 mod dead_letters;
+mod crosswalk;
 mod decode;
 mod demo;
 mod exceptions;
@@ -86,6 +87,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
         Command::DeadLetters(letters) => dead_letters::execute(&globals, &letters),
         Command::Demo(demo) => demo::execute(&globals, &demo),
+        Command::Crosswalk(options) => crosswalk::execute(&globals, &options),
         Command::Broker(part) => parts::broker(&part),
         Command::Registry(registry) => parts::registry(&globals, &registry),
         Command::SandboxErp(erp) => parts::sandbox_erp(&globals, &erp),

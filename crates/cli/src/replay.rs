@@ -55,8 +55,9 @@ async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), 
 async fn plan(replays: &Arc<Replays>, options: &ReplayPlan) -> Result<(), Failure> {
     let request = Request {
         room: options.room.clone(),
-        topic: options.topic.clone(),
-        selection: selection(options)?,
+        topic: options.select.topic.clone(),
+        selection: selection(&options.select)?,
+        correct: options.correct,
         reason: options.reason.clone(),
         actor: options.actor.clone(),
     };
@@ -166,7 +167,16 @@ fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
     let lines = [
         (counts.waiting, "are left out: they are parked already"),
         (counts.unreadable, "cannot be decoded here and are handed over as they are"),
-        (counts.events, "are decided again; their events are written again with the same ids"),
+        (counts.unchanged, "are left out: nothing would come out otherwise"),
+        (counts.refused, "are left out: the room would refuse them now, or a person has corrected them"),
+        (counts.posted, "of them are posted: what was posted is taken back and posted anew"),
+        (
+            counts.events,
+            match plan.correction {
+                0 => "are decided again; their events are written again with the same ids",
+                _ => "are made anew: their events are corrections of what was written",
+            },
+        ),
         (counts.effects, "effects would be made, at most"),
         (counts.suppressed, "have had their effect: it is suppressed"),
         (counts.in_doubt, "may have had their effect: the other side is asked first"),
@@ -175,7 +185,10 @@ fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
     for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
         output.line(format!("  {count} {text}"))?;
     }
-    if counts.events == 0 {
+    for change in &counts.changes {
+        output.line(format!("  {}: {} -> {} in {}", change.path, change.before, change.after, change.records))?;
+    }
+    if counts.events == 0 && plan.correction == 0 {
         let (there, new) = (counts.documents, counts.new_documents);
         output.line(format!("  documents: {there} are there, {new} would be made at most"))?;
     }

@@ -134,6 +134,36 @@ pub static ROUTES: &[Route] = &[
     )
     .with(Right::Approve)
     .taking(&[], pages::exception::COMMENT),
+    Route::act(
+        "/exceptions/{id}/correct",
+        "/exceptions/{id}/correct",
+        "Has its event processed again with a field set otherwise, or asks for it where a second person has to agree.",
+        |ask| Box::pin(pages::corrections::correct(ask)),
+    )
+    .taking(&[], pages::corrections::CORRECT),
+    Route::act(
+        "/exceptions/{id}/correction/approve",
+        "/exceptions/{id}/correction/approve",
+        "Agrees to a correction, as another person than the one who made it.",
+        |ask| Box::pin(pages::corrections::approve_correction(ask)),
+    )
+    .with(Right::Approve)
+    .taking(&[], pages::exception::COMMENT),
+    Route::act(
+        "/exceptions/{id}/map",
+        "/exceptions/{id}/map",
+        "Says which item or place its code means, or proposes it where a second person has to agree.",
+        |ask| Box::pin(pages::corrections::map(ask)),
+    )
+    .taking(&[], pages::corrections::MAP),
+    Route::act(
+        "/exceptions/{id}/map/approve",
+        "/exceptions/{id}/map/approve",
+        "Agrees to a mapping, as another person than the one who proposed it.",
+        |ask| Box::pin(pages::corrections::approve_map(ask)),
+    )
+    .with(Right::Approve)
+    .taking(&[], pages::exception::COMMENT),
     Route::act("/exceptions/{id}/resolve", "/exceptions/{id}/resolve", "Marks it as settled elsewhere.", |ask| {
         Box::pin(pages::exception::resolve(ask))
     })

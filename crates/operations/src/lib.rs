@@ -3,6 +3,7 @@
 //! Everything here is read from topics and written to topics, so the command line and the console are two faces of the same
 //! acts, and several of either agree.
 
+pub mod crosswalk;
 mod dump;
 pub mod exceptions;
 mod people;

@@ -1,5 +1,7 @@
 //! What can be typed after `exceptions`.
 
+use super::corrections::{ExceptionsCorrect, ExceptionsMap};
+use crate::actor;
 use clap::{Args, Subcommand};
 
 /// Options of `exceptions`.
@@ -27,6 +29,10 @@ pub enum ExceptionsAction {
     Comment(Decide),
     /// Ask the room to process the event again, after the cause was removed.
     Retry(Decide),
+    /// Process the event again with fields set otherwise; the original stays. Next to the patient a second person has to approve it.
+    Correct(ExceptionsCorrect),
+    /// Say which item or place the code means that the exception is about; whoever waits for it goes on by itself.
+    Map(ExceptionsMap),
     /// Give the event up: later events of the key go on without it. Next to the patient a second person has to approve it.
     Discard(Discard),
     /// Mark as settled outside Wardline.
@@ -109,7 +115,7 @@ pub struct Decide {
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
     /// Who decides; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
     /// One JSON line per decision.
     #[arg(long)]

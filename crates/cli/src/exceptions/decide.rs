@@ -24,7 +24,7 @@ pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(),
     print(&outcome, options.json)
 }
 
-fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     for done in &outcome.done {
         if json {
@@ -43,13 +43,18 @@ fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
             "next to the patient two people discard an event: somebody else has to run this command with --approve",
         );
     }
+    if outcome.done.iter().any(|done| done.kind == ExceptionKind::CorrectionRequested) {
+        output::note(
+            "next to the patient two people correct an event: somebody else has to run this command with --approve",
+        );
+    }
     if let Some(last) = outcome.left_out.last() {
         output::note(&format!("{} left out, for example: {last}; next: {}", outcome.left_out.len(), last.next));
     }
     Ok(())
 }
 
-fn failure(error: DecideError) -> Failure {
+pub fn failure(error: DecideError) -> Failure {
     match error.next() {
         Some(next) => Failure::usage(error, next),
         None => Failure::kafka(error),

@@ -94,7 +94,7 @@ pub fn summary(exception: &Exception, row: &Row) -> Result<Value, Failure> {
 }
 
 /// The one exception whose id starts so.
-fn pick(view: &ExceptionsView, start: &str) -> Result<String, Failure> {
+pub fn pick(view: &ExceptionsView, start: &str) -> Result<String, Failure> {
     match view.find(start) {
         Found::One(id) => Ok(id),
         Found::None => Err(unknown(start)),

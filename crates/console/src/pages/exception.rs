@@ -286,6 +286,7 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
             @if row.parked_key {
                 (act("retry", "Retry", "The room processes the event again. Do it when the cause is mended.", COMMENT, false))
             }
+            (super::corrections::forms(row, &data.field_paths, frame))
             (act("assign", "Assign", "Others see that somebody is at it.", ASSIGN, false))
             (act("comment", "Comment", "Goes on record, for whoever comes next.", SAY, false))
             @match &row.discard_requested_by {

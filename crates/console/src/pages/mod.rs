@@ -3,6 +3,7 @@
 pub mod activity;
 pub mod assets;
 pub mod audit;
+pub mod corrections;
 pub mod dead_letters;
 pub mod errors;
 pub mod exception;

@@ -3,7 +3,10 @@
 use super::feed::class_of;
 use super::types::Row;
 use crate::same_person;
-use schemas::{Audit, AuditKind, Criticality, DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
+use schemas::{
+    Audit, AuditKind, CorrectedField, Correction, Criticality, DiscardRequest, Exception, ExceptionKind,
+    ExceptionState, Timestamp,
+};
 
 /// Stands for an actor that nobody named.
 const NOBODY: &str = "unknown";
@@ -26,6 +29,28 @@ pub enum Act {
     ApproveDiscard,
     /// It was settled elsewhere.
     Resolve,
+    /// Process the event again with these fields set otherwise. Where the class of its flow demands two people this asks for it.
+    Correct(Vec<FieldChange>),
+    /// Agree to a correction, as another person than the one who made it.
+    ApproveCorrection,
+}
+
+/// A field of an event before and after a correction, as JSON.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FieldChange {
+    /// Names of fields, parted by dots; a number is a place in a list.
+    pub path: String,
+    /// As it was.
+    pub before: Option<String>,
+    /// As it is to be.
+    pub after: String,
+}
+
+impl FieldChange {
+    /// As it goes on record.
+    pub(super) fn contract(&self) -> CorrectedField {
+        CorrectedField { path: self.path.clone(), before: self.before.clone(), after: self.after.clone() }
+    }
 }
 
 /// Who decides, and why.
@@ -63,6 +88,17 @@ pub struct Facts<'a> {
     class: Criticality,
     place: Option<(&'a str, i32, i64)>,
     requested_by: Option<&'a str>,
+    /// The correction that waits for a second person; a list does not know it.
+    correction: Proposed<'a>,
+}
+
+/// Who has proposed a correction.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Proposed<'a> {
+    /// Only the whole record says it.
+    NotSaid,
+    Nobody,
+    By(&'a str),
 }
 
 impl<'a> Facts<'a> {
@@ -76,6 +112,7 @@ impl<'a> Facts<'a> {
             class: row.class,
             place: place(row.origin_topic.as_deref(), row.origin_partition, row.origin_offset),
             requested_by: row.discard_requested_by.as_deref(),
+            correction: Proposed::NotSaid,
         }
     }
 
@@ -89,6 +126,7 @@ impl<'a> Facts<'a> {
             class: class_of(&exception.room, exception.origin_topic.as_deref()),
             place: place(exception.origin_topic.as_deref(), exception.origin_partition, exception.origin_offset),
             requested_by: exception.discard_request.as_ref().map(|request| request.actor.as_str()),
+            correction: proposed(exception),
         }
     }
 
@@ -107,6 +145,8 @@ impl Act {
             Self::Discard => "exception.discard",
             Self::ApproveDiscard => "exception.approve-discard",
             Self::Resolve => "exception.resolve",
+            Self::Correct(_) => "exception.correct",
+            Self::ApproveCorrection => "exception.approve-correction",
         }
     }
 
@@ -128,7 +168,12 @@ impl Act {
             (Self::Comment, _) if says_nothing => {
                 Err(facts.refused("WL-7106", "is to be commented without a text", "say something with --comment TEXT"))
             }
-            (Self::Retry, false) => Err(facts.refused(
+            (Self::Correct(_), _) if says_nothing => {
+                Err(facts.refused("WL-7243", "is to be corrected without a reason", "say why with --reason TEXT"))
+            }
+            (Self::Correct(_), true) if two_people.contains(&facts.class) => named(facts, by),
+            (Self::ApproveCorrection, _) => correction_can_be_approved(facts, by),
+            (Self::Retry | Self::Correct(_), false) => Err(facts.refused(
                 "WL-7071",
                 format!("has nothing to retry: {} keeps no event for it", facts.room),
                 "let its source send it again, corrected, then `wardline exceptions resolve ID`",
@@ -146,7 +191,8 @@ impl Act {
 
     /// The record that says it. The caller has checked it.
     pub fn record(&self, exception: Exception, by: &By, two_people: &[Criticality], now: i64) -> Exception {
-        let asks = *self == Self::Discard && two_people.contains(&Facts::of(&exception).class);
+        let asks =
+            matches!(self, Self::Discard | Self::Correct(_)) && two_people.contains(&Facts::of(&exception).class);
         let (kind, state) = match self {
             Self::Assign { .. } => (ExceptionKind::Assigned, exception.state),
             Self::Comment => (ExceptionKind::Commented, exception.state),
@@ -154,14 +200,17 @@ impl Act {
             Self::Discard if asks => (ExceptionKind::DiscardRequested, exception.state),
             Self::Discard | Self::ApproveDiscard => (ExceptionKind::Discarded, ExceptionState::Discarded),
             Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved),
+            Self::Correct(_) if asks => (ExceptionKind::CorrectionRequested, exception.state),
+            Self::Correct(_) | Self::ApproveCorrection => (ExceptionKind::Corrected, ExceptionState::Retrying),
         };
+        let correction = self.correction(&exception, by, asks, now);
         let assignee = match self {
             Self::Assign { to } => to.clone(),
             _ => exception.assignee.clone(),
         };
         let discard_request = match self {
             // Who has it processed again wants it: the wish to give it up is over.
-            Self::Retry => None,
+            Self::Retry | Self::Correct(_) => None,
             Self::Discard if asks => {
                 Some(DiscardRequest { actor: by.actor.clone(), comment: by.comment.clone(), at: Timestamp(now) })
             }
@@ -172,10 +221,30 @@ impl Act {
             state,
             assignee,
             discard_request,
+            correction,
             actor: Some(by.actor.clone()),
             comment: by.comment.clone(),
             at: Timestamp(now),
             ..exception
+        }
+    }
+
+    /// What is corrected after this act.
+    fn correction(&self, exception: &Exception, by: &By, asks: bool, now: i64) -> Option<Correction> {
+        match self {
+            Self::Correct(changes) => Some(Correction {
+                fields: changes.iter().map(FieldChange::contract).collect(),
+                actor: by.actor.clone(),
+                reason: by.comment.clone().unwrap_or_default(),
+                at: Timestamp(now),
+                needs_approval: asks,
+                approved_by: None,
+            }),
+            Self::ApproveCorrection => exception
+                .correction
+                .clone()
+                .map(|correction| Correction { approved_by: Some(by.actor.clone()), ..correction }),
+            _ => exception.correction.clone(),
         }
     }
 
@@ -184,6 +253,11 @@ impl Act {
         let what = match (self, record.kind) {
             (Self::Assign { to: Some(to) }, _) => format!("assigned to {to}"),
             (Self::Assign { to: None }, _) => "assigned to nobody".to_owned(),
+            // Fields by name only: what they hold may be about a patient.
+            (Self::Correct(changes), kind) => {
+                let fields: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
+                format!("{}: {}", verb(kind), fields.join(", "))
+            }
             (_, kind) => verb(kind).to_owned(),
         };
         let comment = by.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
@@ -214,6 +288,8 @@ pub fn verb(kind: ExceptionKind) -> &'static str {
         ExceptionKind::Commented => "commented",
         ExceptionKind::Raised => "raised",
         ExceptionKind::Retried => "retried",
+        ExceptionKind::Corrected => "corrected",
+        ExceptionKind::CorrectionRequested => "correction requested",
         ExceptionKind::Unknown => "changed",
     }
 }
@@ -228,7 +304,7 @@ fn named(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
     if actor.is_empty() || actor == NOBODY {
         return Err(facts.refused(
             "WL-7110",
-            "is discarded by two people, and who this one is was not said",
+            "is decided by two people, and who this one is was not said",
             "name yourself with --actor NAME",
         ));
     }
@@ -266,6 +342,30 @@ fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
             "let somebody else run `wardline exceptions discard ID --approve`",
         )),
         Some(_) => Ok(()),
+    }
+}
+
+fn proposed(exception: &Exception) -> Proposed<'_> {
+    let waits = exception.correction.as_ref().filter(|correction| correction.needs_approval);
+    let waits = waits.filter(|correction| correction.approved_by.is_none());
+    waits.map_or(Proposed::Nobody, |correction| Proposed::By(&correction.actor))
+}
+
+fn correction_can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
+    named(facts, by)?;
+    match facts.correction {
+        Proposed::NotSaid => Ok(()),
+        Proposed::Nobody => Err(facts.refused(
+            "WL-7244",
+            "has no correction that waits for an approval",
+            "correct it with `wardline exceptions correct ID --set FIELD=VALUE --reason TEXT`",
+        )),
+        Proposed::By(corrected) if same_person(corrected, &by.actor) => Err(facts.refused(
+            "WL-7107",
+            format!("is corrected when a second person approves it, and {corrected} is the one who corrected"),
+            "let somebody else run `wardline exceptions correct ID --approve`",
+        )),
+        Proposed::By(_) => Ok(()),
     }
 }
 

@@ -5,6 +5,8 @@
 
 mod act;
 mod config;
+mod correct;
+mod crosswalk;
 mod decider;
 mod feed;
 mod history;
@@ -21,8 +23,10 @@ mod types;
 mod view;
 mod waiting;
 
-pub use act::{Act, By, Refusal, verb};
+pub use act::{Act, By, FieldChange, Refusal, verb};
 pub use config::{DueTimes, ExceptionsConfig};
+pub use correct::{CorrectError, Wish, correct};
+pub use crosswalk::mapped_code;
 pub use decider::{Choice, DecideError, Decider, Done, Outcome};
 pub use feed::subject_text;
 pub use history::Step;

@@ -1,9 +1,11 @@
 //! What people do with plans: make one, agree to it, pause it, give it up, look at it.
 
+use super::corrected::Correcting;
 use super::plan::{Count, waiting};
+use super::select::start_of;
 use super::steps::{Step, may_approve, named, needs_approval, state_text};
 use super::store::{self, Holder, blocking};
-use super::{Plan, ReplayConfig, ReplayError, ReplayRoom, ReplayState, Request};
+use super::{Plan, ReplayConfig, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Request};
 use runtime::codec::Codec;
 use runtime::{Config, clock};
 use schemas::Timestamp;
@@ -67,7 +69,11 @@ impl Replays {
     ) -> Result<Plan, ReplayError> {
         let actor = named(&request.actor, "the actor")?;
         let reason = named(&request.reason, "the reason")?;
-        let count = Count::new(self, &request.room, request.topic.as_deref(), &request.selection)?;
+        let mut count = Count::new(self, &request.room, request.topic.as_deref(), &request.selection)?;
+        let correction = match request.correct {
+            true => self.next_correction(&mut count, &request.selection).await?,
+            false => 0,
+        };
         let (room, topic) = (count.room.info.name, count.topic);
         let mut plan = Plan {
             replay_id: uuid::Uuid::new_v4().to_string(),
@@ -75,6 +81,7 @@ impl Replays {
             room: room.to_owned(),
             topic: topic.name.to_owned(),
             selection: request.selection.clone(),
+            correction,
             reason,
             planned_by: actor.clone(),
             needs_approval: needs_approval(topic.class),
@@ -88,7 +95,7 @@ impl Replays {
             Ok(plan)
         })
         .await?;
-        if plan.counts.records == 0 {
+        if plan.counts.records == 0 && !request.correct {
             return Err(ReplayError::Nothing { room: plan.room, topic: plan.topic });
         }
         let now = Timestamp(clock::now_micros());
@@ -169,6 +176,17 @@ impl Replays {
     pub async fn find(self: &Arc<Self>, id: &str) -> Result<Plan, ReplayError> {
         let plans = store::all(self).await?;
         store::pick(&plans, id).cloned()
+    }
+
+    /// The number of the next correcting replay; has the count compare with what was written.
+    async fn next_correction(
+        self: &Arc<Self>,
+        count: &mut Count,
+        selection: &ReplaySelection,
+    ) -> Result<i32, ReplayError> {
+        count.correcting = Some(Correcting::prepare(self, count, start_of(selection)).await?);
+        let highest = store::all_settled(self).await?.iter().map(|plan| plan.correction).max().unwrap_or_default();
+        Ok(highest.saturating_add(1))
     }
 
     pub(super) fn room(&self, name: &str) -> Result<&ReplayRoom, ReplayError> {

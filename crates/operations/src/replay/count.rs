@@ -65,6 +65,7 @@ pub(super) fn meaning(has_effects: bool, known: &Known, place: (i32, i64), fores
     match known.fate(place, foreseen.map(|foreseen| foreseen.identity.as_str())) {
         Some(Fate::Applied(document)) => Meaning::Suppressed(document),
         Some(Fate::InDoubt) => Meaning::InDoubt,
+        Some(Fate::None) => Meaning::NoEffect,
         None => Meaning::Effect,
     }
 }

@@ -138,6 +138,25 @@ pub enum ReplayError {
         /// The other one.
         other: String,
     },
+    /// A room whose events cannot be made anew.
+    #[error("WL-7233: {0} makes no events anew: a correcting replay goes to a processor")]
+    NotCorrectable(String),
+    /// The room cannot be asked.
+    #[error("WL-7235: {room} cannot be asked what it would write now: {reason}")]
+    Shadow {
+        /// The room.
+        room: String,
+        /// Why.
+        reason: String,
+    },
+    /// A newer correcting replay has begun.
+    #[error("WL-7234: replay {id} would correct what replay {other} has corrected since it was planned")]
+    Superseded {
+        /// The plan.
+        id: String,
+        /// The newer one.
+        other: String,
+    },
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -188,6 +207,9 @@ impl ReplayError {
                 "wait until the other one is done, then `wardline replay resume ID`; if its process is gone, resume or abort that one first"
             }
             Self::ChangesBySamePerson { .. } => "let a second person apply it with --accept-changes, or plan it again",
+            Self::NotCorrectable(_) => "name the room that recognises what was wrong, validate or enrich",
+            Self::Shadow { .. } => "give this command the configuration that the room runs with",
+            Self::Superseded { .. } => "plan it again: what the other one has corrected is then left out",
             Self::Config(_) => "correct the block operations.replay of the configuration",
             Self::Wire(_) => "check that --registry names a running schema registry",
             Self::Read(_) | Self::Publish(_) | Self::Kafka(_) => {

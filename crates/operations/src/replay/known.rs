@@ -5,6 +5,8 @@ use std::collections::HashMap;
 
 /// How the keys of records begin that only say that an event has its outcome. They do not stand against a replay of it.
 const PASSED: &str = "passed|";
+/// How the keys of records begin that say that an event was decided and asked for no effect. A replay writes nothing for it.
+const DECIDED: &str = "decided|";
 
 /// What became of an effect.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +15,8 @@ pub(super) enum Fate {
     Applied(Option<u128>),
     /// It may have happened.
     InDoubt,
+    /// There was none to make.
+    None,
 }
 
 /// Effects of a room about events of one topic, by where the event came from, and by what their keys begin with.
@@ -30,6 +34,7 @@ impl Known {
         }
         let document = (!effect.document_key.is_empty()).then(|| hash(&effect.document_key));
         let fate = match effect.state {
+            EffectState::Applied if effect.effect_key.starts_with(DECIDED) => Some(Fate::None),
             EffectState::Applied => Some(Fate::Applied(document)),
             EffectState::Intended | EffectState::InDoubt => Some(Fate::InDoubt),
             EffectState::Refused | EffectState::Unknown => None,
@@ -38,6 +43,9 @@ impl Known {
             && let (Some(partition), Some(offset)) = (effect.origin_partition, effect.origin_offset)
         {
             set(&mut self.by_origin, (partition, offset), fate);
+        }
+        if effect.effect_key.starts_with(DECIDED) {
+            return;
         }
         for end in ['/', '>'] {
             if let Some((identity, _)) = effect.effect_key.rsplit_once(end) {
@@ -50,9 +58,9 @@ impl Known {
     pub fn fate(&self, place: (i32, i64), identity: Option<&str>) -> Option<Fate> {
         let same_fact = identity.and_then(|identity| self.by_identity.get(&hash(identity)));
         let fates = [self.by_origin.get(&place), same_fact].into_iter().flatten().copied();
-        // What happened wins over what may have happened.
+        // What happened wins over what may have happened, and that over nothing.
         fates.fold(None, |best, fate| match (best, fate) {
-            (Some(Fate::Applied(_)), _) => best,
+            (Some(Fate::Applied(_)), _) | (Some(Fate::InDoubt), Fate::None) => best,
             (_, fate) => Some(fate),
         })
     }
@@ -70,8 +78,8 @@ fn set<K: Eq + std::hash::Hash>(fates: &mut HashMap<K, Fate>, key: K, fate: Opti
         (_, Some(applied @ Fate::Applied(_))) => {
             fates.insert(key, applied);
         }
-        (None, Some(doubt)) => {
-            fates.insert(key, doubt);
+        (None | Some(Fate::None), Some(fate)) => {
+            fates.insert(key, fate);
         }
         (Some(Fate::InDoubt), None) => {
             fates.remove(&key);
@@ -117,6 +125,7 @@ mod tests {
             None => '-',
             Some(Fate::Applied(_)) => 'a',
             Some(Fate::InDoubt) => 'd',
+            Some(Fate::None) => 'n',
         }
     }
 
@@ -138,6 +147,17 @@ mod tests {
         let by_fact = ["usage/a/0", "usage/a/1", "usage/b/0", "usage/c/0", "usage/d@0"];
         let by_fact: String = by_fact.iter().map(|identity| letter(&known, 99, Some(identity))).collect();
         assert_eq!(by_fact, "a-d-a");
+    }
+
+    #[test]
+    fn what_asked_for_no_effect_is_no_effect_that_happened() {
+        let known = told(&[
+            effect("decided|erp-post|e1", EffectState::Applied, 1),
+            effect("decided|erp-post|e2", EffectState::Applied, 2),
+            effect("usage/b/0/erp", EffectState::Applied, 2),
+        ]);
+        let found: String = (1..4).map(|offset| letter(&known, offset, None)).collect();
+        assert_eq!(found, "na-");
     }
 
     #[test]

@@ -11,6 +11,7 @@
 
 mod acts;
 mod config;
+mod corrected;
 mod count;
 mod error;
 mod known;
@@ -31,10 +32,11 @@ pub use select::field_condition;
 use runtime::{Foresee, Room, RoomInfo};
 
 /// Code on the audit topic of the step from which on records are handed over.
+use runtime::shadow::MakeShadow;
 pub const STARTED: &str = "replay.started";
 
 /// A room as a replay must know it.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct ReplayRoom {
     /// What it reads and how it works.
     pub info: RoomInfo,
@@ -43,7 +45,15 @@ pub struct ReplayRoom {
 }
 
 impl From<&Room> for ReplayRoom {
+    /// What makes it as it decides and does nothing.
+    pub shadow: Option<MakeShadow>,
+}
+
+impl std::fmt::Debug for ReplayRoom {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_tuple("ReplayRoom").field(&self.info.name).finish()
+    }
     fn from(room: &Room) -> Self {
-        Self { info: room.info().clone(), foresee: room.foresee() }
+        Self { info: room.info().clone(), foresee: room.foresee(), shadow: room.make_shadow() }
     }
 }

@@ -1,6 +1,7 @@
 //! Counts what a replay comes to, reading the topic once and holding keys and effects, not records.
 
 use super::acts::Replays;
+use super::corrected::{Correcting, Judged, Tally};
 use super::count::{Counter, Facts, Meaning, meaning};
 use super::known::Known;
 use super::select::{Wanted, end_of, start_of};
@@ -28,6 +29,8 @@ pub struct Request {
     pub topic: Option<String>,
     /// Which records.
     pub selection: ReplaySelection,
+    /// Make the events anew, as a correction, where they would come out otherwise today.
+    pub correct: bool,
     /// Why; goes on record.
     pub reason: String,
     /// Who asks; goes on record.
@@ -94,6 +97,8 @@ pub(super) struct Count {
     pub topic: &'static TopicInfo,
     pub wanted: Wanted,
     pub handle: Handle,
+    /// Set for a correcting replay: it takes only what would come out otherwise.
+    pub correcting: Option<Arc<Correcting>>,
 }
 
 impl Count {
@@ -107,7 +112,17 @@ impl Count {
         let room = replays.room(room)?.clone();
         let topic = topic_of(&room, topic)?;
         let wanted = Wanted::of(selection, topic)?;
-        Ok(Self { replays: Arc::clone(replays), room, topic, wanted, handle: Handle::current() })
+        Ok(Self { replays: Arc::clone(replays), room, topic, wanted, handle: Handle::current(), correcting: None })
+    }
+
+    /// Prepares one for a plan that is on record.
+    pub async fn of_plan(replays: &Arc<Replays>, plan: &Plan) -> Result<Self, ReplayError> {
+        let mut count = Self::new(replays, &plan.room, Some(&plan.topic), &plan.selection)?;
+        if plan.correction > 0 {
+            let from = start_of(&plan.selection);
+            count.correcting = Some(Correcting::prepare(replays, &count, from).await?);
+        }
+        Ok(count)
     }
 
     /// The range of a selection, as far as the room has passed it.
@@ -129,6 +144,7 @@ impl Count {
         let waiting = waiting(self.kafka(), self.room.info.name, self.topic.name, self.replays.own.parked_max)?;
         let passed = self.passed()?;
         let mut counter = Counter::new(self.replays.own.keys_max);
+        let mut tally = Tally::default();
         let mut visited = 0;
         for span in spans {
             let committed = passed.get(&span.partition).copied().unwrap_or_default();
@@ -146,7 +162,7 @@ impl Count {
                 if visited % 1_000 == 0 {
                     read(visited);
                 }
-                match self.one(&record, span, &known, &waiting, &mut counter) {
+                match self.one(&record, span, (&known, &waiting), &mut counter, &mut tally) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         failed = Some(error);
@@ -160,6 +176,7 @@ impl Count {
         }
         read(visited);
         counter.finish(plan);
+        tally.finish(plan);
         Ok(())
     }
 
@@ -167,9 +184,9 @@ impl Count {
         &self,
         record: &Record,
         span: &ReplaySpan,
-        known: &Known,
-        waiting: &HashSet<(i32, i64)>,
+        (known, waiting): (&Known, &HashSet<(i32, i64)>),
         counter: &mut Counter,
+        tally: &mut Tally,
     ) -> Result<(), ReplayError> {
         let place = (record.place.partition, record.place.offset);
         let key = record.key.as_deref().unwrap_or_default();
@@ -182,9 +199,22 @@ impl Count {
             counter.waits();
             return Ok(());
         }
+        if let Some(correcting) = &self.correcting {
+            // The money is that which was posted: what is moved to another place.
+            let Some(amount) = tally.take(correcting.judge(self, record)?) else { return Ok(()) };
+            return counter.take(place, key, &Facts { amount, ..Facts::default() }, Meaning::Events);
+        }
         let facts = self.facts(record)?;
         let means = self.meaning(known, place, &facts);
         counter.take(place, key, &facts, means)
+    }
+
+    /// Whether a record of the selection is handed over.
+    pub fn hands_over(&self, record: &Record) -> Result<bool, ReplayError> {
+        match &self.correcting {
+            None => Ok(true),
+            Some(correcting) => Ok(matches!(correcting.judge(self, record)?, Judged::Differs { .. })),
+        }
     }
 
     /// Whether a record is one of the selection.

@@ -7,12 +7,14 @@ use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
 use crate::same_person;
 use processor::{Code, Reason};
+use runtime::correction::{self, CORRECTION_HEADER};
 use runtime::desk::Desk;
 use runtime::parking_store::REPLAY_CODE;
 use runtime::reader::{self, From, Range, Until};
 use runtime::record::Record;
 use runtime::{Shutdown, clock};
 use schemas::{ReplaySpan, Timestamp};
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -186,9 +188,14 @@ impl Runner {
     /// overlooked.
     async fn alone(mut self) -> Result<Self, ReplayError> {
         let plans = store::all_settled(&self.replays).await?;
-        let Some(other) = plans.iter().find(|other| overlaps(&self.plan, other)) else { return Ok(self) };
-        let error = ReplayError::Overlaps { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
-        self.end(Step::Pause, Some(&format!("replay {} hands over the same records", other.replay_id))).await?;
+        if let Some(other) = plans.iter().find(|other| overlaps(&self.plan, other)) {
+            let error = ReplayError::Overlaps { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
+            self.end(Step::Pause, Some(&format!("replay {} hands over the same records", other.replay_id))).await?;
+            return Err(error);
+        }
+        let Some(other) = plans.iter().find(|other| supersedes(other, &self.plan)) else { return Ok(self) };
+        let error = ReplayError::Superseded { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
+        self.end(Step::Pause, Some(&format!("replay {} corrects later", other.replay_id))).await?;
         Err(error)
     }
 
@@ -205,7 +212,7 @@ impl Runner {
     /// Reads what is left of the plan on a thread of its own.
     async fn read(&self) -> Result<(Receiver<Read>, JoinHandle<Result<(), ReplayError>>), ReplayError> {
         let plan = self.plan.clone();
-        let count = Count::new(&self.replays, &plan.room, Some(&plan.topic), &plan.selection)?;
+        let count = Count::of_plan(&self.replays, &plan).await?;
         let (of, asked) = (Arc::clone(&self.replays), plan.clone());
         let parked = blocking(move || waiting(&of.config.kafka, &asked.room, &asked.topic, of.own.parked_max)).await?;
         let (sender, receiver) = channel(WINDOW);
@@ -275,7 +282,12 @@ impl Runner {
             let span = self.plan.spans.iter_mut().find(|span| span.partition == partition);
             match (read, span) {
                 (Read::Record(record), Some(span)) => {
-                    parked.push(self.desk.park(record, &reason, None, 0, clock::now_micros())?);
+                    let mut copy = Record::clone(record);
+                    if self.plan.correction > 0 {
+                        let told = correction::header(self.plan.correction, &self.plan.replay_id);
+                        copy.headers.push((Cow::Borrowed(CORRECTION_HEADER), Some(told.into())));
+                    }
+                    parked.push(self.desk.park(&copy, &reason, None, 0, clock::now_micros())?);
                     span.next = record.place.offset + 1;
                     span.handed += 1;
                 }
@@ -323,13 +335,22 @@ fn overlaps(own: &Plan, other: &Plan) -> bool {
         && own.spans.iter().any(|one| other.spans.iter().any(|two| same_places(one, two)))
 }
 
+/// Whether another correcting replay has begun whose events are ordered behind those of this one, or have the same number.
+fn supersedes(other: &Plan, own: &Plan) -> bool {
+    own.correction > 0
+        && other.replay_id != own.replay_id
+        && other.correction >= own.correction
+        && other.started_at.is_some()
+        && (&other.room, &other.topic) == (&own.room, &own.topic)
+}
+
 /// Counts a plan again, in the range that it has.
 async fn recount(
     replays: &Arc<Replays>,
     seen: &Plan,
     read: impl Fn(u64) + Send + 'static,
 ) -> Result<Plan, ReplayError> {
-    let count = Count::new(replays, &seen.room, Some(&seen.topic), &seen.selection)?;
+    let count = Count::of_plan(replays, seen).await?;
     let mut now = seen.clone();
     blocking(move || {
         let spans = std::mem::take(&mut now.spans);
@@ -371,6 +392,7 @@ fn read_span(
         match count.takes(&record) {
             // It waits for its turn already, perhaps behind an exception that a person must decide.
             Ok(takes) if !takes || waits => {}
+            Ok(_) if !hands_over(count, &record, &mut failed) => {}
             Ok(_) => heard = send(Read::Record(Box::new(record))),
             Err(error) => failed = Some(error),
         }
@@ -380,6 +402,14 @@ fn read_span(
         Some(error) => Err(error),
         None => Ok(heard && send(Read::Through(span.partition))),
     }
+}
+
+/// Whether a record is handed over; takes note of why that cannot be told.
+fn hands_over(count: &Count, record: &Record, failed: &mut Option<ReplayError>) -> bool {
+    count.hands_over(record).unwrap_or_else(|error| {
+        *failed = Some(error);
+        false
+    })
 }
 
 /// Takes up to `most` of what was read, and whether that was the last of it. Waits for the first, not for the others.

@@ -1,6 +1,6 @@
 //! What may be decided, and the record that says it.
 
-use super::super::act::{Act, By, Facts, Refusal};
+use super::super::act::{Act, By, Facts, FieldChange, Refusal};
 use super::USAGE;
 use schemas::{Criticality, Exception, ExceptionKind, ExceptionState};
 
@@ -134,4 +134,37 @@ fn the_audit_names_who_did_what_to_which_event() {
     assert_eq!((audit.actor.as_deref(), audit.room.as_str(), audit.at), (Some("ada"), "cli", given.at));
     assert_eq!((audit.exception_id.as_deref(), audit.event_id.as_deref()), (Some("e1"), Some("event")));
     assert_eq!((audit.origin_partition, audit.origin_offset), (Some(2), Some(17)));
+}
+
+/// Nobody's correction takes effect alone next to the patient, and the fields stay as they were proposed.
+#[test]
+fn a_correction_is_decided_by_two_people_where_they_are_demanded() {
+    let change = FieldChange { path: "lot".to_owned(), before: Some("null".to_owned()), after: "\"A\"".to_owned() };
+    let correct = Act::Correct(vec![change]);
+    let open = exception(ExceptionState::Open, true);
+    let code = |act: &Act, exception: &Exception, actor: &str| refused(act, exception, &by(actor)).unwrap().code;
+    assert_eq!(code(&Act::ApproveCorrection, &open, "bert"), "WL-7244");
+    assert_eq!(code(&correct, &exception(ExceptionState::Open, false), "ada"), "WL-7071");
+    assert_eq!(code(&correct, &open, "unknown"), "WL-7110");
+    let silent = By { comment: None, ..by("ada") };
+    assert_eq!(refused(&correct, &open, &silent).unwrap().code, "WL-7243");
+    let asked = decided(&correct, open, "ada").unwrap();
+    assert_eq!((asked.kind, asked.state), (ExceptionKind::CorrectionRequested, ExceptionState::Open));
+    assert_eq!(code(&Act::ApproveCorrection, &asked, " ADA "), "WL-7107");
+    let agreed = decided(&Act::ApproveCorrection, asked.clone(), "bert").unwrap();
+    assert_eq!((agreed.kind, agreed.state), (ExceptionKind::Corrected, ExceptionState::Retrying));
+    let correction = agreed.correction.clone().unwrap();
+    assert_eq!(
+        (&correction.fields, correction.approved_by.as_deref()),
+        (&asked.correction.unwrap().fields, Some("bert"))
+    );
+    assert_eq!(code(&Act::ApproveCorrection, &agreed, "cleo"), "WL-7244", "once");
+    let alone = correct.record(agreed, &by("ada"), &[], 8);
+    assert_eq!((alone.kind, alone.correction.unwrap().needs_approval), (ExceptionKind::Corrected, false));
+    let told = correct.audit(&alone_record(), &by("ada"));
+    assert!(!told.detail.contains('A') && told.detail.contains("lot"), "no value on the audit topic: {}", told.detail);
+}
+
+fn alone_record() -> Exception {
+    Exception { kind: ExceptionKind::Corrected, ..exception(ExceptionState::Retrying, true) }
 }

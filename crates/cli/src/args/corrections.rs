@@ -1,0 +1,119 @@
+//! What can be typed after `exceptions correct`, `exceptions map` and `crosswalk`.
+
+use crate::actor;
+use clap::{Args, Subcommand};
+use operations::crosswalk::MappingKind;
+use operations::exceptions::Wish;
+
+/// Options of `exceptions correct`.
+#[derive(Debug, Args)]
+pub struct ExceptionsCorrect {
+    /// Exception id, or the start of one that is unique.
+    pub id: String,
+    /// A field of the event and what it is to be: lot=A17, itemRef.code=71-100234, udi=null. May be given several times.
+    #[arg(long = "set", value_name = "FIELD=VALUE", required_unless_present = "approve")]
+    pub set: Vec<Wish>,
+    /// Why; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT", required_unless_present = "approve")]
+    pub reason: Option<String>,
+    /// Agree to what somebody else has corrected.
+    #[arg(long, conflicts_with = "set")]
+    pub approve: bool,
+    /// Who corrects; goes on record.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// One JSON line.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `exceptions map`.
+#[derive(Debug, Args)]
+pub struct ExceptionsMap {
+    /// Exception id, or the start of one that is unique.
+    pub id: String,
+    /// Item id or location id of the ERP that the code means.
+    #[arg(long, value_name = "TARGET", required_unless_present = "approve")]
+    pub to: Option<String>,
+    /// What the code names, where the exception does not say: item or location.
+    #[arg(long)]
+    pub kind: Option<MappingKind>,
+    /// The code as sent, where another one than the first is meant.
+    #[arg(long)]
+    pub code: Option<String>,
+    /// Why; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT", required_unless_present = "approve")]
+    pub reason: Option<String>,
+    /// Agree to what somebody else has proposed.
+    #[arg(long, conflicts_with = "to")]
+    pub approve: bool,
+    /// Who maps; goes on record.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// The mapping as JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `crosswalk`.
+#[derive(Debug, Args)]
+pub struct Crosswalk {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: CrosswalkAction,
+}
+
+/// What to do with mappings.
+#[derive(Debug, Subcommand)]
+pub enum CrosswalkAction {
+    /// List the mappings and what is proposed.
+    Ls(CrosswalkLs),
+    /// Map a code of a source system to an item or a place. Two people decide it.
+    Set(CrosswalkSet),
+    /// Agree to a mapping that somebody else has proposed.
+    Approve(CrosswalkStep),
+    /// Withdraw a mapping: what names the code waits instead of going wrong. Two people decide it.
+    Withdraw(CrosswalkStep),
+}
+
+/// Options of `crosswalk ls`.
+#[derive(Debug, Args)]
+pub struct CrosswalkLs {
+    /// Only what waits for a second person.
+    #[arg(long)]
+    pub proposed: bool,
+    /// One JSON line per mapping.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `crosswalk set`.
+#[derive(Debug, Args)]
+pub struct CrosswalkSet {
+    /// Which code, who and why.
+    #[command(flatten)]
+    pub step: CrosswalkStep,
+    /// Item id or location id of the ERP that the code means.
+    #[arg(long, value_name = "TARGET")]
+    pub to: String,
+}
+
+/// Which code a step is about, who takes it and why.
+#[derive(Debug, Args)]
+pub struct CrosswalkStep {
+    /// What the code names: item or location.
+    pub kind: MappingKind,
+    /// Source system whose code it is, as its events name it.
+    pub source: String,
+    /// The code as sent; of a location unit^room^bed^facility.
+    pub code: String,
+    /// Why; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: Option<String>,
+    /// Who; goes on record.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// The mapping as JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,73 @@
+//! `wardline exceptions correct|map`: corrects the event of an exception, or says what its code means.
+
+use super::{decide, show, view, view_failure};
+use crate::args::{ExceptionsCorrect, ExceptionsMap};
+use crate::{Failure, crosswalk, rooms};
+use operations::crosswalk::MappedCode;
+use operations::exceptions::{self, Act, By, Choice, CorrectError, Decider, ExceptionsView, mapped_code};
+use operations::replay::ReplayRoom;
+use runtime::Config;
+use runtime::codec::Codec;
+use std::sync::Arc;
+
+/// Corrects the event of an exception, or agrees to a correction.
+pub async fn correct(config: &Config, options: &ExceptionsCorrect) -> Result<(), Failure> {
+    let (view, _running) = view(config).await?;
+    let decider = Decider::connect(config, &view).await.map_err(decide::failure)?;
+    let by = By { actor: options.actor.clone(), comment: options.reason.clone(), via: "cli" };
+    let outcome = if options.approve {
+        let choice = Choice::Ids(vec![options.id.clone()]);
+        decider.decide(&choice, &Act::ApproveCorrection, &by).await.map_err(decide::failure)?
+    } else {
+        let rooms: Vec<ReplayRoom> = rooms::all().iter().map(ReplayRoom::from).collect();
+        let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
+        let asked = exceptions::correct((config, &codec), (&view, &decider), &rooms, &options.id, &options.set, &by);
+        asked.await.map_err(failure)?
+    };
+    decide::print(&outcome, options.json)
+}
+
+/// Maps the code that an exception is about, or agrees to a mapping.
+pub async fn map(config: &Config, options: &ExceptionsMap) -> Result<(), Failure> {
+    let (view, _running) = view(config).await?;
+    let id = show::pick(&view, &options.id)?;
+    let code = named(config, &view, &id, options).await?;
+    let by = By { actor: options.actor.clone(), comment: options.reason.clone(), via: "cli" };
+    let mappings = crosswalk::open(config.clone())?;
+    let mapped = match &options.to {
+        Some(target) => mappings.set(&code, Some(target), Some(&id), &by).await,
+        None => mappings.approve(&code, &by).await,
+    };
+    crosswalk::said(&mapped.map_err(crosswalk::failure)?, options.json)
+}
+
+async fn named(
+    config: &Config,
+    view: &ExceptionsView,
+    id: &str,
+    options: &ExceptionsMap,
+) -> Result<MappedCode, Failure> {
+    let unclear = || {
+        Failure::usage(
+            format!("WL-7245: exception {id} does not say which code of which source is to be mapped"),
+            "say it with --kind and --code, or map it with `wardline crosswalk set`",
+        )
+    };
+    let exception = view.exception(id).await.map_err(view_failure)?.ok_or_else(unclear)?;
+    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let value = exception.raw_value.as_ref().ok_or_else(unclear)?;
+    let (writer, body) = codec.open(value.as_ref()).await.map_err(|_| unclear())?;
+    let event = schemas::codec::to_json(&writer, body).map_err(|_| unclear())?;
+    let mut code = mapped_code(&event, &exception.field_paths, options.kind).ok_or_else(unclear)?;
+    if let Some(said) = &options.code {
+        code.code.clone_from(said);
+    }
+    Ok(code)
+}
+
+fn failure(error: CorrectError) -> Failure {
+    match error.next() {
+        Some(next) => Failure::usage(error, next),
+        None => Failure::kafka(error),
+    }
+}

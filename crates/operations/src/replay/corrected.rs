@@ -1,0 +1,303 @@
+//! A correcting replay: records whose events would come out otherwise today are made anew, under a number that orders them
+//! behind what was written and before the next word of the source.
+//!
+//! ```text
+//! record -> what the room has written of it (newest of its business key)  \
+//!        -> what the room would write with the tables of now              -> differs: handed over, corrected
+//!                                                                         -> the same: left out
+//! ```
+//! What was posted of it is not undone here: the event with the higher number reaches the room that posts, and that posts the
+//! difference, as with every correction.
+
+use super::acts::Replays;
+use super::known::hash;
+use super::plan::Count;
+use super::store::blocking;
+use super::{Plan, ReplayError};
+use runtime::codec::WireError;
+use runtime::reader::{self, From, Range, Until};
+use runtime::record::Record;
+use runtime::shadow::{Said, SaidEvent, Shadow};
+use runtime::{RoomKind, correction};
+use schemas::catalogue::{Phi, SchemaFacts};
+use schemas::{Decimal, Effect, EffectState, ReplayChange, TopicInfo, topics};
+use serde_json::{Map, Value};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::ControlFlow;
+use std::sync::Arc;
+
+/// Fields that say how a room came to its result, not what it is.
+const HOW: [&str; 3] = ["meta", "checks", "masters"];
+/// Changes that are told one by one.
+const CHANGES_SHOWN: usize = 10;
+/// Changes that are counted one by one.
+const CHANGES_MAX: usize = 10_000;
+/// Longest value that is told, characters.
+const VALUE_SHOWN: usize = 80;
+
+/// Money of a posting, and its currency.
+pub(super) type Posted = Option<(Decimal, String)>;
+
+/// What a correcting replay compares with.
+pub(super) struct Correcting {
+    shadow: Box<dyn Shadow>,
+    /// Fields that the room adds to what it reads.
+    added: Vec<String>,
+    /// The newest event of each business key.
+    written: HashMap<u128, Written>,
+    /// What was done outside, by business key and statement.
+    posted: HashMap<u128, Posted>,
+}
+
+/// What a room has written of a fact.
+struct Written {
+    statement: (i32, i32),
+    by_person: bool,
+    facts: Box<str>,
+}
+
+/// What a correcting replay makes of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) enum Judged {
+    /// It comes out otherwise: field, before and after; and what was posted of it.
+    Differs {
+        /// Field, before and after.
+        changes: Vec<(String, String, String)>,
+        /// What was posted of it, where it was.
+        posted: Option<Posted>,
+    },
+    /// The room would write the same, has written something newer, or has written nothing.
+    Same,
+    /// The room would not let it through, or a person has corrected it by hand.
+    Refused,
+}
+
+/// What was counted beside the records that are made anew.
+#[derive(Default)]
+pub(super) struct Tally {
+    changes: BTreeMap<(String, String, String), i64>,
+    unchanged: i64,
+    refused: i64,
+    posted: i64,
+}
+
+impl Correcting {
+    /// Fills the tables of the room and reads what it has written since the range began.
+    ///
+    /// # Errors
+    /// When the room cannot be asked, a bound is met, or Kafka or the registry does not answer.
+    pub async fn prepare(replays: &Arc<Replays>, count: &Count, from: From) -> Result<Arc<Self>, ReplayError> {
+        let room = count.room.info.name;
+        let refused = || ReplayError::NotCorrectable(room.to_owned());
+        if count.room.info.kind != RoomKind::Processor {
+            return Err(refused());
+        }
+        let shadow = (count.room.shadow.as_ref().ok_or_else(refused)?)(&replays.config);
+        let shadow =
+            shadow.map_err(|error| ReplayError::Shadow { room: room.to_owned(), reason: error.to_string() })?;
+        runtime::shadow::fill(shadow.as_ref(), &replays.config.kafka, &replays.codec).await?;
+        let added = added(shadow.writes(), count.topic);
+        let mut this = Self { shadow, added, written: HashMap::new(), posted: HashMap::new() };
+        let of = count.clone();
+        blocking(move || {
+            this.read_written(&of, from)?;
+            this.read_posted(&of)?;
+            Ok(Arc::new(this))
+        })
+        .await
+    }
+
+    /// What a correcting replay makes of a record of the range.
+    pub fn judge(&self, count: &Count, record: &Record) -> Result<Judged, ReplayError> {
+        let value = record.value.as_deref().unwrap_or_default();
+        let opened = match count.handle.block_on(count.replays.codec.open(value)) {
+            Ok(opened) => opened,
+            Err(error) if error.blames_record() => return Ok(Judged::Refused),
+            Err(error) => return Err(error.into()),
+        };
+        match self.shadow.decide(count.topic.name, (&opened.0, opened.1), None) {
+            Ok(Said::Emits { events, .. }) => match events.as_slice() {
+                [event] => Ok(self.compare(event)),
+                _ => Ok(Judged::Refused),
+            },
+            Ok(Said::Drops(_)) => Ok(Judged::Same),
+            Ok(Said::Waits(_) | Said::Rejects(_)) | Err(_) => Ok(Judged::Refused),
+        }
+    }
+
+    fn compare(&self, event: &SaidEvent) -> Judged {
+        let (key, statement) = identity(&event.body);
+        let Some(written) = self.written.get(&hash(&key)) else { return Judged::Same };
+        if written.statement.0 > statement.0 {
+            return Judged::Same;
+        }
+        let before: Map<String, Value> = serde_json::from_str(&written.facts).unwrap_or_default();
+        let after = facts(&self.added, &event.body);
+        let changes: Vec<_> = after
+            .iter()
+            .filter(|(name, value)| before.get(*name).unwrap_or(&Value::Null) != *value)
+            .map(|(name, value)| (name.clone(), shown(before.get(name).unwrap_or(&Value::Null)), shown(value)))
+            .collect();
+        match changes.is_empty() {
+            true => Judged::Same,
+            // Made anew from what the source said it would lose what the person has set.
+            false if written.by_person => Judged::Refused,
+            false => {
+                let posted = self.posted.get(&hash(&outside(&key, written.statement))).cloned();
+                Judged::Differs { changes, posted }
+            }
+        }
+    }
+
+    fn read_written(&mut self, count: &Count, from: From) -> Result<(), ReplayError> {
+        let most = count.replays.own.keys_max;
+        let range =
+            Range { topic: self.shadow.writes().name.to_owned(), partitions: Vec::new(), from, until: Until::EndNow };
+        visit(count, &range, |record| {
+            let Some(value) = record.value.as_deref() else { return Ok(()) };
+            let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
+            let (event, _) = self.shadow.written((&writer, body)).map_err(WireError::from)?;
+            self.take(&event.body);
+            if self.written.len() > most {
+                return Err(ReplayError::TooMuch { what: "business keys", key: "keys_max", most });
+            }
+            Ok(())
+        })
+    }
+
+    fn take(&mut self, body: &Value) {
+        let (key, statement) = identity(body);
+        let warnings = body.pointer("/meta/warnings").and_then(Value::as_array);
+        let by_person = warnings.into_iter().flatten().any(|warning| warning["code"] == correction::BY_PERSON);
+        let facts = Value::Object(facts(&self.added, body)).to_string().into_boxed_str();
+        let key = hash(&key);
+        if self.written.get(&key).is_none_or(|known| known.statement <= statement) {
+            self.written.insert(key, Written { statement, by_person, facts });
+        }
+    }
+
+    fn read_posted(&mut self, count: &Count) -> Result<(), ReplayError> {
+        let most = count.replays.own.effects_max;
+        visit(count, &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
+            let Some(value) = record.value.as_deref() else { return Ok(()) };
+            let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
+            let effect: Effect = schemas::codec::decode(&writer, body).map_err(WireError::from)?;
+            // A record without a document only says that an event has its outcome.
+            let Some((identity, _)) = effect.effect_key.rsplit_once('/') else { return Ok(()) };
+            if effect.state != EffectState::Applied || effect.document_key.is_empty() {
+                return Ok(());
+            }
+            let money = match effect.output.as_ref() {
+                None => None,
+                Some(output) => {
+                    let (writer, body) = count.handle.block_on(count.replays.codec.open(output.as_ref()))?;
+                    money(&schemas::codec::to_json(&writer, body).map_err(WireError::from)?)
+                }
+            };
+            self.posted.insert(hash(identity), money);
+            if self.posted.len() > most {
+                return Err(ReplayError::TooMuch { what: "effects", key: "effects_max", most });
+            }
+            Ok(())
+        })
+    }
+}
+
+impl Tally {
+    /// Takes note of what was judged; the money of it, when the record is to be made anew.
+    pub fn take(&mut self, judged: Judged) -> Option<Posted> {
+        match judged {
+            Judged::Same => self.unchanged += 1,
+            Judged::Refused => self.refused += 1,
+            Judged::Differs { changes, posted } => {
+                self.posted += i64::from(posted.is_some());
+                for change in changes {
+                    if self.changes.contains_key(&change) || self.changes.len() < CHANGES_MAX {
+                        *self.changes.entry(change).or_default() += 1;
+                    }
+                }
+                return Some(posted.flatten());
+            }
+        }
+        None
+    }
+
+    /// What was counted, into a plan.
+    pub fn finish(self, plan: &mut Plan) {
+        let mut changes: Vec<ReplayChange> = self
+            .changes
+            .into_iter()
+            .map(|((path, before, after), records)| ReplayChange { path, before, after, records })
+            .collect();
+        changes.sort_by_key(|change| std::cmp::Reverse(change.records));
+        changes.truncate(CHANGES_SHOWN);
+        let counts = &mut plan.counts;
+        (counts.unchanged, counts.refused, counts.posted) = (self.unchanged, self.refused, self.posted);
+        counts.changes = changes;
+    }
+}
+
+/// Fields of one value that `written` has and `read` has not. Never one with direct identifiers (PHI-1).
+fn added(written: &TopicInfo, read: &TopicInfo) -> Vec<String> {
+    let fields = |topic: &TopicInfo| -> BTreeMap<String, Phi> {
+        let Ok(schema) = serde_json::from_str(topic.schema) else { return BTreeMap::new() };
+        let facts = SchemaFacts::of(topic.schema_file, &schema);
+        facts
+            .fields
+            .into_iter()
+            .filter(|field| !field.path.contains('.'))
+            .map(|field| (field.path, field.phi))
+            .collect()
+    };
+    let known: BTreeSet<String> = fields(read).into_keys().collect();
+    let all = fields(written).into_iter();
+    all.filter(|(name, phi)| *phi != Phi::Direct && !known.contains(name) && !HOW.contains(&name.as_str()))
+        .map(|(name, _)| name)
+        .collect()
+}
+
+fn facts(added: &[String], body: &Value) -> Map<String, Value> {
+    added.iter().map(|name| (name.clone(), body.get(name).cloned().unwrap_or_default())).collect()
+}
+
+/// Business key and statement of an event.
+fn identity(body: &Value) -> (String, (i32, i32)) {
+    let meta = &body["meta"];
+    let number = |name: &str| meta[name].as_i64().and_then(|number| i32::try_from(number).ok()).unwrap_or_default();
+    (meta["businessKey"].as_str().unwrap_or_default().to_owned(), (number("revision"), number("correction")))
+}
+
+/// What the keys of effects of a statement begin with.
+fn outside(key: &str, (revision, correction): (i32, i32)) -> String {
+    let meta = schemas::EventMeta { revision, correction, ..schemas::EventMeta::default() };
+    format!("{key}/{}", processor::statement(&meta))
+}
+
+fn money(output: &Value) -> Posted {
+    let amount = output.get("amount").and_then(Value::as_str)?.parse().ok()?;
+    let currency = output.get("currency").and_then(Value::as_str)?.to_owned();
+    Some((amount, currency))
+}
+
+fn shown(value: &Value) -> String {
+    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
+    text.chars().take(VALUE_SHOWN).collect()
+}
+
+fn visit(
+    count: &Count,
+    range: &Range,
+    mut visit: impl FnMut(&Record) -> Result<(), ReplayError>,
+) -> Result<(), ReplayError> {
+    let mut failed = None;
+    reader::read_range(&count.replays.config.kafka, range, |record| match visit(&record) {
+        Ok(()) => ControlFlow::Continue(()),
+        // What nobody can read says nothing about a record.
+        Err(ReplayError::Wire(error)) if error.blames_record() => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
+}
