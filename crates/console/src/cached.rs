@@ -11,8 +11,11 @@ use tokio::sync::watch;
 /// A value this many times older than it is meant to be is not shown before a newer one was asked for.
 const STALE: u32 = 6;
 
-/// The value, when it was read, or why it could not be.
-type Held<T> = Option<(Tick, Result<Arc<T>, Problem>)>;
+/// What takes so long to read serves this many times as long, so that looking at it does not keep the broker busy.
+const DEAR: u32 = 4;
+
+/// The value, when it was read and how long it serves, or why it could not be read.
+type Held<T> = Option<(Tick, Duration, Result<Arc<T>, Problem>)>;
 
 /// One value.
 pub struct Cached<T> {
@@ -54,12 +57,12 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let waiting = async {
             loop {
                 let held = changes.borrow_and_update().clone();
-                let age = held.as_ref().map(|(at, _)| clock::tick().since(*at));
-                if age.is_none_or(|age| age >= self.fresh) && !self.is_reading.swap(true, Ordering::AcqRel) {
+                let age = held.as_ref().map(|(at, serves, _)| (clock::tick().since(*at), *serves));
+                if age.is_none_or(|(age, serves)| age >= serves) && !self.is_reading.swap(true, Ordering::AcqRel) {
                     self.begin(read());
                 }
-                if let Some((_, value)) = held
-                    && age.is_some_and(|age| age < self.fresh.saturating_mul(STALE))
+                if let Some((_, _, value)) = held
+                    && age.is_some_and(|(age, serves)| age < serves.saturating_mul(STALE))
                 {
                     return value;
                 }
@@ -67,7 +70,7 @@ impl<T: Send + Sync + 'static> Cached<T> {
                     return Err(Problem::unavailable("WL-7132: nothing was read"));
                 }
                 // What has just been read is taken, however long it serves.
-                if let Some((_, value)) = changes.borrow().clone() {
+                if let Some((_, _, value)) = changes.borrow().clone() {
                     return value;
                 }
             }
@@ -91,13 +94,17 @@ impl<T: Send + Sync + 'static> Cached<T> {
         let reading = Reading(Arc::clone(self));
         let turn = self.turn.load(Ordering::Acquire);
         tokio::spawn(async move {
+            let started = clock::tick();
             let value = read.await.map(Arc::new);
+            let now = clock::tick();
             let this = Arc::clone(&reading.0);
             // Before anybody is told, so that who finds nothing can read again.
             drop(reading);
             this.held.send_modify(|held| {
                 if this.turn.load(Ordering::Acquire) == turn {
-                    *held = Some((clock::tick(), value));
+                    let dear = now.since(started).saturating_mul(DEAR);
+                    let serves = if this.fresh.is_zero() || value.is_err() { this.fresh } else { this.fresh.max(dear) };
+                    *held = Some((now, serves, value));
                 }
             });
         });

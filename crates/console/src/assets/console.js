@@ -47,9 +47,12 @@
   if (!document.body.hasAttribute("data-live") || !live) return;
   live.textContent = ", " + live.dataset.text;
 
+  const is_changed = (field) => (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
+  const filled_in = () => Array.from(document.querySelectorAll("main form input:not([type=hidden]), main form textarea")).some(is_changed);
+
   const busy = () => {
     const focused = document.activeElement;
-    return document.hidden || (focused && focused.closest("main form, main details")) || document.querySelector("dialog[open]");
+    return document.hidden || filled_in() || (focused && focused.closest("main form, main details")) || document.querySelector("dialog[open]");
   };
 
   const update = async () => {

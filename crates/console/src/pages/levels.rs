@@ -36,7 +36,7 @@ pub fn standing_note(caught_up: bool, problem: Option<&str>) -> Markup {
     }
 }
 
-fn page(data: &LevelsSnapshot, frame: &Frame<'_>) -> Page {
+fn page(data: &LevelsSnapshot, _: &Frame<'_>) -> Page {
     let body = html! {
         h1 { "Service levels" }
         (standing_note(data.caught_up, data.problem.as_deref()))
@@ -70,8 +70,6 @@ fn page(data: &LevelsSnapshot, frame: &Frame<'_>) -> Page {
             a href="/activity" { "What the domains did by hour" } "."
         }
     };
-    // What is seen of a page of numbers is when they were counted.
-    let _ = frame;
     Page::live("Service levels", body)
 }
 

@@ -26,7 +26,7 @@ pub const PASSWORD: &str = "correct horse battery";
 pub const TOKEN: &str = "the token of a program";
 
 /// Hashing is dear on purpose: once for all tests of a process.
-static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).unwrap());
+pub static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).unwrap());
 
 /// Everything that runs.
 pub struct Place {

@@ -5,9 +5,9 @@ use runtime::{Config, Shutdown, clock};
 use schemas::{Criticality, topics};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::task::JoinHandle;
 
 use super::book::{Book, Day};
 use super::{ClassReport, LevelAlert, LevelsSnapshot, SightConfig};
@@ -20,6 +20,8 @@ use crate::sight::follow::{Positions, Source};
 const TURN: Duration = Duration::from_secs(1);
 /// Pause after a failure; each further one in a row waits double, up to [`PAUSE_MAX`].
 const PAUSE: Duration = Duration::from_secs(1);
+/// While it pauses it looks so often whether it is to stop.
+const REST_SLICE: Duration = Duration::from_millis(200);
 /// Longest pause after a failure.
 const PAUSE_MAX: Duration = Duration::from_secs(60);
 
@@ -52,22 +54,20 @@ impl LevelsView {
         let eye = Arc::new(Mutex::new(first));
         let shared = Arc::clone(&eye);
         let handle = Handle::current();
-        let task = tokio::task::spawn_blocking(move || {
+        // A thread of its own: one of the runtime's would be waited for at the end, however long Kafka is silent.
+        let thread = std::thread::Builder::new().name("service-levels".to_owned());
+        let task = thread.spawn(move || {
             let mut pause = PAUSE;
             while !shutdown.requested() {
                 if let Err(error) = run(&config, &handle, &shared, &shutdown, &mut pause) {
                     tracing::warn!(%error, "service levels cannot be followed");
                     lock(&shared).problem = Some(error.to_string());
-                    handle.block_on(async {
-                        tokio::select! {
-                            () = tokio::time::sleep(pause) => {}
-                            () = shutdown.wait() => {}
-                        }
-                    });
+                    rest(pause, &shutdown);
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
             }
         });
+        let task = task.map_err(|error| SightError::Stopped(error.to_string()))?;
         Ok(Self { eye, task: Arc::new(task) })
     }
 
@@ -102,6 +102,14 @@ pub async fn today(config: Arc<Config>) -> Result<(LevelsSnapshot, Vec<DomainAct
         Ok((eye.snapshot(now), eye.activity(now)))
     });
     reading.await.map_err(|error| SightError::Stopped(error.to_string()))?
+}
+
+/// Waits, unless the stop is asked for.
+fn rest(pause: Duration, shutdown: &Shutdown) {
+    let started = clock::tick();
+    while clock::tick().since(started) < pause && !shutdown.requested() {
+        std::thread::park_timeout(REST_SLICE);
+    }
 }
 
 /// Reads today, and then follows until the stop or a failure.
