@@ -30,6 +30,7 @@ const SCRIPTS: [&str; 5] = [
 /// A console with a token per role, and every denied attempt on record.
 async fn start() -> Place {
     Place::with(|config| {
+        config.service_levels = false;
         config.bounds.denied_per_minute = 100_000;
         for role in ROLES {
             let sha256 = sha256_hex(token(role).as_bytes()).into();
@@ -346,7 +347,11 @@ async fn no_path_leads_out_and_no_method_is_guessed() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn bnd_1_what_is_too_long_too_deep_or_never_ends_is_cut_off() {
-    let place = Place::with(|config| config.bounds.head_timeout_ms = 300).await;
+    let place = Place::with(|config| {
+        config.service_levels = false;
+        config.bounds.head_timeout_ms = 300;
+    })
+    .await;
     let address = place.url.trim_start_matches("http://").to_owned();
     let head =
         "POST /sign-in HTTP/1.1\r\nhost: h\r\norigin: http://h\r\ncontent-type: application/x-www-form-urlencoded\r\n";
@@ -378,6 +383,7 @@ async fn bnd_1_what_is_too_long_too_deep_or_never_ends_is_cut_off() {
 #[tokio::test(flavor = "multi_thread")]
 async fn bnd_1_guessing_passwords_ends_by_address_and_by_name_whatever_is_told_of_addresses() {
     let place = Place::with(|config| {
+        config.service_levels = false;
         config.proxies = 1;
         config.attempts.per_name_and_address = 3;
         config.attempts.per_address = 6;

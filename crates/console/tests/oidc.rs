@@ -43,6 +43,7 @@ async fn start_with(change: Value, attempts: u32) -> (IdentityProvider, Place) {
         config.listen = address;
         config.oidc = Some(oidc);
         config.attempts.per_address = attempts;
+        config.service_levels = false;
     })
     .await;
     (provider, place)
