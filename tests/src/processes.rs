@@ -28,6 +28,14 @@ impl RoomProcess {
         Self { child }
     }
 
+    /// SIGTERM, and waits for the end: drain and good-bye.
+    pub fn terminate(mut self) {
+        let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
+        assert!(told.success());
+        let ended = self.child.wait().unwrap();
+        assert!(ended.success(), "{ended}");
+    }
+
     /// SIGKILL: no drain, no good-bye.
     pub fn kill(mut self) {
         self.child.kill().unwrap();

@@ -150,12 +150,38 @@ pub trait GroupConsumer {
     /// When the client refuses.
     fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError>;
 
+    /// Lets partitions go that [`Rebalances::parting`] has named. Clients that share all at once never name any.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    fn let_go(&self, _partitions: &[(String, i32)]) -> Result<(), ClientError> {
+        Ok(())
+    }
+
+    /// Proof of membership as the client has it now, where it is renewed without a change of the assignment; none where each
+    /// renewal is told.
+    fn membership(&self) -> Option<Self::Membership> {
+        None
+    }
+
     /// Leaves the group.
     fn leave(&self);
 }
 
 /// Is told of changes of the assignment, from within [`GroupConsumer::poll`] and [`GroupConsumer::leave`].
 pub trait Rebalances<M>: Send + Sync {
+    /// Whether it follows partitions that come and go while others stay. Where it does not, all go before any come.
+    fn in_parts(&self) -> bool {
+        false
+    }
+
+    /// These partitions are ours beside those that stay. The membership takes the place of the last one.
+    fn added(&self, _partitions: Vec<(String, i32)>, _membership: Option<M>) {}
+
+    /// These partitions are to go. They stay ours, and the others as well, until [`GroupConsumer::let_go`]. The membership takes
+    /// the place of the last one.
+    fn parting(&self, _partitions: Vec<(String, i32)>, _membership: Option<M>) {}
+
     /// All partitions go as soon as this returns.
     fn revoking(&self) {}
 
@@ -287,6 +313,10 @@ pub trait RecordView {
 pub enum Change<M> {
     /// These partitions are ours now.
     Assigned(Vec<(String, i32)>, Option<M>),
+    /// These partitions are ours beside the others.
+    Added(Vec<(String, i32)>, Option<M>),
+    /// These partitions go when they are let go.
+    Parting(Vec<(String, i32)>, Option<M>),
     /// All partitions were taken away.
     Revoked,
 }
@@ -326,6 +356,14 @@ impl<M> Default for Changes<M> {
 }
 
 impl<M: Send> Rebalances<M> for Changes<M> {
+    fn added(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.push(Change::Added(partitions, membership));
+    }
+
+    fn parting(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.push(Change::Parting(partitions, membership));
+    }
+
     fn revoked(&self) {
         self.push(Change::Revoked);
     }

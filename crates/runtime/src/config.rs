@@ -1,5 +1,6 @@
 //! Configuration: typed, documented, strict. Defaults are right for a first run on one machine.
 
+use crate::group_protocol::GroupProtocol;
 use crate::near::with_near;
 use connector::Secret;
 use serde::{Deserialize, Serialize};
@@ -56,6 +57,8 @@ pub struct KafkaConfig {
     pub session_timeout_ms: u32,
     /// An open transaction of a dead instance is aborted by the broker after so long, milliseconds.
     pub transaction_timeout_ms: u32,
+    /// How members of a room that works in transactions share its partitions: `eager`, `cooperative` or `consumer`.
+    pub group_protocol: GroupProtocol,
     /// Further librdkafka properties for consumers and producers, by name.
     pub properties: BTreeMap<String, String>,
 }
@@ -382,6 +385,7 @@ impl Default for KafkaConfig {
             instance: "0".to_owned(),
             session_timeout_ms: 10_000,
             transaction_timeout_ms: 30_000,
+            group_protocol: GroupProtocol::default(),
             properties: BTreeMap::new(),
         }
     }

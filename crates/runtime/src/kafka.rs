@@ -1,11 +1,11 @@
 //! Settings of the Kafka clients, and what their callbacks tell us.
 
-use crate::cluster::Rebalances;
 use crate::config::KafkaConfig;
+use crate::group_protocol::GroupProtocol;
 use rdkafka::ClientConfig;
 use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, ConsumerGroupMetadata, Rebalance};
+use rdkafka::consumer::{BaseConsumer, ConsumerContext, ConsumerGroupMetadata};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use std::sync::Arc;
 use std::time::Duration;
@@ -36,6 +36,9 @@ pub enum ClientError {
     /// A transaction is open for longer than any may be.
     #[error("WL-6018: kafka: {0}")]
     Undecided(String),
+    /// The group does not take this member as it is, for as long as it lives.
+    #[error("WL-6080: kafka has shut the member out of its group: {0}")]
+    ShutOut(KafkaError),
 }
 
 impl ClientError {
@@ -43,12 +46,18 @@ impl ClientError {
     pub fn fenced(&self) -> bool {
         matches!(self, Self::Fenced(_))
     }
+
+    /// Whether the group has a newer generation than the proof of membership that was shown to it.
+    pub fn outdated(&self) -> bool {
+        matches!(self, Self::Kafka(KafkaError::Transaction(cause)) if cause.code() == RDKafkaErrorCode::IllegalGeneration)
+    }
 }
 
 impl From<KafkaError> for ClientError {
     fn from(error: KafkaError) -> Self {
         match &error {
             KafkaError::Transaction(cause) if cause.is_fatal() => Self::Fenced(error.to_string()),
+            KafkaError::MessageConsumptionFatal(_) => Self::ShutOut(error),
             _ => Self::Kafka(error),
         }
     }
@@ -98,6 +107,25 @@ pub fn group_consumer(config: &KafkaConfig, group: &str) -> ClientConfig {
         .set("fetch.message.max.bytes", "262144")
         .set("auto.offset.reset", "earliest")
         .set("partition.assignment.strategy", "range");
+    client
+}
+
+/// A member that shares partitions with others as `protocol` says, see [`GroupProtocol`].
+pub fn group_member(config: &KafkaConfig, group: &str, protocol: GroupProtocol) -> ClientConfig {
+    let mut client = group_consumer(config, group);
+    match protocol {
+        GroupProtocol::Eager => {}
+        GroupProtocol::Cooperative => {
+            client.set("partition.assignment.strategy", "cooperative-sticky");
+        }
+        GroupProtocol::Consumer => {
+            client.set("group.protocol", "consumer");
+            // The broker decides about these.
+            for name in ["partition.assignment.strategy", "session.timeout.ms", "heartbeat.interval.ms"] {
+                client.remove(name);
+            }
+        }
+    }
     client
 }
 
@@ -162,18 +190,6 @@ pub type Reader = BaseConsumer<ReaderContext>;
 /// Proof of membership of a group, shared with the thread that commits.
 pub type GroupProof = Arc<ConsumerGroupMetadata>;
 
-/// Hands what the callbacks of a consumer say to whoever asked for it.
-pub struct GroupContext {
-    told: Arc<dyn Rebalances<GroupProof>>,
-}
-
-impl GroupContext {
-    /// Tells changes of the assignment to `told`.
-    pub fn new(told: Arc<dyn Rebalances<GroupProof>>) -> Self {
-        Self { told }
-    }
-}
-
 /// Context of the readers without a group, which ask to be told of each end of a partition: that is no error to log.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct ReaderContext;
@@ -194,38 +210,6 @@ impl ConsumerContext for ReaderContext {}
 /// When librdkafka refuses the settings.
 pub fn open_reader(settings: &ClientConfig) -> Result<Reader, KafkaError> {
     settings.create_with_context(ReaderContext)
-}
-
-impl ClientContext for GroupContext {
-    fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka consumer");
-    }
-}
-
-impl ConsumerContext for GroupContext {
-    fn pre_rebalance(&self, _consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        if matches!(rebalance, Rebalance::Revoke(_)) {
-            self.told.revoking();
-        }
-    }
-
-    fn post_rebalance(&self, consumer: &BaseConsumer<Self>, rebalance: &Rebalance<'_>) {
-        match rebalance {
-            Rebalance::Assign(list) => {
-                // librdkafka remembers that a partition was paused when it goes and comes back, and nothing would be
-                // fetched from it; whoever is told below takes all as fetched from.
-                if let Err(error) = consumer.resume(list) {
-                    tracing::warn!(%error, "cannot resume what was assigned");
-                }
-                let partitions =
-                    list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect();
-                // Taken here, in the callback: later the member may already have lost its generation, and metadata
-                // without a generation would let a zombie commit offsets.
-                self.told.assigned(partitions, consumer.group_metadata().map(Arc::new));
-            }
-            Rebalance::Revoke(_) | Rebalance::Error(_) => self.told.revoked(),
-        }
-    }
 }
 
 #[cfg(test)]

@@ -20,6 +20,8 @@ mod decisions;
 pub mod desk;
 mod effects;
 pub mod following;
+mod group_context;
+pub mod group_protocol;
 pub mod health;
 pub mod kafka;
 pub mod kept_log;

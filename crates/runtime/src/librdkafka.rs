@@ -4,7 +4,9 @@ use crate::ask::ask;
 use crate::clock::tick;
 use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
 use crate::config::KafkaConfig;
-use crate::kafka::{self, ClientError, GroupContext, GroupProof};
+use crate::group_context::GroupContext;
+use crate::group_protocol::GroupProtocol;
+use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, Producer};
 use crate::reader::{From, PartitionLag, Range, ReadError, group_lag, read_range, spans};
@@ -59,7 +61,8 @@ impl Cluster for Librdkafka {
         topics: &[&str],
         told: Arc<dyn Rebalances<GroupProof>>,
     ) -> Result<Self::Consumer, ClientError> {
-        let mut settings = kafka::group_consumer(&self.config, group);
+        let protocol = if told.in_parts() { self.config.group_protocol } else { GroupProtocol::Eager };
+        let mut settings = kafka::group_member(&self.config, group, protocol);
         if self.evenly {
             for (name, value) in [("fetch.message.max.bytes", "65536"), ("queued.min.messages", "2000")] {
                 if !self.config.properties.contains_key(name) {
@@ -67,7 +70,8 @@ impl Cluster for Librdkafka {
                 }
             }
         }
-        let consumer: Self::Consumer = BaseConsumer::from_config_and_context(&settings, GroupContext::new(told))?;
+        let consumer: Self::Consumer =
+            BaseConsumer::from_config_and_context(&settings, GroupContext::new(told, protocol))?;
         consumer.subscribe(topics)?;
         Ok(consumer)
     }
@@ -213,7 +217,19 @@ impl GroupConsumer for BaseConsumer<GroupContext> {
         Ok(())
     }
 
+    fn let_go(&self, partitions: &[(String, i32)]) -> Result<(), ClientError> {
+        tracing::debug!(partitions = partitions.len(), "let go");
+        Ok(self.context().let_go(self)?)
+    }
+
+    fn membership(&self) -> Option<GroupProof> {
+        self.context().renews_unsaid().then(|| self.group_metadata().map(Arc::new)).flatten()
+    }
+
     fn leave(&self) {
+        if let Err(error) = self.context().leave(self) {
+            tracing::warn!(%error, "cannot let go before leaving");
+        }
         self.unsubscribe();
     }
 }

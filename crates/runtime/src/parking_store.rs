@@ -104,21 +104,38 @@ impl<K: Cluster> ParkingStore<K> {
         lot: &mut ParkingLot,
         partitions: BTreeSet<i32>,
         now: Tick,
-        mut seen: impl FnMut(&str, i32, i64),
+        seen: impl FnMut(&str, i32, i64),
     ) -> Result<(), ParkingError> {
         lot.forget(|_| true);
+        self.clear();
+        self.add(lot, partitions, now, seen)
+    }
+
+    /// Takes over further partitions: reads all that is parked there. What the index holds of the others stays.
+    ///
+    /// # Errors
+    /// As [`ParkingStore::load`].
+    pub fn add(
+        &mut self,
+        lot: &mut ParkingLot,
+        mut more: BTreeSet<i32>,
+        now: Tick,
+        mut seen: impl FnMut(&str, i32, i64),
+    ) -> Result<(), ParkingError> {
+        more.retain(|partition| self.partitions.insert(*partition));
+        if more.is_empty() && !self.partitions.is_empty() {
+            return Ok(());
+        }
         self.parked.stop();
-        self.read = partitions.iter().map(|partition| (*partition, 0)).collect();
-        self.partitions = partitions;
         let topic = topics::OPS_PARKED_V1.name();
-        if !self.partitions.is_empty() {
+        if !more.is_empty() {
             let inputs = self.inputs.iter().map(|input| input.info.name).chain([topic]);
             self.cluster.decided(self.desk.room, &inputs.collect::<Vec<_>>(), SETTLED_WITHIN)?;
         }
-        self.cluster.settled(topic, &self.partitions, SETTLED_WITHIN)?;
-        let whole: Vec<_> = self.partitions.iter().map(|partition| (*partition, None)).collect();
-        self.tail.assign(topic, &whole)?;
-        let mut behind = self.partitions.clone();
+        self.cluster.settled(topic, &more, SETTLED_WITHIN)?;
+        self.follow()?;
+        self.read.extend(more.iter().map(|partition| (*partition, 0)));
+        let mut behind = more.clone();
         let mut heard = tick();
         while !behind.is_empty() {
             let polled = self.tail.poll(POLL);
@@ -134,8 +151,12 @@ impl<K: Cluster> ParkingStore<K> {
                 }
                 Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
                 Polled::Record(message) => {
+                    self.read.insert(message.partition(), message.offset() + 1);
+                    // Of what we had, the index knows what this session wrote; of what we take over, it knows nothing.
+                    if !more.contains(&message.partition()) && self.is_ours(&message) {
+                        continue;
+                    }
                     let record = message.to_record();
-                    self.read.insert(record.place.partition, record.place.offset + 1);
                     if let Some((topic, partition, offset)) = origin(self.desk.room, &record.key_text()) {
                         seen(topic, partition, offset);
                     }
@@ -144,6 +165,32 @@ impl<K: Cluster> ParkingStore<K> {
             }
         }
         Ok(())
+    }
+
+    /// Gives partitions away. What the index holds of the others stays.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    pub fn let_go(&mut self, lot: &mut ParkingLot, gone: &BTreeSet<i32>) -> Result<(), ParkingError> {
+        lot.forget(|lane| gone.contains(&lane.partition));
+        self.partitions.retain(|partition| !gone.contains(partition));
+        self.read.retain(|partition, _| !gone.contains(partition));
+        self.parked.stop();
+        self.follow()
+    }
+
+    /// Gives all partitions away, without the client: they have gone already.
+    pub fn clear(&mut self) {
+        self.parked.stop();
+        self.partitions.clear();
+        self.read.clear();
+    }
+
+    /// Reads our partitions on, those that were not read from their beginning.
+    fn follow(&self) -> Result<(), ParkingError> {
+        let from = |partition| self.read.get(partition).copied().filter(|next| *next > 0);
+        let places: Vec<_> = self.partitions.iter().map(|partition| (*partition, from(partition))).collect();
+        Ok(self.tail.assign(topics::OPS_PARKED_V1.name(), &places)?)
     }
 
     /// Adds what others (a replay) have parked since.

@@ -100,6 +100,9 @@ pub enum RoomError {
     /// A worker ended unexpectedly.
     #[error("WL-6050: {0}")]
     Worker(String),
+    /// A member of a group is behind the group.
+    #[error("WL-6081: {0}")]
+    Unrenewed(String),
     /// Something of the room's own, with its code in the text.
     #[error("{0}")]
     Room(String),

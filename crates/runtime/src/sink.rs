@@ -15,7 +15,9 @@ use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
 use crate::copies::Copies;
 use crate::desk::Desk;
-use crate::kafka::{self, ClientError, GroupContext, GroupProof};
+use crate::group_context::GroupContext;
+use crate::group_protocol::GroupProtocol;
+use crate::kafka::{self, ClientError, GroupProof};
 use crate::librdkafka::Librdkafka;
 use crate::metrics::RoomMetrics;
 use crate::outgoing::Outgoing;
@@ -78,7 +80,7 @@ fn work<S: BatchSink>(
 ) -> Result<(), RoomError> {
     let kafka = &context.config.kafka;
     let changes = Arc::new(Changes::default());
-    let told = GroupContext::new(Arc::clone(&changes) as _);
+    let told = GroupContext::new(Arc::clone(&changes) as _, GroupProtocol::Eager);
     let consumer: BaseConsumer<GroupContext> =
         BaseConsumer::from_config_and_context(&kafka::group_consumer(kafka, desk.room), told)
             .map_err(ClientError::from)?;

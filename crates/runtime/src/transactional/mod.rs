@@ -3,8 +3,10 @@
 //! Each worker is a group member with a committer of its own. It decides about a batch while the committer puts the last one,
 //! outputs, exceptions, dead letters, parked events and offsets, into one transaction. Before partitions go, the transaction
 //! under way is waited for; what was decided and not handed over is thrown away and read again by whoever owns the partitions.
+//! Where only some of them go (`moves.rs`), all that was decided is committed first, and the others flow on.
 //! A zombie that wakes up inside a transaction fails to commit, because the group metadata it holds is of an older generation.
 
+mod moves;
 mod open;
 mod step;
 mod worker;
@@ -15,6 +17,7 @@ use crate::config::Config;
 use crate::copies::Copies;
 use crate::decisions::Decisions;
 use crate::desk::Desk;
+use crate::group_protocol::GroupProtocol;
 use crate::librdkafka::Librdkafka;
 use crate::parking_store::ParkingStore;
 use crate::room::{RoomContext, RoomError};
@@ -137,6 +140,7 @@ impl<P: Processor> ProcessorRoom<P> {
             changes: Changes::default(),
             flight: commits.flight(),
             longest: Duration::from_millis(config.limits.drain_ms),
+            in_parts: config.kafka.group_protocol.for_topics(topics.len()) != GroupProtocol::Eager,
         });
         let consumer = cluster.consumer(name, &topics, Arc::clone(&drain) as _)?;
         let worker = Worker::<P, K>::new(shared, desk, store, copies, commits, drain, handle);
@@ -149,9 +153,22 @@ struct Drain<M> {
     changes: Changes<M>,
     flight: Arc<Flight>,
     longest: Duration,
+    in_parts: bool,
 }
 
 impl<M: Send> Rebalances<M> for Drain<M> {
+    fn in_parts(&self) -> bool {
+        self.in_parts
+    }
+
+    fn added(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.changes.added(partitions, membership);
+    }
+
+    fn parting(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
+        self.changes.parting(partitions, membership);
+    }
+
     fn revoking(&self) {
         if !self.flight.landed(self.longest) {
             tracing::warn!("partitions go before the transaction under way has ended");

@@ -4,6 +4,7 @@ use crate::cluster::RecordView;
 use crate::committer::Position;
 use crate::config::Limits;
 use crate::outgoing::Outgoing;
+use schemas::topics;
 use std::sync::Arc;
 
 /// Outputs of the records decided so far, and how far that is.
@@ -15,6 +16,8 @@ pub(super) struct Open {
     decided: usize,
     /// Bytes of the outputs.
     bytes: usize,
+    /// Something was parked, or let go from the parking lot.
+    moves_lot: bool,
 }
 
 /// What was read of one partition.
@@ -28,7 +31,10 @@ struct Read {
 
 /// The first records of what was given up: where reading starts again.
 #[derive(Default)]
-pub(super) struct Firsts(Vec<Read>);
+pub(super) struct Firsts {
+    read: Vec<Read>,
+    moves_lot: bool,
+}
 
 impl Open {
     /// Takes note of a record from its topic.
@@ -49,6 +55,7 @@ impl Open {
     /// Adds an output.
     pub fn push(&mut self, record: Outgoing) {
         self.bytes += record.bytes();
+        self.moves_lot |= record.topic == topics::OPS_PARKED_V1.name();
         self.records.push(record);
     }
 
@@ -66,24 +73,30 @@ impl Open {
     pub fn take(&mut self) -> (Vec<Outgoing>, Vec<Position>, Firsts) {
         let taken = std::mem::take(self);
         let positions = taken.read.iter().map(|read| (Arc::clone(&read.topic), read.partition, read.next));
-        (taken.records, positions.collect(), Firsts(taken.read))
+        (taken.records, positions.collect(), Firsts { read: taken.read, moves_lot: taken.moves_lot })
     }
 }
 
 impl Firsts {
     /// Adds what was read later.
     pub fn join(mut self, later: Self) -> Self {
-        for read in later.0 {
-            if !self.0.iter().any(|earlier| earlier.partition == read.partition && earlier.topic == read.topic) {
-                self.0.push(read);
+        for read in later.read {
+            if !self.read.iter().any(|earlier| earlier.partition == read.partition && earlier.topic == read.topic) {
+                self.read.push(read);
             }
         }
+        self.moves_lot |= later.moves_lot;
         self
     }
 
     /// Topic, partition and first offset.
     pub fn places(&self) -> impl Iterator<Item = (&str, i32, i64)> {
-        self.0.iter().map(|read| (&*read.topic, read.partition, read.first))
+        self.read.iter().map(|read| (&*read.topic, read.partition, read.first))
+    }
+
+    /// Whether what was given up had changed the parking lot, so that the index of it is wrong now.
+    pub fn moved_lot(&self) -> bool {
+        self.moves_lot
     }
 }
 
@@ -112,6 +125,19 @@ mod tests {
         let (_, _, later) = open.take();
         let places: Vec<_> = earlier.join(later).places().map(|(_, partition, first)| (partition, first)).collect();
         assert_eq!(places, [(0, 5), (1, 7), (2, 3)]);
+    }
+
+    #[test]
+    fn what_is_given_up_makes_the_index_wrong_when_it_parked_something() {
+        let given_up = |topic| {
+            let mut open = Open::default();
+            open.push(Outgoing::tombstone(topic, None, Vec::new()));
+            open.take().2
+        };
+        let (parked, other) = (topics::OPS_PARKED_V1.name(), "other");
+        assert!(given_up(parked).moved_lot() && !given_up(other).moved_lot());
+        assert!(given_up(other).join(given_up(parked)).moved_lot());
+        assert!(given_up(parked).join(given_up(other)).moved_lot());
     }
 
     #[test]

@@ -1,9 +1,10 @@
 //! One worker: gathers, decides, hands over, and follows what becomes of it.
 
 use super::Drain;
+use super::moves::Parting;
 use super::open::{Firsts, Open};
-use crate::clock::{now_micros, tick};
-use crate::cluster::{Change, Cluster, GroupConsumer, Membership, Polled, RecordView as _};
+use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::{Cluster, GroupConsumer, Membership, Polled, RecordView as _};
 use crate::codec::WireError;
 use crate::committer::{Commit, Commits, Ended};
 use crate::config::Limits;
@@ -19,7 +20,6 @@ use crate::shutdown::Shutdown;
 use crate::turn::{Loop, Next, PATIENCE};
 use crate::wake::WakeInbox;
 use processor::{Processor, Wiring};
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -38,7 +38,11 @@ pub(super) struct Member<P: Processor, K: Cluster> {
 
 impl<P: Processor, K: Cluster> Loop for Member<P, K> {
     fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
-        if self.stop.requested() { self.worker.finish(patience) } else { self.worker.turn(&self.consumer, patience) }
+        if self.stop.requested() {
+            self.worker.finish(&self.consumer, patience)
+        } else {
+            self.worker.turn(&self.consumer, patience)
+        }
     }
 
     fn leave(&mut self) {
@@ -68,20 +72,24 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
     pub open: Open,
     pub handle: Handle,
     commits: Commits<Membership<K>>,
-    under_way: Option<UnderWay>,
+    pub under_way: Option<UnderWay>,
     /// Why all since the last commit must be read again, and what of it was handed over.
-    trouble: Option<(StepError, Firsts)>,
-    drain: Arc<Drain<Membership<K>>>,
-    group: Option<Arc<Membership<K>>>,
+    pub trouble: Option<(StepError, Firsts)>,
+    pub drain: Arc<Drain<Membership<K>>>,
+    pub group: Option<Arc<Membership<K>>>,
+    /// Partitions that are to go.
+    pub parting: Option<Parting>,
+    /// Since when the group has a newer generation than `group` is of.
+    pub outdated: Option<Tick>,
     /// Transactions given up in a row.
     failures: u32,
 }
 
 /// What the committer is at.
-struct UnderWay {
+pub(super) struct UnderWay {
     firsts: Firsts,
     /// The partitions have gone meanwhile: what became of it is the new owner's concern.
-    void: bool,
+    pub void: bool,
 }
 
 /// Why a batch was given up.
@@ -95,6 +103,8 @@ pub(super) enum StepError {
     Parking(#[from] ParkingError),
     #[error(transparent)]
     Copies(#[from] CopiesError),
+    #[error("partitions went before what was decided about them was committed")]
+    Parted,
 }
 
 impl<P: Processor, K: Cluster> Worker<P, K> {
@@ -120,6 +130,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             trouble: None,
             drain,
             group: None,
+            parting: None,
+            outdated: None,
             failures: 0,
         }
     }
@@ -128,6 +140,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     /// commits at once; a loaded one finds more each time and batches by itself.
     fn turn(&mut self, consumer: &K::Consumer, patience: Duration) -> Result<Next, RoomError> {
         let again = Ok(Next::Within(PATIENCE));
+        if let Some(parting) = self.parting.take() {
+            return self.part(consumer, parting, patience);
+        }
         let idle = self.open.is_empty() && self.under_way.is_none();
         let wait = if idle { patience.min(self.patience()) } else { Duration::ZERO };
         if !self.gather(consumer, wait)? {
@@ -143,20 +158,20 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if let Some((error, lost)) = self.trouble.take() {
             return self.read_again(consumer, &error, lost);
         }
-        self.hand_over()?;
+        self.hand_over(consumer)?;
         if self.under_way.is_some() { again } else { Ok(Next::Within(self.patience())) }
     }
 
     /// Hands over what is decided, and ends when it is committed.
-    fn finish(&mut self, patience: Duration) -> Result<Next, RoomError> {
+    fn finish(&mut self, consumer: &K::Consumer, patience: Duration) -> Result<Next, RoomError> {
         if self.under_way.is_some() && !self.hear(patience)? {
             return Ok(Next::Within(PATIENCE));
         }
-        if self.trouble.is_some() || self.group.is_none() || self.open.is_empty() {
+        if self.trouble.is_some() || self.group.is_none() || self.outdated.is_some() || self.open.is_empty() {
             // Whoever comes next reads the rest again.
             return Ok(Next::Ended);
         }
-        self.hand_over()?;
+        self.hand_over(consumer)?;
         Ok(Next::Within(PATIENCE))
     }
 
@@ -188,6 +203,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                         self.trouble = Some((error, Firsts::default()));
                     }
                 }
+                Polled::Failed(error @ ClientError::ShutOut(_)) => return Err(error.into()),
                 Polled::Failed(error) => tracing::warn!(%error, "consumer"),
                 Polled::Nothing | Polled::End(_) => break,
             }
@@ -204,7 +220,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// Waits up to `longest` for the end of the transaction under way; false when it has not ended.
-    fn hear(&mut self, longest: Duration) -> Result<bool, RoomError> {
+    pub fn hear(&mut self, longest: Duration) -> Result<bool, RoomError> {
         let Some(Ended { outcome, took }) = self.commits.ended(longest)? else { return Ok(false) };
         let Some(UnderWay { firsts, void }) = self.under_way.take() else { return Ok(true) };
         match outcome {
@@ -221,33 +237,14 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Err(error) if void => {
                 tracing::info!(room = self.desk.room, %error, "a transaction ended with its partitions")
             }
-            Err(error) => self.trouble = Some((error.into(), firsts)),
-        }
-        Ok(true)
-    }
-
-    fn follow_rebalance(&mut self) -> Result<(), RoomError> {
-        while let Some(change) = self.drain.changes.next() {
-            match change {
-                Change::Revoked => {
-                    self.group = None;
-                    self.lot.forget(|_| true);
-                    self.open = Open::default();
-                    self.trouble = None;
-                    if let Some(under_way) = &mut self.under_way {
-                        under_way.void = true;
-                    }
+            Err(error) => {
+                if self.drain.in_parts && error.outdated() {
+                    self.outdated.get_or_insert_with(tick);
                 }
-                Change::Assigned(partitions, group) => {
-                    let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
-                    tracing::info!(room = self.desk.room, partitions = partitions.len(), "assigned");
-                    self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
-                    self.copies.unsure();
-                    self.group = group.map(Arc::new);
-                }
+                self.trouble = Some((error.into(), firsts));
             }
         }
-        Ok(())
+        Ok(true)
     }
 
     fn redrive_due(&mut self) {
@@ -258,8 +255,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// Has what is decided committed. A transaction that has no position of its own takes that of the parking topic.
-    fn hand_over(&mut self) -> Result<(), RoomError> {
-        let Some(group) = self.group.as_ref().filter(|_| !self.open.is_empty()) else { return Ok(()) };
+    pub fn hand_over(&mut self, consumer: &K::Consumer) -> Result<(), RoomError> {
+        if self.open.is_empty() || self.is_behind(consumer)? {
+            return Ok(());
+        }
+        let Some(group) = self.group.as_ref() else { return Ok(()) };
         let (records, mut offsets, firsts) = self.open.take();
         if offsets.is_empty() {
             offsets.extend(self.store.position());
@@ -274,14 +274,25 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         self.failures += 1;
         tracing::warn!(room = self.desk.room, %error, failures = self.failures, "given up, reading again");
         let (_, _, open) = self.open.take();
-        for (topic, partition, offset) in lost.join(open).places() {
+        let (lost, ours) = (lost.join(open), consumer.assignment()?);
+        let is_ours = |topic, partition| ours.iter().any(|(name, number)| name == topic && *number == partition);
+        for (topic, partition, offset) in lost.places() {
             // A partition that was taken away meanwhile cannot be sought: its new owner reads on.
+            if !is_ours(topic, partition) {
+                continue;
+            }
             if let Err(error) = consumer.seek(topic, partition, offset, SEEK_TIMEOUT) {
                 tracing::warn!(room = self.desk.room, topic, partition, %error, "cannot rewind");
             }
         }
-        let numbers = consumer.assignment()?.into_iter().map(|(_, partition)| partition).collect();
-        self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
+        if lost.moved_lot() || !matches!(error, StepError::Kafka(_) | StepError::Parted) {
+            let numbers = ours.into_iter().map(|(_, partition)| partition).collect();
+            self.store.load(&mut self.lot, numbers, tick(), |_, _, _| {})?;
+        }
+        if self.outdated.is_some() {
+            // Nothing is wrong; the group tells in a moment.
+            return Ok(Next::Within(PATIENCE));
+        }
         Ok(Next::After(self.shared.limits.retry_delay(self.failures)))
     }
 }
