@@ -153,8 +153,10 @@ pub struct Limits {
     pub retry_delay_max_ms: u64,
     /// How long an event of each class may wait or be retried before its key is parked behind an exception, milliseconds.
     pub wait_budget_ms: WaitBudget,
-    /// Most parked events that one worker indexes in memory.
+    /// Most keys with parked events that one worker holds in memory. At the bound it takes no more records in until keys leave.
     pub parked_max: usize,
+    /// Most places of parked events that are held of one key; its later events are found again by reading on from there.
+    pub parked_places_max: usize,
     /// Most remembered effects per instance; older ones are forgotten, and a replay of them is not suppressed.
     pub effects_max: usize,
     /// How far apart, in offsets of one partition, an event and its copy may lie on a topic that a source writes for the copy to be
@@ -275,6 +277,7 @@ impl Config {
             ("limits.records_in_flight_max", limits.records_in_flight_max),
             ("limits.records_in_flight_bytes_max", limits.records_in_flight_bytes_max),
             ("limits.parked_max", limits.parked_max),
+            ("limits.parked_places_max", limits.parked_places_max),
             ("limits.effects_max", limits.effects_max),
             ("limits.copies_reach", limits.copies_reach),
         ];
@@ -443,6 +446,7 @@ impl Default for Limits {
             retry_delay_max_ms: 30_000,
             wait_budget_ms: WaitBudget::default(),
             parked_max: 1_000_000,
+            parked_places_max: 16,
             effects_max: 1_000_000,
             copies_reach: 10_000,
             drain_ms: 10_000,

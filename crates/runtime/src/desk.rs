@@ -18,6 +18,8 @@ use uuid::Uuid;
 
 /// Header of a parked record: the session that wrote it, so that a session does not read its own records back.
 pub(crate) const WRITER_HEADER: &str = "wl_writer";
+/// Header of the mark that a record has left: the key that it was ordered by.
+pub(crate) const LANE_HEADER: &str = "wl_key";
 
 /// The desk of one room.
 #[derive(Clone)]
@@ -302,6 +304,7 @@ impl Desk {
         let key = parking_key(self.room, &lane.topic, lane.partition, origin_offset);
         let mut mark = Outgoing::tombstone(topics::OPS_PARKED_V1.name(), Some(lane.partition), key);
         mark.headers.push((Cow::Borrowed(WRITER_HEADER), Some(pieces::cut(&self.writer))));
+        mark.headers.push((Cow::Borrowed(LANE_HEADER), Some(pieces::cut_bytes(&lane.key))));
         mark
     }
 

@@ -54,6 +54,10 @@ pub struct RoomMetrics {
     pub parked_lanes: Gauge,
     /// Events that are parked now.
     pub parked_events: Gauge,
+    /// 1 while no record is taken in because as many keys are parked as may be.
+    pub parked_full: Gauge,
+    /// Applied effects that are remembered no more, because there are more than may be.
+    pub effects_forgotten: Gauge,
     /// Since when the oldest parked key waits, seconds; 0 when none does.
     pub parked_oldest_seconds: SecondsGauge,
 }
@@ -94,6 +98,8 @@ impl RoomMetrics {
             commit_seconds: all.commit.get_or_create_owned(&by_room),
             parked_lanes: all.parked_lanes.get_or_create_owned(&by_room),
             parked_events: all.parked_events.get_or_create_owned(&by_room),
+            effects_forgotten: all.effects_forgotten.get_or_create_owned(&by_room),
+            parked_full: all.parked_full.get_or_create_owned(&by_room),
             parked_oldest_seconds: all.parked_oldest.get_or_create_owned(&by_room),
         }
     }
@@ -276,6 +282,8 @@ struct Metrics {
     commit: Histograms,
     parked_lanes: Family<Room, Gauge>,
     parked_events: Family<Room, Gauge>,
+    parked_full: Family<Room, Gauge>,
+    effects_forgotten: Family<Room, Gauge>,
     parked_oldest: Family<Room, SecondsGauge>,
     effects: Family<Effect, Counter>,
     breakers: Family<Target, Gauge>,
@@ -300,6 +308,8 @@ impl Metrics {
             commit: Family::new_with_constructor(durations),
             parked_lanes: Family::default(),
             parked_events: Family::default(),
+            parked_full: Family::default(),
+            effects_forgotten: Family::default(),
             parked_oldest: Family::default(),
             effects: Family::default(),
             breakers: Family::default(),
@@ -326,6 +336,10 @@ impl Metrics {
         registry.register_with_unit("commit", "Duration of a commit", Unit::Seconds, self.commit.clone());
         registry.register("parked_lanes", "Keys that are parked now", self.parked_lanes.clone());
         registry.register("parked_events", "Events that are parked now", self.parked_events.clone());
+        let help = "1 while no record is taken in because as many keys are parked as limits.parked_max allows";
+        registry.register("parked_full", help, self.parked_full.clone());
+        let help = "Applied effects that are remembered no more, because there are more than limits.effects_max allows";
+        registry.register("effects_forgotten", help, self.effects_forgotten.clone());
         let help = "Since when the oldest parked key waits";
         registry.register_with_unit("parked_oldest", help, Unit::Seconds, self.parked_oldest.clone());
         registry.register("effects", "Calls to the outside by room, target and outcome", self.effects.clone());

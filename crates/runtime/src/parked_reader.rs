@@ -1,6 +1,8 @@
-//! Reads single parked events back, many in a row as cheaply as one.
+//! Reads parked events back: on from a place, and nothing is waited for.
 
+use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
+use crate::parking::At;
 use crate::parking_store::ParkingError;
 use crate::record::Record;
 use bytes::Bytes;
@@ -11,63 +13,98 @@ use std::time::Duration;
 /// How long the broker may wait for records: those asked for are there.
 const WAIT: Duration = Duration::from_millis(5);
 /// Records that are fetched ahead.
-const RECORDS_AHEAD: usize = 1_000;
-/// So many records further on it is cheaper to read on than to start anew.
-const SWEEP_MAX: i64 = 1_000;
+const RECORDS_AHEAD: usize = 2_000;
 /// Most bytes of records that were read on the way to another one.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// One wait for records.
-const POLL: Duration = Duration::from_millis(100);
-/// Longest wait for one record that must be there.
+/// Longest wait for a record that must be there.
 const LONGEST: Duration = Duration::from_secs(30);
+/// Whoever has not asked for so long was not waiting.
+const PAUSED: Duration = Duration::from_secs(1);
+/// After so long without a record there is none: of a partition that was read to its end before, the end is not told again.
+const ENDED: Duration = Duration::from_millis(200);
 
-/// Reads at places of the parking topic. Events that were parked together come back together: it reads on, and keeps what it
-/// comes by, within a bound (BND-1).
+/// Reads the parking topic from a place on. Events that were parked together come back together.
 pub(crate) struct ParkedReader<K: Cluster> {
     reader: K::Reader,
     /// Partition that is read, and the offset that comes next.
-    next: Option<(i32, i64)>,
-    kept: BTreeMap<(i32, i64), Record>,
+    next: Option<At>,
+    /// When something came last, or the asking for it began.
+    heard: Tick,
+    /// When it was asked for last.
+    asked: Tick,
+    /// What was come by, where it will be asked for soon.
+    kept: BTreeMap<At, Record>,
     kept_bytes: usize,
-    /// Something was asked for since it was last told to rest.
-    busy: bool,
+}
+
+/// A record as the client hands it out.
+type Message<'a, K> = <<K as Cluster>::Reader as PartitionReader>::Message<'a>;
+
+/// What came.
+pub(crate) enum Came<M> {
+    /// This record.
+    Record(M),
+    /// Nothing yet.
+    Nothing,
+    /// There is no more for now.
+    End,
 }
 
 impl<K: Cluster> ParkedReader<K> {
     /// Connects; reads nothing yet.
     pub fn new(cluster: &K) -> Result<Self, ParkingError> {
         let reader = cluster.reader(RECORDS_AHEAD, WAIT)?;
-        Ok(Self { reader, next: None, kept: BTreeMap::new(), kept_bytes: 0, busy: false })
+        Ok(Self {
+            reader,
+            next: None,
+            heard: Tick::default(),
+            asked: Tick::default(),
+            kept: BTreeMap::new(),
+            kept_bytes: 0,
+        })
     }
 
-    /// The record at an offset of the parking topic.
+    /// The record that comes next from a place on.
     ///
     /// # Errors
-    /// When it cannot be read within a bound.
-    pub fn fetch(&mut self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
-        self.busy = true;
-        if let Some(record) = self.kept.remove(&(partition, offset)) {
-            self.kept_bytes = self.kept_bytes.saturating_sub(size_of(&record));
-            return Ok(record);
-        }
-        if !self.comes_next(partition, offset) {
+    /// When the client refuses, or nothing comes for too long.
+    pub fn next(&mut self, (partition, offset): At) -> Result<Came<Message<'_, K>>, ParkingError> {
+        let now = tick();
+        if self.next != Some((partition, offset)) {
             self.reader.assign(topics::OPS_PARKED_V1.name(), &[(partition, Some(offset))])?;
+            (self.next, self.heard) = (Some((partition, offset)), now);
         }
-        let found = self.read_to(partition, offset);
-        if found.is_err() {
-            self.stop();
+        if now.since(self.asked) > PAUSED {
+            self.heard = now;
         }
-        found
+        self.asked = now;
+        let silent = now.since(self.heard);
+        if silent > LONGEST {
+            // It is asked for anew next time.
+            self.next = None;
+            return Err(ParkingError::Missing(offset));
+        }
+        match self.reader.poll(Duration::ZERO) {
+            // One of the partition that was read before.
+            Polled::Record(message) if message.partition() != partition => Ok(Came::Nothing),
+            Polled::Record(message) => {
+                (self.next, self.heard) = (Some((partition, message.offset() + 1)), now);
+                Ok(Came::Record(message))
+            }
+            Polled::End(ended) if ended == partition => Ok(Came::End),
+            Polled::Nothing | Polled::End(_) if silent > ENDED => Ok(Came::End),
+            Polled::Nothing | Polled::End(_) => Ok(Came::Nothing),
+            // It may be of long ago: this reader is polled only here, and an outage leaves many.
+            Polled::Failed(error) => {
+                tracing::warn!(%error, "parking lot");
+                Ok(Came::Nothing)
+            }
+        }
     }
 
-    /// Whether the record at an offset costs little now: it was come by, or is among those that come next.
-    pub fn is_near(&self, partition: i32, offset: i64) -> bool {
-        self.kept.contains_key(&(partition, offset)) || self.comes_next(partition, offset)
-    }
-
-    /// Stops reading ahead when nothing was asked for since the last call.
+    /// Stops reading ahead: nothing is to be brought back for now.
     pub fn rest(&mut self) {
-        if !std::mem::take(&mut self.busy) && self.next.is_some() {
+        if self.next.is_some() {
             self.stop();
         }
     }
@@ -82,41 +119,24 @@ impl<K: Cluster> ParkedReader<K> {
         }
     }
 
-    fn comes_next(&self, partition: i32, offset: i64) -> bool {
-        self.next.is_some_and(|(read, next)| read == partition && (0..SWEEP_MAX).contains(&(offset - next)))
-    }
-
-    fn read_to(&mut self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
-        let started = crate::clock::tick();
-        while crate::clock::tick().since(started) < LONGEST {
-            let record = match self.reader.poll(POLL) {
-                Polled::Record(message) => message.to_record(),
-                Polled::End(_) | Polled::Nothing => continue,
-                // It may be of long ago: this reader is polled only here, and an outage leaves many.
-                Polled::Failed(error) => {
-                    tracing::warn!(%error, "parking lot");
-                    continue;
-                }
-            };
-            let at = record.place.offset;
-            self.next = Some((partition, at + 1));
-            match at.cmp(&offset) {
-                std::cmp::Ordering::Less => self.keep(record),
-                std::cmp::Ordering::Equal => return Ok(record),
-                std::cmp::Ordering::Greater => return Err(ParkingError::Missing(offset)),
-            }
-        }
-        Err(ParkingError::Missing(offset))
-    }
-
-    fn keep(&mut self, record: Record) {
+    /// Keeps a record that was come by, within a bound (BND-1).
+    pub fn keep(&mut self, record: Record) {
         self.kept_bytes += size_of(&record);
-        self.kept.insert((record.place.partition, record.place.offset), record);
+        if let Some(before) = self.kept.insert((record.place.partition, record.place.offset), record) {
+            self.kept_bytes = self.kept_bytes.saturating_sub(size_of(&before));
+        }
         while self.kept_bytes > KEPT_BYTES_MAX
             && let Some((_, oldest)) = self.kept.pop_first()
         {
             self.kept_bytes = self.kept_bytes.saturating_sub(size_of(&oldest));
         }
+    }
+
+    /// Takes a record that was kept.
+    pub fn take_kept(&mut self, place: At) -> Option<Record> {
+        let record = self.kept.remove(&place)?;
+        self.kept_bytes = self.kept_bytes.saturating_sub(size_of(&record));
+        Some(record)
     }
 }
 

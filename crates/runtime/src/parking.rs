@@ -2,15 +2,28 @@
 //!
 //! A failing key is parked, not its partition (KEY-1): the event and all later ones of the key are kept in order
 //! (ORD-1) on the parking topic, in the partition with the number of the origin, while everybody else flows. This index
-//! is pure: it holds places, not bodies, takes the time as a value, and is rebuilt from the topic after a restart. Of an event
-//! it holds 16 bytes and a place in a tree of offsets; the key is held once.
+//! is pure: it holds places, not bodies, takes the time as a value, and is rebuilt from the topic after a restart. Of a key it
+//! holds the places of its next few events and how many there are behind them, so a million events that wait take what their keys
+//! take. Lanes whose time has come are tried in the order in which their events lie on the topic.
+
+mod hold;
+mod line;
+mod sweep;
 
 use crate::clock::Tick;
-use crate::config::Limits;
-use processor::{Reason, Subject};
-use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
+use line::{Line, Removed};
+use processor::Subject;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
+use std::time::Duration;
+use sweep::{Met, Sweep};
 use uuid::Uuid;
+
+pub use hold::Hold;
+pub(crate) use sweep::At;
+
+/// A head whose place is not known yet is looked at again after so long.
+const UNPLACED: Duration = Duration::from_millis(50);
 
 /// One ordered stream of events: a key of a topic partition, or a single event where order does not bind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -38,26 +51,8 @@ pub struct Entry {
     pub replay: bool,
 }
 
-/// Why and since when a lane waits.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Hold {
-    /// Stable code of the reason.
-    pub code: String,
-    /// What would end the waiting.
-    pub subjects: Vec<Subject>,
-    /// Wall clock when the lane was parked, microseconds since 1970.
-    pub since_micros: i64,
-    /// The exception raised for it, if the budget is used up or the event was rejected: a person's decision about it reaches the
-    /// lane.
-    pub exception_id: Option<Uuid>,
-    /// Attempts made while parked.
-    pub attempts: u32,
-    /// Next attempt by time; none waits for a subject or a person.
-    pub due: Option<Tick>,
-}
-
 /// Index of the parked lanes of one worker.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct ParkingLot {
     lanes: HashMap<Arc<Lane>, Parked>,
     by_subject: HashMap<Subject, BTreeSet<Arc<Lane>>>,
@@ -65,51 +60,54 @@ pub struct ParkingLot {
     by_due: BTreeMap<Tick, BTreeSet<Arc<Lane>>>,
     by_since: BTreeMap<i64, usize>,
     tickets: HashMap<u64, Arc<Lane>>,
-    /// Offsets of each topic partition that events came from.
-    by_origin: HashMap<(Arc<str>, i32), BTreeMap<i64, Arc<Lane>>>,
+    sweep: Sweep,
     entries: usize,
     next_ticket: u64,
+    /// Most events of a lane whose places are held.
+    near_max: usize,
+    /// All places are held, because what is read may still take them out.
+    loading: bool,
 }
 
 #[derive(Debug)]
 struct Parked {
-    entries: VecDeque<Packed>,
+    line: Line,
     hold: Hold,
+    /// It is to be tried as soon as the reading comes by its head.
+    awake: bool,
 }
 
-/// An entry in 16 bytes: there may be millions.
-#[derive(Clone, Copy, Debug)]
-struct Packed {
-    /// Twice the offset, and 1 more for a replay.
-    origin: i64,
-    /// Offset in the parking topic; below zero the ticket.
-    place: i64,
-}
-
-impl Packed {
-    fn of(entry: &Entry) -> Self {
-        let ticket = entry.ticket.and_then(|ticket| i64::try_from(ticket).ok());
-        // Tickets begin with 1; without either nothing will ever tell its place.
-        let place = entry.parked_at.unwrap_or_else(|| ticket.map_or(i64::MIN, |ticket| -ticket));
-        Self { origin: entry.origin_offset * 2 + i64::from(entry.replay), place }
-    }
-
-    fn origin_offset(self) -> i64 {
-        self.origin >> 1
-    }
-
-    fn entry(self) -> Entry {
-        let ticket = self.place.checked_neg().filter(|ticket| *ticket > 0);
-        Entry {
-            origin_offset: self.origin_offset(),
-            parked_at: (self.place >= 0).then_some(self.place),
-            ticket: ticket.and_then(|ticket| u64::try_from(ticket).ok()),
-            replay: self.origin & 1 == 1,
-        }
-    }
+/// What a record of the parking topic is to the lanes that are to be tried.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Passed {
+    /// The head of this lane, which is taken off those that are to be tried.
+    Head(Arc<Lane>),
+    /// It is to be shown to [`ParkingLot::show`], if it is of this room.
+    Unknown,
+    /// Nothing that is wanted now.
+    Nothing,
+    /// The head of a lane should have come before it: its offset.
+    Missing(i64),
 }
 
 impl ParkingLot {
+    /// Nothing is parked. Of a lane the places of about `near_max` events are held.
+    pub fn new(near_max: usize) -> Self {
+        Self {
+            lanes: HashMap::new(),
+            by_subject: HashMap::new(),
+            by_exception: HashMap::new(),
+            by_due: BTreeMap::new(),
+            by_since: BTreeMap::new(),
+            tickets: HashMap::new(),
+            sweep: Sweep::default(),
+            entries: 0,
+            next_ticket: 0,
+            near_max,
+            loading: false,
+        }
+    }
+
     /// Whether events of the lane must queue up.
     pub fn holds(&self, lane: &Lane) -> bool {
         self.lanes.contains_key(lane)
@@ -148,110 +146,95 @@ impl ParkingLot {
 
     /// Puts an event at the end of a lane. A lane that was not parked starts to wait as `hold` says.
     pub fn park(&mut self, lane: &Lane, entry: Entry, hold: impl FnOnce() -> Hold) {
+        let most = if self.loading { usize::MAX } else { self.near_max };
         let lane = match self.lanes.get_key_value(lane) {
             // One lane is held, however many events it has.
             Some((known, _)) => Arc::clone(known),
             None => {
                 let lane = Arc::new(lane.clone());
-                self.lanes.insert(Arc::clone(&lane), Parked { entries: VecDeque::with_capacity(1), hold: hold() });
+                self.lanes.insert(Arc::clone(&lane), Parked { line: Line::default(), hold: hold(), awake: false });
                 self.link(&lane);
                 lane
             }
         };
-        if let Some(ticket) = entry.ticket {
-            self.tickets.insert(ticket, Arc::clone(&lane));
-        }
-        let origins = self.by_origin.entry((Arc::clone(&lane.topic), lane.partition)).or_default();
-        if origins.insert(entry.origin_offset, Arc::clone(&lane)).is_none()
-            && let Some(parked) = self.lanes.get_mut(&lane)
-        {
-            parked.entries.push_back(Packed::of(&entry));
-            self.entries += 1;
+        let ticket = entry.ticket;
+        let (mut added, mut held) = (false, false);
+        self.change(&lane, |parked| {
+            let before = parked.line.held();
+            added = parked.line.push(&entry, most);
+            held = parked.line.held() > before;
+        });
+        self.entries += usize::from(added);
+        if let Some(ticket) = ticket.filter(|_| held) {
+            self.tickets.insert(ticket, lane);
         }
     }
 
     /// Tells the offset that a parked event got.
     pub fn placed(&mut self, ticket: u64, offset: i64) {
         let Some(lane) = self.tickets.remove(&ticket) else { return };
-        let Some(parked) = self.lanes.get_mut(&lane) else { return };
-        let wanted = i64::try_from(ticket).map_or(0, |ticket| -ticket);
-        // What was parked last is told first of all.
-        if let Some(entry) = parked.entries.iter_mut().rev().find(|entry| entry.place == wanted) {
-            entry.place = offset;
-        }
+        self.change(&lane, |parked| parked.line.placed(ticket, offset));
     }
 
-    /// The event at the head of a lane.
+    /// The event at the head of a lane; none when it is not parked or its head is not held.
     pub fn head(&self, lane: &Lane) -> Option<Entry> {
-        self.lanes.get(lane)?.entries.front().map(|entry| entry.entry())
+        self.lanes.get(lane)?.line.front().map(|entry| entry.entry())
     }
 
-    /// Takes the head of a lane off; an empty lane is not parked any more.
+    /// Takes the head of a lane off; an empty lane is not parked any more. The next event is to be tried.
     pub fn release(&mut self, lane: &Lane) -> Option<Entry> {
-        let parked = self.lanes.get_mut(lane)?;
-        let entry = parked.entries.pop_front()?;
-        let is_empty = parked.entries.is_empty();
-        self.entries -= 1;
-        self.forget_origin(lane, entry.origin_offset());
-        self.unlink(lane);
-        if is_empty {
-            self.lanes.remove(lane);
+        let (lane, _) = self.lanes.get_key_value(lane)?;
+        let lane = Arc::clone(lane);
+        self.unlink(&lane);
+        let parked = self.lanes.get_mut(&lane)?;
+        let entry = parked.line.pop();
+        self.entries -= usize::from(entry.is_some());
+        if parked.line.len() == 0 {
+            self.lanes.remove(&lane);
+            self.sweep.forget(&lane);
         } else {
-            // The next event waits for its own reasons, not for those of the one that went.
-            if let Some(parked) = self.lanes.get_mut(lane) {
+            if entry.is_some() {
+                // The next event waits for its own reasons, not for those of the one that went.
                 parked.hold.exception_id = None;
                 parked.hold.attempts = 0;
-                parked.hold.subjects.clear();
-                parked.hold.due = Some(Tick::default());
+                parked.hold.subjects = Vec::new();
+                parked.hold.due = None;
+                parked.awake = true;
             }
-            self.link(lane);
+            self.link(&lane);
         }
-        Some(entry.entry())
+        Some(entry?.entry())
     }
 
-    /// Removes one event wherever it stands in its lane: another session has released it.
-    pub fn remove_entry(&mut self, topic: &str, partition: i32, origin_offset: i64) {
-        let origins = self.by_origin.get(&(Arc::from(topic), partition));
-        let Some(lane) = origins.and_then(|origins| origins.get(&origin_offset)).cloned() else { return };
-        if self.head(&lane).is_some_and(|head| head.origin_offset == origin_offset) {
-            self.release(&lane);
-        } else if let Some(parked) = self.lanes.get_mut(&lane) {
-            parked.entries.retain(|entry| entry.origin_offset() != origin_offset);
-            self.entries -= 1;
-            self.forget_origin(&lane, origin_offset);
+    /// Removes one event wherever it stands in its lane: another session has released it. False when that is not certain,
+    /// because not all events of the lane are held.
+    pub fn remove_entry(&mut self, lane: &Lane, origin_offset: i64) -> bool {
+        let Some(parked) = self.lanes.get_mut(lane) else { return true };
+        if parked.line.front().is_some_and(|head| head.origin_offset() == origin_offset) {
+            self.release(lane);
+            return true;
         }
+        let removed = parked.line.remove(origin_offset);
+        self.entries -= usize::from(removed == Removed::Gone);
+        removed != Removed::Unsure
+    }
+
+    /// The lane of an event of a topic partition that another session has released without naming its key. Looks at all.
+    pub fn lane_with(&self, topic: &str, partition: i32, origin_offset: i64) -> Option<Arc<Lane>> {
+        let of = |lane: &Lane| lane.partition == partition && &*lane.topic == topic;
+        let mut lanes = self.lanes.iter().filter(|(lane, _)| of(lane));
+        lanes.find(|(_, parked)| parked.line.has(origin_offset)).map(|(lane, _)| Arc::clone(lane))
     }
 
     /// Changes why and until when a lane waits.
     pub fn rehold(&mut self, lane: &Lane, change: impl FnOnce(&mut Hold)) {
-        self.unlink(lane);
-        if let Some(parked) = self.lanes.get_mut(lane) {
+        let Some((lane, _)) = self.lanes.get_key_value(lane) else { return };
+        let lane = Arc::clone(lane);
+        self.unlink(&lane);
+        if let Some(parked) = self.lanes.get_mut(&lane) {
             change(&mut parked.hold);
         }
-        self.link(lane);
-    }
-
-    /// Takes up to `most` lanes whose time has come, oldest first. They stay parked; their timer is cleared.
-    pub fn take_due(&mut self, now: Tick, most: usize) -> Vec<Lane> {
-        let mut due = Vec::new();
-        while due.len() < most {
-            let Some(mut first) = self.by_due.first_entry() else { break };
-            if *first.key() > now {
-                break;
-            }
-            let Some(lane) = first.get_mut().pop_first() else {
-                first.remove();
-                continue;
-            };
-            if first.get().is_empty() {
-                first.remove();
-            }
-            if let Some(parked) = self.lanes.get_mut(&lane) {
-                parked.hold.due = None;
-            }
-            due.push(Lane::clone(&lane));
-        }
-        due
+        self.link(&lane);
     }
 
     /// When the next lane is due by time.
@@ -266,46 +249,162 @@ impl ParkingLot {
             lanes.extend(Uuid::parse_str(&subject.key).ok().and_then(|id| self.by_exception.get(&id)).cloned());
         }
         for lane in lanes {
-            self.rehold(&lane, |hold| hold.due = Some(now));
+            self.set_due(&lane, now);
         }
     }
 
-    /// Makes every lane due that waits for anything but a person.
+    /// Makes every lane due.
     pub fn wake_all(&mut self, now: Tick) {
         let lanes: Vec<_> = self.lanes.keys().cloned().collect();
         for lane in lanes {
-            self.rehold(&lane, |hold| hold.due = Some(now));
+            self.set_due(&lane, now);
         }
     }
 
-    /// Forgets the lanes of a partition that is no longer ours, or whose transaction was aborted.
+    /// Takes up to `most` lanes whose time has come among those that are to be tried.
+    pub fn rouse(&mut self, now: Tick, most: usize) {
+        for _ in 0..most {
+            let Some(mut first) = self.by_due.first_entry().filter(|first| *first.key() <= now) else { return };
+            let lane = first.get_mut().pop_first();
+            if first.get().is_empty() {
+                first.remove();
+            }
+            let Some(lane) = lane else { continue };
+            self.change(&lane, |parked| {
+                parked.hold.due = None;
+                parked.awake = true;
+            });
+            // Parked in a transaction that is not confirmed: its place is told after the commit.
+            if self.lanes.get(&lane).and_then(|parked| parked.line.front()).is_some_and(|head| head.place().is_none()) {
+                self.set_due(&lane, now.after(UNPLACED));
+            }
+        }
+    }
+
+    /// Whether any lane is to be tried.
+    pub fn is_awake(&self) -> bool {
+        !self.sweep.is_empty()
+    }
+
+    /// Where the parking topic is to be read next; none when no lane is to be tried.
+    pub(crate) fn aim(&mut self) -> Option<At> {
+        let before = self.sweep.at();
+        let (at, passed_by) = self.sweep.aim()?;
+        for lane in passed_by {
+            self.change(&lane, |parked| parked.line.searched(before.1));
+        }
+        Some(at)
+    }
+
+    /// The reading comes by a record.
+    pub(crate) fn pass(&mut self, partition: i32, offset: i64) -> Passed {
+        match self.sweep.meet(partition, offset) {
+            Met::Head(lane) => {
+                self.asleep(&lane);
+                Passed::Head(lane)
+            }
+            Met::Perhaps => Passed::Unknown,
+            Met::Nothing => Passed::Nothing,
+            Met::Missing(offset) => Passed::Missing(offset),
+        }
+    }
+
+    /// Takes a lane off those that are to be tried; false when it was not among them.
+    pub(crate) fn take(&mut self, lane: &Lane) -> bool {
+        let Some((lane, parked)) = self.lanes.get_key_value(lane) else { return false };
+        let (lane, was) = (Arc::clone(lane), parked.awake);
+        self.asleep(&lane);
+        was
+    }
+
+    /// Shows an event of a lane that was come by: it may be one that is not held. Gives the lane when it is the head that was
+    /// looked for, which is then taken off those that are to be tried.
+    pub(crate) fn show(&mut self, lane: &Lane, entry: &Entry) -> Option<Arc<Lane>> {
+        let (lane, is_head) = self.sweep.looks_for(lane)?;
+        let most = self.near_max;
+        let parked = self.lanes.get_mut(&lane)?;
+        if !parked.line.found(entry) {
+            return None;
+        }
+        let goes_on = parked.line.is_hungry(most);
+        self.sweep.fed(&lane, goes_on);
+        if is_head {
+            self.asleep(&lane);
+            return Some(lane);
+        }
+        None
+    }
+
+    /// All that is committed to the partition was read: who has found nothing looks again in a moment.
+    pub(crate) fn end(&mut self, now: Tick) {
+        let (_, before) = self.sweep.at();
+        let (nothing, noted) = self.sweep.ended();
+        for lane in nothing.iter().chain(&noted) {
+            self.change(lane, |parked| parked.line.searched(before));
+        }
+        for lane in nothing {
+            self.set_due(&lane, now.after(UNPLACED));
+        }
+    }
+
+    /// What is parked is read from now on: all places are held until [`ParkingLot::loaded`].
+    pub(crate) fn load(&mut self) {
+        self.loading = true;
+    }
+
+    /// Everything was read. Of each lane only so many places are held from now on.
+    pub(crate) fn loaded(&mut self) {
+        self.loading = false;
+        for parked in self.lanes.values_mut() {
+            parked.line.trim(self.near_max);
+        }
+        self.lanes.shrink_to_fit();
+    }
+
+    /// Forgets the lanes of partitions that are no longer ours, or whose transaction was aborted.
     pub fn forget(&mut self, lost: impl Fn(&Lane) -> bool) {
         let gone: Vec<_> = self.lanes.keys().filter(|lane| lost(lane)).cloned().collect();
         for lane in gone {
             self.unlink(&lane);
+            self.sweep.forget(&lane);
             if let Some(parked) = self.lanes.remove(&lane) {
-                self.entries -= parked.entries.len();
+                self.entries -= parked.line.len();
             }
         }
-        self.by_origin.retain(|_, origins| {
-            origins.retain(|_, lane| self.lanes.contains_key(lane));
-            !origins.is_empty()
-        });
         self.tickets.retain(|_, lane| self.lanes.contains_key(lane));
     }
 
-    fn forget_origin(&mut self, lane: &Lane, offset: i64) {
-        let key = (Arc::clone(&lane.topic), lane.partition);
-        if let Some(origins) = self.by_origin.get_mut(&key) {
-            origins.remove(&offset);
-            if origins.is_empty() {
-                self.by_origin.remove(&key);
-            }
-        }
+    /// Bytes that the lanes and their events take, without what allocations take beside.
+    pub fn bytes(&self) -> usize {
+        let of = |lane: &Arc<Lane>, parked: &Parked| {
+            let subjects = parked.hold.subjects.iter().map(|subject| subject.kind.len() + subject.key.len());
+            let hold = parked.hold.code.len() + subjects.sum::<usize>() + size_of_val(&*parked.hold.subjects);
+            let handles = 4 * (size_of::<Arc<Lane>>() + size_of::<Uuid>());
+            size_of::<Lane>() + lane.key.len() + 32 + size_of::<Parked>() + parked.line.bytes() + hold + handles
+        };
+        self.lanes.iter().map(|(lane, parked)| of(lane, parked)).sum()
     }
 
-    fn link(&mut self, lane: &Lane) {
-        let Some((lane, parked)) = self.lanes.get_key_value(lane) else { return };
+    /// It is being tried, or waits for something else.
+    fn asleep(&mut self, lane: &Arc<Lane>) {
+        self.change(lane, |parked| parked.awake = false);
+    }
+
+    fn set_due(&mut self, lane: &Arc<Lane>, due: Tick) {
+        self.change(lane, |parked| parked.hold.due = Some(due));
+    }
+
+    /// Changes when a lane is tried or where its head lies.
+    fn change(&mut self, lane: &Arc<Lane>, change: impl FnOnce(&mut Parked)) {
+        self.unlink_time(lane);
+        if let Some(parked) = self.lanes.get_mut(lane) {
+            change(parked);
+        }
+        self.link_time(lane);
+    }
+
+    fn link(&mut self, lane: &Arc<Lane>) {
+        let Some(parked) = self.lanes.get(lane) else { return };
         *self.by_since.entry(parked.hold.since_micros).or_default() += 1;
         for subject in &parked.hold.subjects {
             self.by_subject.entry(subject.clone()).or_default().insert(Arc::clone(lane));
@@ -313,12 +412,11 @@ impl ParkingLot {
         if let Some(exception) = parked.hold.exception_id {
             self.by_exception.insert(exception, Arc::clone(lane));
         }
-        if let Some(due) = parked.hold.due {
-            self.by_due.entry(due).or_default().insert(Arc::clone(lane));
-        }
+        self.link_time(lane);
     }
 
-    fn unlink(&mut self, lane: &Lane) {
+    fn unlink(&mut self, lane: &Arc<Lane>) {
+        self.unlink_time(lane);
         let Some(parked) = self.lanes.get(lane) else { return };
         if let Some(count) = self.by_since.get_mut(&parked.hold.since_micros) {
             *count -= 1;
@@ -337,157 +435,52 @@ impl ParkingLot {
         if let Some(exception) = parked.hold.exception_id {
             self.by_exception.remove(&exception);
         }
-        if let Some(due) = parked.hold.due
-            && let Some(lanes) = self.by_due.get_mut(&due)
-        {
-            lanes.remove(lane);
-            if lanes.is_empty() {
-                self.by_due.remove(&due);
+    }
+
+    /// A lane has a time or is to be tried, never both.
+    fn link_time(&mut self, lane: &Arc<Lane>) {
+        let Some(parked) = self.lanes.get_mut(lane) else { return };
+        if let Some(due) = parked.hold.due {
+            parked.awake = false;
+            self.by_due.entry(due).or_default().insert(Arc::clone(lane));
+        } else if parked.awake {
+            match parked.line.front().map(|head| head.place()) {
+                Some(Some(place)) => self.sweep.add(lane, (lane.partition, place)),
+                None => self.sweep.seek(lane, (lane.partition, parked.line.from())),
+                Some(None) => {
+                    // Its place is told after the commit.
+                    parked.awake = false;
+                    parked.hold.due = Some(Tick::default());
+                    self.by_due.entry(Tick::default()).or_default().insert(Arc::clone(lane));
+                }
+            }
+        }
+    }
+
+    fn unlink_time(&mut self, lane: &Arc<Lane>) {
+        let Some(parked) = self.lanes.get_mut(lane) else { return };
+        if let Some(due) = parked.hold.due {
+            if let Some(lanes) = self.by_due.get_mut(&due) {
+                lanes.remove(lane);
+                if lanes.is_empty() {
+                    self.by_due.remove(&due);
+                }
+            }
+        } else if parked.awake {
+            let head = parked.line.front().and_then(|head| head.place()).map(|place| (lane.partition, place));
+            if self.sweep.remove(lane, head, (lane.partition, parked.line.from())) {
+                parked.line.searched(self.sweep.at().1);
             }
         }
     }
 }
 
-impl Hold {
-    /// Starts to wait: for the subjects of the reason and, when an exception was raised, for a person.
-    pub fn first(reason: &Reason, exception_id: Option<Uuid>, now_micros: i64, due: Option<Tick>) -> Self {
-        let (code, subjects) = (reason.code.as_str().to_owned(), reason.subjects.clone());
-        Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due }
-    }
-
-    /// An exception was raised for it before, perhaps by another instance: a person's decision about it reaches the lane.
-    pub fn asks(&mut self, exception_id: Uuid) {
-        self.exception_id.get_or_insert(exception_id);
-    }
-
-    /// Must wait on after another attempt. A rejected event waits for a subject or a person, any other also for time.
-    pub fn again(&mut self, reason: &Reason, rejected: bool, raised: Option<Uuid>, now: Tick, limits: &Limits) {
-        self.attempts += 1;
-        reason.code.as_str().clone_into(&mut self.code);
-        self.exception_id = self.exception_id.or(raised);
-        self.subjects.clone_from(&reason.subjects);
-        self.due = (!rejected).then(|| now.after(limits.retry_delay(self.attempts)));
+impl Default for ParkingLot {
+    fn default() -> Self {
+        Self::new(crate::config::Limits::default().parked_places_max)
     }
 }
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
-mod tests {
-    use super::*;
-    use std::time::Duration;
-
-    fn lane(key: &str) -> Lane {
-        Lane { topic: Arc::from("t"), partition: 0, key: Arc::from(key.as_bytes()), alone: None }
-    }
-
-    fn entry(offset: i64) -> Entry {
-        Entry { origin_offset: offset, parked_at: Some(offset), ticket: None, replay: false }
-    }
-
-    fn hold(subject: &str) -> Hold {
-        Hold {
-            code: "WL-0".to_owned(),
-            subjects: vec![Subject::new("items", subject)],
-            since_micros: 0,
-            exception_id: None,
-            attempts: 0,
-            due: Some(Tick::at(Duration::from_secs(9))),
-        }
-    }
-
-    #[test]
-    fn ord_1_a_lane_gives_its_events_back_in_order_and_once() {
-        let mut lot = ParkingLot::default();
-        for offset in [3, 5, 5, 8] {
-            lot.park(&lane("a"), entry(offset), || hold("4711"));
-        }
-        assert_eq!(lot.entry_count(), 3);
-        let order: Vec<_> = std::iter::from_fn(|| lot.release(&lane("a"))).map(|entry| entry.origin_offset).collect();
-        assert_eq!(order, [3, 5, 8]);
-        assert!(lot.is_empty());
-    }
-
-    #[test]
-    fn a_subject_wakes_who_waits_for_it_and_nobody_else() {
-        let mut lot = ParkingLot::default();
-        lot.park(&lane("a"), entry(1), || hold("4711"));
-        lot.park(&lane("b"), entry(2), || hold("4712"));
-        lot.wake(&Subject::new("items", "4711"), Tick::default());
-        assert_eq!(lot.take_due(Tick::default(), 10), [lane("a")]);
-        assert_eq!(lot.take_due(Tick::default(), 10), []);
-        assert_eq!(lot.next_due(), Some(Tick::at(Duration::from_secs(9))));
-    }
-
-    #[test]
-    fn a_decision_about_an_exception_wakes_its_lane_as_long_as_it_waits() {
-        let mut lot = ParkingLot::default();
-        let id = Uuid::from_u128(7);
-        lot.park(&lane("a"), entry(1), || Hold { exception_id: Some(id), due: None, ..hold("4711") });
-        lot.park(&lane("b"), entry(2), || Hold { due: None, ..hold("4711") });
-        let decided = Subject::new(schemas::topics::OPS_EXCEPTION_V1.name(), id.to_string());
-        lot.wake(&decided, Tick::default());
-        assert_eq!(lot.take_due(Tick::default(), 10), [lane("a")]);
-        lot.release(&lane("a"));
-        lot.wake(&decided, Tick::default());
-        assert_eq!(lot.take_due(Tick::default(), 10), []);
-        assert!(lot.by_exception.is_empty());
-    }
-
-    #[test]
-    fn a_confirmed_entry_knows_its_place() {
-        let mut lot = ParkingLot::default();
-        let ticket = lot.ticket();
-        lot.park(&lane("a"), Entry { parked_at: None, ticket: Some(ticket), ..entry(1) }, || hold("x"));
-        lot.placed(ticket, 42);
-        assert_eq!(lot.head(&lane("a")).unwrap().parked_at, Some(42));
-    }
-
-    #[test]
-    fn a_lost_partition_is_forgotten_with_its_timers() {
-        let mut lot = ParkingLot::default();
-        lot.park(&lane("a"), entry(1), || hold("x"));
-        lot.forget(|lane| lane.partition == 0);
-        assert_eq!((lot.lane_count(), lot.entry_count(), lot.next_due()), (0, 0, None));
-        assert!(lot.by_origin.is_empty() && lot.by_since.is_empty() && lot.by_subject.is_empty());
-    }
-
-    #[test]
-    fn what_another_session_released_goes_from_wherever_it_stands() {
-        let mut lot = ParkingLot::default();
-        for offset in [3, 5, 8] {
-            lot.park(&lane("a"), entry(offset), || hold("4711"));
-        }
-        for (offset, left) in [(5, 2), (5, 2), (3, 1), (9, 1), (8, 0)] {
-            lot.remove_entry("t", 0, offset);
-            assert_eq!(lot.entry_count(), left, "{offset}");
-        }
-        assert!(lot.is_empty() && lot.by_origin.is_empty() && lot.next_due().is_none());
-    }
-
-    #[test]
-    fn the_oldest_start_of_waiting_is_that_of_who_still_waits() {
-        let mut lot = ParkingLot::default();
-        let since = |since_micros| move || Hold { since_micros, ..hold("x") };
-        lot.park(&lane("a"), entry(1), since(10));
-        lot.park(&lane("b"), entry(2), since(20));
-        lot.park(&lane("b"), entry(3), since(5));
-        assert_eq!(lot.oldest_micros(), Some(10));
-        lot.release(&lane("a"));
-        assert_eq!(lot.oldest_micros(), Some(20));
-        lot.release(&lane("b"));
-        assert_eq!(lot.oldest_micros(), Some(20), "its second event waits since its key does");
-        lot.release(&lane("b"));
-        assert_eq!(lot.oldest_micros(), None);
-    }
-
-    #[test]
-    fn a_packed_entry_is_the_entry() {
-        let parked = entry(7);
-        let pending = Entry { parked_at: None, ticket: Some(9), replay: true, ..entry(0) };
-        let lost = Entry { parked_at: None, ..entry(2) };
-        for entry in [parked, pending, lost] {
-            assert_eq!(Packed::of(&entry).entry(), entry);
-        }
-        assert_eq!(size_of::<Packed>(), 16);
-    }
-}
+mod tests;

@@ -2,16 +2,18 @@
 
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView};
-use crate::codec::WireError;
-use crate::desk::{Desk, WRITER_HEADER, unpack};
+use crate::codec::{Codec, WireError};
+use crate::desk::{Desk, LANE_HEADER, WRITER_HEADER, unpack};
 use crate::kafka::ClientError;
-use crate::parked_reader::ParkedReader;
-use crate::parking::{Entry, Hold, Lane, ParkingLot};
+use crate::parked_reader::{Came, ParkedReader};
+use crate::parking::{Entry, Hold, Lane, ParkingLot, Passed};
 use crate::reader::FOLLOW_WAIT;
 use crate::record::Record;
 use processor::Subject;
 use schemas::catalogue::OnReject;
-use schemas::{Parked, TopicInfo, topics};
+use schemas::codec::WriterSchema;
+use schemas::{Parked, Timestamp, TopicInfo, topics};
+use serde::Deserialize;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -24,6 +26,8 @@ pub const REPLAY_CODE: &str = "replay";
 const POLL: Duration = Duration::from_millis(100);
 /// Records that the index fetches ahead.
 const RECORDS_AHEAD: usize = 1_000;
+/// Most records of the topic's end that are looked at in one go.
+const TAIL_MAX: usize = 5_000;
 /// Longest wait for transactions of others that are open when partitions become ours.
 pub(crate) const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
@@ -36,15 +40,42 @@ pub enum ParkingError {
     /// The registry, or a record of ours that does not decode.
     #[error(transparent)]
     Wire(#[from] WireError),
-    /// More is parked than this instance may index.
-    #[error("WL-6030: more than {0} events are parked: raise limits.parked_max or add instances")]
-    Full(usize),
     /// The broker does not send what is parked.
     #[error("WL-6032: nothing came from the parking topic for {0} s")]
     Silent(u64),
     /// A record that the index knows is not on the topic.
     #[error("WL-6031: parked record at offset {0} cannot be read back")]
     Missing(i64),
+    /// Somebody else has released an event of a key of which not all events are held.
+    #[error("WL-6070: another session has released a parked event of this one: the parking topic is read again")]
+    Unsure,
+}
+
+/// What reading on has brought.
+pub(crate) enum Step {
+    /// The head of a lane whose time has come.
+    Event(Arc<Lane>, Box<Record>),
+    /// Something that is not wanted now.
+    Passed,
+    /// Nothing is there now.
+    Nothing,
+}
+
+/// What the index needs of a parked record: not the original bytes, which are most of it.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct ParkedPart<'a> {
+    topic: &'a str,
+    partition: i32,
+    offset: i64,
+    #[serde(default)]
+    key_bytes: Option<schemas::Bytes>,
+    reason_code: &'a str,
+    #[serde(default)]
+    subject: Option<schemas::Subject>,
+    #[serde(default)]
+    exception_id: Option<&'a str>,
+    parked_at: Timestamp,
 }
 
 /// The parking topic as one worker sees it: its partitions, and only what its room parked.
@@ -54,7 +85,8 @@ pub struct ParkingStore<K: Cluster> {
     tail: K::Reader,
     parked: ParkedReader<K>,
     handle: Handle,
-    parked_max: usize,
+    /// Keeps what it comes by when it brings an event back.
+    keeps: bool,
     partitions: BTreeSet<i32>,
     /// How far each partition was read.
     read: BTreeMap<i32, i64>,
@@ -73,14 +105,14 @@ impl<K: Cluster> ParkingStore<K> {
     ///
     /// # Errors
     /// When the client refuses its settings.
-    pub fn new(cluster: &K, desk: &Desk, handle: Handle, parked_max: usize) -> Result<Self, ParkingError> {
+    pub fn new(cluster: &K, desk: &Desk, handle: Handle) -> Result<Self, ParkingError> {
         Ok(Self {
             desk: desk.clone(),
             cluster: cluster.clone(),
             tail: cluster.reader(RECORDS_AHEAD, FOLLOW_WAIT)?,
             parked: ParkedReader::new(cluster)?,
             handle,
-            parked_max,
+            keeps: false,
             partitions: BTreeSet::new(),
             read: BTreeMap::new(),
             inputs: Vec::new(),
@@ -94,11 +126,17 @@ impl<K: Cluster> ParkingStore<K> {
         self
     }
 
+    /// Keeps what it comes by: the next event of a key is asked for when the one before it is done, which takes a while.
+    #[must_use]
+    pub fn keeping(self) -> Self {
+        Self { keeps: true, ..self }
+    }
+
     /// Takes over partitions: forgets what the index holds and reads all that is parked there. `seen` is told the place of each
     /// event that is parked or was: topic, partition and offset.
     ///
     /// # Errors
-    /// When Kafka or the registry does not answer, or too much is parked.
+    /// When Kafka or the registry does not answer.
     pub fn load(
         &mut self,
         lot: &mut ParkingLot,
@@ -136,6 +174,7 @@ impl<K: Cluster> ParkingStore<K> {
         self.follow()?;
         self.read.extend(more.iter().map(|partition| (*partition, 0)));
         let mut behind = more.clone();
+        lot.load();
         let mut heard = tick();
         while !behind.is_empty() {
             let polled = self.tail.poll(POLL);
@@ -156,14 +195,14 @@ impl<K: Cluster> ParkingStore<K> {
                     if !more.contains(&message.partition()) && self.is_ours(&message) {
                         continue;
                     }
-                    let record = message.to_record();
-                    if let Some((topic, partition, offset)) = origin(self.desk.room, &record.key_text()) {
+                    if let Some((topic, partition, offset)) = origin_of(self.desk.room, &message) {
                         seen(topic, partition, offset);
                     }
-                    self.index(lot, &record, now)?;
+                    self.index(lot, &message, now)?;
                 }
             }
         }
+        lot.loaded();
         Ok(())
     }
 
@@ -198,21 +237,21 @@ impl<K: Cluster> ParkingStore<K> {
     /// # Errors
     /// As [`ParkingStore::load`].
     pub fn catch_up(&mut self, lot: &mut ParkingLot, now: Tick) -> Result<(), ParkingError> {
-        loop {
+        for _ in 0..TAIL_MAX {
             match self.tail.poll(Duration::ZERO) {
-                Polled::Nothing => return Ok(()),
+                Polled::Nothing => break,
                 Polled::End(_) => {}
                 Polled::Failed(error) => tracing::warn!(room = self.desk.room, %error, "parking lot"),
                 Polled::Record(message) => {
                     self.read.insert(message.partition(), message.offset() + 1);
                     // What this session parked or released is in the index already, and newer there.
                     if !self.is_ours(&message) {
-                        let record = message.to_record();
-                        self.index(lot, &record, now)?;
+                        self.index(lot, &message, now)?;
                     }
                 }
             }
         }
+        Ok(())
     }
 
     /// How far the parking topic was read in one of our partitions: topic, partition, next offset. A transaction that has no
@@ -223,40 +262,72 @@ impl<K: Cluster> ParkingStore<K> {
         Some((Arc::from(topics::OPS_PARKED_V1.name()), *partition, *next))
     }
 
-    /// The parked event at an offset of the parking topic.
+    /// Nothing is to be brought back for now.
+    pub(crate) fn rest(&mut self) {
+        self.parked.rest();
+    }
+
+    /// Reads on to the next lane whose time has come, by one record, without waiting.
     ///
     /// # Errors
-    /// When it cannot be read within a bound.
-    pub fn fetch(&mut self, partition: i32, offset: i64) -> Result<Record, ParkingError> {
-        let record = self.parked.fetch(partition, offset)?;
-        let value = record.value.as_deref().ok_or(ParkingError::Missing(offset))?;
-        Ok(unpack(self.decode(value)?))
+    /// When the client refuses, or an event cannot be read back.
+    pub(crate) fn step(&mut self, lot: &mut ParkingLot, now: Tick) -> Result<Step, ParkingError> {
+        let Some(at) = lot.aim() else { return Ok(Step::Nothing) };
+        let message = match self.parked.next(at)? {
+            Came::Record(message) => message,
+            Came::Nothing => return Ok(Step::Nothing),
+            Came::End => {
+                lot.end(now);
+                return Ok(Step::Nothing);
+            }
+        };
+        let found = match lot.pass(message.partition(), message.offset()) {
+            Passed::Head(lane) => Some(lane),
+            Passed::Missing(offset) => return Err(ParkingError::Missing(offset)),
+            Passed::Nothing => None,
+            Passed::Unknown => match message.value().filter(|_| origin_of(self.desk.room, &message).is_some()) {
+                None => None,
+                Some(value) => {
+                    let opened = opened(self.desk.codec(), &self.handle, value)?;
+                    let (lane, entry) = placed(&self.inputs, &part_of(&opened)?, message.offset());
+                    lot.show(&lane, &entry)
+                }
+            },
+        };
+        let Some(lane) = found else {
+            let is_kept = self.keeps && message.value().is_some() && origin_of(self.desk.room, &message).is_some();
+            let record = is_kept.then(|| message.to_record());
+            drop(message);
+            if let Some(record) = record {
+                self.parked.keep(record);
+            }
+            return Ok(Step::Passed);
+        };
+        let offset = message.offset();
+        let value = message.value().ok_or(ParkingError::Missing(offset))?;
+        let parked = decode(self.desk.codec(), &self.handle, value)?;
+        Ok(Step::Event(lane, Box::new(unpack(parked))))
     }
 
-    /// Whether the parked event at an offset costs little after the one that was brought back last.
-    pub fn is_near(&self, partition: i32, offset: i64) -> bool {
-        self.parked.is_near(partition, offset)
-    }
-
-    /// Nothing is to be brought back for now.
-    pub fn rest(&mut self) {
-        self.parked.rest();
+    /// The head of a lane that is to be tried, when it was come by before; it is not to be tried any more then.
+    ///
+    /// # Errors
+    /// When the registry does not answer.
+    pub(crate) fn kept_head(&mut self, lot: &mut ParkingLot, lane: &Lane) -> Result<Option<Record>, ParkingError> {
+        let Some(place) = lot.head(lane).and_then(|head| head.parked_at) else { return Ok(None) };
+        let Some(record) = self.parked.take_kept((lane.partition, place)) else { return Ok(None) };
+        let Some(value) = record.value.as_deref().filter(|_| lot.take(lane)) else { return Ok(None) };
+        decode(self.desk.codec(), &self.handle, value).map(|parked| Some(unpack(parked)))
     }
 
     /// The lane of an event: its key, or itself alone where its topic does not demand order.
     pub(crate) fn lane(&self, topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
-        let alone = (!self.is_ordered(topic)).then_some(offset);
-        let known = self.input(topic).map(|input| Arc::clone(&input.name));
-        Lane { topic: known.unwrap_or_else(|| Arc::from(topic)), partition, key: Arc::from(key), alone }
+        lane_of(&self.inputs, topic, partition, key, offset)
     }
 
     /// Whether a waiting event of the topic holds up the later ones of its key.
     pub(crate) fn is_ordered(&self, topic: &str) -> bool {
-        self.input(topic).is_none_or(|input| input.info.on_reject == OnReject::Park)
-    }
-
-    fn input(&self, topic: &str) -> Option<&Input> {
-        self.inputs.iter().find(|input| input.info.name == topic)
+        is_ordered(&self.inputs, topic)
     }
 
     fn is_ours(&self, record: &impl RecordView) -> bool {
@@ -269,37 +340,72 @@ impl<K: Cluster> ParkingStore<K> {
         writer == Some(true)
     }
 
-    fn decode(&self, value: &[u8]) -> Result<Parked, ParkingError> {
-        let codec = self.desk.codec();
-        let (writer, body) = match codec.open_cached(value)? {
-            Some(opened) => opened,
-            None => self.handle.block_on(codec.open(value))?,
+    fn index(&self, lot: &mut ParkingLot, message: &impl RecordView, now: Tick) -> Result<(), ParkingError> {
+        let Some((topic, partition, offset)) = origin_of(self.desk.room, message) else { return Ok(()) };
+        let Some(value) = message.value() else {
+            let mut lane = None;
+            message.visit_headers(|name, key| {
+                if name == LANE_HEADER {
+                    lane = Some(self.lane(topic, partition, key.unwrap_or_default(), offset));
+                }
+            });
+            let lane = lane.or_else(|| lot.lane_with(topic, partition, offset).map(|lane| Lane::clone(&lane)));
+            let known = lane.is_none_or(|lane| lot.remove_entry(&lane, offset));
+            return if known { Ok(()) } else { Err(ParkingError::Unsure) };
         };
-        Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
-    }
-
-    fn index(&self, lot: &mut ParkingLot, record: &Record, now: Tick) -> Result<(), ParkingError> {
-        let key = record.key_text();
-        let Some((topic, partition, offset)) = origin(self.desk.room, &key) else { return Ok(()) };
-        let Some(value) = record.value.as_deref() else {
-            lot.remove_entry(topic, partition, offset);
-            return Ok(());
-        };
-        let parked = self.decode(value)?;
-        let key = parked.key_bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
-        let lane = self.lane(&parked.topic, parked.partition, key, parked.offset);
-        let replay = parked.reason_code == REPLAY_CODE;
-        let entry = Entry { origin_offset: parked.offset, parked_at: Some(record.place.offset), ticket: None, replay };
+        let opened = opened(self.desk.codec(), &self.handle, value)?;
+        let part: ParkedPart<'_> = part_of(&opened)?;
+        let (lane, entry) = placed(&self.inputs, &part, message.offset());
         lot.park(&lane, entry, || Hold {
-            code: parked.reason_code,
-            subjects: parked.subject.into_iter().map(|subject| Subject::new(subject.kind, subject.key)).collect(),
-            since_micros: parked.parked_at.0,
-            exception_id: parked.exception_id.and_then(|id| Uuid::parse_str(&id).ok()),
+            code: part.reason_code.to_owned(),
+            subjects: part.subject.into_iter().map(|subject| Subject::new(subject.kind, subject.key)).collect(),
+            since_micros: part.parked_at.0,
+            exception_id: part.exception_id.and_then(|id| Uuid::parse_str(id).ok()),
             attempts: 0,
             due: Some(now),
         });
-        if lot.entry_count() > self.parked_max { Err(ParkingError::Full(self.parked_max)) } else { Ok(()) }
+        Ok(())
     }
+}
+
+/// The lane of a parked event and its place.
+fn placed(inputs: &[Input], part: &ParkedPart<'_>, place: i64) -> (Lane, Entry) {
+    let key = part.key_bytes.as_ref().map_or(&[][..], |bytes| bytes.as_ref());
+    let lane = lane_of(inputs, part.topic, part.partition, key, part.offset);
+    let replay = part.reason_code == REPLAY_CODE;
+    (lane, Entry { origin_offset: part.offset, parked_at: Some(place), ticket: None, replay })
+}
+
+fn lane_of(inputs: &[Input], topic: &str, partition: i32, key: &[u8], offset: i64) -> Lane {
+    let alone = (!is_ordered(inputs, topic)).then_some(offset);
+    let known = inputs.iter().find(|input| input.info.name == topic).map(|input| Arc::clone(&input.name));
+    Lane { topic: known.unwrap_or_else(|| Arc::from(topic)), partition, key: Arc::from(key), alone }
+}
+
+fn is_ordered(inputs: &[Input], topic: &str) -> bool {
+    let input = inputs.iter().find(|input| input.info.name == topic);
+    input.is_none_or(|input| input.info.on_reject == OnReject::Park)
+}
+
+fn opened<'a>(codec: &Codec, handle: &Handle, value: &'a [u8]) -> Result<(Arc<WriterSchema>, &'a [u8]), ParkingError> {
+    match codec.open_cached(value)? {
+        Some(opened) => Ok(opened),
+        None => Ok(handle.block_on(codec.open(value))?),
+    }
+}
+
+fn part_of<'a>((writer, body): &(Arc<WriterSchema>, &'a [u8])) -> Result<ParkedPart<'a>, ParkingError> {
+    Ok(schemas::codec::decode_part(writer, body).map_err(WireError::from)?)
+}
+
+fn decode(codec: &Codec, handle: &Handle, value: &[u8]) -> Result<Parked, ParkingError> {
+    let (writer, body) = opened(codec, handle, value)?;
+    Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
+}
+
+/// The place in the key of a parked record, when it is of this room.
+fn origin_of<'a>(room: &str, message: &'a impl RecordView) -> Option<(&'a str, i32, i64)> {
+    origin(room, std::str::from_utf8(message.key()?).ok()?)
 }
 
 /// The place in the key of a parked record of a room: topic, partition and offset of the origin.

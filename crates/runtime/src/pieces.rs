@@ -21,6 +21,11 @@ pub(crate) fn cut(text: &str) -> Bytes {
     copied(text.as_bytes())
 }
 
+/// Bytes.
+pub(crate) fn cut_bytes(bytes: &[u8]) -> Bytes {
+    copied(bytes)
+}
+
 /// What `write` writes.
 ///
 /// # Errors

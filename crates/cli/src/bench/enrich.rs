@@ -211,11 +211,25 @@ pub fn start_with<P: Processor>(
     what: &str,
     processor: impl Fn() -> P + Send + Sync + 'static,
 ) -> Result<Running, Failure> {
-    let ids = [(Consumed::topic(), CONSUMED_ID), (Item::topic(), ITEM_ID), (Enriched::topic(), ENRICHED_ID)];
-    Running::start(config, what, &ids, |name| {
-        let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
-        Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
-    })
+    Running::start(config, what, &ids(), |name| room_of(name, processor))
+}
+
+/// Starts such a room once more, under the name that it had.
+pub fn start_again<P: Processor>(
+    config: &Arc<Config>,
+    name: &'static str,
+    processor: impl Fn() -> P + Send + Sync + 'static,
+) -> Result<Running, Failure> {
+    Running::start_as(config, name, &ids(), |name| room_of(name, processor))
+}
+
+fn ids() -> [(&'static TopicInfo, u32); 3] {
+    [(Consumed::topic(), CONSUMED_ID), (Item::topic(), ITEM_ID), (Enriched::topic(), ENRICHED_ID)]
+}
+
+fn room_of<P: Processor>(name: &'static str, processor: impl Fn() -> P + Send + Sync + 'static) -> Room {
+    let wiring = move || Wiring::new(name, "benchmark", processor(), Topic::of_event());
+    Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
 }
 
 /// Mean size of the first thousands of values of the input.

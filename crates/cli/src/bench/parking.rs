@@ -3,7 +3,7 @@
 
 use super::contracts::{CONSUMED_ID, Consumed, ENRICHED_ID, Enriched, ITEM_ID, Item, Names, set_topics};
 use super::data::encoded;
-use super::enrich::{prepare, start_with};
+use super::enrich::{prepare, start_again, start_with};
 use super::running::Running;
 use super::usage::{Conditions, Usage, percentile, rate, rounded};
 use super::{BenchParking, blocking, output, setup};
@@ -127,6 +127,10 @@ async fn measure(config: Arc<Config>, options: &BenchParking) -> Result<Value, F
     let room = format!("{}|", running.name);
     let listed = listed.iter().filter(|key| key.starts_with(&room)).count() as u64;
 
+    let (running, restart_s) = restarted(&config, running, events).await?;
+    let read_back = Usage::now();
+    let ready = beside.window(options.secs).await;
+
     let (begun, begun_micros) = (tick(), now_micros());
     let kafka = config.kafka.clone();
     blocking(move || arrive(&kafka)).await??;
@@ -147,17 +151,33 @@ async fn measure(config: Arc<Config>, options: &BenchParking) -> Result<Value, F
         "parked_per_s": rate(events, park_s),
         "listed": listed,
         "listed_per_s": rate(listed, list_s),
+        "restart_s": rounded(restart_s, 1),
         "unparked_per_s": rate(events, unpark_s),
         "let_go": seen.let_go,
         "out_of_order": seen.out_of_order,
-        "rss_mb": {"empty": rounded(empty.rss_mb, 1), "parked": rounded(full.rss_mb, 1), "after": rounded(rss_mb, 1)},
+        "rss_mb": {
+            "empty": rounded(empty.rss_mb, 1), "parked": rounded(full.rss_mb, 1), "restarted": rounded(read_back.rss_mb, 1),
+            "after": rounded(rss_mb, 1), "peak": rounded(Usage::now().peak_rss_mb, 1),
+        },
         "rss_bytes_per_parked_event": rounded(per_event, 0),
         "unrelated_per_s": options.rate,
         "unrelated_ms": {
-            "before": quiet, "while_parking": parking, "while_parked": parked, "while_unparking": unparking, "after": after,
+            "before": quiet, "while_parking": parking, "while_parked": parked, "restarted": ready, "while_unparking": unparking,
+            "after": after,
         },
         "conditions": Conditions::now(&config.kafka.bootstrap, Consumed::topic().partitions, "exactly once"),
     }))
+}
+
+/// The room is stopped and started again: how long it takes until it has all that is parked.
+async fn restarted(config: &Arc<Config>, running: Running, events: u64) -> Result<(Running, f64), Failure> {
+    let name = running.name;
+    running.stop().await?;
+    let begun = tick();
+    let running = start_again(config, name, || Late)?;
+    running.metrics.parked_events.set(0);
+    until(&running, |parked, _| parked >= events).await?;
+    Ok((running, tick().since(begun).as_secs_f64()))
 }
 
 /// Waits until the number of parked events is as wanted.

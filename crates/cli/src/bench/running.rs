@@ -33,9 +33,19 @@ impl Running {
         own: &[(&'static TopicInfo, u32)],
         room: impl FnOnce(&'static str) -> Room,
     ) -> Result<Self, Failure> {
+        let name: &'static str = Box::leak(format!("{what}-{}", now_micros()).into_boxed_str());
+        Self::start_as(config, name, own, room)
+    }
+
+    /// Starts the room under a name that it had before.
+    pub fn start_as(
+        config: &Arc<Config>,
+        name: &'static str,
+        own: &[(&'static TopicInfo, u32)],
+        room: impl FnOnce(&'static str) -> Room,
+    ) -> Result<Self, Failure> {
         let known: Vec<_> = own.iter().copied().chain(ops().into_iter().zip(OPS_ID..)).collect();
         let codec = Codec::fixed(&known).map_err(|error| Failure::new(error, "report this as a defect"))?;
-        let name: &'static str = Box::leak(format!("{what}-{}", now_micros()).into_boxed_str());
         let room = room(name);
         let (trigger, stop) = shutdown();
         let health = Health::new();

@@ -28,6 +28,8 @@ use std::time::Duration;
 
 /// Longest sleep of the loop: tables and replays are looked at as often.
 const NAP: Duration = Duration::from_millis(50);
+/// Sleep while parked events are read back: they come in a moment.
+const SWEEP_NAP: Duration = Duration::from_millis(1);
 /// About the most records in one transaction of settlements.
 const COMMIT_RECORDS_MAX: usize = 5_000;
 
@@ -80,6 +82,9 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
             self.look_around()?;
         }
         if self.draining.is_none() {
+            if self.group.is_some() && self.lot.is_awake() {
+                self.redrive_due()?;
+            }
             self.release();
             self.start_ready()?;
             // Before what comes next: those at the head wait for their effect records.
@@ -94,6 +99,7 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
 impl<E: Effect, K: Cluster> Engine<E, K> {
     pub fn new(parts: Parts<E, K>, store: ParkingStore<K>, told: Receiver<Event<Membership<K>>>) -> Self {
         let index = EffectIndex::new(parts.config.limits.effects_max);
+        let lot = ParkingLot::new(parts.config.limits.parked_places_max);
         let client = Arc::clone(&parts.client);
         let bounds = Bounds { lines_max: client.batch_max().max(1), calls_max: client.calls_max() };
         let beside = Arc::clone(&parts.beside);
@@ -101,7 +107,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Self {
             parts,
             store,
-            lot: ParkingLot::default(),
+            lot,
             lanes: Lanes::new(super::starts::less_urgent::<E>),
             index,
             calls: Calls::new(targets),
@@ -248,9 +254,23 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             }
         }
         self.redrive_due()?;
+        if !self.lot.is_awake() {
+            self.store.rest();
+        }
+        self.tell_forgotten();
         let (lanes, events) = (self.lot.lane_count(), self.lot.entry_count());
         self.parts.metrics.parked(lanes, events, self.lot.oldest_micros(), now_micros());
         Ok(())
+    }
+
+    /// Effects beyond the bound are forgotten, never silently: a replay of their events would repeat them.
+    fn tell_forgotten(&self) {
+        let gauge = &self.parts.metrics.effects_forgotten;
+        let forgotten = i64::try_from(self.index.forgotten()).unwrap_or(i64::MAX);
+        if gauge.set(forgotten) == 0 && forgotten > 0 {
+            let (room, most) = (self.parts.desk.room, self.parts.config.limits.effects_max);
+            tracing::error!(room, code = "WL-6071", most, "the oldest effects are remembered no more");
+        }
     }
 
     /// Sends what is settled to the committer when it is idle.
@@ -313,6 +333,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     fn nap(&self) -> Duration {
         if self.lanes.has_ready() && self.draining.is_none() && self.calls.has_room(&self.parts.config.limits) {
             return Duration::ZERO;
+        }
+        if self.draining.is_none() && self.lot.is_awake() && self.has_room_for_parked() {
+            return SWEEP_NAP;
         }
         let now = tick();
         let document = self.calls.targets.next_due(now).filter(|_| self.draining.is_none());

@@ -35,6 +35,8 @@ pub(super) struct EffectIndex {
     newest: HashMap<u128, EffectPlace>,
     newest_order: VecDeque<u128>,
     bound: usize,
+    /// Applied effects that are remembered no more.
+    forgotten: u64,
 }
 
 impl EffectIndex {
@@ -47,6 +49,7 @@ impl EffectIndex {
             newest: HashMap::new(),
             newest_order: VecDeque::new(),
             bound,
+            forgotten: 0,
         }
     }
 
@@ -84,6 +87,7 @@ impl EffectIndex {
                 && let Some(oldest) = self.order.pop_front()
             {
                 self.applied.remove(&oldest);
+                self.forgotten += 1;
             }
         }
     }
@@ -104,6 +108,11 @@ impl EffectIndex {
     /// Where the newest effect of a business key lies, if there was one.
     pub fn newest(&self, business_key: &str) -> Option<EffectPlace> {
         self.newest.get(&hash(business_key)).copied()
+    }
+
+    /// Number of applied effects that are remembered no more: a replay of their events is not suppressed.
+    pub fn forgotten(&self) -> u64 {
+        self.forgotten
     }
 
     /// Number of applied effects remembered.
@@ -140,6 +149,7 @@ mod tests {
             index.place(key, (0, 1));
         }
         assert_eq!((index.known("a"), index.known("c"), index.len()), (Known::No, Known::Applied, 2));
+        assert_eq!(index.forgotten(), 1, "it is told");
         assert_eq!((index.newest("a"), index.newest("b")), (None, Some((0, 1))));
     }
 }

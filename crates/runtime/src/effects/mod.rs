@@ -267,8 +267,7 @@ impl<E: Effect> EffectRoom<E> {
             intake::Intake::open(cluster, self.name, &topics, events.clone(), bounds, context.shutdown.clone())?;
 
         let desk = Desk::new(self.name, &config, Arc::clone(&context.codec), &cluster.session());
-        let store =
-            ParkingStore::new(cluster, &desk, handle.clone(), config.limits.parked_max)?.reading(E::Input::topics());
+        let store = ParkingStore::new(cluster, &desk, handle.clone())?.reading(E::Input::topics()).keeping();
         let parts = Parts {
             effect: Arc::clone(&self.effect),
             client: Arc::clone(&self.client),

@@ -7,6 +7,8 @@ use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::decisions::Decision;
 use crate::parking::Lane;
+use crate::parking_store::Step;
+use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::Effect;
 use processor::{Code, Reason};
@@ -14,70 +16,89 @@ use schemas::{AuditKind, ExceptionState};
 use std::sync::Arc;
 use std::time::Duration;
 
-/// Most lanes brought back in one round.
-const LANES_MAX: usize = 200;
+/// Most lanes that become due in one turn.
+const LANES_MAX: usize = 5_000;
 /// So long others wait for a round.
-const LONGEST: Duration = Duration::from_millis(50);
+const LONGEST: Duration = Duration::from_millis(10);
 /// How long to wait for what is under way.
 const UNDER_WAY: Duration = Duration::from_millis(50);
 
 impl<E: Effect, K: Cluster> Engine<E, K> {
-    /// Brings back the lanes whose time has come.
+    /// Brings back the lanes whose time has come, as many as there is room for.
     pub fn redrive_due(&mut self) -> Result<(), RoomError> {
-        self.store.rest();
         let started = tick();
-        let room = self.parts.config.limits.lanes_max.saturating_sub(self.lanes.parked());
-        let mut due = self.lot.take_due(started, room.min(LANES_MAX));
-        // In the order of their places they are read in one sweep.
-        due.sort_by_key(|lane| (lane.partition, self.lot.head(lane).and_then(|head| head.parked_at)));
-        for lane in due {
-            if tick().since(started) < LONGEST {
-                self.redrive(&lane)?;
-            } else {
-                self.lot.rehold(&lane, |hold| hold.due = Some(started));
+        self.lot.rouse(started, LANES_MAX);
+        while self.lot.is_awake() && self.has_room_for_parked() {
+            let at = tick();
+            if at.since(started) > LONGEST {
+                break;
+            }
+            match self.store.step(&mut self.lot, at)? {
+                Step::Event(lane, record) => self.bring(&lane, *record)?,
+                Step::Passed => {}
+                Step::Nothing => break,
             }
         }
         Ok(())
     }
 
+    /// Whether parked events can be brought back now.
+    pub fn has_room_for_parked(&self) -> bool {
+        self.lanes.parked() < self.parts.config.limits.lanes_max
+    }
+
+    /// Brings the next event of a lane back at once when it is at hand; else it comes with the next reading.
+    pub fn redrive(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        match self.store.kept_head(&mut self.lot, lane)? {
+            Some(record) => self.bring(lane, record),
+            None => Ok(()),
+        }
+    }
+
+    /// As many keys are parked as may be: the event at the head of a lane is tried again later, where it is. What it holds up
+    /// fills the room, which takes in no more then (BND-1).
+    pub fn stands_still(&mut self, lane: &Lane) -> bool {
+        let limits = &self.parts.config.limits;
+        let most = limits.parked_max;
+        let is_full = !self.lot.holds(lane) && self.lot.lane_count() >= most;
+        self.parts.metrics.parked_full.set(i64::from(is_full));
+        if is_full {
+            tracing::error!(room = self.parts.desk.room, code = "WL-6030", most, "too many keys are parked");
+            self.lanes.again_at(lane, tick().after(Duration::from_millis(limits.retry_delay_max_ms)));
+        }
+        is_full
+    }
+
     /// Brings the first parked event of a lane back. Where events of the lane are under way, it is looked at again when that
     /// may have ended: a replay or a decision that comes just then must not be forgotten.
-    pub fn redrive(&mut self, lane: &Lane) -> Result<(), RoomError> {
+    fn bring(&mut self, lane: &Lane, record: Record) -> Result<(), RoomError> {
         if self.lanes.contains(lane) {
             self.lot.rehold(lane, |hold| hold.due = Some(tick().after(UNDER_WAY)));
             return Ok(());
         }
-        while !self.lanes.contains(lane) {
-            let Some(entry) = self.lot.head(lane) else { return Ok(()) };
-            let Some(parked_at) = entry.parked_at else {
-                // Its place on the topic is known once its transaction is committed.
-                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(UNDER_WAY)));
-                return Ok(());
-            };
-            let record = self.store.fetch(lane.partition, parked_at)?;
-            let id = self.parts.desk.exception_id(&record.place);
-            if self.parts.decisions.raised(&id).is_some() {
-                self.lot.rehold(lane, |hold| hold.asks(id));
-            }
-            let hold = self.lot.hold(lane).cloned();
-            let decided = self.parts.decisions.about(&id);
-            if let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) {
-                let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
-                let now = now_micros();
-                let audit = self.parts.desk.audit(&record, AuditKind::Dropped, reason.rule, &reason.message, now);
-                self.queue(audit)?;
-                let code = hold.map(|hold| hold.code);
-                let decided = Some(discard);
-                self.say(&record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
-                self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
-                self.pending.cut();
-                self.lot.release(lane);
-                continue;
-            }
-            let since_micros = hold.map_or_else(now_micros, |hold| hold.since_micros);
-            let work = Work::new(Arc::new(record), Some(entry), since_micros, tick());
-            self.lanes.push(lane.clone(), work);
+        let Some(entry) = self.lot.head(lane) else { return Ok(()) };
+        let id = self.parts.desk.exception_id(&record.place);
+        if self.parts.decisions.raised(&id).is_some() {
+            self.lot.rehold(lane, |hold| hold.asks(id));
         }
+        let hold = self.lot.hold(lane).cloned();
+        let decided = self.parts.decisions.about(&id);
+        if let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) {
+            let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
+            let now = now_micros();
+            let audit = self.parts.desk.audit(&record, AuditKind::Dropped, reason.rule, &reason.message, now);
+            self.queue(audit)?;
+            let code = hold.map(|hold| hold.code);
+            let decided = Some(discard);
+            self.say(&record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
+            self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+            self.pending.cut();
+            self.lot.release(lane);
+            return Ok(());
+        }
+        let since_micros = hold.map_or_else(now_micros, |hold| hold.since_micros);
+        let work = Work::new(Arc::new(record), Some(entry), since_micros, tick());
+        self.lanes.push(lane.clone(), work);
         Ok(())
     }
 }

@@ -298,6 +298,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Parks a lane: the head for its reason, everything behind it because of the head.
     fn hold(&mut self, lane: &Lane, reason: &Reason, rejected: bool, raise: bool) -> Result<(), RoomError> {
+        if self.stands_still(lane) {
+            return Ok(());
+        }
         let mut works = self.lanes.take(lane);
         let Some(head) = works.pop_front() else { return Ok(()) };
         if head.parked.is_some() {
@@ -358,10 +361,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let entry = Entry { origin_offset: record.place.offset, parked_at: None, ticket: Some(ticket), replay: false };
         let due = tick().after(self.parts.config.limits.retry_delay(1));
         self.lot.park(lane, entry, || Hold::first(reason, exception_id, now, Some(due)));
-        let most = self.parts.config.limits.parked_max;
-        if self.lot.entry_count() > most {
-            return Err(crate::parking_store::ParkingError::Full(most).into());
-        }
         Ok(())
     }
 

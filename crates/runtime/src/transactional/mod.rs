@@ -9,6 +9,7 @@
 mod moves;
 mod open;
 mod step;
+mod still;
 mod worker;
 
 use crate::cluster::{Changes, Cluster, Rebalances};
@@ -132,8 +133,7 @@ impl<P: Processor> ProcessorRoom<P> {
         let timeout = Duration::from_millis(u64::from(config.kafka.transaction_timeout_ms));
         let (committer, commits) = Committer::open(cluster, &id, timeout)?;
         let desk = Desk::new(name, config, Arc::clone(&context.codec), &cluster.session());
-        let store =
-            ParkingStore::new(cluster, &desk, handle.clone(), config.limits.parked_max)?.reading(P::Input::topics());
+        let store = ParkingStore::new(cluster, &desk, handle.clone())?.reading(P::Input::topics());
         let copies = Copies::new(cluster, P::Input::topics(), config.limits.copies_reach);
         let topics: Vec<&str> = P::Input::topics().iter().map(|topic| topic.name).collect();
         let drain = Arc::new(Drain {

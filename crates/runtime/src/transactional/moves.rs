@@ -38,6 +38,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                     self.store.clear();
                     self.lot.forget(|_| true);
                     self.open = Open::default();
+                    self.takes_in();
                     self.trouble = None;
                     if let Some(under_way) = &mut self.under_way {
                         under_way.void = true;

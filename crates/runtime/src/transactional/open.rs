@@ -47,6 +47,16 @@ impl Open {
         }
     }
 
+    /// Takes back the note of the record that was read last: it comes again.
+    pub fn unread(&mut self, topic: &str, partition: i32, offset: i64) {
+        self.decided = self.decided.saturating_sub(1);
+        let this = |read: &Read| read.partition == partition && &*read.topic == topic;
+        for read in self.read.iter_mut().filter(|read| this(read)) {
+            read.next = offset;
+        }
+        self.read.retain(|read| !this(read) || read.first < offset);
+    }
+
     /// Takes note of an event from the parking lot.
     pub fn redriven(&mut self) {
         self.decided += 1;
@@ -125,6 +135,18 @@ mod tests {
         let (_, _, later) = open.take();
         let places: Vec<_> = earlier.join(later).places().map(|(_, partition, first)| (partition, first)).collect();
         assert_eq!(places, [(0, 5), (1, 7), (2, 3)]);
+    }
+
+    #[test]
+    fn loss_1_what_was_not_decided_is_not_committed() {
+        let mut open = Open::default();
+        for (partition, offset) in [(0, 5), (0, 8), (1, 7)] {
+            open.read("t", &record(partition, offset));
+        }
+        open.unread("t", 1, 7);
+        open.unread("t", 0, 8);
+        let (_, positions, _) = open.take();
+        assert_eq!(positions, [(Arc::from("t"), 0, 8)]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! What happens to one record inside a transaction.
 
 use super::worker::{StepError, Worker};
-use crate::clock::{Tick, now_micros, tick};
+use crate::clock::{now_micros, tick};
 use crate::cluster::{Cluster, RecordView};
 use crate::codec::WireError;
 use crate::correction;
@@ -9,6 +9,7 @@ use crate::decisions::{Decided, Decision};
 use crate::desk::Statement;
 use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
+use crate::parking_store::Step;
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
@@ -16,35 +17,45 @@ use schemas::{AuditKind, Correction, ExceptionKind, ExceptionState};
 use std::time::Duration;
 use uuid::Uuid;
 
-/// Most parked events of one lane that go in one transaction; the rest follow in the next.
-const REDRIVE_MAX: usize = 1_000;
-/// Most lanes redriven in one transaction.
-const LANES_MAX: usize = 500;
+/// Most lanes that become due in one turn.
+const LANES_MAX: usize = 5_000;
 /// Longest time that records from the topics wait while parked ones are tried.
 const REDRIVE_LONGEST: Duration = Duration::from_millis(25);
 /// Reason of events that wait only because an earlier one of their key does.
 const BEHIND: Code = Code::new("WL-6040");
 
 impl<P: Processor, K: Cluster> Worker<P, K> {
-    /// The lanes whose time has come, after what others told.
-    pub(super) fn due(&mut self) -> Result<Vec<Lane>, StepError> {
-        self.store.catch_up(&mut self.lot, tick())?;
+    /// Tries the lanes whose time has come, after what others told, for so long that the others do not notice.
+    pub(super) fn redrive_due(&mut self) -> Result<(), StepError> {
+        let started = tick();
+        self.store.catch_up(&mut self.lot, started)?;
         let woken = self.shared.inbox.take();
         if !self.lot.is_empty() {
             for subject in &woken.subjects {
-                self.lot.wake(subject, tick());
+                self.lot.wake(subject, started);
             }
             if woken.all {
-                self.lot.wake_all(tick());
+                self.lot.wake_all(started);
             }
         }
-        let mut due = self.lot.take_due(tick(), LANES_MAX);
-        if due.is_empty() {
+        self.lot.rouse(started, LANES_MAX);
+        if !self.lot.is_awake() {
             self.store.rest();
+            return Ok(());
         }
-        // In the order of their places they are read in one sweep.
-        due.sort_by_key(|lane| (lane.partition, self.lot.head(lane).and_then(|head| head.parked_at)));
-        Ok(due)
+        let now = now_micros();
+        while !self.open.is_full(&self.shared.limits) {
+            let at = tick();
+            if at.since(started) > REDRIVE_LONGEST {
+                break;
+            }
+            match self.store.step(&mut self.lot, at)? {
+                Step::Event(lane, record) => self.redrive(&lane, &record, now)?,
+                Step::Passed => {}
+                Step::Nothing => break,
+            }
+        }
+        Ok(())
     }
 
     /// A record from its topic.
@@ -68,6 +79,10 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
             Err(error) => return Err(error.into()),
         };
+        if matches!(verdict, Verdict::Wait(_) | Verdict::Reject(_)) && self.is_full() {
+            // Before anything is said about it: it comes again.
+            return Err(StepError::Full);
+        }
         self.shared.metrics.verdict(&verdict);
         match verdict {
             Verdict::Emit(outputs) => {
@@ -89,48 +104,20 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         }
     }
 
-    /// Tries the parked events of these lanes again, for so long that the others do not notice.
-    pub(super) fn redrive_all(&mut self, due: &[Lane]) -> Result<(), StepError> {
-        let until = tick().after(REDRIVE_LONGEST);
-        let now = now_micros();
-        due.iter().try_for_each(|lane| self.redrive(lane, until, now))
-    }
-
-    /// Tries the parked events of a lane again, in order, until one must go on waiting, the batch is full or time is up.
-    fn redrive(&mut self, lane: &Lane, until: Tick, now: i64) -> Result<(), StepError> {
-        for _ in 0..REDRIVE_MAX {
-            if tick() > until || self.open.is_full(&self.shared.limits) {
-                break;
-            }
-            let Some(entry) = self.lot.head(lane) else { return Ok(()) };
-            let Some(parked_at) = entry.parked_at else {
-                // Parked in this very transaction: its place is known after the commit.
-                self.lot.rehold(lane, |hold| hold.due = Some(tick().after(Duration::from_millis(50))));
-                return Ok(());
-            };
-            let record = self.store.fetch(lane.partition, parked_at)?;
-            let id = self.desk.exception_id(&record.place);
-            if self.shared.decisions.raised(&id).is_some() {
-                self.lot.rehold(lane, |hold| hold.asks(id));
-            }
-            match self.shared.decisions.about(&id) {
-                Some(decided) if decided.decision == Decision::Discard => {
-                    self.discard(lane, &record, decided, now)?;
-                }
-                _ if !self.retry(lane, &record, now)? => return Ok(()),
-                _ => {}
-            }
-            self.open.redriven();
-            self.open.push(self.desk.unpark(lane, entry.origin_offset));
-            self.lot.release(lane);
-            // Where the next event of the key lies far away, the events of other keys that lie between come first: the parking
-            // topic is read in one sweep instead of place by place.
-            let next = self.lot.head(lane).and_then(|head| head.parked_at);
-            if next.is_some_and(|next| !self.store.is_near(lane.partition, next)) {
-                break;
-            }
+    /// Tries the event at the head of a parked lane again.
+    fn redrive(&mut self, lane: &Lane, record: &Record, now: i64) -> Result<(), StepError> {
+        let id = self.desk.exception_id(&record.place);
+        if self.shared.decisions.raised(&id).is_some() {
+            self.lot.rehold(lane, |hold| hold.asks(id));
         }
-        self.lot.rehold(lane, |hold| hold.due = Some(tick()));
+        match self.shared.decisions.about(&id) {
+            Some(decided) if decided.decision == Decision::Discard => self.discard(lane, record, decided, now)?,
+            _ if !self.retry(lane, record, now)? => return Ok(()),
+            _ => {}
+        }
+        self.open.redriven();
+        self.open.push(self.desk.unpark(lane, record.place.offset));
+        self.lot.release(lane);
         Ok(())
     }
 
@@ -191,6 +178,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         Ok(())
     }
 
+    /// Whether no further key can be parked.
+    pub(super) fn is_full(&self) -> bool {
+        self.lot.lane_count() >= self.shared.limits.parked_max
+    }
+
     /// The span of a record, when spans are exported; the outputs continue it.
     fn span(&self, message: &impl RecordView, lineage: &mut Lineage) -> Option<RecordSpan> {
         if !telemetry::is_exporting() {
@@ -214,17 +206,17 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
         let value = value.unwrap_or_default();
         let codec = self.desk.codec();
-    /// Decides about an event from the parking lot, as its corrections make it.
-    fn decide_again(&self, record: &Record, correction: Option<&Correction>) -> Result<Verdict<P::Output>, WireError> {
-        let input = correction::decode(self.desk.codec(), &self.handle, record, correction)?;
-        Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
-    }
-
         let (writer, body) = match codec.open_cached(value)? {
             Some(opened) => opened,
             None => self.handle.block_on(codec.open(value))?,
         };
         let input = P::Input::decode(topic, &writer, body)?;
+        Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
+    }
+
+    /// Decides about an event from the parking lot, as its corrections make it.
+    fn decide_again(&self, record: &Record, correction: Option<&Correction>) -> Result<Verdict<P::Output>, WireError> {
+        let input = correction::decode(self.desk.codec(), &self.handle, record, correction)?;
         Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
     }
 
@@ -250,9 +242,6 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         let first_try = tick().after(self.shared.limits.retry_delay(1));
         let due = exception_id.is_none().then_some(first_try);
         self.lot.park(lane, entry, || Hold::first(reason, exception_id, now, due));
-        if self.lot.entry_count() > self.shared.limits.parked_max {
-            return Err(crate::parking_store::ParkingError::Full(self.shared.limits.parked_max).into());
-        }
         Ok(())
     }
 

@@ -26,6 +26,8 @@ use tokio::runtime::Handle;
 
 /// Longest wait for Kafka when rewinding.
 const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+/// What is read of the parking topic comes in a moment.
+const SWEEP_PATIENCE: Duration = Duration::from_millis(1);
 /// The clock is read after so many records.
 const LOOK_EVERY: usize = 16;
 
@@ -83,6 +85,8 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
     pub outdated: Option<Tick>,
     /// Transactions given up in a row.
     failures: u32,
+    /// Since when nothing is taken in because no more keys can be parked.
+    pub still: Option<Tick>,
 }
 
 /// What the committer is at.
@@ -101,6 +105,9 @@ pub(super) enum StepError {
     Wire(#[from] WireError),
     #[error(transparent)]
     Parking(#[from] ParkingError),
+    /// The record was not decided about.
+    #[error("WL-6030: as many keys are parked as limits.parked_max allows")]
+    Full,
     #[error(transparent)]
     Copies(#[from] CopiesError),
     #[error("partitions went before what was decided about them was committed")]
@@ -117,11 +124,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         drain: Arc<Drain<Membership<K>>>,
         handle: Handle,
     ) -> Self {
+        let lot = ParkingLot::new(shared.limits.parked_places_max);
         Self {
             shared,
             desk,
             store,
-            lot: ParkingLot::default(),
+            lot,
             copies,
             open: Open::default(),
             handle,
@@ -133,6 +141,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             parting: None,
             outdated: None,
             failures: 0,
+            still: None,
         }
     }
 
@@ -143,6 +152,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if let Some(parting) = self.parting.take() {
             return self.part(consumer, parting, patience);
         }
+        self.go_on(consumer)?;
         let idle = self.open.is_empty() && self.under_way.is_none();
         let wait = if idle { patience.min(self.patience()) } else { Duration::ZERO };
         if !self.gather(consumer, wait)? {
@@ -153,7 +163,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             return again;
         }
         if self.trouble.is_none() && self.group.is_some() {
-            self.redrive_due();
+            if let Err(error) = self.redrive_due() {
+                self.trouble = Some((error, Firsts::default()));
+            }
         }
         if let Some((error, lost)) = self.trouble.take() {
             return self.read_again(consumer, &error, lost);
@@ -177,6 +189,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
 
     /// How long the gathering may wait for a first record.
     fn patience(&self) -> Duration {
+        if self.lot.is_awake() {
+            return SWEEP_PATIENCE;
+        }
         self.lot.next_due().map_or(PATIENCE, |due| due.since(tick()).min(PATIENCE))
     }
 
@@ -199,8 +214,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                     }
                     let topic = message.topic();
                     self.open.read(topic, &message);
-                    if let Err(error) = self.one(topic, &message, now) {
-                        self.trouble = Some((error, Firsts::default()));
+                    match self.one(topic, &message, now) {
+                        Ok(()) => {}
+                        Err(StepError::Full) => {
+                            self.stand_still(consumer, &message)?;
+                            break;
+                        }
+                        Err(error) => self.trouble = Some((error, Firsts::default())),
                     }
                 }
                 Polled::Failed(error @ ClientError::ShutOut(_)) => return Err(error.into()),
@@ -245,13 +265,6 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
         }
         Ok(true)
-    }
-
-    fn redrive_due(&mut self) {
-        let redriven = self.due().and_then(|due| self.redrive_all(&due));
-        if let Err(error) = redriven {
-            self.trouble = Some((error, Firsts::default()));
-        }
     }
 
     /// Has what is decided committed. A transaction that has no position of its own takes that of the parking topic.

@@ -349,6 +349,7 @@ fn config(instance: &str) -> Config {
             retry_delay_max_ms: 1_500,
             wait_budget_ms: WaitBudget { patient_adjacent: budget, operational: budget, analytical: budget },
             parked_max: 10_000,
+            parked_places_max: 2,
             effects_max: 10_000,
             drain_ms: 2_000,
             ..Limits::default()
