@@ -4,7 +4,7 @@
 //! `WARDLINE_INCIDENT_USAGES` says how many usages went wrong, 500 by default and 100 on a real ERP, and
 //! `WARDLINE_INCIDENT_RATE` how many a second are corrected: what the machine can take beside the live traffic.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "test")]
 
 use connector::erp::{Erp, MovementQuery, net};
 use erp_post::ErpPostConfig;
