@@ -46,7 +46,8 @@ async fn a_cookie_that_was_made_up_or_is_over_opens_nothing() {
     place.audited(|audit| audit.detail.contains("with a cookie or token that is none")).await;
 
     let now_s = place.console.now_s();
-    let session = |since_s, seen_s| Session { user: "vic".to_owned(), id: "s".to_owned(), since_s, seen_s, vouched: None };
+    let session =
+        |since_s, seen_s| Session { user: "vic".to_owned(), id: "s".to_owned(), since_s, seen_s, vouched: None };
     let config = &place.console.config;
     let (idle_s, max_s) = (i64::try_from(config.session_idle_s).unwrap(), i64::try_from(config.session_max_s).unwrap());
     assert_eq!(with(place.cookie_of(&session(now_s, now_s))).await.status, 200);

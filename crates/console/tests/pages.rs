@@ -15,7 +15,7 @@ use testkit::stack::PATIENCE;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn service_levels_and_activity_are_shown_to_whoever_may_look() {
-    let place = Place::start().await;
+    let place = Place::with(|config| config.service_levels = true).await;
     place.raise(&[exception(1, "supply.usage-enriched.v1")]).await;
     let viewer = place.browser("vic").await;
     let page = viewer.get("/service-levels").await;

@@ -65,7 +65,11 @@ async fn ask(browser: &Browser<'_>, paths: &[String]) -> Vec<(String, Duration)>
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_page_answers_in_time_with_a_million_parked_events() {
-    let place = Place::with(|config| config.bounds.cached_ms = 60_000).await;
+    let place = Place::with(|config| {
+        config.bounds.cached_ms = 60_000;
+        config.service_levels = true;
+    })
+    .await;
     let real = exception(1, TOPIC);
     place.raise(std::slice::from_ref(&real)).await;
     place.console.exceptions.preload(exceptions(), parked());

@@ -77,6 +77,8 @@ impl Place {
             ..ConsoleConfig::default()
         };
         config.bounds.cached_ms = 50;
+        // They follow a dozen topics, so only those have them who look at them.
+        config.service_levels = false;
         adjust(&mut config);
         let (trigger, stop) = runtime::shutdown();
         let site = Site {
