@@ -76,10 +76,10 @@ pub struct Raised {
     pub assignee: Option<String>,
     /// Who asked to discard it since.
     pub discard_request: Option<DiscardRequest>,
-}
-
     /// What a person has corrected in its event since.
     pub correction: Option<Correction>,
+}
+
 /// What an effect record says.
 #[derive(Clone, Debug)]
 pub struct EffectFacts<'a> {
@@ -152,9 +152,9 @@ impl Desk {
             exception.raised_at = raised.at;
             exception.assignee.clone_from(&raised.assignee);
             exception.discard_request.clone_from(&raised.discard_request);
+            exception.correction.clone_from(&raised.correction);
         }
         if statement.kind == ExceptionKind::Resolved
-            exception.correction.clone_from(&raised.correction);
             && let Some(raised) = statement.raised.clone()
         {
             exception.comment = exception.comment.or(Some(exception.message));
