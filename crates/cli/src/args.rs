@@ -4,21 +4,25 @@ mod console;
 mod corrections;
 mod dead_letters;
 mod exceptions;
+mod groups;
 mod reconcile;
 mod replay;
 mod running;
 mod sight;
 
 pub use console::{ConsoleAction, ConsoleOptions};
-pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use corrections::{
     Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap,
 };
+pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use exceptions::{
     Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
+pub use groups::{Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
 pub use reconcile::Reconcile;
-pub use replay::{Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
+pub use replay::{
+    Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplaySelect, ReplayShadow, ReplayStep,
+};
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 pub use sight::{Activity, Sla, Trace};
 
@@ -106,12 +110,14 @@ pub enum Command {
     Activity(Activity),
     /// Look at work items for people, and decide them.
     Exceptions(Exceptions),
+    /// Say what codes of source systems mean here: items and places.
+    Crosswalk(Crosswalk),
     /// Look at records that could not be read: place, code, headers and original bytes.
     DeadLetters(DeadLetters),
     /// Process records again: plan, preview, approve, apply. In order beside the live flow; effects that happened are suppressed.
     Replay(Replay),
-    /// Say what codes of source systems mean here: items and places.
-    Crosswalk(Crosswalk),
+    /// Show where rooms stand, and set where one goes on: previewed, agreed to, on record.
+    Groups(Groups),
     /// Compare receipts, events, effect records, the ERP and the suppliers' answers, and say what differs.
     Reconcile(Reconcile),
     /// Send messages as a real sender does and print the acknowledgements.

@@ -3,16 +3,18 @@
 //! Data goes to stdout and everything else to stderr. An exit code other than 0 comes with one sentence of what to do
 //! next.
 
+mod actor;
 mod args;
 mod bench;
 mod console;
 mod context;
-mod dead_letters;
 mod crosswalk;
+mod dead_letters;
 mod decode;
 mod demo;
 mod exceptions;
 mod failure;
+mod groups;
 mod output;
 mod parse;
 mod parts;
@@ -85,9 +87,9 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Sla(options) => sight::sla(&globals, &options),
         Command::Activity(options) => sight::activity(&globals, &options),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),
+        Command::Crosswalk(options) => crosswalk::execute(&globals, &options),
         Command::DeadLetters(letters) => dead_letters::execute(&globals, &letters),
         Command::Demo(demo) => demo::execute(&globals, &demo),
-        Command::Crosswalk(options) => crosswalk::execute(&globals, &options),
         Command::Broker(part) => parts::broker(&part),
         Command::Registry(registry) => parts::registry(&globals, &registry),
         Command::SandboxErp(erp) => parts::sandbox_erp(&globals, &erp),
@@ -95,6 +97,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Reconcile(options) => reconcile::execute(&globals, &options),
         Command::Bench(bench) => bench::execute(&globals, &bench),
         Command::Replay(replay) => replay::execute(&globals, &replay),
+        Command::Groups(options) => groups::execute(&globals, &options),
     }
 }
 

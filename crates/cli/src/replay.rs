@@ -1,6 +1,10 @@
 //! `wardline replay`: the command line's face of `operations::replay`.
 
-use crate::args::{Globals, Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplayStep};
+mod shadow;
+
+use crate::args::{
+    Globals, Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplaySelect, ReplayStep,
+};
 use crate::output::{self, Output};
 use crate::{Failure, context, rooms};
 use indicatif::ProgressBar;
@@ -25,9 +29,11 @@ pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
 async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), Failure> {
     let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
     let known = rooms::all().iter().map(ReplayRoom::from).collect();
+    let shadowed = Arc::clone(&config);
     let replays = Replays::new(config, codec, known).map_err(failure)?;
     match action {
         ReplayAction::Plan(options) => plan(&replays, options).await,
+        ReplayAction::Shadow(options) => shadow::execute(&replays, &shadowed, options).await,
         ReplayAction::Approve(step) => {
             let approved = replays.approve(&step.id, &words(step)).await.map_err(failure)?;
             said(&approved, step.json)?;
@@ -242,7 +248,7 @@ fn said(plan: &Plan, json: bool) -> Result<(), Failure> {
     output.finish()
 }
 
-fn selection(options: &ReplayPlan) -> Result<ReplaySelection, Failure> {
+fn selection(options: &ReplaySelect) -> Result<ReplaySelection, Failure> {
     let time = |text: &Option<String>| text.as_deref().map(milliseconds).transpose();
     let fields: Result<Vec<_>, _> = options.field.iter().map(|text| field_condition(text)).collect();
     Ok(ReplaySelection {

@@ -44,6 +44,17 @@ pub trait Effect: Send + Sync + 'static {
     /// Turns the answer into the output.
     fn settle(&self, input: &Self::Input, request: &Self::Request, response: &Self::Response) -> Verdict<Self::Output>;
 
+    /// The outputs of a request as far as the request alone tells them, for a rehearsal that calls nobody. Fields named by
+    /// [`Effect::answered`] may hold anything.
+    fn rehearse(&self, _input: &Self::Input, _request: &Self::Request) -> Vec<Self::Output> {
+        Vec::new()
+    }
+
+    /// Fields of the output that the other side decides, by their names in the contract: a rehearsal cannot tell them.
+    fn answered() -> &'static [&'static str] {
+        &[]
+    }
+
     /// Business key under which an output is found again by [`Effect::prior_key`].
     fn output_key(&self, output: &Self::Output) -> String;
 

@@ -12,4 +12,4 @@ pub mod replay;
 pub mod sight;
 
 pub use dump::dump;
-pub use people::same_person;
+pub use people::{AS_USER, same_person};

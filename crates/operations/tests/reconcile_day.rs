@@ -3,8 +3,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "test")]
 
 use operations::reconcile::documents::settle;
+use operations::reconcile::fact::{About, EffectFact, EffectStanding, Output, PostingFact, RoomFact, Spot};
 use operations::reconcile::sample::{Day, Plant};
-use operations::reconcile::{Books, Cost, Findings, Kind, Part, Room, Scope};
+use operations::reconcile::{ABSENT_MAX, Books, Cost, Findings, Kind, Part, Room, Scope, record_key};
 use std::collections::BTreeMap;
 
 /// Usages of the large day. `wardline bench reconcile` has ten times as many.
@@ -119,4 +120,37 @@ fn the_same_day_gives_the_same_differences_with_the_same_ids() {
     let mut once = first.clone();
     once.dedup();
     assert_eq!(once.len(), first.len(), "an id for each");
+}
+
+/// Beyond the bound nobody asks, and then nobody says that something is missing: one difference tells how many are not decided.
+#[test]
+fn bnd_1_what_is_not_asked_for_is_not_decided() {
+    const MORE: u64 = 5;
+    let (day, mut findings) = (Day::new(1_000, &[]), Findings::default());
+    let scope = day.scope();
+    let mut books = Books::new(&Room::default());
+    for number in 0..ABSENT_MAX as u64 + MORE {
+        let spot = Spot::new("supply.usage-enriched.v1", 0, i64::try_from(number).unwrap()).unwrap();
+        let effect = EffectFact {
+            spot,
+            origin: spot,
+            at_ms: scope.window.from_ms,
+            effect_key: format!("usage/{number}/0/erp"),
+            document_key: format!("wl-{number}"),
+            document_id: String::new(),
+            state: EffectStanding::Applied,
+        };
+        let posting = PostingFact { effect_key: effect.effect_key.clone(), ..PostingFact::default() };
+        let about = About::Posting(Box::new(posting));
+        let output = Output { spot, at_ms: effect.at_ms, event: u128::from(number), about };
+        let record = record_key(2, None, spot);
+        books.room(2, record, RoomFact::Effect(effect)).unwrap();
+        books.room(2, record, RoomFact::Output(output)).unwrap();
+    }
+    let (absent, _) = books.compare(&scope, &mut findings).unwrap();
+    assert_eq!(absent.len(), ABSENT_MAX);
+    let of_erp: Vec<_> = findings.differences.iter().filter(|one| one.part == Part::Erp).collect();
+    assert_eq!(of_erp.len(), 1, "{of_erp:#?}");
+    assert_eq!((of_erp[0].kind, of_erp[0].code.as_str()), (Kind::Undecided, "WL-7260"));
+    assert!(of_erp[0].message.starts_with(&format!("{MORE} documents")), "{}", of_erp[0].message);
 }

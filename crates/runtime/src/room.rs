@@ -8,6 +8,7 @@ use crate::kafka::ClientError;
 use crate::metrics::RoomMetrics;
 use crate::parking_store::ParkingError;
 use crate::publisher::PublishError;
+use crate::shadow::{self, MakeShadow, Shadow};
 use crate::shutdown::Shutdown;
 use crate::sink;
 use crate::transactional;
@@ -125,6 +126,7 @@ pub struct Room {
     start: Start,
     settings: Settings,
     foresee: Option<Foresee>,
+    shadow: Option<MakeShadow>,
 }
 
 impl Room {
@@ -141,13 +143,16 @@ impl Room {
         info: RoomInfo,
         wiring: impl Fn(&Config) -> Result<Wiring<P>, RoomError> + Send + Sync + 'static,
     ) -> Self {
+        let wiring = Arc::new(wiring);
+        let rehearsed = Arc::clone(&wiring);
+        let shadow: MakeShadow = Arc::new(move |config| Ok(shadow::of_processor(rehearsed(config)?, config)));
         let start = move |context: RoomContext| -> Running {
             match wiring(&context.config) {
                 Ok(wiring) => Box::pin(transactional::run(Arc::new(wiring), context)),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self::new(info, Box::new(start))
+        Self { shadow: Some(shadow), ..Self::new(info, Box::new(start)) }
     }
 
     /// A room that acts outside Kafka: its two pure functions, and the client of the other side.
@@ -159,13 +164,17 @@ impl Room {
         + 'static,
     ) -> Self {
         let name = info.name;
+        let make = Arc::new(make);
+        let rehearsed = Arc::clone(&make);
+        // The client is dropped unused: a shadow plans and calls nobody.
+        let shadow: MakeShadow = Arc::new(move |config| Ok(shadow::of_effect(rehearsed(config)?.0, config)));
         let start = move |context: RoomContext| -> Running {
             match make(&context.config) {
                 Ok((effect, client)) => Box::pin(effects::run(name, Arc::new(effect), client, context)),
                 Err(error) => Box::pin(std::future::ready(Err(error))),
             }
         };
-        Self { foresee: Some(foresee::<E>), ..Self::new(info, Box::new(start)) }
+        Self { foresee: Some(foresee::<E>), shadow: Some(shadow), ..Self::new(info, Box::new(start)) }
     }
 
     /// A room that writes batches of events to files outside Kafka.
@@ -218,8 +227,21 @@ impl Room {
         self.foresee
     }
 
+    /// The room as it decides and does nothing; none for a room that decides nothing about events.
+    ///
+    /// # Errors
+    /// When its configuration cannot be used.
+    pub fn shadow(&self, config: &Config) -> Option<Result<Box<dyn Shadow>, RoomError>> {
+        self.shadow.as_ref().map(|make| make(config))
+    }
+
+    /// What makes the room as it decides and does nothing; none for a room that decides nothing about events.
+    pub fn make_shadow(&self) -> Option<MakeShadow> {
+        self.shadow.clone()
+    }
+
     fn new(info: RoomInfo, start: Start) -> Self {
-        Self { info, start, settings: Box::new(|_| Ok(Value::Null)), foresee: None }
+        Self { info, start, settings: Box::new(|_| Ok(Value::Null)), foresee: None, shadow: None }
     }
 }
 

@@ -5,7 +5,8 @@
 //! department's cost centre, and a balancing line without one, which gets the same rule as the stock move. What remains is
 //! the cost on the department, and nothing changed in the general ledger.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 
 use connector::erp::{Allocation, Direction, Document, ErpError};
 use jiff::civil::Date;
@@ -20,6 +21,9 @@ const MODEL: &str = "account.move";
 const FIELDS: [&str; 3] = ["state", "number", "description"];
 /// Lines of one document on both sides, with room.
 const MOVES_MAX: usize = 1_000;
+
+/// Movements and references in one question about costs: it stands in an address, which servers bound.
+const ASKED_MAX: usize = 120;
 
 /// Cost by account.
 type Costs = BTreeMap<i64, Decimal>;
@@ -72,22 +76,84 @@ pub(crate) async fn ensure(
 
 /// What each cost centre bears through a shipment and its allocation together.
 pub(crate) async fn borne(rest: &Rest, shipment: &Shipment) -> Result<Vec<Allocation>, ErpError> {
-    let origins: Vec<String> = shipment.moves.iter().map(|part| format!("stock.move,{}", part.id)).collect();
-    let domain = json!(["OR", ["origin", "in", origins], ["description", "=", reference(&shipment.reference)]]);
-    let fields = ["analytic_lines.debit", "analytic_lines.credit", "analytic_lines.account.code"]
+    let mut borne = borne_by(rest, &[shipment]).await?;
+    Ok(borne.pop().unwrap_or_default())
+}
+
+/// The same of several shipments, in their order, with one question for many of them.
+pub(crate) async fn borne_by(rest: &Rest, shipments: &[&Shipment]) -> Result<Vec<Vec<Allocation>>, ErpError> {
+    let mut sums: Vec<Sums> = vec![Sums::new(); shipments.len()];
+    for part in parts(shipments) {
+        let mut owners: BTreeMap<String, Vec<usize>> = BTreeMap::new();
+        for (number, shipment) in shipments.iter().enumerate().skip(part.start).take(part.len()) {
+            let moves = shipment.moves.iter().map(|part| format!("stock.move,{}", part.id));
+            for known in moves.chain([reference(&shipment.reference)]) {
+                owners.entry(known).or_default().push(number);
+            }
+        }
+        add_up(rest, &owners, &mut sums).await?;
+    }
+    let borne = |sums: Sums| {
+        let borne = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
+        borne.map(|(cost_centre, amount)| Allocation { cost_centre, amount }).collect()
+    };
+    Ok(sums.into_iter().map(borne).collect())
+}
+
+/// Money by cost centre.
+type Sums = BTreeMap<String, Decimal>;
+
+/// Shipments that are asked for together: so many that the question stays short.
+fn parts(shipments: &[&Shipment]) -> Vec<Range<usize>> {
+    let (mut parts, mut start, mut length) = (Vec::new(), 0, 0);
+    for (number, shipment) in shipments.iter().enumerate() {
+        let more = shipment.moves.len() + 1;
+        if number > start && length + more > ASKED_MAX {
+            parts.push(start..number);
+            (start, length) = (number, 0);
+        }
+        length += more;
+    }
+    parts.push(start..shipments.len());
+    parts
+}
+
+/// Adds the analytic lines of an account move.
+fn add(entry: &Value, sums: &mut Sums) {
+    for part in json::list(entry, "lines").iter().flat_map(|line| json::list(line, "analytic_lines")) {
+        let amount = |side| json::decimal(part, side).unwrap_or_default();
+        let code = json::text(part, "account.code").unwrap_or_default();
+        *sums.entry(code.to_owned()).or_default() += amount("debit") - amount("credit");
+    }
+}
+
+/// Adds the account moves to the sums of those that they belong to, page by page.
+async fn add_up(rest: &Rest, owners: &BTreeMap<String, Vec<usize>>, sums: &mut [Sums]) -> Result<(), ErpError> {
+    let (origins, references): (Vec<&String>, Vec<&String>) =
+        owners.keys().partition(|key| key.starts_with("stock.move,"));
+    let lines = ["analytic_lines.debit", "analytic_lines.credit", "analytic_lines.account.code"]
         .map(|field| format!("lines.{field}"));
-    let fields: Vec<&str> = fields.iter().map(String::as_str).collect();
-    let page = rest.search(Search { model: MODEL, domain, fields: &fields, limit: MOVES_MAX }).await?;
-    let mut sums: BTreeMap<String, Decimal> = BTreeMap::new();
-    for line in page.records.iter().flat_map(|entry| json::list(entry, "lines")) {
-        for part in json::list(line, "analytic_lines") {
-            let amount = |side| json::decimal(part, side).unwrap_or_default();
-            let code = json::text(part, "account.code").unwrap_or_default();
-            *sums.entry(code.to_owned()).or_default() += amount("debit") - amount("credit");
+    let fields: Vec<&str> = ["origin", "description"].into_iter().chain(lines.iter().map(String::as_str)).collect();
+    let mut after = 0;
+    loop {
+        let wanted = json!(["OR", ["origin", "in", origins], ["description", "in", references]]);
+        let domain = json!([wanted, ["id", ">", after]]);
+        let records = rest.search(Search { model: MODEL, domain, fields: &fields, limit: MOVES_MAX }).await?.records;
+        for entry in &records {
+            let owned = |field| json::text(entry, field).and_then(|key| owners.get(key)).into_iter().flatten();
+            // One that is both is one.
+            let numbers: BTreeSet<usize> = owned("origin").chain(owned("description")).copied().collect();
+            for number in numbers {
+                if let Some(sums) = sums.get_mut(number) {
+                    add(entry, sums);
+                }
+            }
+        }
+        match records.last().and_then(|record| json::id(record, "id")) {
+            Some(last) if records.len() >= MOVES_MAX => after = last,
+            _ => return Ok(()),
         }
     }
-    let borne = sums.into_iter().filter(|(_, amount)| !amount.is_zero());
-    Ok(borne.map(|(cost_centre, amount)| Allocation { cost_centre, amount }).collect())
 }
 
 fn costs(target: &Target, shipment: &Shipment) -> Result<Costs, ErpError> {

@@ -1,7 +1,6 @@
 //! The list of the documents that were made under our keys, each with what it moved and who bears it.
 
-use connector::erp::{Booked, BookedPage, BookedQuery, Cursor, ErpError};
-use futures::future::try_join_all;
+use connector::erp::{Allocation, Booked, BookedPage, BookedQuery, Cursor, ErpError};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -43,22 +42,28 @@ pub(crate) async fn page(
             found.push((shipment, made));
         }
     }
-    let documents = try_join_all(found.iter().map(|(shipment, made)| booked(rest, shipment, *made))).await?;
+    // What is not finished has cost nothing yet.
+    let finished: Vec<&Shipment> =
+        found.iter().map(|(shipment, _)| shipment).filter(|shipment| shipment.is_done()).collect();
+    let mut costs = allocation::borne_by(rest, &finished).await?.into_iter();
+    let mut documents = Vec::with_capacity(found.len());
+    for (shipment, made_at) in &found {
+        let costs = if shipment.is_done() { costs.next().unwrap_or_default() } else { Vec::new() };
+        documents.push(booked(shipment, *made_at, costs));
+    }
     let next = last.filter(|_| records.len() >= limit).map(|last| Cursor(last.to_string()));
     Ok(BookedPage { documents, next })
 }
 
-async fn booked(rest: &Rest, shipment: &Shipment, made_at: Timestamp) -> Result<Booked, ErpError> {
-    let finished = shipment.is_done();
-    let costs = if finished { allocation::borne(rest, shipment).await? } else { Vec::new() };
-    Ok(Booked {
+fn booked(shipment: &Shipment, made_at: Timestamp, costs: Vec<Allocation>) -> Booked {
+    Booked {
         document_key: shipment.reference.clone(),
         document: shipment.document(),
         made_at,
-        finished,
+        finished: shipment.is_done(),
         lines: shipment.booked_lines().collect(),
         costs,
-    })
+    }
 }
 
 fn domain(query: &BookedQuery, after: i64) -> Value {

@@ -12,6 +12,7 @@ use runtime::publisher::Publisher;
 use schemas::{EnrichedUsage, EventMeta, MasterItem, topics};
 use serde_json::json;
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use testkit::stack::{Running, Stack};
@@ -85,6 +86,86 @@ fn ids(topic: &Path) -> Vec<String> {
         }
     }
     ids
+}
+
+/// Rows of a topic by partition and offset, each with its event id and the token of its visit.
+type Rows = BTreeMap<(i32, i64), (String, String)>;
+
+/// The rows of a topic, and how many of them are there more than once.
+fn rows(topic: &Path) -> (Rows, usize) {
+    let (mut rows, mut twice) = (Rows::new(), 0);
+    for path in files(topic) {
+        // A file of the room may be renamed between the listing and the reading.
+        let Ok(file) = SerializedFileReader::try_from(path.as_path()) else { continue };
+        for row in RowIter::from_file_into(Box::new(file)).map(Result::unwrap) {
+            let place = (row.get_int(1).unwrap(), row.get_long(2).unwrap());
+            let token = row.get_column_iter().find(|(name, _)| *name == "encounter_ref").unwrap().1.to_string();
+            twice += usize::from(rows.insert(place, (row.get_string(3).unwrap().clone(), token)).is_some());
+        }
+    }
+    (rows, twice)
+}
+
+/// Finished files of a topic.
+fn files(topic: &Path) -> Vec<PathBuf> {
+    let inside =
+        |folder: &Path| std::fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path()).collect::<Vec<_>>();
+    let files = inside(topic).into_iter().flat_map(|partition| inside(&partition));
+    files.filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.'))).collect()
+}
+
+/// FX-1: what is loaded again takes the place of what was there, also from the middle of a file on, and nothing is there twice;
+/// a file that a member has left which was thrown out of the group while it wrote is no second row either.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_loaded_again_replaces_rows_and_doubles_none() {
+    let mut lake = Lake::start().await;
+    let topic = lake.folder().join("supply.usage-enriched.v1");
+    lake.publish(0..60).await;
+    let running = lake.run().await;
+    lake.until(60).await;
+    running.stop().await;
+    let (before, twice) = rows(&topic);
+    assert_eq!((before.len(), twice), (60, 0));
+
+    // Each partition goes on in its middle.
+    let mut wanted: BTreeMap<(String, i32), i64> = BTreeMap::new();
+    for (partition, offset) in before.keys().copied() {
+        let offsets: Vec<i64> = before.keys().filter(|key| key.0 == partition).map(|key| key.1).collect();
+        if offsets.len() > 1 && offsets[offsets.len() / 2] == offset {
+            wanted.insert(("supply.usage-enriched.v1".to_owned(), partition), offset);
+        }
+    }
+    assert!(wanted.len() > 1, "{wanted:?}");
+    let from = |partition: i32| wanted.get(&("supply.usage-enriched.v1".to_owned(), partition)).copied();
+    let kafka = lake.stack.config.kafka.clone();
+    let positions = wanted.clone();
+    tokio::task::spawn_blocking(move || runtime::groups::set_positions(&kafka, "analytics", &positions).unwrap())
+        .await
+        .unwrap();
+    // The same rows once more, under a name that begins within a file.
+    let whole = files(&topic).into_iter().max_by_key(|path| path.metadata().unwrap().len()).unwrap();
+    let name = whole.file_name().unwrap().to_string_lossy().into_owned();
+    let (first, last) = name.trim_end_matches(".parquet").split_once('-').unwrap();
+    let (first, last): (i64, i64) = (first.parse().unwrap(), last.parse().unwrap());
+    std::fs::copy(&whole, whole.with_file_name(format!("{first:020}-{:020}.parquet", last + 1))).unwrap();
+
+    // Rows that are written anew are told by their tokens.
+    let block = json!({"directory": lake.folder(), "file_wait_ms": 200, "purpose": "second"});
+    lake.stack.configure("analytics", block);
+    let running = lake.run().await;
+    let anew = |(place, (_, token)): (&(i32, i64), &(String, String))| {
+        (before[place].1 != *token) == from(place.0).is_some_and(|from| place.1 >= from)
+    };
+    until("new rows from the places on", || {
+        let (now, _) = rows(&topic);
+        now.len() == before.len() && now.iter().all(anew)
+    })
+    .await;
+    running.stop().await;
+    let (after, twice) = rows(&topic);
+    assert_eq!(twice, 0, "no row is there twice");
+    let ids = |rows: &Rows| -> Vec<String> { rows.values().map(|(id, _)| id.clone()).collect() };
+    assert_eq!(ids(&after), ids(&before), "the same events at the same places");
 }
 
 /// LOSS-1, FX-1, RAW-1.

@@ -69,6 +69,14 @@ impl Effect for ErpPost {
         Verdict::Emit(plan::outputs(&self.config, usage, request, response))
     }
 
+    fn rehearse(&self, usage: &EnrichedUsage, request: &Request) -> Vec<ErpPosting> {
+        plan::outputs(&self.config, usage, request, &Response::default())
+    }
+
+    fn answered() -> &'static [&'static str] {
+        &["amount", "documents", "attempts"]
+    }
+
     fn output_key(&self, output: &ErpPosting) -> String {
         output.business_key.clone()
     }

@@ -110,6 +110,14 @@ impl Effect for SupplierFanout {
         })
     }
 
+    fn rehearse(&self, input: &FanoutInput, request: &Notice) -> Vec<SupplierNotice> {
+        vec![SupplierNotice { meta: envelope(input), state: NoticeState::Delivered, ..request.told.clone() }]
+    }
+
+    fn answered() -> &'static [&'static str] {
+        &["noticeId", "responseStatus", "attempts"]
+    }
+
     fn output_key(&self, output: &SupplierNotice) -> String {
         output.meta.business_key.clone()
     }
@@ -146,6 +154,11 @@ impl SupplierFanout {
         };
         let (told, action) =
             notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
+        if input.meta().correction > 0
+            && let Some(prior) = prior
+        {
+            made_anew(input, prior, &told)?;
+        }
         if prior.is_none() && !profile.wants(told.kind) {
             let message = format!("supplier {supplier_id} does not want notices of this kind");
             return Err(none_due("notice.not-wanted", message));
@@ -154,11 +167,6 @@ impl SupplierFanout {
             effect_key: format!("{}>{supplier_id}", identity(input)),
             target: format!("{TARGET}{name}"),
             batch_key: None,
-        if input.meta().correction > 0
-            && let Some(prior) = prior
-        {
-            made_anew(input, prior, &told)?;
-        }
             request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
         }))
     }
@@ -184,7 +192,7 @@ fn reference(input: &FanoutInput) -> String {
     schemas::identity::event_id(NAME, &input.meta().business_key, "0", "reference")
 }
 
-/// Business key and revision of a fact.
+/// Business key and revision of a fact, with the number of the correction if it was made anew.
 fn identity(input: &FanoutInput) -> String {
     let meta = input.meta();
     format!("{}@{}", meta.business_key, processor::statement(meta))

@@ -1,5 +1,6 @@
 //! What can be typed after `wardline reconcile`.
 
+use crate::actor;
 use clap::Args;
 use jiff::SignedDuration;
 use std::path::PathBuf;
@@ -33,7 +34,7 @@ pub struct Reconcile {
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
     /// Who runs it; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME", default_value = "unknown")]
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
     /// The report as JSON.
     #[arg(long)]

@@ -1,5 +1,6 @@
 //! Arguments of `wardline replay`.
 
+use crate::actor;
 use clap::{Args, Subcommand};
 
 /// Options of `replay`.
@@ -15,6 +16,9 @@ pub struct Replay {
 pub enum ReplayAction {
     /// Count what a replay comes to, effects and money included, and put the plan on record. Nothing is processed yet.
     Plan(Box<ReplayPlan>),
+    /// Have this version of a room decide records again that the running one has decided, and show what would differ: verdicts,
+    /// fields, effects, money. Nothing is written and nobody is called.
+    Shadow(Box<ReplayShadow>),
     /// Agree to a plan as the second person: needed where the topic is patient-adjacent.
     Approve(ReplayStep),
     /// Hand the records of a plan to the room, in order beside the live flow, at a bounded rate.
@@ -36,6 +40,29 @@ pub enum ReplayAction {
 pub struct ReplayPlan {
     /// The room that is to process the records again.
     pub room: String,
+    /// Which records.
+    #[command(flatten)]
+    pub select: ReplaySelect,
+    /// Make the events anew, as a correction, where they would come out otherwise with the master data of today.
+    #[arg(long)]
+    pub correct: bool,
+    /// Rate for which to tell how long it takes, records in a second.
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    pub rate: u32,
+    /// Why; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who plans; goes on record.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Which records a replay is about.
+#[derive(Debug, Args)]
+pub struct ReplaySelect {
     /// Topic, when the room reads several.
     #[arg(long)]
     pub topic: Option<String>,
@@ -67,15 +94,19 @@ pub struct ReplayPlan {
     /// identifiers are refused.
     #[arg(long, value_name = "PATH=VALUE")]
     pub field: Vec<String>,
-    /// Rate for which to tell how long it takes, records in a second.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
-    pub rate: u32,
-    /// Why; goes on record. No patient data.
-    #[arg(long, value_name = "TEXT")]
-    pub reason: String,
-    /// Who plans; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME")]
-    pub actor: String,
+}
+
+/// Options of `replay shadow`.
+#[derive(Debug, Args)]
+pub struct ReplayShadow {
+    /// The room of this version that is to decide again: validate, enrich, erp-post or supplier-fanout.
+    pub room: String,
+    /// Which records.
+    #[command(flatten)]
+    pub select: ReplaySelect,
+    /// End with code 1 when anything differs, for a pipeline.
+    #[arg(long)]
+    pub check: bool,
     /// JSON.
     #[arg(long)]
     pub json: bool,
@@ -87,7 +118,7 @@ pub struct ReplayStep {
     /// Id of the plan, or the start of one that is unique.
     pub id: String,
     /// Who; goes on record.
-    #[arg(long, env = "USER", value_name = "NAME")]
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
     /// What there is to say; goes on record. No patient data.
     #[arg(long, value_name = "TEXT")]

@@ -59,7 +59,8 @@ pub enum What {
     /// Questions about single events when a topic holds a million, and service levels of a day. Needs a broker and a registry of
     /// its own.
     Trace(BenchTrace),
-    /// The comparison of `wardline reconcile` over a made-up day with differences planted in it. Needs nothing.
+    /// The comparison of `wardline reconcile` over a made-up day with differences planted in it. Needs nothing; with --topics a
+    /// broker and a registry of its own.
     Reconcile(reconcile::BenchReconcile),
     /// Master data: how soon a room has it, from the topic and from a snapshot, in how much memory, and lookups per second.
     /// Needs a broker of its own, no registry.
@@ -287,7 +288,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Replay(options) => replay::execute(globals, options),
         What::Parking(options) => parking::execute(globals, options),
         What::Trace(options) => trace::execute(globals, options),
-        What::Reconcile(options) => reconcile::execute(options),
+        What::Reconcile(options) => reconcile::execute(globals, options),
         What::Tables(options) => tables::execute(globals, options),
         What::TablesStart(options) => tables::start(globals, options),
         What::MllpLoad(options) => mllp::load(options),

@@ -391,3 +391,6 @@ fn sifted(
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,8 @@ pub const DOCUMENT_PREFIX: &str = "wl-";
 const KEYS_AT_ONCE: usize = 50;
 /// A list of so many pages is given up: it has no end.
 const PAGES_MAX: u64 = 1_000_000;
+/// The same for the answer about some keys.
+const ANSWER_PAGES_MAX: u64 = 1_000;
 
 /// Why the ERP's documents are not known.
 #[derive(Debug, thiserror::Error)]
@@ -75,7 +77,9 @@ pub async fn settle(
     absent: Vec<Absent>,
     scope: &Scope,
     findings: &mut Findings,
+    watch: &dyn Watch,
 ) -> Result<(), AskError> {
+    let all = absent.len() as u64;
     let mut absent = absent.into_iter().peekable();
     while absent.peek().is_some() {
         let part: Vec<Absent> = absent.by_ref().take(KEYS_AT_ONCE).collect();
@@ -83,7 +87,13 @@ pub async fn settle(
         let query = BookedQuery::Keys(keys);
         let mut found: BTreeMap<String, Vec<FoundFact>> = BTreeMap::new();
         let mut after = None;
-        loop {
+        for number in 0.. {
+            if watch.stopped() {
+                return Err(CollectError::Stopped.into());
+            }
+            if number == ANSWER_PAGES_MAX {
+                return Err(AskError::Endless);
+            }
             let page = erp.booked(&query, after.as_ref()).await?;
             for document in page.documents {
                 found.entry(document.document_key.clone()).or_default().push(fact(document));
@@ -97,6 +107,7 @@ pub async fn settle(
             let found = found.remove(&open.document_key).unwrap_or_default();
             documents::settle(open, found, scope, findings);
         }
+        watch.read("ERP, by key", all - absent.len() as u64);
     }
     Ok(())
 }

@@ -1,13 +1,14 @@
 //! The comparison itself, over facts from wherever they come: topics and an ERP, or a test.
 
-use super::documents::{self, Absent};
+use super::documents::{self, Absent, Undecided};
 use super::fact::{DocumentFact, FoundFact, Key, ParkedFact, RoomFact, SourceFact, Spot, room_key, spot_key, text_key};
 use super::scope::Scope;
 use super::spill::{Room, Sorter, SpillError};
 use super::tally::Findings;
 use super::{outcomes, sources};
 
-/// Documents that are asked for by their key, at most; the rest is told as missing without asking.
+/// Documents that are asked for by their key, at most. About the rest nothing is said but that it is not decided: they are in
+/// memory until they are asked for, and an ERP that lacks so many is another question than a document that is missing.
 pub const ABSENT_MAX: usize = 10_000;
 
 /// All facts of a run, in bounded memory.
@@ -112,16 +113,17 @@ impl Books {
             })?;
         }
         cost.add(&documents);
-        let mut absent = Vec::new();
+        let (mut absent, mut undecided) = (Vec::new(), Undecided::default());
         for group in documents.sorted()? {
             let (_, facts) = group?;
             let Some(open) = documents::compare(facts, scope, findings) else { continue };
             if absent.len() < ABSENT_MAX {
                 absent.push(open);
             } else {
-                documents::settle(open, Vec::new(), scope, findings);
+                undecided.take(&open, scope, findings);
             }
         }
+        undecided.tell(scope, findings);
         Ok((absent, cost))
     }
 }

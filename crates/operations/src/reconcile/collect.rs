@@ -10,7 +10,7 @@ use super::fact::{
 };
 use super::scope::{Outside, SLACK_MS, Scope};
 use super::spill::SpillError;
-use crate::replay::STARTED;
+use crate::replay::{STARTED, reset};
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
 use runtime::reader::{From, Range, ReadError, Until, read_range};
@@ -237,7 +237,7 @@ impl Collector<'_> {
             AuditKind::Dropped => Told::Dropped,
             AuditKind::Duplicate | AuditKind::Suppressed => Told::Duplicate,
             // What was only planned has changed nothing.
-            AuditKind::Replay if audit.code == STARTED => {
+            AuditKind::Replay if [STARTED, reset::STARTED].contains(&audit.code.as_str()) => {
                 self.scope.replayed_by(&audit.room);
                 return Ok(());
             }

@@ -34,6 +34,8 @@ pub enum Kind {
     Unpromised,
     /// A record has several outcomes that exclude each other.
     Contradiction,
+    /// Too much to be asked for in one run: nothing is said about it.
+    Undecided,
 }
 
 /// Which comparison found it.
@@ -103,7 +105,7 @@ pub struct Difference {
 
 impl Kind {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Missing,
         Self::Doubled,
         Self::Quantity,
@@ -115,6 +117,7 @@ impl Kind {
         Self::UnexpectedDocument,
         Self::Unpromised,
         Self::Contradiction,
+        Self::Undecided,
     ];
 
     /// The stable code.
@@ -132,6 +135,7 @@ impl Kind {
             Self::UnexpectedDocument => "WL-7178",
             Self::Unpromised => "WL-7179",
             Self::Contradiction => "WL-7180",
+            Self::Undecided => "WL-7260",
         }
     }
 
@@ -150,6 +154,7 @@ impl Kind {
             Self::UnexpectedDocument => "unexpected-document",
             Self::Unpromised => "unpromised",
             Self::Contradiction => "contradiction",
+            Self::Undecided => "undecided",
         }
     }
 
@@ -168,6 +173,7 @@ impl Kind {
             Self::UnexpectedDocument => "unexpected document",
             Self::Unpromised => "event without a receipt",
             Self::Contradiction => "several outcomes",
+            Self::Undecided => "not decided",
         }
     }
 }

@@ -3,7 +3,7 @@
 
 use super::difference::{Difference, Kind, Part, replay_plan};
 use super::fact::{DocumentFact, EffectFact, EffectStanding, FoundFact, FoundLine, Key, PostingFact, Spot, event_id};
-use super::scope::Scope;
+use super::scope::{Scope, Window};
 use super::tally::Findings;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -50,6 +50,39 @@ pub fn compare(facts: Vec<DocumentFact>, scope: &Scope, findings: &mut Findings)
 pub fn settle(mut absent: Absent, found: Vec<FoundFact>, scope: &Scope, findings: &mut Findings) {
     absent.facts.extend(found.into_iter().map(|found| DocumentFact::Found(Box::new(found))));
     Sides::of(&absent.facts).judge(scope, findings);
+}
+
+/// Documents that nobody asks for, because there are too many.
+#[derive(Default)]
+pub(super) struct Undecided {
+    documents: u64,
+    first: Option<(String, i64)>,
+}
+
+impl Undecided {
+    /// One more. Its postings count in the sums; whether it is in the ERP is not known.
+    pub fn take(&mut self, absent: &Absent, scope: &Scope, findings: &mut Findings) {
+        let sides = Sides::of(&absent.facts);
+        sides.add_up(scope, findings);
+        let at_ms = sides.wanted(scope).map_or(scope.window.from_ms, |effect| effect.at_ms);
+        self.documents += 1;
+        self.first.get_or_insert_with(|| (absent.document_key.clone(), at_ms));
+    }
+
+    /// Says so once, with their number, rather than once for each.
+    pub fn tell(self, scope: &Scope, findings: &mut Findings) {
+        let Some((key, at_ms)) = self.first else { return };
+        let Window { from_ms, until_ms } = scope.window;
+        let documents = self.documents;
+        let message = format!(
+            "{documents} documents, for example {key}, are not among those that the ERP made in this time, and were not asked \
+             for one by one: whether they are there is not decided"
+        );
+        let next = "compare a shorter time; when the ERP lists nothing at all, look at its user and its clock first";
+        let subject = format!("undecided/{from_ms}/{until_ms}");
+        let difference = Difference::new(Kind::Undecided, Part::Erp, &subject, at_ms, message);
+        findings.found(difference.next(next).sides(format!("{documents} documents"), "not asked"));
+    }
 }
 
 impl<'a> Sides<'a> {

@@ -1,7 +1,7 @@
 //! Differences as work items: exceptions of the room `reconcile`. The same difference is the same item in every run; what a
 //! later run does not find any more is resolved by that run.
 
-use super::difference::{Difference, ROOM};
+use super::difference::{Difference, Kind, ROOM};
 use super::run::Report;
 use runtime::codec::{Codec, WireError};
 use runtime::outgoing::{Lineage, Outgoing};
@@ -92,11 +92,13 @@ fn decide(report: &Report, present: &BTreeMap<String, Exception>, now_us: i64) -
     if report.truncated {
         return (said, sum);
     }
+    // Nor of documents that the ERP was not asked for.
+    let asked = report.erp && !report.by_kind.contains_key(&Kind::Undecided);
     let found: BTreeSet<&str> = report.differences.iter().map(|difference| difference.id.as_str()).collect();
     for known in present.values().filter(|known| is_open(known) && !found.contains(known.exception_id.as_str())) {
         let of_erp = |difference: &Difference| difference.part == super::difference::Part::Erp;
         let looked_for = difference_of(known)
-            .is_some_and(|difference| report.window.has(difference.at_ms) && (report.erp || !of_erp(&difference)));
+            .is_some_and(|difference| report.window.has(difference.at_ms) && (asked || !of_erp(&difference)));
         if looked_for {
             sum.resolved += 1;
             said.push(Exception {
@@ -185,7 +187,7 @@ fn present(
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
-    use super::super::difference::{Kind, Part};
+    use super::super::difference::Part;
     use super::super::run::tests::report;
     use super::*;
 

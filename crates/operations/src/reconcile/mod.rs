@@ -24,7 +24,7 @@ mod spill;
 mod tally;
 
 pub use booked::AskError;
-pub use books::{Books, Cost, record_key};
+pub use books::{ABSENT_MAX, Books, Cost, record_key};
 pub use collect::{CollectError, Collector, Position, Unwatched, Watch};
 pub use difference::{Difference, Kind, Part, Place};
 pub use items::{ItemsError, Raised, raise};

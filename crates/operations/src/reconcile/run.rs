@@ -166,7 +166,7 @@ pub async fn reconcile(
     });
     let (absent, cost, mut findings, scope) = comparing.await?.map_err(CollectError::from)?;
     if let Some(erp) = &options.erp {
-        booked::settle(erp.as_ref(), absent, &scope, &mut findings).await?;
+        booked::settle(erp.as_ref(), absent, &scope, &mut findings, watch.as_ref()).await?;
     }
     let took = clock::tick().since(started).as_millis();
     let made = Made { at_ms, took_ms: u64::try_from(took).unwrap_or(u64::MAX), unreadable, positions, cost };

@@ -16,13 +16,13 @@ const BEGIN_MS: i64 = 1_767_225_600_000;
 /// Length of the day, milliseconds.
 const DAY_MS: i64 = 86_400_000;
 /// Lines of one document.
-const BATCH: u64 = 10;
+pub const BATCH: u64 = 10;
 /// Events that are left out by a rule: one in so many.
-const DROPPED: u64 = 50;
+pub const DROPPED: u64 = 50;
 /// Events that wait: one in so many.
-const WAITING: u64 = 97;
+pub const WAITING: u64 = 97;
 /// Events that a supplier is told of: one in so many.
-const NOTIFIED: u64 = 20;
+pub const NOTIFIED: u64 = 20;
 
 /// A difference that is planted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

@@ -21,6 +21,8 @@ pub struct ReplayConfig {
     pub parked_max: usize,
     /// Most plans that are read from the topic.
     pub plans_max: usize,
+    /// Most records that another version is asked about at once; what became of them is held in memory.
+    pub shadow_max: usize,
 }
 
 impl Default for ReplayConfig {
@@ -32,6 +34,7 @@ impl Default for ReplayConfig {
             effects_max: 2_000_000,
             parked_max: 1_000_000,
             plans_max: 10_000,
+            shadow_max: 100_000,
         }
     }
 }
@@ -50,6 +53,7 @@ impl ReplayConfig {
             ("operations.replay.effects_max", own.effects_max as u64),
             ("operations.replay.parked_max", own.parked_max as u64),
             ("operations.replay.plans_max", own.plans_max as u64),
+            ("operations.replay.shadow_max", own.shadow_max as u64),
         ];
         for (key, value) in bounds {
             if value == 0 {

@@ -16,8 +16,10 @@ mod count;
 mod error;
 mod known;
 mod plan;
+pub mod reset;
 mod runner;
 mod select;
+pub mod shadow;
 mod steps;
 mod store;
 
@@ -28,11 +30,12 @@ pub use plan::{Difference, Request, differences};
 pub use runner::{Apply, Outcome, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;
+pub use shadow::{ShadowReport, ShadowRequest};
 
+use runtime::shadow::MakeShadow;
 use runtime::{Foresee, Room, RoomInfo};
 
 /// Code on the audit topic of the step from which on records are handed over.
-use runtime::shadow::MakeShadow;
 pub const STARTED: &str = "replay.started";
 
 /// A room as a replay must know it.
@@ -42,9 +45,6 @@ pub struct ReplayRoom {
     pub info: RoomInfo,
     /// What tells the effects of its events beforehand.
     pub foresee: Option<Foresee>,
-}
-
-impl From<&Room> for ReplayRoom {
     /// What makes it as it decides and does nothing.
     pub shadow: Option<MakeShadow>,
 }
@@ -53,6 +53,9 @@ impl std::fmt::Debug for ReplayRoom {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_tuple("ReplayRoom").field(&self.info.name).finish()
     }
+}
+
+impl From<&Room> for ReplayRoom {
     fn from(room: &Room) -> Self {
         Self { info: room.info().clone(), foresee: room.foresee(), shadow: room.make_shadow() }
     }

@@ -1,0 +1,79 @@
+//! Arguments of `wardline groups`.
+
+use crate::actor;
+use clap::{Args, Subcommand};
+
+/// Options of `groups`.
+#[derive(Debug, Args)]
+pub struct Groups {
+    /// What to do.
+    #[command(subcommand)]
+    pub action: GroupsAction,
+}
+
+/// What to do with where rooms stand.
+#[derive(Debug, Subcommand)]
+pub enum GroupsAction {
+    /// Show where each room stands, and who reads for it.
+    Ls(GroupsLs),
+    /// Set where a room goes on, while it stands still: shows what that comes to, and does it with --apply. A replay is the
+    /// first choice; this is for loading files again, and for passing over what must never be processed.
+    Reset(GroupsReset),
+    /// Agree to a reset as the second person, and carry it out.
+    Approve(GroupsApprove),
+}
+
+/// Options of `groups ls`.
+#[derive(Debug, Args)]
+pub struct GroupsLs {
+    /// One JSON line per partition.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `groups reset`.
+#[derive(Debug, Args)]
+pub struct GroupsReset {
+    /// The room.
+    pub room: String,
+    /// Where to go on: an offset (with --topic and --partition), a time like 2026-03-01T08:00:00Z, `earliest` or `latest`.
+    #[arg(long, value_name = "PLACE")]
+    pub to: String,
+    /// Topic; all that the room reads when left out.
+    #[arg(long)]
+    pub topic: Option<String>,
+    /// Partition, may be given several times; all when left out.
+    #[arg(long)]
+    pub partition: Vec<i32>,
+    /// Stand for records that would be passed over; a second person has to agree.
+    #[arg(long)]
+    pub force: bool,
+    /// Do it, or ask for it where a second person has to agree; without this nothing is changed.
+    #[arg(long)]
+    pub apply: bool,
+    /// Why; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT", default_value = "")]
+    pub reason: String,
+    /// Who; goes on record. Taken at its word.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `groups approve`.
+#[derive(Debug, Args)]
+pub struct GroupsApprove {
+    /// Id of the reset, as it was printed, or its start.
+    pub id: String,
+    /// Who agrees; goes on record. Taken at its word.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
+    /// What there is to say; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT")]
+    pub comment: Option<String>,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
+}

@@ -1,0 +1,205 @@
+//! `wardline groups`: where rooms stand, and setting that while they stand still.
+
+use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
+use crate::output::{self, Output};
+use crate::{Failure, context, rooms};
+use operations::replay::reset::{ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
+use operations::replay::{ReplayRoom, Replays, Words};
+use runtime::codec::Codec;
+use runtime::reader::PartitionLag;
+use runtime::{Config, groups, reader};
+use serde::Serialize;
+use std::sync::Arc;
+
+/// Columns of the list.
+const HEAD: [&str; 7] = ["room", "members", "topic", "partition", "next", "end", "behind"];
+
+/// A room in a partition.
+#[derive(Debug, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Standing {
+    room: &'static str,
+    members: usize,
+    #[serde(flatten)]
+    lag: PartitionLag,
+}
+
+/// Executes `wardline groups`.
+pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
+    let config = Arc::new(context::running(globals)?);
+    match &options.action {
+        GroupsAction::Ls(options) => list(&config, options),
+        GroupsAction::Reset(options) => context::block_on(reset(config, options))?,
+        GroupsAction::Approve(options) => context::block_on(approve(config, options))?,
+    }
+}
+
+fn list(config: &Config, options: &GroupsLs) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    let mut rows = Vec::new();
+    for room in rooms::all() {
+        let info = room.info();
+        if info.reads.is_empty() {
+            continue;
+        }
+        let members = groups::members(&config.kafka, info.name).map_err(Failure::kafka)?.len();
+        for lag in reader::group_lag(&config.kafka, info.name, &info.reads).map_err(Failure::kafka)? {
+            let standing = Standing { room: info.name, members, lag };
+            if options.json {
+                output.json(&standing)?;
+            } else {
+                rows.push(standing.row());
+            }
+        }
+    }
+    if !options.json {
+        output.table(&HEAD, &rows)?;
+    }
+    output.finish()
+}
+
+async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure> {
+    let replays = replays(config)?;
+    let request = ResetRequest {
+        room: options.room.clone(),
+        topic: options.topic.clone(),
+        partitions: options.partition.clone(),
+        to: target(&options.to)?,
+        reason: options.reason.clone(),
+        actor: options.actor.clone(),
+        force: options.force,
+    };
+    let spinner = output::spinner("records counted");
+    let told = spinner.clone();
+    let read = move |count| told.set_position(count);
+    if !options.apply {
+        let plan = replays.reset_preview(&request, read).await;
+        spinner.finish_and_clear();
+        said(&plan.map_err(failure)?, options.json)?;
+        output::note("nothing is changed; --apply with --reason does it");
+        return Ok(());
+    }
+    let outcome = replays.reset(&request, read).await;
+    spinner.finish_and_clear();
+    match outcome.map_err(failure)? {
+        ResetOutcome::Done(plan) => {
+            said(&plan, options.json)?;
+            output::note(&format!("done: start {} again", plan.room));
+        }
+        ResetOutcome::Requested(plan) => {
+            said(&plan, options.json)?;
+            output::note(&format!(
+                "nothing is changed yet: {}; somebody else has to agree with `wardline groups approve {} --actor NAME`",
+                plan.second_person.unwrap_or_default(),
+                plan.id
+            ));
+        }
+    }
+    Ok(())
+}
+
+async fn approve(config: Arc<Config>, options: &GroupsApprove) -> Result<(), Failure> {
+    let words = Words { actor: options.actor.clone(), comment: options.comment.clone() };
+    let plan = replays(config)?.reset_approve(&options.id, &words).await.map_err(failure)?;
+    let mut output = Output::stdout();
+    if options.json {
+        output.json(&plan)?;
+    } else {
+        moves(&mut output, &plan)?;
+    }
+    output.finish()?;
+    output::note(&format!("done: start {} again", plan.room));
+    Ok(())
+}
+
+fn replays(config: Arc<Config>) -> Result<Arc<Replays>, Failure> {
+    let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
+    let known = rooms::all().iter().map(ReplayRoom::from).collect();
+    Replays::new(config, codec, known).map_err(|error| failure(error.into()))
+}
+
+fn target(text: &str) -> Result<Target, Failure> {
+    let time = || text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
+    match text {
+        "earliest" => Ok(Target::Earliest),
+        "latest" => Ok(Target::Latest),
+        _ => match text.parse() {
+            Ok(offset) => Ok(Target::Offset(offset)),
+            Err(_) => time().map(Target::TimeMs).map_err(|error| {
+                Failure::usage(
+                    format!("WL-7066: {text} is no place to go on: {error}"),
+                    "write an offset, a time like 2026-03-01T08:00:00Z, earliest or latest",
+                )
+            }),
+        },
+    }
+}
+
+fn said(plan: &ResetPlan, json: bool) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if json {
+        output.json(plan)?;
+        return output.finish();
+    }
+    moves(&mut output, plan)?;
+    output.line(format!("  {} records are read again, {} are passed over", plan.again, plan.skipped))?;
+    for one in &plan.effects {
+        let lines = [
+            (one.suppressed, "have had their effect: it is suppressed"),
+            (one.effects, "effects would be made, at most"),
+            (one.in_doubt, "may have had their effect: the other side is asked first"),
+            (one.without_effect, "ask for no effect"),
+            (one.waiting, "are parked already"),
+        ];
+        for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
+            output.line(format!("  {}: {count} {text}", one.topic))?;
+        }
+    }
+    if let Some(why) = plan.second_person {
+        output.line(format!("  a second person has to agree: {why}"))?;
+    }
+    output.finish()
+}
+
+fn moves(output: &mut Output, plan: &ResetPlan) -> Result<(), Failure> {
+    output.line(format!("reset {} of {}", plan.id, plan.room))?;
+    plan.moves.iter().try_for_each(|one| {
+        let from = one.from.map_or_else(|| "nowhere".to_owned(), |from| from.to_string());
+        output.line(format!("  {} partition {}: {from} -> {}", one.topic, one.partition, one.to))
+    })
+}
+
+fn failure(error: ResetError) -> Failure {
+    let next = error.next();
+    if error.blames_request() { Failure::usage(error, next) } else { Failure::new(error, next) }
+}
+
+impl Standing {
+    fn row(&self) -> Vec<String> {
+        let next = self.lag.committed.map_or_else(|| "-".to_owned(), |next| next.to_string());
+        vec![
+            self.room.to_owned(),
+            self.members.to_string(),
+            self.lag.topic.clone(),
+            self.lag.partition.to_string(),
+            next,
+            self.lag.end.to_string(),
+            self.lag.lag.to_string(),
+        ]
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_place_is_an_offset_a_time_or_an_end() {
+        assert_eq!(target("earliest").unwrap(), Target::Earliest);
+        assert_eq!(target("latest").unwrap(), Target::Latest);
+        assert_eq!(target("17").unwrap(), Target::Offset(17));
+        assert_eq!(target("1970-01-01T00:00:01Z").unwrap(), Target::TimeMs(1_000));
+        assert!(target("yesterday").unwrap_err().to_string().contains("WL-7066"));
+    }
+}

@@ -1,0 +1,169 @@
+//! Where a room goes on, set by people: refused while it runs, previewed, agreed to where it must be, on record, and no effect
+//! happens twice because of it (RPL-1, FX-1, LOSS-1).
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
+
+use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
+use operations::replay::{ReplayRoom, Replays, Words};
+use runtime::reader;
+use schemas::{Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use testkit::parts::Erp as ErpPart;
+use testkit::stack::Stack;
+
+const TOPIC: &str = "supply.usage-enriched.v1";
+const USAGES: usize = 24;
+
+fn usage(number: usize) -> EnrichedUsage {
+    let text = |text: &str| Some(text.to_owned());
+    let visit = format!("enc-{}", number % 6);
+    EnrichedUsage {
+        meta: EventMeta {
+            event_id: schemas::identity::event_id("test", &visit, &number.to_string(), "usage"),
+            business_key: format!("usage/{visit}/{number}"),
+            ..EventMeta::default()
+        },
+        encounter_ref: visit,
+        item_id: text("71-400101"),
+        base_quantity: Some(Decimal::from(2)),
+        base_uom: text("EA"),
+        stock_location_id: text("OR1"),
+        cost_centre_id: text("CC-OR"),
+        currency: text("EUR"),
+        ..EnrichedUsage::default()
+    }
+}
+
+fn request(to: Target) -> ResetRequest {
+    ResetRequest {
+        room: erp_post::NAME.to_owned(),
+        topic: None,
+        partitions: Vec::new(),
+        to,
+        reason: "the test asks for it".to_owned(),
+        actor: "Ada".to_owned(),
+        force: false,
+    }
+}
+
+fn words(actor: &str) -> Words {
+    Words { actor: actor.to_owned(), comment: None }
+}
+
+fn code<T>(outcome: Result<T, ResetError>) -> String {
+    outcome.err().map(|error| error.to_string().split(':').next().unwrap_or_default().to_owned()).unwrap_or_default()
+}
+
+async fn positions(stack: &Stack) -> BTreeMap<i32, i64> {
+    let kafka = stack.config.kafka.clone();
+    let lags = move || reader::group_lag(&kafka, erp_post::NAME, &[TOPIC]).unwrap();
+    let lags = tokio::task::spawn_blocking(lags).await.unwrap();
+    lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect()
+}
+
+async fn said(stack: &Stack, code: &str) -> Vec<Audit> {
+    stack.events::<Audit>().await.into_iter().filter(|audit| audit.code == code).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rpl_1_a_room_is_set_back_by_two_people_and_repeats_no_effect() {
+    let mut stack = Stack::start().await;
+    let dir = stack.dir.path().join("erp");
+    let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
+    stack.configure(erp_post::NAME, server.block(server.address()));
+    let known = vec![ReplayRoom::from(&erp_post::room())];
+    let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), known).unwrap();
+    stack.publish(&(0..USAGES).map(usage).collect::<Vec<_>>()).await;
+    let running = stack.run(vec![erp_post::room()]).await;
+    stack.until::<ErpPosting>("every posting", |postings| postings.len() == USAGES).await;
+
+    let back = request(Target::Earliest);
+    assert_eq!(code(replays.reset_preview(&back, |_| ()).await), "WL-7252", "it is running");
+    running.stop().await;
+    let stood = positions(&stack).await;
+
+    let plan = replays.reset_preview(&back, |_| ()).await.unwrap();
+    assert_eq!((plan.again, plan.skipped, plan.second_person.is_some()), (USAGES as u64, 0, true));
+    let effects = &plan.effects[0];
+    assert_eq!((effects.suppressed, effects.effects, effects.in_doubt), (i64::try_from(USAGES).unwrap(), 0, 0));
+    assert_eq!(positions(&stack).await, stood, "a preview changes nothing");
+    assert!(said(&stack, reset::REQUESTED).await.is_empty() && said(&stack, reset::STARTED).await.is_empty());
+
+    let ResetOutcome::Requested(asked) = replays.reset(&back, |_| ()).await.unwrap() else {
+        panic!("one is not enough")
+    };
+    assert_eq!((&asked, positions(&stack).await), (&plan, stood.clone()));
+    assert_eq!(code(replays.reset_approve(&asked.id, &words(" ada ")).await), "WL-7257");
+    assert_eq!(code(replays.reset_approve("nobody", &words("Bert")).await), "WL-7258");
+    let done = replays.reset_approve(&asked.id[..8], &words("Bert")).await.unwrap();
+    let wanted: BTreeMap<i32, i64> = done.moves.iter().map(|one| (one.partition, one.to)).collect();
+    for (partition, position) in positions(&stack).await {
+        assert_eq!(Some(&position), wanted.get(&partition).or(stood.get(&partition)), "partition {partition}");
+    }
+    assert_eq!(code(replays.reset_approve(&asked.id, &words("Carl")).await), "WL-7258", "it is done");
+    for code in [reset::REQUESTED, reset::STARTED, reset::DONE] {
+        let audits = said(&stack, code).await;
+        assert_eq!(audits.len(), plan.moves.len(), "{code}");
+        assert!(audits.iter().all(|audit| audit.kind == AuditKind::Replay && audit.detail.contains(&asked.id)));
+        let who = if code == reset::REQUESTED { "Ada" } else { "Bert" };
+        assert!(audits.iter().all(|audit| audit.actor.as_deref() == Some(who)), "{audits:?}");
+    }
+
+    let running = stack.run(vec![erp_post::room()]).await;
+    stack.publish(&[usage(USAGES)]).await;
+    stack.until::<ErpPosting>("the new usage", |postings| postings.len() > USAGES).await;
+    running.stop().await;
+    let postings = stack.events::<ErpPosting>().await;
+    assert_eq!(postings.len(), USAGES + 1, "FX-1: nothing is posted again");
+    assert!(
+        positions(&stack)
+            .await
+            .iter()
+            .all(|(partition, position)| stood.get(partition).is_none_or(|at| position >= at))
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_1_nothing_is_passed_over_unless_two_people_stand_for_it() {
+    let mut stack = Stack::start().await;
+    let dir = stack.dir.path().join("erp");
+    let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
+    stack.configure(erp_post::NAME, server.block(server.address()));
+    let known = vec![ReplayRoom::from(&erp_post::room())];
+    let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), known).unwrap();
+    stack.publish(&(0..USAGES).map(usage).collect::<Vec<_>>()).await;
+
+    let ahead = request(Target::Latest);
+    let plan = replays.reset_preview(&ahead, |_| ()).await.unwrap();
+    assert_eq!((plan.again, plan.skipped), (0, USAGES as u64));
+    assert_eq!(code(replays.reset(&ahead, |_| ()).await), "WL-7253");
+    assert!(positions(&stack).await.is_empty() && said(&stack, reset::REQUESTED).await.is_empty());
+    let forced = ResetRequest { force: true, ..ahead };
+    assert_eq!(
+        code(replays.reset(&ResetRequest { reason: " ".to_owned(), ..forced.clone() }, |_| ()).await),
+        "WL-7162"
+    );
+    let ResetOutcome::Requested(ResetPlan { id, .. }) = replays.reset(&forced, |_| ()).await.unwrap() else {
+        panic!("one is not enough")
+    };
+    assert!(positions(&stack).await.is_empty(), "nothing has changed yet");
+
+    // Meanwhile somebody has let the room run: what was agreed to would be something else.
+    let running = stack.run(vec![erp_post::room()]).await;
+    stack.until::<ErpPosting>("every posting", |postings| postings.len() == USAGES).await;
+    running.stop().await;
+    assert_eq!(code(replays.reset_approve(&id, &words("Bert")).await), "WL-7259");
+
+    let nowhere = ResetRequest { partitions: vec![0], ..request(Target::Offset(1_000_000)) };
+    assert_eq!(code(replays.reset_preview(&nowhere, |_| ()).await), "WL-7254");
+    assert_eq!(
+        code(replays.reset_preview(&request(Target::Offset(0)), |_| ()).await),
+        "WL-7254",
+        "of which partition?"
+    );
+    let (_, at) = positions(&stack).await.into_iter().next().unwrap();
+    let partition = *positions(&stack).await.keys().next().unwrap();
+    let here = ResetRequest { partitions: vec![partition], ..request(Target::Offset(at)) };
+    assert_eq!(code(replays.reset_preview(&here, |_| ()).await), "WL-7255");
+}
