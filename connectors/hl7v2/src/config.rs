@@ -72,6 +72,9 @@ pub struct LimitsConfig {
     /// How long to wait for the confirmation of Kafka before the sender is told to repeat, milliseconds. Should be shorter
     /// than the sender's own patience.
     pub confirm_ms: u64,
+    /// While records are on their way to Kafka, those of further messages gather until the former are confirmed, but no longer than
+    /// this, milliseconds; then they leave together. A message that comes alone leaves at once. 0 gathers nothing.
+    pub gather_ms: u64,
 }
 
 /// How resends are recognised. A resend of the same bytes under the same control id gets the earlier answer and no event.
@@ -84,6 +87,9 @@ pub struct ReceiptsConfig {
     pub messages_max: usize,
     /// Whether the receipts of other instances are followed; a single instance knows its own. Default false.
     pub shared: bool,
+    /// With `shared`, how long the first message of a connection waits until the receipts of other instances are read up to
+    /// their end, milliseconds. Then the sender is told to repeat it (WL-2028). Default 5000.
+    pub catch_up_ms: u64,
 }
 
 impl Default for Hl7v2Config {
@@ -130,13 +136,14 @@ impl Default for LimitsConfig {
             final_cr_ms: 200,
             handshake_ms: 10_000,
             confirm_ms: 20_000,
+            gather_ms: 1,
         }
     }
 }
 
 impl Default for ReceiptsConfig {
     fn default() -> Self {
-        Self { window_hours: 24, messages_max: 500_000, shared: false }
+        Self { window_hours: 24, messages_max: 500_000, shared: false, catch_up_ms: 5_000 }
     }
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::mapping::{Identity, MappedEvent, Mapper, Outcome, Reading, Refusal, content_hash, read_stray, rules};
 use crate::mllp::{AckError, Decision, acknowledgements};
-use crate::parser::{Piece, PieceKind, split, split_plain};
+use crate::parser::{Piece, PieceKind, is_one_message, split, split_plain};
 
 /// One part of an input and what became of it.
 #[derive(Debug, Clone)]
@@ -25,8 +25,12 @@ pub fn read_file(bytes: &[u8], mapper: &Mapper, max_frame_bytes: usize, now: Tim
 }
 
 /// Reads the content of one frame: one message, or all that a sender put into it.
-pub fn read_frame(bytes: &[u8], mapper: &Mapper, now: Timestamp) -> Vec<Part> {
-    split_plain(bytes).into_iter().map(|piece| read_piece(piece, mapper, bytes.len(), now)).collect()
+pub fn read_frame(bytes: Vec<u8>, mapper: &Mapper, now: Timestamp) -> Vec<Part> {
+    if is_one_message(&bytes) {
+        let reading = mapper.read(&bytes, now);
+        return vec![Part { bytes, reading, warnings: Vec::new() }];
+    }
+    split_plain(&bytes).into_iter().map(|piece| read_piece(piece, mapper, bytes.len(), now)).collect()
 }
 
 /// Reads a file for people and tools: one object per message, with `outcome` (`events`, `dropped`, `exception` or

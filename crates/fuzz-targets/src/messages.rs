@@ -95,7 +95,7 @@ fn check_outcomes(input: &[u8]) {
     for part in &parts {
         check_part(part, mapper);
     }
-    for part in read_frame(input, mapper, NOW) {
+    for part in read_frame(input.to_vec(), mapper, NOW) {
         check_answers(&part);
     }
     let shown = parse_to_json(input, mapper, NOW);

@@ -74,10 +74,13 @@ impl Publisher {
     /// When the local queue stays full.
     pub fn start(&self, records: &[Outgoing]) -> Result<Arc<Delivery>, PublishError> {
         let delivery = Delivery::new();
-        for record in records {
-            self.producer.send(record, &delivery)?;
-        }
+        self.queue(records, &delivery)?;
         Ok(delivery)
+    }
+
+    /// Queues records whose fate is told to `delivery`; the first error ends it, and is told there too.
+    pub(crate) fn queue(&self, records: &[Outgoing], delivery: &Arc<Delivery>) -> Result<(), ClientError> {
+        records.iter().try_for_each(|record| self.producer.send(record, delivery))
     }
 }
 

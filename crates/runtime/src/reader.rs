@@ -27,7 +27,7 @@ pub(crate) const STALL_TIMEOUT: Duration = Duration::from_secs(60);
 /// Slice of waiting for the next record.
 pub(crate) const POLL_SLICE: Duration = Duration::from_millis(200);
 /// How long the broker may wait at the end of a partition of a range: what is read is there already.
-const RANGE_WAIT: Duration = Duration::from_millis(5);
+pub(crate) const RANGE_WAIT: Duration = Duration::from_millis(5);
 /// The same for what is still to come.
 pub(crate) const FOLLOW_WAIT: Duration = Duration::from_millis(100);
 
@@ -255,7 +255,7 @@ pub fn group_lag(kafka: &KafkaConfig, group: &str, topics: &[&str]) -> Result<Ve
     let consumer = consumer(kafka, group)?;
     let mut asked = TopicPartitionList::new();
     for topic in topics {
-        for partition in partitions(&consumer, topic)? {
+        for partition in partitions(&consumer, topic, STALL_TIMEOUT)? {
             asked.add_partition(topic, partition);
         }
     }
@@ -346,6 +346,17 @@ pub(crate) fn walk(
     consumer: &Reader,
     topic: &str,
     spans: BTreeMap<i32, Span>,
+    visit: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    walk_within(consumer, topic, spans, STALL_TIMEOUT, visit)
+}
+
+/// As [`walk`]; given up when nothing comes for `patience`.
+pub(crate) fn walk_within(
+    consumer: &Reader,
+    topic: &str,
+    spans: BTreeMap<i32, Span>,
+    patience: Duration,
     mut visit: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
     let mut open = spans;
@@ -355,8 +366,10 @@ pub(crate) fn walk(
         assignment.add_partition_offset(topic, *partition, Offset::Offset(span.start))?;
     }
     consumer.assign(&assignment)?;
+    // The client remembers that a partition was paused at the end of an earlier walk when it comes back.
+    consumer.resume(&assignment)?;
     let mut visited = 0;
-    let mut stall = Stall::new(topic);
+    let mut stall = Stall::within(topic, patience);
     while !open.is_empty() {
         let finished = match consumer.poll(POLL_SLICE) {
             None => {
@@ -404,8 +417,8 @@ pub(crate) fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration)
     kafka::open_reader(&client)
 }
 
-fn partitions(consumer: &Reader, topic: &str) -> Result<Vec<i32>, ReadError> {
-    let metadata = ask(STALL_TIMEOUT, || consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT))?;
+pub(crate) fn partitions(consumer: &Reader, topic: &str, patience: Duration) -> Result<Vec<i32>, ReadError> {
+    let metadata = ask(patience, || consumer.fetch_metadata(Some(topic), ANSWER_TIMEOUT.min(patience)))?;
     let found = metadata.topics().iter().find(|found| found.name() == topic && found.error().is_none());
     let mut ids: Vec<i32> =
         found.map(|found| found.partitions().iter().map(|one| one.id()).collect()).unwrap_or_default();
@@ -422,7 +435,7 @@ fn watermarks(consumer: &Reader, topic: &str, partition: i32) -> Result<(i64, i6
 }
 
 pub(crate) fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i32, Span>, ReadError> {
-    let mut ids = partitions(consumer, &range.topic)?;
+    let mut ids = partitions(consumer, &range.topic, STALL_TIMEOUT)?;
     if !range.partitions.is_empty() {
         ids.retain(|id| range.partitions.contains(id));
     }

@@ -7,13 +7,19 @@ use std::time::Duration;
 /// How long nothing has come.
 pub(crate) struct Stall<'a> {
     topic: &'a str,
+    patience: Duration,
     waited: Duration,
     last_error: String,
 }
 
 impl<'a> Stall<'a> {
     pub fn new(topic: &'a str) -> Self {
-        Self { topic, waited: Duration::ZERO, last_error: "none".to_owned() }
+        Self::within(topic, STALL_TIMEOUT)
+    }
+
+    /// Given up after another time than usual.
+    pub fn within(topic: &'a str, patience: Duration) -> Self {
+        Self { topic, patience, waited: Duration::ZERO, last_error: "none".to_owned() }
     }
 
     pub fn reset(&mut self) {
@@ -22,7 +28,7 @@ impl<'a> Stall<'a> {
 
     pub fn idle(&mut self) -> Result<(), ReadError> {
         self.waited += POLL_SLICE;
-        if self.waited < STALL_TIMEOUT {
+        if self.waited < self.patience {
             return Ok(());
         }
         let last_error = std::mem::take(&mut self.last_error);

@@ -1,5 +1,7 @@
 //! What all mappings of one message share: its identity, its pseudonyms, its times and the warnings that gather.
 
+use std::cell::OnceCell;
+
 use jiff::tz::TimeZone;
 use schemas::{Action, DirectIdentifiers, EventMeta, Source, SourceFormat, Timestamp, Warning};
 
@@ -16,6 +18,8 @@ pub(super) struct Context<'m> {
     pub(super) now: Timestamp,
     /// What a time without an offset means in this message.
     zone: TimeZone,
+    /// The patient of the first PID, of whom all events tell.
+    patient: OnceCell<(usize, Option<String>)>,
     /// Warnings about the message as a whole; every event carries them.
     pub(super) warnings: Vec<Warning>,
 }
@@ -41,7 +45,8 @@ pub(super) struct Fact<'a> {
 
 impl<'m> Context<'m> {
     pub(super) fn new(mapper: &'m Mapper, message: &'m Message<'m>, identity: &'m Identity, now: Timestamp) -> Self {
-        let mut context = Self { mapper, message, identity, now, zone: mapper.zone.clone(), warnings: Vec::new() };
+        let (zone, warnings) = (mapper.zone.clone(), Vec::new());
+        let mut context = Self { mapper, message, identity, now, zone, patient: OnceCell::new(), warnings };
         for tolerance in message.tolerances() {
             context.warnings.push(warning("WL-1008", "", &format!("tolerated: {}", tolerance.name())));
         }
@@ -95,8 +100,12 @@ impl<'m> Context<'m> {
 
     /// The pseudonym of the patient of a PID: the medical record number in PID-3, else the first identifier, else PID-2.
     pub(super) fn patient_ref(&self, patient: Segment<'_>) -> Option<String> {
-        let (number, authority) = self.patient_number(patient)?;
-        Some(self.mapper.pseudonyms.patient(&authority, &number))
+        let make = || {
+            let (number, authority) = self.patient_number(patient)?;
+            Some(self.mapper.pseudonyms.patient(&authority, &number))
+        };
+        let (first, known) = self.patient.get_or_init(|| (patient.index(), make()));
+        if *first == patient.index() { known.clone() } else { make() }
     }
 
     /// The pseudonyms of all patients that the message is about: of each PID, and of each MRG the prior ones.
@@ -155,6 +164,7 @@ impl<'m> Context<'m> {
             event_id: schemas::identity::event_id(&source, &message, &fact.position.to_string(), &fact.event_type),
             business_key: fact.business_key,
             revision: fact.revision,
+            correction: 0,
             action: fact.action,
             occurred_at: fact.occurred.map(|time| Timestamp::from_micros(time.micros)),
             recorded_at: recorded.map_or(self.now, |time| Timestamp::from_micros(time.micros)),
@@ -164,7 +174,6 @@ impl<'m> Context<'m> {
             facility_id: self.identity.facility.clone(),
             source: Source {
                 system: self.identity.system.clone(),
-            correction: 0,
                 facility: self.identity.facility.clone(),
                 format: SourceFormat::Hl7v2,
                 message_type: self.identity.message_type.clone(),

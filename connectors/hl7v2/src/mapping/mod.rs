@@ -242,6 +242,8 @@ pub fn read_stray(bytes: &[u8], refusal: Refusal) -> Reading {
     }
 }
 
+const HEX: [u8; 16] = *b"0123456789abcdef";
+
 /// SHA-256, lower-case hex, of a message without the line ends and padding behind it.
 pub fn content_hash(raw: &[u8]) -> String {
     let end = raw
@@ -251,7 +253,7 @@ pub fn content_hash(raw: &[u8]) -> String {
     let mut text = String::with_capacity(64);
     for byte in Sha256::digest(&raw[..end]) {
         for nibble in [byte >> 4, byte & 15] {
-            text.extend(char::from_digit(u32::from(nibble), 16));
+            text.push(char::from(HEX[usize::from(nibble)]));
         }
     }
     text

@@ -184,7 +184,8 @@ fn write(header: Option<&Header<'_>>, code: AckCode, errors: &[AckError], hash: 
     let version = if header.is_none_or(|header| header.component(12, 1).is_empty()) { b"2.5.1" } else { field(12) };
     let processing = if field(11).is_empty() { b"P" } else { field(11) };
     let control_id = own_control_id(field(10), hash, code);
-    let mut answer = b"MSH".to_vec();
+    let mut answer = Vec::with_capacity(256);
+    answer.extend_from_slice(b"MSH");
     let mut msh: Vec<&[u8]> =
         vec![encoding, field(5), field(6), field(3), field(4), time.as_bytes(), b"", kind.as_bytes()];
     msh.extend([control_id.as_bytes(), processing, version]);
@@ -256,11 +257,17 @@ fn is_2_5_or_later(version: &[u8]) -> bool {
 
 /// Our MSH-10: twenty characters that depend on the message and the kind of answer alone.
 fn own_control_id(control_id: &[u8], hash: &str, code: AckCode) -> String {
+    const HEX: [u8; 16] = *b"0123456789ABCDEF";
     let mut digest = Sha256::new();
     digest.update([u8::from(code.is_commit())]);
     digest.update(control_id);
     digest.update(hash.as_bytes());
-    digest.finalize().iter().take(9).fold("WL".to_owned(), |id, byte| id + &format!("{byte:02X}"))
+    let mut id = String::with_capacity(20);
+    id.push_str("WL");
+    for byte in digest.finalize().iter().take(9) {
+        id.extend([byte >> 4, byte & 15].map(|nibble| char::from(HEX[usize::from(nibble)])));
+    }
+    id
 }
 
 /// Texts of table 0357.

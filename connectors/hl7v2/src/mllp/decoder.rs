@@ -94,7 +94,7 @@ impl Decoder {
     }
 
     fn skip_to_start(&mut self, bytes: &[u8]) -> usize {
-        let start = bytes.iter().position(|byte| *byte == START);
+        let start = memchr::memchr(START, bytes);
         let noise = &bytes[..start.unwrap_or(bytes.len())];
         self.noise_bytes += noise.iter().filter(|byte| !matches!(byte, b'\r' | b'\n')).fold(0, |count, _| count + 1);
         match start {
@@ -107,7 +107,7 @@ impl Decoder {
     }
 
     fn take_content(&mut self, bytes: &[u8], events: &mut Vec<Event>) -> usize {
-        let end = bytes.iter().position(|byte| matches!(*byte, START | END)).unwrap_or(bytes.len());
+        let end = memchr::memchr2(START, END, bytes).unwrap_or(bytes.len());
         self.append(&bytes[..end], events);
         match bytes.get(end) {
             Some(&END) => {
@@ -182,10 +182,16 @@ impl Decoder {
 /// Puts a message into a frame.
 pub fn encode(message: &[u8]) -> Vec<u8> {
     let mut frame = Vec::with_capacity(message.len() + 3);
-    frame.push(START);
-    frame.extend_from_slice(message);
-    frame.extend_from_slice(&[END, b'\r']);
+    encode_into(message, &mut frame);
     frame
+}
+
+/// Puts a message into a frame, behind what is in `bytes` already.
+pub fn encode_into(message: &[u8], bytes: &mut Vec<u8>) {
+    bytes.reserve(message.len() + 3);
+    bytes.push(START);
+    bytes.extend_from_slice(message);
+    bytes.extend_from_slice(&[END, b'\r']);
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ impl<'a> Header<'a> {
     pub fn read(message: &'a [u8]) -> Option<Self> {
         let message = message.strip_prefix(b"\xef\xbb\xbf").unwrap_or(message);
         let message = message.trim_ascii_start();
-        let line = message.split(|byte| matches!(byte, b'\r' | b'\n')).next()?;
+        let line = &message[..memchr::memchr2(b'\r', b'\n', message).unwrap_or(message.len())];
         if !line.starts_with(b"MSH") || line.len() < 5 {
             return None;
         }
@@ -24,7 +24,7 @@ impl<'a> Header<'a> {
         }
         // Without encoding characters those of the standard hold.
         let component = if line[4] != separator && line[4].is_ascii_punctuation() { line[4] } else { b'^' };
-        Some(Self { fields: line.split(|byte| *byte == separator).collect(), separator, component })
+        Some(Self { fields: split(line, separator), separator, component })
     }
 
     /// MSH field `number` as sent, empty if not there. Number 2 is the encoding characters; number 1 is not a field here.
@@ -48,6 +48,13 @@ impl<'a> Header<'a> {
     pub fn separator(&self) -> u8 {
         self.separator
     }
+}
+
+fn split(line: &[u8], separator: u8) -> Vec<&[u8]> {
+    // A header has some twenty fields; a list that grows on the way would be moved four times.
+    let mut fields = Vec::with_capacity(24);
+    fields.extend(line.split(|byte| *byte == separator));
+    fields
 }
 
 #[cfg(test)]

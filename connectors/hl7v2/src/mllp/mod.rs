@@ -9,7 +9,7 @@ mod header;
 
 pub use ack::{AckCode, AckError, Decision, ErrorPlace, acknowledgements, read_ack};
 pub use client::{Ack, ClientError, ClientOptions, MllpClient};
-pub use decoder::{Decoder, Event, encode};
+pub use decoder::{Decoder, Event, encode, encode_into};
 pub use header::Header;
 
 /// Opens a frame: VT.

@@ -47,13 +47,27 @@ pub fn split_plain(bytes: &[u8]) -> Vec<Piece<'_>> {
     // The byte order mark belongs to the first message, so that its bytes stay as they came.
     let mut start = 0;
     while from < bytes.len() {
-        let end =
-            bytes[from..].iter().position(|byte| matches!(byte, b'\r' | b'\n')).map_or(bytes.len(), |at| from + at);
+        let end = memchr::memchr2(b'\r', b'\n', &bytes[from..]).map_or(bytes.len(), |at| from + at);
         cutter.line(start, &bytes[from..end]);
         from = end + 1;
         start = from;
     }
     cutter.finish()
+}
+
+/// Whether all of it is one message, as nearly every frame is: then there is nothing to cut, and nothing to copy. False may also
+/// mean that it takes a closer look.
+pub fn is_one_message(bytes: &[u8]) -> bool {
+    let mut ends = memchr::memchr2_iter(b'\r', b'\n', bytes);
+    let first = ends.next().unwrap_or(bytes.len());
+    if !bytes.starts_with(b"MSH") || !is_header(&bytes[..first]) {
+        return false;
+    }
+    let begins = |start: usize| {
+        let name = bytes.get(start..start + 3).unwrap_or_default();
+        matches!(name, b"MSH" | b"FHS" | b"BHS" | b"BTS" | b"FTS")
+    };
+    !begins(first + 1) && !ends.any(|end| begins(end + 1))
 }
 
 fn split_frames(bytes: &[u8], max_frame_bytes: usize) -> Vec<Piece<'static>> {
@@ -219,6 +233,18 @@ mod tests {
         check(&format!("BHS|^~\\&|\r{A}"), &[(Message, A, &["batch.trailer-missing"])]);
         check(&format!("FHS|^~\\&|\r{A}FTS|3\r"), &[(Message, A, &[])]);
         check("FHS|^~\\&|\rBHS|^~\\&|\rBTS|0\rFTS|1\r", &[(Empty, "", &[])]);
+    }
+
+    #[test]
+    fn sees_at_once_that_a_frame_is_one_message() {
+        for one in [A, B, "MSH|^~\\&|A", "MSH|^~\\&|A\r\nPID|MSH|\r\n\r\n  ", "MSH|\rEV"] {
+            assert!(is_one_message(one.as_bytes()), "{one}");
+            check(one, &[(Message, one, &[])]);
+        }
+        let several = [&format!("{A}{B}"), &format!("{A}BTS|1\r"), &format!("BHS|^~\\&|\r{A}"), &format!("{A}FTS")];
+        for other in several.into_iter().map(String::as_str).chain(["", "MSH", "MSHA|", "\rMSH|^~\\&|A", "garbage\r"]) {
+            assert!(!is_one_message(other.as_bytes()), "{other}");
+        }
     }
 
     #[test]

@@ -144,7 +144,9 @@ impl Charset {
 
     fn borrow<'a>(&self, bytes: &'a [u8]) -> Result<&'a str, CharsetError> {
         let wrong = |offset| CharsetError::Contradicted { charset: self.name(), offset };
+        // Asked of all bytes at once first: looking for the one takes longer than everything else about a long message.
         if self.0 != Kind::Utf8
+            && !bytes.is_ascii()
             && let Some(offset) = bytes.iter().position(|byte| !byte.is_ascii())
         {
             return Err(wrong(offset));

@@ -59,7 +59,7 @@ pub(super) fn decode<'a>(
     tolerances: &mut Vec<Tolerance>,
 ) -> Result<(Charset, Cow<'a, str>), CharsetError> {
     let declared = declared_charset(header);
-    let charset = match Charset::declared(declared.iter().map(String::as_str)) {
+    let charset = match Charset::declared(declared.iter().map(AsRef::as_ref)) {
         Some(charset) => charset,
         None if body.is_ascii() && !body.contains(&0x1b) => {
             tolerances.push(Tolerance::UnknownCharset);
@@ -79,12 +79,12 @@ pub(super) fn decode<'a>(
 }
 
 /// The repetitions of MSH-18. Everything before it and the names themselves are ASCII in practice, so bytes are enough here.
-fn declared_charset(header: &[u8]) -> Vec<String> {
-    let line = header.split(|byte| matches!(byte, b'\r' | b'\n')).next().unwrap_or_default();
+fn declared_charset(header: &[u8]) -> Vec<Cow<'_, str>> {
+    let line = &header[..memchr::memchr2(b'\r', b'\n', header).unwrap_or(header.len())];
     let Some(separator) = line.get(3) else { return Vec::new() };
     let repetition = line.get(5).copied().unwrap_or(b'~');
     let field = line.split(|byte| byte == separator).nth(17).unwrap_or_default();
-    field.split(|byte| *byte == repetition).map(|name| String::from_utf8_lossy(name).into_owned()).collect()
+    field.split(|byte| *byte == repetition).map(String::from_utf8_lossy).collect()
 }
 
 pub(super) fn offset_of(error: &CharsetError) -> Option<usize> {
@@ -108,10 +108,7 @@ pub(super) fn segments(
     let mut found: Vec<(usize, usize)> = Vec::new();
     let mut from = start;
     while from < text.len() {
-        let end = text.as_bytes()[from..]
-            .iter()
-            .position(|byte| matches!(byte, b'\r' | b'\n'))
-            .map_or(text.len(), |at| from + at);
+        let end = memchr::memchr2(b'\r', b'\n', &text.as_bytes()[from..]).map_or(text.len(), |at| from + at);
         let line = &text[from..end.min(trimmed.max(from))];
         match classify(line, separator) {
             _ if from > trimmed => {}
@@ -152,7 +149,9 @@ enum Line {
 }
 
 fn classify(line: &str, separator: char) -> Line {
-    let name = line.split(separator).next().unwrap_or_default();
+    // No name is longer; a longer one is no segment, as would be one with a character of several bytes.
+    let begin = line.get(..line.len().min(8)).unwrap_or(line);
+    let name = begin.split(separator).next().unwrap_or_default();
     let alphanumeric = !name.is_empty()
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
         && name.as_bytes()[0].is_ascii_alphabetic();

@@ -119,7 +119,14 @@ impl<'a> Message<'a> {
 
     /// The first segment of that name.
     pub fn find(&self, name: &str) -> Option<Segment<'_>> {
-        self.segments().find(|segment| segment.is(name))
+        let text = self.text.as_bytes();
+        let like = |span: &Span| {
+            text[span.start..span.end]
+                .get(..name.len())
+                .is_some_and(|begin| begin.eq_ignore_ascii_case(name.as_bytes()))
+        };
+        let mut candidates = self.segments.iter().enumerate().filter(|(_, span)| like(span));
+        candidates.find_map(|(index, span)| Some(self.at(index, *span)).filter(|segment| segment.is(name)))
     }
 
     /// MSH, which every message has.
@@ -163,9 +170,11 @@ impl<'a> Message<'a> {
 /// Finds the field separators of all segments in one pass: fields are asked for often and in any order.
 fn with_separators(text: &str, segments: &[(usize, usize)], separator: char) -> (Vec<Span>, Vec<usize>) {
     let mut separators = Vec::with_capacity(segments.len() * 16);
+    // Delimiters are ASCII.
+    let byte = u8::try_from(separator).unwrap_or(b'|');
     let spans = segments.iter().map(|(start, end)| {
         let first = separators.len();
-        separators.extend(text[*start..*end].match_indices(separator).map(|(at, _)| start + at));
+        separators.extend(memchr::memchr_iter(byte, &text.as_bytes()[*start..*end]).map(|at| start + at));
         Span { start: *start, end: *end, separators: (first, separators.len()) }
     });
     (spans.collect(), separators)
@@ -249,7 +258,9 @@ impl<'m> Segment<'m> {
     }
 
     fn has_delimiters(&self) -> bool {
-        self.is("MSH") || self.is("FHS") || self.is("BHS")
+        // The second letter is the cheapest way to tell most of the others.
+        matches!(self.text.as_bytes().get(1), Some(b'S' | b's' | b'H' | b'h'))
+            && (self.is("MSH") || self.is("FHS") || self.is("BHS"))
     }
 
     fn rebuild(&self, text: &mut String) {
@@ -382,8 +393,13 @@ impl<'m> Value<'m> {
     }
 
     fn part(&self, level: Level, number: usize) -> Value<'m> {
-        let empty = Value { message: self.message, text: "", level };
-        number.checked_sub(1).and_then(|index| self.parts(level).nth(index)).unwrap_or(empty)
+        let separator = if self.level == Level::Literal { None } else { self.separator(level) };
+        let text = match (number.checked_sub(1), separator) {
+            (Some(index), Some(separator)) => nth(self.text, separator, index),
+            (Some(0), None) => self.text,
+            _ => "",
+        };
+        Value { message: self.message, text, level }
     }
 
     fn rebuild(&self, text: &mut String) {
@@ -399,6 +415,21 @@ impl<'m> Value<'m> {
             }
             part.rebuild(text);
         }
+    }
+}
+
+/// Part `index`, from 0, of a text; empty if there are not so many. Delimiters are ASCII, so bytes will do.
+fn nth(text: &str, separator: char, index: usize) -> &str {
+    let Ok(separator) = u8::try_from(separator) else { return "" };
+    let (mut start, mut left) = (0, index);
+    loop {
+        let end = memchr::memchr(separator, &text.as_bytes()[start..]).map(|at| start + at);
+        match end {
+            _ if left == 0 => return &text[start..end.unwrap_or(text.len())],
+            Some(end) => start = end + 1,
+            None => return "",
+        }
+        left -= 1;
     }
 }
 

@@ -13,7 +13,7 @@ mod layout;
 mod message;
 mod timestamp;
 
-pub use batch::{Piece, PieceKind, split, split_plain};
+pub use batch::{Piece, PieceKind, is_one_message, split, split_plain};
 pub use charset::{Charset, CharsetError};
 pub use delimiters::Delimiters;
 pub use error::{ParseError, ParseErrorKind};

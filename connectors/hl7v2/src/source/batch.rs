@@ -43,28 +43,34 @@ pub struct Batch {
 }
 
 impl Batch {
-    /// The records of a message. `origin` names the connection or file, `code` the answer that it will get.
-    pub(super) fn new(part: &Part, origin: &str, code: Option<AckCode>, reused: bool, now: Timestamp) -> Self {
-        let reading = &part.reading;
-        let receipt_id = receipt_id(part);
-        let mut batch =
-            Self { events: Vec::new(), exception: None, dead_letters: Vec::new(), receipt: receipt(part, code, now) };
-        match &reading.outcome {
-            Outcome::Events(events) => {
-                batch.events = events.clone();
-                for event in &mut batch.events {
-                    warn(event, part, reused);
-                }
-            }
-            Outcome::Dropped { .. } => {}
+    /// The records of a message; its events are taken out of it. `origin` names the connection or file, `code` the answer that it
+    /// will get.
+    pub(super) fn new(
+        part: &mut Part,
+        name: &Name,
+        origin: &str,
+        code: Option<AckCode>,
+        reused: bool,
+        now: Timestamp,
+    ) -> Self {
+        let receipt = receipt(part, name, code, now);
+        let mut batch = Self { events: Vec::new(), exception: None, dead_letters: Vec::new(), receipt };
+        if let Outcome::Events(events) = &mut part.reading.outcome {
+            batch.events = std::mem::take(events);
+            batch.events.iter_mut().for_each(|event| warn(event, &part.warnings, reused));
+        }
+        match &part.reading.outcome {
+            Outcome::Events(_) | Outcome::Dropped { .. } => {}
             Outcome::Exception(refusal) => {
                 let fits = part.bytes.len() <= RAW_BYTES_MAX;
-                batch.exception = Some(exception(part, refusal, origin, &receipt_id, fits, now));
+                batch.exception = Some(exception(part, refusal, origin, &name.receipt_id, fits, now));
                 if !fits {
-                    batch.dead_letters = dead_letters(part, refusal, origin, &receipt_id, now);
+                    batch.dead_letters = dead_letters(part, refusal, origin, &name.receipt_id, now);
                 }
             }
-            Outcome::DeadLetter(refusal) => batch.dead_letters = dead_letters(part, refusal, origin, &receipt_id, now),
+            Outcome::DeadLetter(refusal) => {
+                batch.dead_letters = dead_letters(part, refusal, origin, &name.receipt_id, now);
+            }
         }
         batch
     }
@@ -87,15 +93,25 @@ impl RawLetter {
     }
 }
 
-/// Identity of a message for receipts: sender, control id and content.
-pub(super) fn receipt_id(part: &Part) -> String {
-    let identity = &part.reading.identity;
-    schemas::identity::event_id(&source(part), &identity.control_id, &identity.hash, "receipt")
+/// What a message is called in receipts.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Name {
+    /// The sender.
+    pub(super) source: String,
+    /// Sender, control id and content as one id.
+    pub(super) receipt_id: String,
+    /// The same as a number.
+    pub(super) number: u128,
 }
 
-/// Sender, as in receipts.
-pub(super) fn source(part: &Part) -> String {
-    format!("{NAME}/{}|{}", part.reading.identity.system, part.reading.identity.facility)
+impl Name {
+    /// The name of a message that was read.
+    pub(super) fn of(part: &Part) -> Self {
+        let identity = &part.reading.identity;
+        let source = [NAME, "/", &identity.system, "|", &identity.facility].concat();
+        let id = schemas::identity::event_uuid(&source, &identity.control_id, &identity.hash, "receipt");
+        Self { source, receipt_id: id.to_string(), number: id.as_u128() }
+    }
 }
 
 /// The kind of an outcome, as in receipts.
@@ -108,7 +124,7 @@ pub(super) fn outcome_kind(outcome: &Outcome) -> ReceiptOutcome {
     }
 }
 
-fn receipt(part: &Part, code: Option<AckCode>, now: Timestamp) -> Receipt {
+fn receipt(part: &Part, name: &Name, code: Option<AckCode>, now: Timestamp) -> Receipt {
     let reading = &part.reading;
     let (rule, event_ids) = match &reading.outcome {
         Outcome::Events(events) => (None, events.iter().map(|event| event.id().to_owned()).collect()),
@@ -116,8 +132,8 @@ fn receipt(part: &Part, code: Option<AckCode>, now: Timestamp) -> Receipt {
         Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) => (Some(refusal.name.to_owned()), Vec::new()),
     };
     Receipt {
-        receipt_id: receipt_id(part),
-        source: source(part),
+        receipt_id: name.receipt_id.clone(),
+        source: name.source.clone(),
         message_id: reading.identity.control_id.clone(),
         content_hash: reading.identity.hash.clone(),
         message_type: reading.identity.message_type.clone(),
@@ -130,7 +146,7 @@ fn receipt(part: &Part, code: Option<AckCode>, now: Timestamp) -> Receipt {
 }
 
 /// Adds what only the source knows: the batch around the message, and a control id that was used before.
-fn warn(event: &mut MappedEvent, part: &Part, reused: bool) {
+fn warn(event: &mut MappedEvent, around: &[&'static str], reused: bool) {
     let warnings = match event {
         MappedEvent::Encounter(event) => &mut event.meta.warnings,
         MappedEvent::SupplyUsage(event) => &mut event.meta.warnings,
@@ -138,7 +154,7 @@ fn warn(event: &mut MappedEvent, part: &Part, reused: bool) {
     let mut add = |code: &str, path: &str, detail: String| {
         warnings.push(Warning { code: code.to_owned(), path: path.to_owned(), detail });
     };
-    for word in &part.warnings {
+    for word in around {
         add("WL-1022", "", (*word).to_owned());
     }
     if reused {

@@ -10,6 +10,7 @@ use schemas::Timestamp;
 
 use super::intake::Intake;
 use super::listener::SourceError;
+use super::siblings::Wait;
 use crate::config::DirectoryConfig;
 use crate::input::{Part, read_file};
 use crate::mapping::{Refusal, read_stray};
@@ -80,16 +81,18 @@ impl Directory {
     /// Publishes a file. It stays where it is, for the next look, if Kafka does not confirm all of it.
     async fn publish(&mut self, path: &Path) {
         let now = Timestamp::from_micros(runtime::clock::now_micros());
-        let origin = format!("file {}", path.file_name().unwrap_or_default().to_string_lossy());
+        let origin: Arc<str> = format!("file {}", path.file_name().unwrap_or_default().to_string_lossy()).into();
         let parts = match self.read(path, now).await {
             Ok(parts) => parts,
             Err(error) => {
-                tracing::warn!(origin, %error, "the file cannot be read; it is tried again");
+                tracing::warn!(origin = &*origin, %error, "the file cannot be read; it is tried again");
                 return;
             }
         };
         // Places are taken in the order of the file before the first is awaited.
-        let settling: Vec<_> = parts.into_iter().map(|part| self.intake.take(part, &origin, now)).collect();
+        let take = |part| self.intake.take(part, &origin, now, Wait::nothing());
+        let settling: Vec<_> = parts.into_iter().map(take).collect();
+        let origin = &*origin;
         let (mut confirmed, mut needs_person) = (true, false);
         let count = settling.len();
         for one in settling {

@@ -1,16 +1,18 @@
 //! Takes messages in: in order per patient, once per message, answered when confirmed.
 
 use std::future::Future;
+use std::hash::{BuildHasher as _, RandomState};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use schemas::Timestamp;
+use schemas::{ReceiptOutcome, Timestamp};
 
-use super::batch::{Batch, outcome_kind, receipt_id, source};
+use super::batch::{Batch, Name, outcome_kind};
 use super::doubts::Doubts;
 use super::lanes::{Lanes, Turn};
 use super::ledger::Ledger;
+use super::siblings::{Siblings, Wait};
 use crate::input::{Part, is_answered};
 use crate::mapping::{Mapper, Outcome};
 use crate::mllp::{AckCode, AckError, Decision, acknowledgements};
@@ -28,6 +30,10 @@ pub trait Sink: Send + Sync + 'static {
     fn look_up(&self, since: Timestamp, ledger: &Arc<Ledger>) -> Confirmation;
 }
 
+/// Kafka did not confirm.
+const NOT_STORED: &str = "WL-1030";
+/// The receipts of other listeners could not be read.
+const NOT_KNOWN: &str = "WL-2028";
 /// Most messages whose confirmation did not come and that are remembered for that.
 const DOUBTS_MAX: usize = 100_000;
 
@@ -42,6 +48,10 @@ pub struct Taken {
     pub duplicate: bool,
     /// Whether a person has to look at it.
     pub needs_person: bool,
+    /// What it became.
+    pub outcome: ReceiptOutcome,
+    /// How many events that were.
+    pub events: usize,
 }
 
 /// The common way of messages from connections and files to Kafka.
@@ -49,10 +59,16 @@ pub struct Intake {
     /// Reads messages.
     pub mapper: Mapper,
     ledger: Arc<Ledger>,
-    lanes: Arc<Lanes>,
+    /// Order of the messages of one patient from one origin.
+    patients: Arc<Lanes>,
+    /// Order of a message and its resends.
+    messages: Arc<Lanes>,
+    /// Makes numbers of patients and origins.
+    numbers: RandomState,
     doubts: Arc<Doubts>,
     sink: Arc<dyn Sink>,
     patience: Duration,
+    siblings: Option<Arc<Siblings>>,
 }
 
 impl Intake {
@@ -61,56 +77,90 @@ impl Intake {
         Self {
             mapper,
             ledger,
-            lanes: Arc::new(Lanes::default()),
+            patients: Arc::default(),
+            messages: Arc::default(),
+            numbers: RandomState::new(),
             doubts: Arc::new(Doubts::new(DOUBTS_MAX)),
             sink,
             patience,
+            siblings: None,
         }
+    }
+
+    /// The same beside other listeners, if there are any.
+    #[must_use]
+    pub fn beside(self, siblings: Option<Arc<Siblings>>) -> Self {
+        Self { siblings, ..self }
+    }
+
+    /// The other listeners.
+    pub(super) fn siblings(&self) -> Option<&Arc<Siblings>> {
+        self.siblings.as_ref()
     }
 
     /// Takes a message in. The place in the order of its patients is taken at once, so call this in the order of arrival; the
-    /// future settles the message. `now` is when it was received, `origin` the connection or file: the order of a patient's
-    /// messages is that of one origin, since a sender that waits for no answer between two connections has given none.
-    pub fn take(
+    /// future settles the message, after `wait`. `now` is when it was received, `origin` the connection or file: the order of a
+    /// patient's messages is that of one origin, since a sender that waits for no answer between two connections has given none.
+    pub(super) fn take(
         self: &Arc<Self>,
         part: Part,
-        origin: &str,
+        origin: &Arc<str>,
         now: Timestamp,
+        wait: Wait,
     ) -> impl Future<Output = Taken> + Send + 'static {
-        let id = receipt_id(&part);
-        let lane = |patient: &String| self.lanes.enter(format!("{origin}\n{patient}"));
+        let name = Name::of(&part);
+        let patient = |patient: &String| self.patients.enter(self.numbers.hash_one((origin, patient)).into());
         let places = Places {
-            patients: part.reading.patient_keys.iter().map(lane).collect(),
+            patients: part.reading.patient_keys.iter().map(patient).collect(),
             // A message waits for its own resend wherever that came in.
-            same: self.lanes.enter(id.clone()),
-            id,
+            same: self.messages.enter(name.number),
         };
-        let intake = Arc::clone(self);
-        let origin = origin.to_owned();
-        async move { intake.settle(part, &origin, now, places).await }
+        let (intake, origin) = (Arc::clone(self), Arc::clone(origin));
+        async move { intake.settle(part, &name, &origin, now, (wait, places)).await }
     }
 
-    async fn settle(&self, part: Part, origin: &str, now: Timestamp, mut places: Places) -> Taken {
-        let needs_person = matches!(part.reading.outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
-        let taken = |answers, confirmed, duplicate| Taken { answers, confirmed, duplicate, needs_person };
+    async fn settle(
+        &self,
+        mut part: Part,
+        name: &Name,
+        origin: &str,
+        now: Timestamp,
+        (wait, mut places): (Wait, Places),
+    ) -> Taken {
+        let reading = &part.reading;
+        let outcome = outcome_kind(&reading.outcome);
+        let events = if let Outcome::Events(events) = &reading.outcome { events.len() } else { 0 };
+        let needs_person = matches!(reading.outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
+        let taken =
+            |answers, confirmed, duplicate| Taken { answers, confirmed, duplicate, needs_person, outcome, events };
+        let refused = |part: &Part, code, message| taken(unconfirmed(part, code, message, now), false, false);
         if !places.wait().await {
-            return taken(unconfirmed(&part, "an earlier message of the patient was not confirmed", now), false, false);
+            return refused(&part, NOT_STORED, "an earlier message of the patient was not confirmed");
         }
-        let id = places.id.as_str();
+        if !wait.over().await {
+            tracing::warn!(
+                origin,
+                code = NOT_KNOWN,
+                "what other listeners have taken is not known; the sender has to repeat"
+            );
+            return refused(&part, NOT_KNOWN, "what other listeners have taken is not known; send the message again");
+        }
+        let id = name.receipt_id.as_str();
         if let Err(error) = self.clear_doubt(id).await {
             tracing::warn!(origin, error, "whether a message is on kafka is not known; the sender has to repeat it");
-            return taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false);
+            return refused(&part, NOT_STORED, "the message could not be stored; send it again");
         }
-        if let Some(known) = self.ledger.find(id)
-            && known.outcome == outcome_kind(&part.reading.outcome)
+        let look = self.ledger.look(name.number, (&name.source, &part.reading.identity.control_id));
+        if let Some(known) = look.known
+            && known.outcome == outcome
         {
             places.leave();
             return taken(answers(&part, known.received_at), true, true);
         }
-        let reused = self.ledger.is_reused(&format!("{}|{}", source(&part), part.reading.identity.control_id), id);
         let ready = answers(&part, now);
-        let mut batch = Batch::new(&part, origin, ready.first().map(|(code, _)| *code), reused, now);
-        batch.leave_out(&self.ledger.found(id));
+        let code = ready.first().map(|(code, _)| *code);
+        let mut batch = Batch::new(&mut part, name, origin, code, look.is_reused, now);
+        batch.leave_out(&look.published);
         let confirmed = match self.sink.start(&batch) {
             Ok(confirmation) => self.confirmed(confirmation, &batch).await,
             Err(error) => {
@@ -126,7 +176,7 @@ impl Intake {
             }
             Err(error) => {
                 tracing::error!(origin, %error, "kafka did not confirm a message; the sender has to repeat it");
-                taken(unconfirmed(&part, "the message could not be stored; send it again", now), false, false)
+                refused(&part, NOT_STORED, "the message could not be stored; send it again")
             }
         }
     }
@@ -134,7 +184,6 @@ impl Intake {
 
 /// The places of a message in the orders it belongs to. Dropped, they count as failed.
 struct Places {
-    id: String,
     /// One of each patient: a merge holds both.
     patients: Vec<Turn>,
     same: Turn,
@@ -214,16 +263,31 @@ fn answers(part: &Part, time: Timestamp) -> Vec<(AckCode, Vec<u8>)> {
 }
 
 /// The answers to a message that is not safe: AE or CE with 207, so that the sender repeats it.
-fn unconfirmed(part: &Part, message: &str, time: Timestamp) -> Vec<(AckCode, Vec<u8>)> {
+fn unconfirmed(part: &Part, code: &'static str, message: &str, time: Timestamp) -> Vec<(AckCode, Vec<u8>)> {
     if !is_answered(&part.reading) {
         return Vec::new();
     }
-    let error = AckError { code: 207, place: None, diagnostic: "WL-1030", message: message.to_owned() };
+    let error = AckError { code: 207, place: None, diagnostic: code, message: message.to_owned() };
     acknowledgements(&part.bytes, Decision::Error, &[error], &part.reading.identity.hash, &hl7_time(time))
 }
 
 /// A time as MSH-7 writes it, UTC.
 fn hl7_time(time: Timestamp) -> String {
     let time = jiff::Timestamp::from_microsecond(time.micros()).unwrap_or_default();
-    time.strftime("%Y%m%d%H%M%S.%3f+0000").to_string()
+    let time = jiff::tz::TimeZone::UTC.to_datetime(time);
+    let (year, month, day) = (time.year(), time.month(), time.day());
+    let (hour, minute, second, millisecond) = (time.hour(), time.minute(), time.second(), time.millisecond());
+    format!("{year:04}{month:02}{day:02}{hour:02}{minute:02}{second:02}.{millisecond:03}+0000")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_times_as_msh_7_does() {
+        let check = |micros, expected: &str| assert_eq!(hl7_time(Timestamp::from_micros(micros)), expected);
+        check(0, "19700101000000.000+0000");
+        check(1_798_761_599_987_654, "20261231235959.987+0000");
+    }
 }

@@ -1,12 +1,12 @@
-//! Kafka as the sink, and the receipts on it as the memory of the connector.
+//! Kafka as the sink.
 
 use std::borrow::Cow;
-use std::cell::RefCell;
 use std::ops::ControlFlow;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
-use runtime::codec::Codec;
+use runtime::bursts::Bursts;
 use runtime::config::KafkaConfig;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
@@ -15,7 +15,6 @@ use runtime::record::Record;
 use runtime::telemetry::{Attribute, start_span};
 use runtime::{RoomContext, RoomError};
 use schemas::{Event, Receipt, Timestamp, TopicInfo, topics};
-use tokio::runtime::Handle;
 
 use super::batch::{Batch, PART, RECEIPT};
 use super::intake::{Confirmation, Sink};
@@ -39,6 +38,7 @@ pub(super) fn written() -> Vec<&'static TopicInfo> {
 /// Publishes batches.
 pub(super) struct KafkaSink {
     publisher: Publisher,
+    bursts: Bursts,
     kafka: KafkaConfig,
     /// Receipts written, for the choice of their partition.
     receipts: AtomicU64,
@@ -49,10 +49,11 @@ pub(super) struct KafkaSink {
 const RECEIPTS_IN_A_ROW: u64 = 1_000;
 
 impl KafkaSink {
-    /// Connects.
-    pub(super) async fn connect(context: &RoomContext) -> Result<Self, RoomError> {
+    /// Connects. While records are on their way, those of other messages gather for `gather`.
+    pub(super) async fn connect(context: &RoomContext, gather: Duration) -> Result<Self, RoomError> {
         let publisher = Publisher::connect(&context.config, Arc::clone(&context.codec), &written()).await?;
-        Ok(Self { publisher, kafka: context.config.kafka.clone(), receipts: AtomicU64::new(0) })
+        let bursts = Bursts::start(publisher.clone(), gather);
+        Ok(Self { publisher, bursts, kafka: context.config.kafka.clone(), receipts: AtomicU64::new(0) })
     }
 
     fn encode(&self, batch: &Batch, traceparent: &str) -> Result<Vec<Outgoing>, PublishError> {
@@ -100,7 +101,7 @@ impl Sink for KafkaSink {
         let kind = Attribute::MessageType(&batch.receipt.message_type);
         let span = start_span("hl7v2 message", None, &[Attribute::Room(NAME), kind]);
         let records = self.encode(batch, span.traceparent()).map_err(|error| error.to_string())?;
-        let delivery = self.publisher.start(&records).map_err(|error| error.to_string())?;
+        let delivery = self.bursts.send(records);
         Ok(Box::pin(async move {
             let result = delivery.confirmed().await.map_err(|error| error.to_string());
             drop(span);
@@ -139,94 +140,4 @@ pub(super) fn find_published(kafka: &KafkaConfig, since_ms: i64, ledger: &Ledger
 
 fn since(topic: &str, since_ms: i64) -> Range {
     Range { topic: topic.to_owned(), partitions: Vec::new(), from: RangeFrom::TimeMs(since_ms), until: Until::EndNow }
-}
-
-/// What was read of the receipts.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Loaded {
-    /// How many.
-    pub(super) count: u64,
-    /// When the newest was written, milliseconds since 1970.
-    pub(super) newest_ms: Option<i64>,
-}
-
-/// Reads the receipts of the last hours into the ledger.
-pub(super) async fn load(ledger: &Arc<Ledger>, context: &RoomContext, since_ms: i64) -> Result<Loaded, RoomError> {
-    let range = since(topics::OPS_RECEIPT_V1.name(), since_ms);
-    let (kafka, codec, ledger): (KafkaConfig, Arc<Codec>, _) =
-        (context.config.kafka.clone(), Arc::clone(&context.codec), Arc::clone(ledger));
-    let handle = Handle::current();
-    let reading = tokio::task::spawn_blocking(move || {
-        let mut newest_ms = None;
-        let read = reader::read_range(&kafka, &range, |record| {
-            newest_ms = newest_ms.max(record.timestamp_ms);
-            remember(&ledger, &handle, &codec, &record);
-            ControlFlow::Continue(())
-        });
-        read.map(|count| Loaded { count, newest_ms })
-    });
-    match reading.await {
-        Ok(Ok(loaded)) => Ok(loaded),
-        Ok(Err(error)) => Err(RoomError::Room(error.to_string())),
-        Err(stopped) => Err(RoomError::Worker(stopped.to_string())),
-    }
-}
-
-/// Follows the receipts that are written from `since_ms` on, until the stop is asked for; `since_ms` follows the newest one.
-pub(super) async fn follow(
-    ledger: &Arc<Ledger>,
-    context: &RoomContext,
-    since_ms: &Arc<AtomicI64>,
-) -> Result<(), RoomError> {
-    let (kafka, codec, stop) = (context.config.kafka.clone(), Arc::clone(&context.codec), context.shutdown.clone());
-    let (ledger, newest, handle) = (Arc::clone(ledger), Arc::clone(since_ms), Handle::current());
-    let reading = tokio::task::spawn_blocking(move || {
-        let topic = topics::OPS_RECEIPT_V1.name();
-        let take = |record: &Record| {
-            remember(&ledger, &handle, &codec, record);
-            newest.fetch_max(record.timestamp_ms.unwrap_or_default(), Ordering::Relaxed);
-        };
-        let before = since(topic, newest.load(Ordering::Relaxed));
-        let missed = RefCell::new(Ok(0));
-        // What was written before the place from which it goes on is read once that place is known.
-        let started = || {
-            *missed.borrow_mut() = reader::read_range(&kafka, &before, |record| {
-                take(&record);
-                ControlFlow::Continue(())
-            });
-        };
-        reader::follow(&kafka, topic, started, |record| {
-            record.iter().for_each(take);
-            // Without what was written before there is a gap: it begins anew.
-            let ends = stop.requested() || missed.borrow().is_err();
-            if ends { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
-        })?;
-        missed.into_inner().map(drop)
-    });
-    match reading.await {
-        Ok(read) => read.map_err(|error| RoomError::Room(error.to_string())),
-        Err(stopped) => Err(RoomError::Worker(stopped.to_string())),
-    }
-}
-
-fn remember(ledger: &Ledger, handle: &Handle, codec: &Codec, record: &Record) {
-    match decode(handle, codec, record) {
-        Some(receipt) if receipt.source.starts_with(NAME) => ledger.remember(&receipt),
-        Some(_) => {}
-        None => tracing::warn!(place = %record.place, "a receipt could not be read and was left out"),
-    }
-}
-
-fn decode(handle: &Handle, codec: &Codec, record: &Record) -> Option<Receipt> {
-    let value = record.value.as_deref()?;
-    let (writer, body) = match codec.open_cached(value).ok()? {
-        Some(opened) => opened,
-        None => handle.block_on(codec.open(value)).ok()?,
-    };
-    schemas::codec::decode::<Receipt>(&writer, body).ok()
-}
-
-/// The name of the receipt topic, for the description of the room.
-pub(super) fn receipt_topic() -> &'static str {
-    Receipt::topic().name
 }

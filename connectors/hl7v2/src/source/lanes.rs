@@ -2,11 +2,13 @@
 //! same time (ORD-1).
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
 
-/// Hands out turns. Its memory is the keys that have a message in flight.
+/// Hands out turns. Its memory is the keys that have a message in flight. Keys are numbers: two keys with the same number would
+/// wait for each other, which is harmless.
 #[derive(Debug, Default)]
 pub(super) struct Lanes {
     tails: Mutex<Tails>,
@@ -15,28 +17,49 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 struct Tails {
     next: u64,
-    by_key: HashMap<String, (u64, oneshot::Receiver<bool>)>,
+    by_key: HashMap<u128, Lane>,
+}
+
+/// The turns of one key that have not ended.
+#[derive(Debug)]
+struct Lane {
+    /// The last one; none if it ended before others did.
+    tail: Option<u64>,
+    /// Who waits for the end of which turn: nobody, nearly always.
+    waiting: Vec<(u64, oneshot::Sender<bool>)>,
 }
 
 /// A place in the order of one key. Dropped without [`Turn::leave`], the turn counts as failed.
 #[derive(Debug)]
 pub(super) struct Turn {
     lanes: Arc<Lanes>,
-    key: String,
+    key: u128,
     number: u64,
     before: Option<oneshot::Receiver<bool>>,
-    done: Option<oneshot::Sender<bool>>,
+    ended: bool,
 }
 
 impl Lanes {
     /// Takes the next place for a key: call it in the order of arrival.
-    pub(super) fn enter(self: &Arc<Self>, key: String) -> Turn {
-        let (done, waits) = oneshot::channel();
+    pub(super) fn enter(self: &Arc<Self>, key: u128) -> Turn {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         tails.next += 1;
         let number = tails.next;
-        let before = tails.by_key.insert(key.clone(), (number, waits)).map(|(_, before)| before);
-        Turn { lanes: Arc::clone(self), key, number, before, done: Some(done) }
+        let mut before = None;
+        match tails.by_key.entry(key) {
+            Entry::Vacant(free) => {
+                free.insert(Lane { tail: Some(number), waiting: Vec::new() });
+            }
+            Entry::Occupied(mut lane) => {
+                let lane = lane.get_mut();
+                if let Some(tail) = lane.tail.replace(number) {
+                    let (ends, waits) = oneshot::channel();
+                    lane.waiting.push((tail, ends));
+                    before = Some(waits);
+                }
+            }
+        }
+        Turn { lanes: Arc::clone(self), key, number, before, ended: false }
     }
 
     /// How many keys have a message in flight.
@@ -62,14 +85,25 @@ impl Turn {
     }
 
     fn end(&mut self, confirmed: bool) {
-        let Some(done) = self.done.take() else { return };
+        if std::mem::replace(&mut self.ended, true) {
+            return;
+        }
         let mut tails = self.lanes.tails.lock().unwrap_or_else(PoisonError::into_inner);
-        if tails.by_key.get(&self.key).is_some_and(|(number, _)| *number == self.number) {
-            tails.by_key.remove(&self.key);
+        let Entry::Occupied(mut entry) = tails.by_key.entry(self.key) else { return };
+        let lane = entry.get_mut();
+        let place = lane.waiting.iter().position(|(number, _)| *number == self.number);
+        let next = place.map(|at| lane.waiting.swap_remove(at).1);
+        if lane.tail == Some(self.number) {
+            lane.tail = None;
+        }
+        if lane.tail.is_none() && lane.waiting.is_empty() {
+            entry.remove();
         }
         drop(tails);
-        // Nobody behind is the usual case.
-        let _ = done.send(confirmed);
+        if let Some(next) = next {
+            // Whoever waited may be gone.
+            let _ = next.send(confirmed);
+        }
     }
 }
 
@@ -86,8 +120,7 @@ mod tests {
     #[tokio::test]
     async fn gives_turns_in_the_order_of_arrival() {
         let lanes = Arc::new(Lanes::default());
-        let (mut first, mut second, mut other) =
-            (lanes.enter("a".to_owned()), lanes.enter("a".to_owned()), lanes.enter("b".to_owned()));
+        let (mut first, mut second, mut other) = (lanes.enter(1), lanes.enter(1), lanes.enter(2));
         assert!(first.wait().await && other.wait().await);
         let waiting = tokio::spawn(async move {
             let ready = second.wait().await;
@@ -103,14 +136,25 @@ mod tests {
     #[tokio::test]
     async fn a_failure_stops_those_that_wait_behind_it_and_no_others() {
         let lanes = Arc::new(Lanes::default());
-        let (first, mut second, mut third) =
-            (lanes.enter("a".to_owned()), lanes.enter("a".to_owned()), lanes.enter("a".to_owned()));
+        let (first, mut second, mut third) = (lanes.enter(1), lanes.enter(1), lanes.enter(1));
         drop(first);
         assert!(!second.wait().await);
         second.leave(false);
         assert!(!third.wait().await);
         drop(third);
-        assert!(lanes.enter("a".to_owned()).wait().await);
+        assert!(lanes.enter(1).wait().await);
         assert_eq!(lanes.len(), 0);
+    }
+
+    #[tokio::test]
+    async fn a_last_turn_that_is_given_up_takes_nothing_from_those_before_it() {
+        let lanes = Arc::new(Lanes::default());
+        let (first, mut second, third) = (lanes.enter(1), lanes.enter(1), lanes.enter(1));
+        drop(third);
+        first.leave(true);
+        assert!(second.wait().await);
+        assert_eq!(lanes.len(), 0);
+        second.leave(true);
+        assert!(lanes.enter(1).wait().await);
     }
 }

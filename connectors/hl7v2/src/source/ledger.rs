@@ -15,6 +15,17 @@ pub struct Known {
     pub received_at: Timestamp,
 }
 
+/// What the ledger holds about a message that has come in.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Look {
+    /// Set if it was settled before.
+    pub known: Option<Known>,
+    /// Whether the sender has used its control id for other bytes.
+    pub is_reused: bool,
+    /// Its records that are on their topics although its receipt is not.
+    pub published: Vec<String>,
+}
+
 /// Remembers messages by receipt id, and which content a control id had last.
 #[derive(Debug)]
 pub struct Ledger {
@@ -38,20 +49,23 @@ impl Ledger {
         Self { messages_max: messages_max.max(1), state: Mutex::default() }
     }
 
-    /// What is known of a message.
-    pub fn find(&self, receipt_id: &str) -> Option<Known> {
-        self.lock().messages.get(&number(receipt_id)).copied()
-    }
-
-    /// Whether the sender has used this control id for other bytes.
-    pub fn is_reused(&self, name: &str, receipt_id: &str) -> bool {
-        self.lock().names.get(&short(name)).is_some_and(|known| *known != number(receipt_id))
+    /// What is known of a message with this receipt id, and of others that its sender named alike. `name` is sender and control
+    /// id.
+    pub fn look(&self, receipt_id: u128, name: (&str, &str)) -> Look {
+        let name = short(name);
+        let state = self.lock();
+        Look {
+            known: state.messages.get(&receipt_id).copied(),
+            is_reused: state.names.get(&name).is_some_and(|known| *known != receipt_id),
+            // Usually there are none at all.
+            published: state.published.get(&receipt_id).cloned().unwrap_or_default(),
+        }
     }
 
     /// Remembers a message that is settled.
     pub fn remember(&self, receipt: &Receipt) {
         let id = number(&receipt.receipt_id);
-        let name = short(&format!("{}|{}", receipt.source, receipt.message_id));
+        let name = short((&receipt.source, &receipt.message_id));
         let known = Known { outcome: receipt.outcome, received_at: receipt.received_at };
         let mut state = self.lock();
         state.published.remove(&id);
@@ -82,11 +96,6 @@ impl Ledger {
         }
     }
 
-    /// The records of a message without a receipt that are on their topics.
-    pub fn found(&self, receipt_id: &str) -> Vec<String> {
-        self.lock().published.get(&number(receipt_id)).cloned().unwrap_or_default()
-    }
-
     /// How many messages are remembered.
     pub fn len(&self) -> usize {
         self.lock().messages.len()
@@ -104,10 +113,13 @@ impl Ledger {
 
 /// A receipt id (a UUID) as a number: a fifth of the memory of its text.
 fn number(receipt_id: &str) -> u128 {
-    receipt_id.chars().filter_map(|digit| digit.to_digit(16)).fold(0, |number, digit| (number << 4) | u128::from(digit))
+    receipt_id.bytes().fold(0, |number, byte| match char::from(byte).to_digit(16) {
+        Some(digit) => (number << 4) | u128::from(digit),
+        None => number,
+    })
 }
 
-fn short(name: &str) -> u64 {
+fn short(name: (&str, &str)) -> u64 {
     let mut hasher = DefaultHasher::new();
     name.hash(&mut hasher);
     hasher.finish()
@@ -134,10 +146,9 @@ mod tests {
     fn knows_resends_and_reused_control_ids() {
         let ledger = Ledger::new(10);
         ledger.remember(&receipt(A, "1"));
-        assert!(ledger.find(A).is_some() && ledger.find(B).is_none());
-        assert!(ledger.is_reused("hl7v2/A|F|1", B));
-        assert!(!ledger.is_reused("hl7v2/A|F|1", A));
-        assert!(!ledger.is_reused("hl7v2/A|F|2", B));
+        let look = |id, message| ledger.look(number(id), ("hl7v2/A|F", message));
+        assert!(look(A, "1").known.is_some() && look(B, "1").known.is_none());
+        assert!(look(B, "1").is_reused && !look(A, "1").is_reused && !look(B, "2").is_reused);
     }
 
     #[test]
@@ -145,10 +156,11 @@ mod tests {
         let ledger = Ledger::new(10);
         ledger.published(A, "event 1");
         ledger.published(A, "event 1");
-        assert_eq!(ledger.found(A), ["event 1"]);
+        let found = |id| ledger.look(number(id), ("", "")).published;
+        assert_eq!(found(A), ["event 1"]);
         ledger.remember(&receipt(A, "1"));
         ledger.published(A, "event 2");
-        assert!(ledger.found(A).is_empty() && ledger.found(B).is_empty());
+        assert!(found(A).is_empty() && found(B).is_empty());
     }
 
     #[test]
@@ -158,7 +170,8 @@ mod tests {
             ledger.remember(&receipt(&number.to_string(), &number.to_string()));
         }
         assert_eq!(ledger.len(), 2);
-        assert!(ledger.find("3").is_none() && ledger.find("5").is_some());
-        assert!(!ledger.is_reused("hl7v2/A|F|1", B));
+        let look = |id, message| ledger.look(id, ("hl7v2/A|F", message));
+        assert!(look(3, "3").known.is_none() && look(5, "5").known.is_some());
+        assert!(!look(number(B), "1").is_reused);
     }
 }

@@ -13,6 +13,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::connection::Connection;
+use super::counters::Counters;
 use super::intake::Intake;
 use super::tls;
 use crate::config::{Hl7v2Config, LimitsConfig};
@@ -74,6 +75,7 @@ impl Listener {
         let places = Arc::new(Semaphore::new(self.limits.connections_max.max(1)));
         // In units of 1 KiB, because a semaphore counts at most 2^29 permits on small machines.
         let memory = Arc::new(Semaphore::new((self.limits.in_flight_bytes_max / 1024).max(1)));
+        let counters = Arc::new(Counters::new(&self.metrics));
         let mut connections = JoinSet::new();
         loop {
             let place = tokio::select! {
@@ -99,13 +101,13 @@ impl Listener {
                 intake: Arc::clone(&self.intake),
                 limits: Arc::clone(&self.limits),
                 memory: Arc::clone(&memory),
-                metrics: self.metrics.clone(),
+                counters: Arc::clone(&counters),
                 shutdown: shutdown.clone(),
-                origin: format!("mllp {peer}"),
+                origin: format!("mllp {peer}").into(),
             };
+            let gauge = self.metrics.mllp_connections();
             let (tls, handshake) = (self.tls.clone(), Duration::from_millis(self.limits.handshake_ms));
             connections.spawn(async move {
-                let gauge = connection.metrics.mllp_connections();
                 gauge.inc();
                 serve_one(connection, stream, tls, handshake).await;
                 gauge.dec();
@@ -124,7 +126,8 @@ impl Listener {
 }
 
 async fn serve_one(connection: Connection, stream: TcpStream, tls: Option<TlsAcceptor>, handshake: Duration) {
-    let origin = connection.origin.clone();
+    let origin = Arc::clone(&connection.origin);
+    let origin = &*origin;
     if let Err(error) = stream.set_nodelay(true) {
         tracing::debug!(origin, %error, "cannot set no-delay");
     }

@@ -2,6 +2,7 @@
 
 mod batch;
 mod connection;
+mod counters;
 mod directory;
 mod doubts;
 mod intake;
@@ -9,12 +10,15 @@ mod kafka;
 mod lanes;
 mod ledger;
 mod listener;
+mod receipts;
 mod room;
+mod siblings;
 mod tls;
 
 pub use batch::{Batch, RawLetter};
 pub use directory::Directory;
 pub use intake::{Confirmation, Intake, Sink, Taken};
-pub use ledger::{Known, Ledger};
+pub use ledger::{Known, Ledger, Look};
 pub use listener::{Listener, SourceError};
 pub use room::{NAME, room};
+pub use siblings::Siblings;

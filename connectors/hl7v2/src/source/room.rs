@@ -1,7 +1,6 @@
 //! The room: how the runtime starts it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use runtime::config::ConfigError;
@@ -10,19 +9,16 @@ use schemas::topics;
 
 use super::directory::Directory;
 use super::intake::Intake;
-use super::kafka::{KafkaSink, Loaded, find_published, follow, load, receipt_topic};
+use super::kafka::{KafkaSink, find_published};
 use super::ledger::Ledger;
 use super::listener::{Listener, SourceError};
+use super::receipts::{Loaded, Receipts, receipt_topic};
+use super::siblings::Siblings;
 use crate::config::Hl7v2Config;
 use crate::mapping::Mapper;
 
 /// Name of the room.
 pub const NAME: &str = "hl7v2";
-
-/// Receipts are read again from a little before the last time, because clocks of instances differ.
-const SHARE_OVERLAP_MS: i64 = 2_000;
-/// Pause before they are followed again.
-const SHARE_AGAIN: Duration = Duration::from_millis(200);
 
 /// The records of one message reach Kafka within the delivery time-out of the client, a minute; this is several times that.
 const BEFORE_CRASH_MS: i64 = 600_000;
@@ -60,18 +56,17 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let key = context.config.identity.pseudonym_key.expose().as_bytes();
     let mapper = Mapper::new(config.mapping.clone(), key).map_err(|error| refused(&error))?;
     let ledger = Arc::new(Ledger::new(config.receipts.messages_max));
-    let sink = KafkaSink::connect(&context).await?;
+    let sink = KafkaSink::connect(&context, Duration::from_millis(config.limits.gather_ms)).await?;
     let window_ms = i64::try_from(config.receipts.window_hours.saturating_mul(3_600_000)).unwrap_or(i64::MAX);
     let since_ms = now_ms().saturating_sub(window_ms);
-    let loaded = load(&ledger, &context, since_ms).await?;
+    let (receipts, loaded) = Receipts::load(&ledger, &context, since_ms).await?;
     tracing::info!(receipts = loaded.count, remembered = ledger.len(), "receipts read");
     without_receipt(&ledger, &context, loaded, since_ms).await?;
-    let intake = Arc::new(Intake::new(
-        mapper,
-        Arc::clone(&ledger),
-        Arc::new(sink),
-        Duration::from_millis(config.limits.confirm_ms),
-    ));
+    let patience = Duration::from_millis(config.limits.confirm_ms);
+    let shared = config.receipts.shared;
+    let siblings = shared.then(|| Arc::new(Siblings::new(Duration::from_millis(config.receipts.catch_up_ms))));
+    let intake = Intake::new(mapper, Arc::clone(&ledger), Arc::new(sink), patience).beside(siblings.clone());
+    let intake = Arc::new(intake);
     let directory = match config.directory.clone() {
         Some(directory) => {
             let opened = Directory::open(directory, Arc::clone(&intake), config.limits.frame_bytes_max);
@@ -100,7 +95,12 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
             directory.run(context.shutdown.clone()).await;
         }
     };
-    tokio::join!(listening, reading, share(&ledger, &context, config.receipts.shared));
+    let sharing = async {
+        if let Some(siblings) = siblings {
+            receipts.follow(siblings, context.shutdown.clone()).await;
+        }
+    };
+    tokio::join!(listening, reading, sharing);
     Ok(())
 }
 
@@ -117,23 +117,6 @@ async fn without_receipt(
     let read = tokio::task::spawn_blocking(move || find_published(&kafka, from_ms, &ledger));
     let read = read.await.map_err(|stopped| RoomError::Worker(stopped.to_string()))?;
     read.map_err(|error| RoomError::Room(error.to_string()))
-}
-
-/// Follows the receipts of other instances, so that a resend that reaches this one is known as soon as it can be: a sender that
-/// lost its connection sends again at once, and perhaps to another instance.
-async fn share(ledger: &Arc<Ledger>, context: &RoomContext, shared: bool) {
-    if !shared {
-        return;
-    }
-    let since = Arc::new(AtomicI64::new(now_ms() - SHARE_OVERLAP_MS));
-    while let Err(error) = follow(ledger, context, &since).await {
-        tracing::warn!(%error, "receipts of other instances cannot be read now");
-        since.fetch_sub(SHARE_OVERLAP_MS, Ordering::Relaxed);
-        tokio::select! {
-            () = tokio::time::sleep(SHARE_AGAIN) => {}
-            () = context.shutdown.wait() => return,
-        }
-    }
 }
 
 fn now_ms() -> i64 {
