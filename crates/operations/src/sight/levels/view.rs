@@ -295,7 +295,7 @@ mod tests {
     #[test]
     fn a_level_is_at_risk_while_events_are_overdue_and_the_breach_is_near() {
         let eye = Eye::new(&Config::default()).unwrap();
-        let level = eye.snapshot(1_000_000).levels.remove(0);
+        let level = eye.snapshot(now_ms()).levels.remove(0);
         let at_risk = |overdue, breach_at_ms| {
             let level = crate::sight::levels::LevelReport { overdue, breach_at_ms, ..level.clone() };
             LevelAlert::of(&level, 1_000_000, 60).is_some()
