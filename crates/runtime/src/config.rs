@@ -1,6 +1,5 @@
 //! Configuration: typed, documented, strict. Defaults are right for a first run on one machine.
 
-use crate::group_protocol::GroupProtocol;
 use crate::near::with_near;
 use connector::Secret;
 use serde::{Deserialize, Serialize};
@@ -58,7 +57,7 @@ pub struct KafkaConfig {
     /// An open transaction of a dead instance is aborted by the broker after so long, milliseconds.
     pub transaction_timeout_ms: u32,
     /// How members of a room that works in transactions share its partitions: `eager`, `cooperative` or `consumer`.
-    pub group_protocol: GroupProtocol,
+    pub group_protocol: crate::group_protocol::GroupProtocol,
     /// Further librdkafka properties for consumers and producers, by name.
     pub properties: BTreeMap<String, String>,
 }
@@ -286,10 +285,9 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
         }
-        let tables = &self.tables;
         for (key, value) in [
-            ("tables.snapshot_every_s", tables.snapshot_every_s),
-            ("tables.snapshot_age_max_s", tables.snapshot_age_max_s),
+            ("tables.snapshot_every_s", self.tables.snapshot_every_s),
+            ("tables.snapshot_age_max_s", self.tables.snapshot_age_max_s),
         ] {
             if value == 0 {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
@@ -388,7 +386,7 @@ impl Default for KafkaConfig {
             instance: "0".to_owned(),
             session_timeout_ms: 10_000,
             transaction_timeout_ms: 30_000,
-            group_protocol: GroupProtocol::default(),
+            group_protocol: crate::group_protocol::GroupProtocol::default(),
             properties: BTreeMap::new(),
         }
     }

@@ -162,10 +162,11 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if self.under_way.is_some() && (!self.hear(patience)? || !self.gather(consumer, Duration::ZERO)?) {
             return again;
         }
-        if self.trouble.is_none() && self.group.is_some() {
-            if let Err(error) = self.redrive_due() {
-                self.trouble = Some((error, Firsts::default()));
-            }
+        if self.trouble.is_none()
+            && self.group.is_some()
+            && let Err(error) = self.redrive_due()
+        {
+            self.trouble = Some((error, Firsts::default()));
         }
         if let Some((error, lost)) = self.trouble.take() {
             return self.read_again(consumer, &error, lost);
