@@ -256,8 +256,10 @@ impl<E: Effect> Target<E> {
     fn take_due(&mut self, now: Tick, bounds: Bounds, late_after: [Duration; CLASSES], due: &mut Vec<Vec<Item<E>>>) {
         for below in 0..CLASSES {
             let standing = self.standing(now, below, bounds, late_after);
-            let has_turn = standing != Standing::Free && self.turns.has_come(below, now);
-            if has_turn && self.take_class(now, below, bounds, 1, 0, due) > 0 {
+            while standing != Standing::Free
+                && self.turns.has_come(below, now)
+                && self.take_class(now, below, bounds, 1, 0, due) > 0
+            {
                 self.turns.taken(below, standing, now, self.rate.gap());
             }
         }

@@ -36,6 +36,8 @@ pub(super) struct Turns {
     next: [Tick; CLASSES],
     /// What a call takes of the target: its time over the number that go at once.
     pace: Duration,
+    /// How long the last call took.
+    took: Duration,
 }
 
 impl Turns {
@@ -52,20 +54,24 @@ impl Turns {
     /// A class has had its turn. `gap` is how far apart calls are by the budget of the target.
     pub fn taken(&mut self, class: usize, standing: Standing, now: Tick, gap: Duration) {
         let one_of = if standing == Standing::BehindLate { LATE } else { WAITING };
+        let every = self.pace.max(gap).saturating_mul(one_of);
         if let Some(next) = self.next.get_mut(class) {
-            *next = now.after(self.pace.max(gap).saturating_mul(one_of));
+            // What came due while no call was free is made up for, as far as a call takes.
+            let missed = now.since(*next).min(self.took);
+            *next = now.after(every.saturating_sub(missed));
         }
     }
 
     /// A call took so long, of `calls_max` at once.
     pub fn took(&mut self, took: Duration, calls_max: usize) {
+        self.took = took;
         self.pace = took / u32::try_from(calls_max.max(1)).unwrap_or(u32::MAX);
     }
 }
 
 impl Default for Turns {
     fn default() -> Self {
-        Self { next: [Tick::default(); CLASSES], pace: TOOK_FIRST }
+        Self { next: [Tick::default(); CLASSES], pace: TOOK_FIRST, took: TOOK_FIRST }
     }
 }
 
