@@ -123,9 +123,9 @@ impl Line {
             && let Some(at) = self.near.iter().skip(1).position(|held| held.is_behind(place))
         {
             self.near.insert(at + 1, entry);
-        } else if self.beyond == 0 && self.near.len() < most {
-            self.near.push_back(entry);
-        } else if entry.place().is_some_and(|place| place < self.from() || self.is_pending()) {
+        } else if (self.beyond == 0 && self.near.len() < most)
+            || entry.place().is_some_and(|place| place < self.from() || self.is_pending())
+        {
             self.near.push_back(entry);
         } else {
             self.beyond += 1;
