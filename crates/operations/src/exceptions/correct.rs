@@ -183,14 +183,13 @@ fn allowed(topic: &TopicInfo, path: &str) -> Result<(), CorrectError> {
     }
     let schema = serde_json::from_str(topic.schema).unwrap_or_default();
     let facts = SchemaFacts::of(topic.schema_file, &schema);
-    let plain: Vec<&str> = path.split('.').filter(|name| name.parse::<usize>().is_err()).collect();
-    let plain = plain.join(".");
-    if facts.field(&plain).is_some() {
+    // What lies deeper is looked for in the event itself.
+    if facts.field(first).is_some() {
         return Ok(());
     }
     let names = facts.fields.iter().map(|known| known.path.as_str());
-    let meant = near(&plain, names).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
-    Err(CorrectError::Field(format!("{} has no field {plain}{meant}", topic.name)))
+    let meant = near(first, names).map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+    Err(CorrectError::Field(format!("{} has no field {first}{meant}", topic.name)))
 }
 
 /// What a typed value may mean, the likelier first: text before a number, since numbers of articles and lots are text.
