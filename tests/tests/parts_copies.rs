@@ -1,5 +1,7 @@
 //! EOS-1 behind a source: a sender that goes over to another listener may put an event on its topic twice.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use processor::laws::{check_once, check_order};
 use runtime::record::Record;
 use schemas::{Audit, AuditKind, SupplyUsage, Timestamp, ValidatedUsage};

@@ -1,6 +1,8 @@
 //! Many parked events of many keys behind one cause: one fix lets all of them go, each once and in order, also when the room dies
 //! in the middle of it. The fixture is `parts_transactional_loop.rs` in large.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
 use processor::laws::{check_once, check_order};
 use schemas::{Parked, SupplyUsage, ValidatedUsage, topics};
 use std::collections::{HashMap, HashSet};

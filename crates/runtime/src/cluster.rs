@@ -144,12 +144,6 @@ pub trait GroupConsumer {
     /// When the client refuses.
     fn pause(&self, paused: bool) -> Result<(), ClientError>;
 
-    /// Stops or goes on fetching from the partitions of these topics that are ours now.
-    ///
-    /// # Errors
-    /// When the client refuses.
-    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError>;
-
     /// Lets partitions go that [`Rebalances::parting`] has named. Clients that share all at once never name any.
     ///
     /// # Errors
@@ -163,6 +157,12 @@ pub trait GroupConsumer {
     fn membership(&self) -> Option<Self::Membership> {
         None
     }
+
+    /// Stops or goes on fetching from the partitions of these topics that are ours now.
+    ///
+    /// # Errors
+    /// When the client refuses.
+    fn pause_topics(&self, topics: &[&str], paused: bool) -> Result<(), ClientError>;
 
     /// Leaves the group.
     fn leave(&self);

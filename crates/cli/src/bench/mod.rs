@@ -4,9 +4,11 @@ mod contracts;
 mod data;
 mod enrich;
 mod floor;
+mod idle;
 mod lanes;
 mod latency;
 mod master;
+mod measured;
 mod mllp;
 mod parking;
 mod random;
@@ -48,6 +50,8 @@ pub enum What {
     Mllp(BenchMllp),
     /// `wardline up` on embedded parts with much data: memory, and how soon it is ready again after kill -9. Starts its own.
     Restart(BenchRestart),
+    /// Each room in a process of its own with nothing to do: how soon it is ready, and in how much memory. Starts its own.
+    Idle(idle::BenchIdle),
     /// How the cost of `enrich` grows with partitions and members, keys, and the size of messages. Needs a broker of its own, no
     /// registry.
     Scale(BenchScale),
@@ -284,6 +288,7 @@ pub fn execute(globals: &Globals, bench: &Bench) -> Result<(), Failure> {
         What::Lanes(options) => lanes::execute(globals, options),
         What::Mllp(options) => mllp::execute(globals, options),
         What::Restart(options) => restart::execute(options),
+        What::Idle(options) => idle::execute(options),
         What::Scale(options) => scale::execute(globals, options),
         What::Replay(options) => replay::execute(globals, options),
         What::Parking(options) => parking::execute(globals, options),

@@ -3,7 +3,8 @@
 //! Measured are a process of its own and its folder, as whoever types `wardline up` has them.
 
 use super::contracts::Consumed;
-use super::usage::{Conditions, Usage, rate, rounded, usage_of};
+use super::measured::{failed, must_be_new, own, usage, wait_ready};
+use super::usage::{Conditions, rate, rounded};
 use super::{BenchRestart, blocking, data, length, output};
 use crate::Failure;
 use runtime::admin;
@@ -13,9 +14,8 @@ use schemas::Event;
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 
 /// Ports of the measured process: beside those of a system that runs.
 const PORTS: u16 = 16_000;
@@ -25,10 +25,6 @@ const BROKER: &str = "127.0.0.1:16092";
 const HEALTH: &str = "127.0.0.1:16064";
 /// Its MLLP listener.
 const MLLP: &str = "127.0.0.1:16075";
-/// Longest wait until it is ready.
-const READY_TIMEOUT: Duration = Duration::from_secs(300);
-/// Between two looks at whether it is ready.
-const LOOK_EVERY: Duration = Duration::from_millis(20);
 
 /// What was seen of one start.
 #[derive(Debug, Serialize)]
@@ -45,12 +41,7 @@ struct Start {
 
 /// Runs the benchmark and prints its JSON line.
 pub fn execute(options: &BenchRestart) -> Result<(), Failure> {
-    if options.data.exists() {
-        return Err(Failure::usage(
-            format!("WL-7062: {} is there already", options.data.display()),
-            "remove it, or name a new folder with --data",
-        ));
-    }
+    must_be_new(&options.data)?;
     let report = crate::context::block_on(measure(options))??;
     output(&report)
 }
@@ -83,28 +74,15 @@ async fn measure(options: &BenchRestart) -> Result<Value, Failure> {
 }
 
 fn start(data: &Path) -> Result<(Child, Tick), Failure> {
-    let own = std::env::current_exe().map_err(failed)?;
-    let mut command = Command::new(own);
+    let mut command = own()?;
     command.args(["up", "--ports", &PORTS.to_string(), "--health", HEALTH, "--mllp", MLLP, "--data"]).arg(data);
-    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null()).kill_on_drop(true);
     let started = tick();
     Ok((command.spawn().map_err(failed)?, started))
 }
 
 /// Waits until all rooms are ready, then looks at the process at rest.
 async fn settle(process: &Child, started: Tick, options: &BenchRestart) -> Result<Start, Failure> {
-    let client = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2)).build().map_err(failed)?;
-    let url = format!("http://{HEALTH}/ready");
-    loop {
-        if client.get(&url).send().await.is_ok_and(|answer| answer.status().is_success()) {
-            break;
-        }
-        if tick().since(started) > READY_TIMEOUT {
-            return Err(failed(format!("not ready after {} s", READY_TIMEOUT.as_secs())));
-        }
-        tokio::time::sleep(LOOK_EVERY).await;
-    }
-    let ready_s = tick().since(started).as_secs_f64();
+    let ready_s = wait_ready(HEALTH, started).await?.as_secs_f64();
     let (before, since) = (usage(process), tick());
     tokio::time::sleep(Duration::from_secs(options.idle)).await;
     let after = usage(process);
@@ -130,10 +108,6 @@ fn kafka() -> KafkaConfig {
     KafkaConfig { bootstrap: BROKER.to_owned(), ..KafkaConfig::default() }
 }
 
-fn usage(process: &Child) -> Usage {
-    process.id().map_or_else(|| usage_of(0), usage_of)
-}
-
 fn folder_bytes(folder: &Path) -> u64 {
     let Ok(entries) = std::fs::read_dir(folder) else { return 0 };
     let size = |entry: std::fs::DirEntry| match entry.metadata() {
@@ -143,11 +117,4 @@ fn folder_bytes(folder: &Path) -> u64 {
         Err(_) => 0,
     };
     entries.flatten().map(size).sum()
-}
-
-fn failed(error: impl std::fmt::Display) -> Failure {
-    Failure::new(
-        format!("the measured process: {error}"),
-        "run `wardline up` by hand with another --data and see what it says",
-    )
 }

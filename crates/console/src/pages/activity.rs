@@ -107,7 +107,7 @@ fn section(domain: &Domain) -> Markup {
                 (plot::lines("Events in an hour", &starts, &[
                     Series::new("came in", "one", counts(|hour| hour.came)),
                     Series::new("got done", "two", counts(|hour| hour.done)),
-                ], |value| number(value)))
+                ], number))
                 (plot::lines("How long it took", &starts, &[
                     Series::new("half within", "one", hours.iter().map(|hour| hour.p50_ms).collect()),
                     Series::new("99 of 100 within", "three", hours.iter().map(|hour| hour.p99_ms).collect()),
@@ -115,7 +115,7 @@ fn section(domain: &Domain) -> Markup {
                 (plot::lines("Exceptions and what waited", &starts, &[
                     Series::new("exceptions raised", "three", counts(|hour| hour.exceptions)),
                     Series::new("waited at the end", "one", counts(|hour| hour.waiting)),
-                ], |value| number(value)))
+                ], number))
             }
             (numbers(name, hours))
         }

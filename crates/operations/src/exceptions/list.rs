@@ -101,8 +101,7 @@ impl Listing<'_> {
                 sets.push(set);
             }
         }
-        let mut merged = Merged::new(sets, self.page.newest_first);
-        while let Some((raised, slot)) = merged.next() {
+        for (raised, slot) in Merged::new(sets, self.page.newest_first) {
             if is_counted && self.is_full(Some(raised)) {
                 break;
             }

@@ -101,9 +101,12 @@ mod tests {
         assert_eq!(beside.late(&[erp.clone(), partners.clone()]), None, "nothing is known yet");
         beside.note(&erp, Some(1));
         beside.note(&partners, Some(0));
-        assert_eq!((beside.late(&[erp.clone()]), beside.late(&[erp.clone(), partners])), (Some(1), Some(0)));
+        assert_eq!(
+            (beside.late(std::slice::from_ref(&erp)), beside.late(&[erp.clone(), partners])),
+            (Some(1), Some(0))
+        );
         beside.watch(&erp);
-        assert_eq!(beside.late(&[erp.clone()]), Some(1), "watching it again forgets nothing");
+        assert_eq!(beside.late(std::slice::from_ref(&erp)), Some(1), "watching it again forgets nothing");
         beside.note(&erp, None);
         assert_eq!(beside.late(&[erp]), None);
     }

@@ -120,7 +120,7 @@ impl Rehearsal<'_> {
             let mut failed = None;
             reader::read_range(&self.count.replays.config.kafka, &range, |record| {
                 *read += 1;
-                if *read % 1_000 == 0 {
+                if read.is_multiple_of(1_000) {
                     (self.told)(*read);
                 }
                 let done = self.count.takes(&record).and_then(|takes| if takes { visit(record) } else { Ok(()) });
