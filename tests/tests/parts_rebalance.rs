@@ -91,6 +91,7 @@ fn strip_colours(text: &str) -> String {
 async fn load(stack: &Stack, stop: Arc<AtomicBool>) -> Vec<SupplyUsage> {
     let publisher = Publisher::connect(&stack.config, Arc::clone(&stack.codec), &[SupplyUsage::topic()]).await.unwrap();
     let mut sent = Vec::new();
+    let mut pace = tokio::time::interval(PACE);
     while !stop.load(Ordering::Relaxed) {
         let from = sent.len();
         let part: Vec<SupplyUsage> = (from..from + PART)
@@ -103,7 +104,7 @@ async fn load(stack: &Stack, stop: Arc<AtomicBool>) -> Vec<SupplyUsage> {
         let records: Vec<_> = part.iter().map(|event| publisher.event(event, &Lineage::default()).unwrap()).collect();
         publisher.publish(&records).await.unwrap();
         sent.extend(part);
-        tokio::time::sleep(PACE).await;
+        pace.tick().await;
     }
     sent
 }

@@ -11,9 +11,7 @@ mod running;
 mod sight;
 
 pub use console::{ConsoleAction, ConsoleOptions};
-pub use corrections::{
-    Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap,
-};
+pub use corrections::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
 pub use exceptions::{
     Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,

@@ -11,7 +11,7 @@ use reqwest::Method;
 use serde_json::{Value, json};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
-use testkit::stack::PATIENCE;
+use testkit::until_found;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn service_levels_and_activity_are_shown_to_whoever_may_look() {
@@ -54,17 +54,12 @@ async fn a_comparison_is_begun_by_an_operator_and_its_report_is_there_for_everyb
     run(json!({"hours": 169})).await.refused(422, "WL-7131");
     let begun = run(json!({"hours": 1, "raise": true})).await;
     assert_eq!(begun.json()["begun"], true, "{}", begun.text);
-    let report = async {
-        loop {
-            let seen = place.call(Method::GET, "/api/v1/reconciliation", None).await.json();
-            assert_eq!(seen["failed"], Value::Null, "{seen}");
-            if seen["reports"].as_array().is_some_and(|reports| !reports.is_empty()) {
-                return seen;
-            }
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let seen = tokio::time::timeout(PATIENCE, report).await.unwrap();
+    let seen = until_found("the report of the comparison", async || {
+        let seen = place.call(Method::GET, "/api/v1/reconciliation", None).await.json();
+        assert_eq!(seen["failed"], Value::Null, "{seen}");
+        seen["reports"].as_array().is_some_and(|reports| !reports.is_empty()).then_some(seen)
+    })
+    .await;
     assert_eq!(seen["underWay"], Value::Null);
     assert_eq!(seen["withoutErp"], "there is none");
     let report = &seen["reports"][0]["report"];

@@ -19,11 +19,7 @@ pub struct CorrectedField {
 
 impl Default for CorrectedField {
     fn default() -> Self {
-        Self {
-            path: Default::default(),
-            before: Default::default(),
-            after: default_corrected_field_after(),
-        }
+        Self { path: Default::default(), before: Default::default(), after: default_corrected_field_after() }
     }
 }
 

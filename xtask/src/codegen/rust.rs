@@ -216,24 +216,26 @@ impl Default {
 
 fn default_impl(named: &Named, fields: &[Field], defaults: &[Default]) -> String {
     let name = &named.name;
-    let mut code = format!("\nimpl Default for {name} {{\n    fn default() -> Self {{\n        Self {{\n");
+    let mut members = Vec::with_capacity(fields.len());
     let mut functions = String::new();
     for (field, default) in fields.iter().zip(defaults) {
         let member = identifier(&field.name);
         match default {
             Default::Value(value) => {
                 let function = format!("default_{}_{}", snake(name), snake(&field.name));
-                code.push_str(&format!("            {member}: {function}(),\n"));
+                members.push(format!("{member}: {function}()"));
                 functions.push_str(&format!("\nfn {function}() -> {} {{\n    {value}\n}}\n", rust_type(&field.ty)));
             }
-            Default::Required | Default::Type => {
-                code.push_str(&format!("            {member}: Default::default(),\n"));
-            }
+            Default::Required | Default::Type => members.push(format!("{member}: Default::default()")),
         }
     }
-    code.push_str("        }\n    }\n}\n");
-    code.push_str(&functions);
-    code
+    let one_line = format!("        Self {{ {} }}\n", members.join(", "));
+    let body = if one_line.trim_end().len() <= super::topics::LINE_LENGTH_MAX {
+        one_line
+    } else {
+        format!("        Self {{\n            {},\n        }}\n", members.join(",\n            "))
+    };
+    format!("\nimpl Default for {name} {{\n    fn default() -> Self {{\n{body}    }}\n}}\n{functions}")
 }
 
 fn debug_impl(named: &Named, fields: &[Field], is_direct: impl Fn(&Field) -> bool) -> String {

@@ -11,7 +11,7 @@ use super::rust::identifier;
 use super::{Error, MARK};
 
 /// Line length of rustfmt.
-const LINE_LENGTH_MAX: usize = 120;
+pub(super) const LINE_LENGTH_MAX: usize = 120;
 
 /// Writes one module per domain, the list of all topics and the self-contained schemas; `sources` are the rooms that bring
 /// events in. Returns the module names.
