@@ -254,6 +254,7 @@ fn the_envelope() {
           "eventId": "9d6933d6-6202-58c9-a9bd-add2a42e693f",
           "businessKey": "master.item.v1/71-100234",
           "revision": 217652497,
+          "correction": 0,
           "action": "SNAPSHOT",
           "occurredAt": 1795489297726945,
           "recordedAt": 1795489297726945,

@@ -142,7 +142,7 @@ impl Console {
         match &session.vouched {
             None => self.hash_of(&session.user).map(str::to_owned),
             // Who became a user here since then is one from now on.
-            Some(_) if self.config.users.contains_key(&session.user) => None,
+            Some(_) if self.is_local(&session.user) => None,
             Some(_) => self.config.oidc.as_ref().map(people::oidc::OidcConfig::proof),
         }
     }
@@ -153,6 +153,11 @@ impl Console {
             None => self.config.users.get(&session.user).map(|user| user.role),
             Some(vouched) => Some(vouched.role),
         }
+    }
+
+    /// Whether the configuration has a user whom the record could not tell from this one.
+    pub fn is_local(&self, name: &str) -> bool {
+        self.config.users.keys().any(|user| operations::same_person(user, name))
     }
 
     /// The password hash of a user that exists.

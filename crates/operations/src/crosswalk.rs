@@ -26,6 +26,8 @@ use tokio::runtime::Handle;
 
 /// Transactional id of whoever changes mappings.
 const WRITER: &str = "wardline.crosswalk";
+/// Code on the audit topic of a mapping that a second person agreed to.
+const APPROVED: &str = "crosswalk.approved";
 /// Most mappings that are read.
 const MAPPINGS_MAX: usize = 200_000;
 /// Longest code, characters.
@@ -123,7 +125,7 @@ impl CrosswalkError {
         match self {
             Self::NoTarget { .. } => Some("name an id of the ERP; the item or place must have been read from it"),
             Self::Nothing(_) => Some("look at what there is with `wardline crosswalk ls`"),
-            Self::SamePerson(_) => Some("let somebody else run the command with --approve"),
+            Self::SamePerson(_) => Some("let somebody else run `wardline crosswalk approve KIND SOURCE CODE`"),
             Self::Unsaid(_) => Some("say who with --actor and why with --reason; both go on record"),
             Self::Config(_) => Some("correct the block operations.exceptions of the configuration"),
             Self::Read(_) | Self::Wire(_) | Self::Publish(_) => None,
@@ -218,7 +220,7 @@ impl Crosswalk {
             self.known(code.kind, target).await?;
         }
         in_force(&mut mapping, change, Some(actor));
-        self.write(&mut writer, mapping, "crosswalk.approved", by).await
+        self.write(&mut writer, mapping, APPROVED, by).await
     }
 
     async fn write(
@@ -229,13 +231,16 @@ impl Crosswalk {
         by: &By,
     ) -> Result<MasterCrosswalk, CrosswalkError> {
         let mapping = MasterCrosswalk { meta: envelope(&mapping), ..mapping };
+        // The mapping itself has the reason of whoever proposed it.
+        let agreed = by.comment.as_ref().filter(|_| what == APPROVED);
+        let agreed = agreed.map(|comment| format!("; agreed: {comment}")).unwrap_or_default();
         let audit = Audit {
             room: by.via.to_owned(),
             kind: AuditKind::Action,
             code: what.to_owned(),
             exception_id: mapping.exception_id.clone(),
             event_id: Some(mapping.meta.event_id.clone()),
-            detail: told(&mapping),
+            detail: format!("{}{agreed}", told(&mapping)),
             actor: Some(by.actor.clone()),
             at: mapping.meta.recorded_at,
             ..Audit::default()

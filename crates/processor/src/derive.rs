@@ -25,7 +25,7 @@ pub fn derived<T: Event>(input: &impl Event, room: &str) -> EventMeta {
 /// correction when Wardline made it anew. What the source said keeps the key that it had before there were corrections.
 ///
 /// ```
-/// use processor::{is_newer, statement};
+/// use wardline_processor::{is_newer, statement};
 /// use schemas::EventMeta;
 /// let first = EventMeta::default();
 /// let corrected = EventMeta { correction: 3, ..EventMeta::default() };

@@ -109,6 +109,11 @@ impl<K: Cluster> ParkedReader<K> {
         }
     }
 
+    /// The record that came last is to come again.
+    pub fn again(&mut self) {
+        self.next = None;
+    }
+
     /// Forgets everything: the partitions have changed.
     pub fn stop(&mut self) {
         self.kept.clear();

@@ -281,6 +281,13 @@ impl<K: Cluster> ParkingStore<K> {
                 return Ok(Step::Nothing);
             }
         };
+        if self.read.get(&message.partition()).is_none_or(|counted| message.offset() >= *counted) {
+            // What the index has not counted yet would be taken for one that it has (ORD-1).
+            drop(message);
+            self.parked.again();
+            self.catch_up(lot, now)?;
+            return Ok(Step::Nothing);
+        }
         let found = match lot.pass(message.partition(), message.offset()) {
             Passed::Head(lane) => Some(lane),
             Passed::Missing(offset) => return Err(ParkingError::Missing(offset)),

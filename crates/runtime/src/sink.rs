@@ -203,18 +203,18 @@ impl<S: BatchSink> Worker<S> {
             let committed = ask(BROKER_TIMEOUT, || consumer.committed_offsets(asked.clone(), BROKER_TIMEOUT));
             let committed = committed.map_err(ClientError::from)?;
             for element in committed.elements() {
+                let (topic, partition) = (element.topic(), element.partition());
+                let oldest = ask(BROKER_TIMEOUT, || consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT))
+                    .map_err(ClientError::from)?
+                    .0;
                 let next = match element.offset() {
-                    Offset::Offset(offset) => offset,
+                    // What Kafka has no longer cannot be written anew, so nothing of it is removed.
+                    Offset::Offset(offset) => offset.max(oldest),
                     // Nothing was ever committed: reading starts at the oldest record.
-                    _ => {
-                        let (topic, partition) = (element.topic(), element.partition());
-                        ask(BROKER_TIMEOUT, || consumer.fetch_watermarks(topic, partition, BROKER_TIMEOUT))
-                            .map_err(ClientError::from)?
-                            .0
-                    }
+                    _ => oldest,
                 };
-                let wanted = self.sink.begin(element.topic(), element.partition(), next).map_err(refused)?;
-                self.wanted.insert((Arc::from(element.topic()), element.partition()), wanted);
+                let wanted = self.sink.begin(topic, partition, next).map_err(refused)?;
+                self.wanted.insert((Arc::from(topic), partition), wanted);
             }
             self.group = group;
         }

@@ -48,6 +48,7 @@ fn columns_of_usage() {
     expect![[r#"
         meta_business_key Text Token
         meta_revision Whole Plain
+        meta_correction Whole Plain
         meta_action Text Plain
         meta_occurred_at Moment CutToDay
         meta_recorded_at Moment CutToDay
@@ -198,9 +199,14 @@ fn fx_1_a_re_load_neither_loses_nor_doubles_a_row() {
     assert_eq!(sink.begin(topic, 0, 3).unwrap(), 3);
     assert_eq!(files(&place), ["00000000000000000000-00000000000000000002.parquet", "note.txt"]);
     sink.write(topic, 0, &records(topic, 3)).unwrap();
-    // Somebody set the offset back into the middle of a file: its rows stay, and records follow behind it.
-    assert_eq!(sink.begin(topic, 0, 1).unwrap(), 3);
-    assert_eq!(files(&place), ["00000000000000000000-00000000000000000002.parquet", "note.txt"]);
+    // Somebody set the offset back into the middle of a file: the rows that come again are cut off it.
+    assert_eq!(sink.begin(topic, 0, 1).unwrap(), 1);
+    assert_eq!(files(&place), ["00000000000000000000-00000000000000000000.parquet", "note.txt"]);
+    sink.write(topic, 0, &records(topic, 1)).unwrap();
+    assert_eq!(sink.begin(topic, 0, 4).unwrap(), 4);
+    let rows =
+        files(&place).into_iter().filter(|name| name.ends_with(".parquet")).map(|name| texts(&place.join(name)).len());
+    assert_eq!(rows.sum::<usize>(), 4);
     assert_eq!(sink.begin(topic, 0, 0).unwrap(), 0);
     assert_eq!(files(&place), ["note.txt"]);
 }

@@ -1,8 +1,8 @@
 //! Turns: messages of one patient take effect one after the other in the order of arrival, those of different patients at the
 //! same time (ORD-1).
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
+use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tokio::sync::oneshot;
@@ -17,16 +17,15 @@ pub(super) struct Lanes {
 #[derive(Debug, Default)]
 struct Tails {
     next: u64,
-    by_key: HashMap<u128, Lane>,
+    /// The turns of a key that have not ended, in order.
+    by_key: HashMap<u128, VecDeque<Place>>,
 }
 
-/// The turns of one key that have not ended.
 #[derive(Debug)]
-struct Lane {
-    /// The last one; none if it ended before others did.
-    tail: Option<u64>,
-    /// Who waits for the end of which turn: nobody, nearly always.
-    waiting: Vec<(u64, oneshot::Sender<bool>)>,
+struct Place {
+    number: u64,
+    /// Who waits for its end: nobody, nearly always.
+    behind: Option<oneshot::Sender<bool>>,
 }
 
 /// A place in the order of one key. Dropped without [`Turn::leave`], the turn counts as failed.
@@ -45,20 +44,13 @@ impl Lanes {
         let mut tails = self.tails.lock().unwrap_or_else(PoisonError::into_inner);
         tails.next += 1;
         let number = tails.next;
-        let mut before = None;
-        match tails.by_key.entry(key) {
-            Entry::Vacant(free) => {
-                free.insert(Lane { tail: Some(number), waiting: Vec::new() });
-            }
-            Entry::Occupied(mut lane) => {
-                let lane = lane.get_mut();
-                if let Some(tail) = lane.tail.replace(number) {
-                    let (ends, waits) = oneshot::channel();
-                    lane.waiting.push((tail, ends));
-                    before = Some(waits);
-                }
-            }
-        }
+        let lane = tails.by_key.entry(key).or_default();
+        let before = lane.back_mut().map(|last| {
+            let (ends, waits) = oneshot::channel();
+            last.behind = Some(ends);
+            waits
+        });
+        lane.push_back(Place { number, behind: None });
         Turn { lanes: Arc::clone(self), key, number, before, ended: false }
     }
 
@@ -73,10 +65,10 @@ impl Turn {
     /// Waits until the message before has settled. False if it failed: then this one must not take effect either, or the two
     /// would end up in the wrong order when the sender repeats the first.
     pub(super) async fn wait(&mut self) -> bool {
-        match self.before.take() {
-            Some(before) => before.await.unwrap_or(false),
-            None => true,
-        }
+        let Some(before) = self.before.as_mut() else { return true };
+        let confirmed = before.await.unwrap_or(false);
+        self.before = None;
+        confirmed
     }
 
     /// Ends the turn.
@@ -91,18 +83,15 @@ impl Turn {
         let mut tails = self.lanes.tails.lock().unwrap_or_else(PoisonError::into_inner);
         let Entry::Occupied(mut entry) = tails.by_key.entry(self.key) else { return };
         let lane = entry.get_mut();
-        let place = lane.waiting.iter().position(|(number, _)| *number == self.number);
-        let next = place.map(|at| lane.waiting.swap_remove(at).1);
-        if lane.tail == Some(self.number) {
-            lane.tail = None;
-        }
-        if lane.tail.is_none() && lane.waiting.is_empty() {
+        let place = lane.iter().position(|place| place.number == self.number);
+        let behind = place.and_then(|at| lane.remove(at)).and_then(|place| place.behind);
+        if lane.is_empty() {
             entry.remove();
         }
         drop(tails);
-        if let Some(next) = next {
+        if let Some(behind) = behind {
             // Whoever waited may be gone.
-            let _ = next.send(confirmed);
+            let _ = behind.send(confirmed);
         }
     }
 }
@@ -153,8 +142,16 @@ mod tests {
         drop(third);
         first.leave(true);
         assert!(second.wait().await);
-        assert_eq!(lanes.len(), 0);
+        let mut fourth = lanes.enter(1);
+        let is_early = tokio::select! {
+            biased;
+            _ = fourth.wait() => true,
+            () = std::future::ready(()) => false,
+        };
+        assert!(!is_early, "ORD-1: what comes later waits for the second");
         second.leave(true);
-        assert!(lanes.enter(1).wait().await);
+        assert!(fourth.wait().await);
+        drop(fourth);
+        assert_eq!(lanes.len(), 0);
     }
 }

@@ -51,7 +51,7 @@ pub async fn answer(ask: Ask) -> Result<Answer, Problem> {
         error: ask.query.text("error"),
     };
     let now_s = console.now_s();
-    let is_taken = |name: &str| console.config.users.contains_key(name);
+    let is_taken = |name: &str| console.is_local(name);
     let known = match oidc.finish(answered, &console.sessions, now_s, is_taken).await {
         Ok(known) => known,
         Err(error) => {

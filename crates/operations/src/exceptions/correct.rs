@@ -118,11 +118,19 @@ pub async fn correct(
         |error: &dyn std::fmt::Display| CorrectError::Room { room: exception.room.clone(), reason: error.to_string() };
     let shadow = (room.shadow.as_ref().ok_or_else(no_event)?)(config).map_err(|error| cannot(&error))?;
     fill(shadow.as_ref(), &config.kafka, codec).await.map_err(|error| cannot(&error))?;
-    let changes = changes(&original, topic, wishes, shadow.as_ref())?;
+    let changes = changes(&original, topic, &with_earlier(&exception, wishes), shadow.as_ref())?;
     lets_through(&original, topic, &changes, shadow.as_ref(), &exception.room)?;
     Ok(decider
         .decide(&super::decider::Choice::Ids(vec![exception.exception_id.clone()]), &Act::Correct(changes), by)
         .await?)
+}
+
+/// What is in force already stays corrected, unless it is set otherwise now; what waits for a second person is replaced.
+fn with_earlier(exception: &Exception, wishes: &[Wish]) -> Vec<Wish> {
+    let in_force = exception.correction.iter().filter(|one| !one.needs_approval || one.approved_by.is_some());
+    let earlier = in_force.flat_map(|one| &one.fields).map(|field| (&field.path, &field.after));
+    let kept = earlier.filter(|(path, _)| wishes.iter().all(|wish| wish.path != **path));
+    kept.map(|(path, after)| Wish { path: path.clone(), value: after.clone() }).chain(wishes.iter().cloned()).collect()
 }
 
 async fn whole(view: &ExceptionsView, start: &str) -> Result<Arc<Exception>, CorrectError> {
@@ -230,6 +238,7 @@ fn lets_through(
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
+    use schemas::{CorrectedField, Correction};
 
     #[test]
     fn what_is_typed_is_text_before_it_is_a_number() {
@@ -239,6 +248,27 @@ mod tests {
         assert_eq!(candidates(r#"{"code":"x"}"#)[0]["code"], "x");
         assert_eq!("lot=A=17".parse::<Wish>().unwrap().value, "A=17");
         assert!("lot".parse::<Wish>().is_err() && "=x".parse::<Wish>().is_err());
+    }
+
+    #[test]
+    fn a_second_correction_keeps_what_the_first_one_set() {
+        let field =
+            |path: &str, after: &str| CorrectedField { path: path.to_owned(), before: None, after: after.to_owned() };
+        let first = Correction {
+            fields: vec![field("lot", r#""A17""#), field("quantity", "2")],
+            needs_approval: false,
+            ..Correction::default()
+        };
+        let wish = |path: &str, value: &str| Wish { path: path.to_owned(), value: value.to_owned() };
+        let wishes = [wish("quantity", "3"), wish("uom", "BX")];
+        let all = |correction: &Correction| {
+            let exception = Exception { correction: Some(correction.clone()), ..Exception::default() };
+            with_earlier(&exception, &wishes).into_iter().map(|wish| wish.path).collect::<Vec<_>>()
+        };
+        assert_eq!(all(&first), ["lot", "quantity", "uom"]);
+        let waits = Correction { needs_approval: true, ..first.clone() };
+        assert_eq!(all(&waits), ["quantity", "uom"], "nobody has agreed to it");
+        assert_eq!(all(&Correction { approved_by: Some("bert".to_owned()), ..waits }), ["lot", "quantity", "uom"]);
     }
 
     #[test]

@@ -13,7 +13,7 @@ use super::acts::Replays;
 use super::known::hash;
 use super::plan::Count;
 use super::store::blocking;
-use super::{Plan, ReplayError};
+use super::{CLOCK_SLACK_MS, Plan, ReplayError};
 use runtime::codec::WireError;
 use runtime::reader::{self, From, Range, Until};
 use runtime::record::Record;
@@ -99,6 +99,11 @@ impl Correcting {
         let added = added(shadow.writes(), count.topic);
         let mut this = Self { shadow, added, written: HashMap::new(), posted: HashMap::new() };
         let of = count.clone();
+        let from = match from {
+            From::TimeMs(at_ms) => From::TimeMs(at_ms.saturating_sub(CLOCK_SLACK_MS).max(0)),
+            // An offset of what is read says nothing of what is written.
+            From::Offset(_) | From::Earliest => From::Earliest,
+        };
         blocking(move || {
             this.read_written(&of, from)?;
             this.read_posted(&of)?;

@@ -38,6 +38,9 @@ use runtime::{Foresee, Room, RoomInfo};
 /// Code on the audit topic of the step from which on records are handed over.
 pub const STARTED: &str = "replay.started";
 
+/// Clocks of hosts differ: what became of a record is looked for so much earlier than the record, milliseconds.
+const CLOCK_SLACK_MS: i64 = 300_000;
+
 /// A room as a replay must know it.
 #[derive(Clone)]
 pub struct ReplayRoom {

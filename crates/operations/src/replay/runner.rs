@@ -335,13 +335,13 @@ fn overlaps(own: &Plan, other: &Plan) -> bool {
         && own.spans.iter().any(|one| other.spans.iter().any(|two| same_places(one, two)))
 }
 
-/// Whether another correcting replay has begun whose events are ordered behind those of this one, or have the same number.
+/// Whether another correcting replay has begun whose events are ordered behind those of this one, or have the same number. Of
+/// whichever room: numbers order the events of all rooms, and those behind would be taken for older ones.
 fn supersedes(other: &Plan, own: &Plan) -> bool {
     own.correction > 0
         && other.replay_id != own.replay_id
         && other.correction >= own.correction
         && other.started_at.is_some()
-        && (&other.room, &other.topic) == (&own.room, &own.topic)
 }
 
 /// Counts a plan again, in the range that it has.

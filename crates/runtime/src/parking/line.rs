@@ -65,6 +65,13 @@ impl Packed {
         }
     }
 
+    /// Whether both are one event. What a replay has put beside an event that waits is another one: it has a place of its own,
+    /// by which it is come by, and is counted as what is come by is.
+    fn is_same(self, other: Self) -> bool {
+        let is_replay = (self.origin | other.origin) & 1 == 1;
+        self.origin_offset() == other.origin_offset() && (!is_replay || self.place == other.place)
+    }
+
     /// Whether it lies, or may come to lie, behind a place.
     fn is_behind(self, place: i64) -> bool {
         self.place().is_none_or(|known| known > place)
@@ -115,7 +122,7 @@ impl Line {
     pub fn push(&mut self, entry: &Entry, most: usize) -> bool {
         let entry = Packed::of(entry);
         let origin = entry.origin_offset();
-        if origin <= self.newest && self.has(origin) {
+        if origin <= self.newest && self.near.iter().any(|held| held.is_same(entry)) {
             return false;
         }
         self.newest = self.newest.max(origin);
@@ -180,7 +187,10 @@ impl Line {
     pub fn remove(&mut self, origin: i64) -> Removed {
         match self.near.iter().position(|entry| entry.origin_offset() == origin) {
             Some(at) => {
-                self.near.remove(at);
+                let place = self.near.remove(at).and_then(Packed::place);
+                if let Some(place) = place.filter(|_| at == self.near.len()) {
+                    self.from = self.from.max(place + 1);
+                }
                 Removed::Gone
             }
             None if self.beyond > 0 => Removed::Unsure,
@@ -271,8 +281,22 @@ mod tests {
         let mut line = Line::default();
         (0..4).for_each(|place| assert!(line.push(&at(place), 2)));
         assert_eq!((line.remove(1), line.remove(3)), (Removed::Gone, Removed::Unsure));
+        assert!(!line.found(&at(1)), "it is not taken for one of the others");
         assert!(line.found(&at(2)) && line.found(&at(3)));
         assert_eq!((line.remove(7), line.len()), (Removed::Unknown, 3));
+    }
+
+    #[test]
+    fn ord_1_what_a_replay_puts_beside_an_event_is_counted_as_it_is_come_by() {
+        let mut line = Line::default();
+        let copy = Entry { replay: true, parked_at: Some(2), ..at(0) };
+        assert!(line.push(&at(0), 1) && line.push(&at(1), 1) && line.push(&copy, 1) && line.push(&at(3), 1));
+        assert_eq!(line.pop().map(|first| first.place()), Some(Some(0)));
+        for place in [at(1), copy, at(3)] {
+            assert!(line.found(&place), "{place:?}");
+            assert_eq!(line.pop().map(|next| next.entry().parked_at), Some(place.parked_at));
+        }
+        assert_eq!(line.len(), 0, "the last one was not lost behind the copy");
     }
 
     #[test]

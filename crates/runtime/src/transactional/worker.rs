@@ -295,9 +295,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             if !is_ours(topic, partition) {
                 continue;
             }
-            if let Err(error) = consumer.seek(topic, partition, offset, SEEK_TIMEOUT) {
-                tracing::warn!(room = self.desk.room, topic, partition, %error, "cannot rewind");
-            }
+            // Else it would read on behind what was given up; the room starts again from what is committed (LOSS-1).
+            consumer.seek(topic, partition, offset, SEEK_TIMEOUT)?;
         }
         if lost.moved_lot() || !matches!(error, StepError::Kafka(_) | StepError::Parted) {
             let numbers = ours.into_iter().map(|(_, partition)| partition).collect();

@@ -294,7 +294,7 @@ mod tests {
     #[test]
     fn a_key_of_an_unknown_kind_does_not_hide_the_others() {
         let keys = keys_of(&json!({"keys": [
-            {"kty": "RSA", "kid": "a", "use": "sig", "alg": "RS256", "n": "AQAB", "e": "AQAB", "x5t": 1},
+            {"kty": "RSA", "kid": "a", "use": "sig", "alg": "RS256", "n": "AQAB", "e": "AQAB", "note": 1},
             {"kty": "EC", "crv": "secp256k1", "kid": "b", "x": "AA", "y": "AA"},
             {"kty": 7},
             {"kty": "RSA", "kid": "c", "use": "enc", "alg": "RSA-OAEP", "n": "AQAB", "e": "AQAB"},

@@ -129,6 +129,11 @@ pub fn compare(became: &Became, said: Option<&Said>, answered: &[&str], is_appli
     compared
 }
 
+/// Of what waits behind an event of its key that this version holds up as well.
+pub fn behind(became: &Became) -> Compared {
+    Compared { class: Class::Same, after: "waits".to_owned(), ..compare(became, None, &[], &|_| false) }
+}
+
 impl Compared {
     fn events(&mut self, before: &[SaidEvent], after: &[SaidEvent], answered: &[&str]) {
         let mut open: BTreeMap<&str, &Value> = before.iter().map(|event| (event.id.as_str(), &event.body)).collect();

@@ -18,13 +18,15 @@ use super::acts::Replays;
 use super::plan::Count;
 use super::store::blocking;
 use super::{ReplayError, ReplaySelection};
+use compare::behind;
 use past::{Past, Seen};
 use report::Tally;
 use runtime::codec::WireError;
 use runtime::reader::{self, From, Range, Until};
 use runtime::record::Record;
 use runtime::shadow::{Read, Said, Shadow};
-use schemas::{ReplaySpan, headers};
+use schemas::{OnReject, ReplaySpan, headers};
+use std::collections::HashSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -90,10 +92,19 @@ impl Rehearsal<'_> {
         }
         let past = Past::gather(self.count, self.shadow, seen, self.handle)?;
         let mut tally = Tally::new(room, topic, self.shadow.writes());
+        let is_ordered = self.count.topic.on_reject == OnReject::Park;
+        // Keys of which this version holds an event up: what waits behind that goes on waiting.
+        let mut held = HashSet::new();
         self.each(spans, &mut read, &mut |record| {
             let place = (record.place.partition, record.place.offset);
             let became = past.of(place)?;
-            let compared = match self.decide(&record, &past)? {
+            let said = self.decide(&record, &past)?;
+            let waits_behind = became == Became::Waits && held.contains(&record.key);
+            if is_ordered && matches!(said, Ok(Said::Waits(_) | Said::Rejects(_))) {
+                held.insert(record.key.clone());
+            }
+            let compared = match said {
+                _ if waits_behind => behind(&became),
                 Ok(said) => compare(&became, Some(&said), self.shadow.answered(), &|key| past.is_applied(key)),
                 Err(_) => compare(&became, None, self.shadow.answered(), &|_| false),
             };

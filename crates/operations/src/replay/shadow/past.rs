@@ -1,8 +1,8 @@
 //! What became of the records of a range, as the topics tell it. Held in memory, so the range is bounded.
 
-use super::super::ReplayError;
 use super::super::known::hash;
 use super::super::plan::{Count, waiting};
+use super::super::{CLOCK_SLACK_MS, ReplayError};
 use super::compare::Became;
 use bytes::Bytes;
 use runtime::codec::WireError;
@@ -16,9 +16,6 @@ use tokio::runtime::Handle;
 
 /// A place in the topic of the range.
 type At = (i32, i64);
-
-/// Clocks of hosts differ: what became of a record is looked for so much earlier than the record, milliseconds.
-const SLACK_MS: i64 = 300_000;
 
 /// The records of a range, before it is known what became of them.
 #[derive(Default)]
@@ -89,7 +86,7 @@ impl<'a> Past<'a> {
         handle: &'a Handle,
     ) -> Result<Self, ReplayError> {
         let Seen { records, causes, first_ms } = seen;
-        let since = first_ms.map_or(From::Earliest, |first| From::TimeMs(first.saturating_sub(SLACK_MS).max(0)));
+        let since = first_ms.map_or(From::Earliest, |first| From::TimeMs(first.saturating_sub(CLOCK_SLACK_MS).max(0)));
         let (before, applied) = (HashMap::new(), HashSet::new());
         let mut past = Self { records, before, applied, count, shadow, handle };
         past.dead_letters(since)?;
