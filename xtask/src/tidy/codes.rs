@@ -26,7 +26,7 @@ the pages by `cargo xtask tidy --fix`.
 | 50xx to 52xx | effects: posting, notices, analytics |
 | 60xx | the runtime: decoding, registry, Kafka, parking |
 | 70xx | configuration, topics, the command line, components, embedded parts |
-| 71xx to 72xx | exceptions, the console, replays, reconciliation, service levels |
+| 71xx to 72xx | exceptions, corrections and mappings, the console and its sign-in, replays, positions of rooms, reconciliation, service levels |
 
 ";
 
