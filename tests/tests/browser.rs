@@ -398,19 +398,19 @@ async fn nothing_that_senders_or_people_write_runs_and_nothing_leaves() {
     let browser = Browser::start().await;
     let tab = browser.tab().await;
     sign_in(&desk, &tab, "anna").await;
-    for number in 0..SCRIPTS.len() {
+    for (number, script) in SCRIPTS.into_iter().enumerate() {
         let path = format!("{}/exceptions/{}", desk.url, exception(number + 1, "").exception_id);
         tab.open(&path).await;
-        tab.fill("form[action$='/comment'] [name=comment]", SCRIPTS[number]).await;
+        tab.fill("form[action$='/comment'] [name=comment]", script).await;
         tab.click("form[action$='/comment'] button").await;
-        tab.reads(SCRIPTS[number]).await;
-        tab.fill("form[action$='/original'] [name=reason]", SCRIPTS[number]).await;
+        tab.reads(script).await;
+        tab.fill("form[action$='/original'] [name=reason]", script).await;
         tab.click("form[action$='/original'] button").await;
-        tab.reads(SCRIPTS[number]).await;
+        tab.reads(script).await;
         harmless(&tab, &path).await;
         let path = format!("{}/dead-letters/0@{number}", desk.url);
         tab.open(&path).await;
-        tab.reads(SCRIPTS[number]).await;
+        tab.reads(script).await;
         harmless(&tab, &path).await;
     }
     let query = "%3Cscript%3Ewindow.stolen%3D1%3Balert(1)%3C%2Fscript%3E";
