@@ -9,43 +9,24 @@ use operations::exceptions::{
     mapped_code,
 };
 use operations::replay::ReplayRoom;
-use runtime::{clock, shutdown};
+use runtime::shutdown;
 use schemas::{
-    Audit, Code, Decimal, EventMeta, Exception, ExceptionKind, ExceptionState, Location, MasterItem, MasterLocation,
-    Source, SupplyUsage, Timestamp, UsageKind, ValidatedUsage, topics,
+    Audit, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, SupplyUsage, ValidatedUsage, topics,
 };
 use std::sync::Arc;
 use std::time::Duration;
 use testkit::stack::Stack;
 use testkit::until;
+use wardline_tests::events::{SOURCE, documented};
 
 const WITHIN: Duration = Duration::from_secs(60);
-const SOURCE: &str = "ORIS|GENERAL";
 
 fn by(actor: &str, comment: &str) -> By {
     By { actor: actor.to_owned(), comment: Some(comment.to_owned()), via: "cli" }
 }
 
 fn usage(visit: &str, number: usize, item: &str) -> SupplyUsage {
-    let now = Timestamp(clock::now_micros());
-    SupplyUsage {
-        meta: EventMeta {
-            event_id: schemas::identity::event_id(SOURCE, visit, &number.to_string(), "usage"),
-            business_key: format!("usage/{visit}/{number}"),
-            occurred_at: Some(now),
-            recorded_at: now,
-            published_at: now,
-            source: Source { system: SOURCE.to_owned(), ..Source::default() },
-            ..EventMeta::default()
-        },
-        encounter_ref: visit.to_owned(),
-        item_ref: Some(Code { code: item.to_owned(), ..Code::default() }),
-        quantity: Decimal::ONE,
-        uom: Some("EA".to_owned()),
-        location: Some(Location { code: Some("OR1".to_owned()), ..Location::default() }),
-        usage: UsageKind::Used,
-        ..SupplyUsage::default()
-    }
+    documented(visit, number, item, "OR1")
 }
 
 /// A hospital with an article that needs a lot and one that does not, where nobody waits long for master data.

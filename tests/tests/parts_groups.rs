@@ -6,33 +6,18 @@
 use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
 use operations::replay::{ReplayRoom, Replays, Words};
 use runtime::reader;
-use schemas::{Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta};
+use schemas::{Audit, AuditKind, EnrichedUsage, ErpPosting};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
+use wardline_tests::events::enriched;
 
 const TOPIC: &str = "supply.usage-enriched.v1";
 const USAGES: usize = 24;
 
 fn usage(number: usize) -> EnrichedUsage {
-    let text = |text: &str| Some(text.to_owned());
-    let visit = format!("enc-{}", number % 6);
-    EnrichedUsage {
-        meta: EventMeta {
-            event_id: schemas::identity::event_id("test", &visit, &number.to_string(), "usage"),
-            business_key: format!("usage/{visit}/{number}"),
-            ..EventMeta::default()
-        },
-        encounter_ref: visit,
-        item_id: text("71-400101"),
-        base_quantity: Some(Decimal::from(2)),
-        base_uom: text("EA"),
-        stock_location_id: text("OR1"),
-        cost_centre_id: text("CC-OR"),
-        currency: text("EUR"),
-        ..EnrichedUsage::default()
-    }
+    enriched(number % 6, number)
 }
 
 fn request(to: Target) -> ResetRequest {

@@ -17,8 +17,8 @@ use runtime::outgoing::{self, Lineage};
 use runtime::publisher::Publisher;
 use runtime::{Shutdown, clock, shutdown};
 use schemas::{
-    Audit, Code, Decimal, ErpPosting, EventMeta, Exception, Location, MasterItem, MasterLocation, PostingKind, Source,
-    SupplyUsage, Timestamp, UsageKind, ValidatedUsage, headers, topics,
+    Audit, Decimal, ErpPosting, Exception, MasterItem, MasterLocation, PostingKind, SupplyUsage, ValidatedUsage,
+    headers, topics,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, HashMap, HashSet};
@@ -26,13 +26,13 @@ use std::sync::Arc;
 use std::time::Duration;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
+use wardline_tests::events::{SOURCE, documented};
 
 /// What the source calls the theatre, where it was mapped to, and where it is.
 const CODE: &str = "THEATRE-7";
 const WRONG: (&str, &str) = ("ICU", "CC-ICU");
 const RIGHT: (&str, &str) = ("OR1", "CC-OR");
-/// The source, the article and its price.
-const SOURCE: &str = "ORIS|GENERAL";
+/// The article and its price.
 const ITEM: &str = "71-400101";
 const PRICE: Decimal = Decimal::from_parts(235, 0, 0, false, 2);
 /// Usages of one visit.
@@ -173,25 +173,7 @@ fn quantity(number: usize) -> i64 {
 }
 
 fn usage(visit: &str, number: usize, place: &str) -> SupplyUsage {
-    let now = Timestamp(clock::now_micros());
-    SupplyUsage {
-        meta: EventMeta {
-            event_id: schemas::identity::event_id(SOURCE, visit, &number.to_string(), "usage"),
-            business_key: format!("usage/{visit}/{number}"),
-            occurred_at: Some(now),
-            recorded_at: now,
-            published_at: now,
-            source: Source { system: SOURCE.to_owned(), ..Source::default() },
-            ..EventMeta::default()
-        },
-        encounter_ref: visit.to_owned(),
-        item_ref: Some(Code { code: ITEM.to_owned(), ..Code::default() }),
-        quantity: Decimal::from(quantity(number)),
-        uom: Some("EA".to_owned()),
-        location: Some(Location { code: Some(place.to_owned()), ..Location::default() }),
-        usage: UsageKind::Used,
-        ..SupplyUsage::default()
-    }
+    SupplyUsage { quantity: Decimal::from(quantity(number)), ..documented(visit, number, ITEM, place) }
 }
 
 /// The two hours: most name the theatre by its code, some the right place by its own name.

@@ -15,6 +15,7 @@ use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
+use wardline_tests::events::enriched;
 
 /// Keys, and usages of each.
 const VISITS: usize = 6;
@@ -35,25 +36,8 @@ fn replays(stack: &Stack) -> Arc<Replays> {
 }
 
 fn usage(visit: usize, number: usize) -> EnrichedUsage {
-    let text = |text: &str| Some(text.to_owned());
-    let visit = format!("enc-{visit}");
-    EnrichedUsage {
-        meta: EventMeta {
-            event_id: schemas::identity::event_id("test", &visit, &number.to_string(), "usage"),
-            business_key: format!("usage/{visit}/{number}"),
-            ..EventMeta::default()
-        },
-        encounter_ref: visit,
-        item_id: text("71-400101"),
-        base_quantity: Some(Decimal::from(2)),
-        base_uom: text("EA"),
-        stock_location_id: text("OR1"),
-        cost_centre_id: text("CC-OR"),
-        supplier_id: text("SUP-7"),
-        unit_price: Some(Decimal::new(235, 2)),
-        currency: text("EUR"),
-        ..EnrichedUsage::default()
-    }
+    let price = Some(Decimal::new(235, 2));
+    EnrichedUsage { supplier_id: Some("SUP-7".to_owned()), unit_price: price, ..enriched(visit, number) }
 }
 
 fn all() -> Vec<EnrichedUsage> {

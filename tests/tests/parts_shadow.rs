@@ -12,6 +12,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
+use wardline_tests::events::enriched;
 
 /// Stays, and usages of each.
 const VISITS: usize = 4;
@@ -150,21 +151,6 @@ async fn rpl_1_another_version_of_a_processor_is_compared_and_writes_nothing() {
     assert_eq!(world(&stack, "enrich", "supply.usage-validated.v1").await, before, "nothing was written or committed");
 }
 
-fn used(visit: usize, number: usize) -> EnrichedUsage {
-    let text = |text: &str| Some(text.to_owned());
-    EnrichedUsage {
-        meta: meta(visit, number),
-        encounter_ref: format!("enc-{visit}"),
-        item_id: text("71-400101"),
-        base_quantity: Some(Decimal::from(2)),
-        base_uom: text("EA"),
-        stock_location_id: text("OR1"),
-        cost_centre_id: text("CC-OR"),
-        currency: text("EUR"),
-        ..EnrichedUsage::default()
-    }
-}
-
 /// FX-1: the same version of a room that acts asks for the very effects that are on record, also for corrections that depend on
 /// what was posted before; a usage that the running version did not post would be a new effect.
 #[tokio::test(flavor = "multi_thread")]
@@ -173,14 +159,15 @@ async fn fx_1_the_effects_of_another_version_are_compared_and_nobody_is_called()
     let dir = stack.dir.path().join("erp");
     let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
     stack.configure(erp_post::NAME, server.block(server.address()));
-    let mut sent: Vec<_> = (0..VISITS).flat_map(|visit| (0..USAGES).map(move |number| used(visit, number))).collect();
-    let mut corrected = used(0, 0);
+    let mut sent: Vec<_> =
+        (0..VISITS).flat_map(|visit| (0..USAGES).map(move |number| enriched(visit, number))).collect();
+    let mut corrected = enriched(0, 0);
     corrected.meta.event_id = schemas::identity::event_id("test", "enc-0", "0", "correction");
     corrected.meta.revision = 1;
     corrected.meta.action = Action::Update;
     corrected.base_quantity = Some(Decimal::from(5));
     sent.push(corrected);
-    let consigned = EnrichedUsage { consigned: true, ..used(1, 90) };
+    let consigned = EnrichedUsage { consigned: true, ..enriched(1, 90) };
     sent.push(consigned);
     stack.publish(&sent).await;
     let running = stack.run(vec![erp_post::room()]).await;

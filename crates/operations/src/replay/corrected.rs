@@ -12,10 +12,10 @@
 use super::acts::Replays;
 use super::known::hash;
 use super::plan::Count;
-use super::store::blocking;
+use super::store::{blocking, visit_readable};
 use super::{CLOCK_SLACK_MS, Plan, ReplayError};
 use runtime::codec::WireError;
-use runtime::reader::{self, From, Range, Until};
+use runtime::reader::{From, Range, Until};
 use runtime::record::Record;
 use runtime::shadow::{Said, SaidEvent, Shadow};
 use runtime::{RoomKind, correction};
@@ -23,7 +23,6 @@ use schemas::catalogue::{Phi, SchemaFacts};
 use schemas::{Decimal, Effect, EffectState, ReplayChange, TopicInfo, topics};
 use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// Fields that say how a room came to its result, not what it is.
@@ -158,7 +157,7 @@ impl Correcting {
         let most = count.replays.own.keys_max;
         let range =
             Range { topic: self.shadow.writes().name.to_owned(), partitions: Vec::new(), from, until: Until::EndNow };
-        visit(count, &range, |record| {
+        visit_readable(&count.replays.config.kafka, &range, |record| {
             let Some(value) = record.value.as_deref() else { return Ok(()) };
             let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
             let (event, _) = self.shadow.written((&writer, body)).map_err(WireError::from)?;
@@ -183,7 +182,7 @@ impl Correcting {
 
     fn read_posted(&mut self, count: &Count) -> Result<(), ReplayError> {
         let most = count.replays.own.effects_max;
-        visit(count, &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
+        visit_readable(&count.replays.config.kafka, &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
             let Some(value) = record.value.as_deref() else { return Ok(()) };
             let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
             let effect: Effect = schemas::codec::decode(&writer, body).map_err(WireError::from)?;
@@ -287,22 +286,4 @@ fn money(output: &Value) -> Posted {
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     text.chars().take(VALUE_SHOWN).collect()
-}
-
-fn visit(
-    count: &Count,
-    range: &Range,
-    mut visit: impl FnMut(&Record) -> Result<(), ReplayError>,
-) -> Result<(), ReplayError> {
-    let mut failed = None;
-    reader::read_range(&count.replays.config.kafka, range, |record| match visit(&record) {
-        Ok(()) => ControlFlow::Continue(()),
-        // What nobody can read says nothing about a record.
-        Err(ReplayError::Wire(error)) if error.blames_record() => ControlFlow::Continue(()),
-        Err(error) => {
-            failed = Some(error);
-            ControlFlow::Break(())
-        }
-    })?;
-    failed.map_or(Ok(()), Err)
 }

@@ -6,12 +6,15 @@ use super::{Plan, ReplayError};
 use runtime::clock;
 use runtime::cluster::Cluster as _;
 use runtime::codec::Codec;
+use runtime::config::KafkaConfig;
 use runtime::librdkafka::Librdkafka;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::TransactionalPublisher;
-use runtime::reader::{self, ReadError};
+use runtime::reader::{self, Range, ReadError};
+use runtime::record::Record;
 use schemas::{Audit, AuditKind, Timestamp, topics};
 use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
@@ -111,6 +114,24 @@ pub(super) async fn blocking<T: Send + 'static>(
         Ok(outcome) => outcome,
         Err(stopped) => Err(ReplayError::Kafka(runtime::kafka::ClientError::Delivery(stopped.to_string()))),
     }
+}
+
+/// Visits the records of a range but for those that nobody can read: they say nothing about another record.
+pub(super) fn visit_readable(
+    kafka: &KafkaConfig,
+    range: &Range,
+    mut visit: impl FnMut(&Record) -> Result<(), ReplayError>,
+) -> Result<(), ReplayError> {
+    let mut failed = None;
+    reader::read_range(kafka, range, |record| match visit(&record) {
+        Ok(()) => ControlFlow::Continue(()),
+        Err(ReplayError::Wire(error)) if error.blames_record() => ControlFlow::Continue(()),
+        Err(error) => {
+            failed = Some(error);
+            ControlFlow::Break(())
+        }
+    })?;
+    failed.map_or(Ok(()), Err)
 }
 
 fn read(replays: &Replays, handle: &Handle) -> Result<Vec<Plan>, ReplayError> {

@@ -2,16 +2,16 @@
 
 use super::super::known::hash;
 use super::super::plan::{Count, waiting};
+use super::super::store::visit_readable;
 use super::super::{CLOCK_SLACK_MS, ReplayError};
 use super::compare::Became;
 use bytes::Bytes;
 use runtime::codec::WireError;
-use runtime::reader::{self, From, Range, Until};
+use runtime::reader::{From, Range, Until};
 use runtime::record::Record;
 use runtime::shadow::Shadow;
 use schemas::{Audit, AuditKind, Effect, EffectState, Event, Exception, ExceptionState, headers, topics};
 use std::collections::{HashMap, HashSet};
-use std::ops::ControlFlow;
 use tokio::runtime::Handle;
 
 /// A place in the topic of the range.
@@ -270,17 +270,7 @@ impl<'a> Past<'a> {
         mut visit: impl FnMut(&mut Self, &Record) -> Result<(), ReplayError>,
     ) -> Result<(), ReplayError> {
         let range = Range { topic: topic.to_owned(), partitions: Vec::new(), from, until: Until::EndNow };
-        let mut failed = None;
         let kafka = self.count.replays.config.kafka.clone();
-        reader::read_range(&kafka, &range, |record| match visit(self, &record) {
-            Ok(()) => ControlFlow::Continue(()),
-            // What nobody can read says nothing about a record.
-            Err(ReplayError::Wire(error)) if error.blames_record() => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
-            }
-        })?;
-        failed.map_or(Ok(()), Err)
+        visit_readable(&kafka, &range, |record| visit(self, record))
     }
 }
