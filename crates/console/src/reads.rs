@@ -12,6 +12,9 @@ use tokio::time::timeout;
 /// Looks through what is held in memory at the same time; each takes milliseconds.
 const LOOKS_MAX: usize = 4;
 
+/// Code of a reading that took too long; it goes on all the same.
+pub const TOO_SLOW: &str = "WL-7210";
+
 /// Places for what takes a thread.
 pub struct Reads {
     topics: Arc<Semaphore>,
@@ -107,7 +110,7 @@ async fn place(places: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemap
 
 fn too_slow(patience: Duration) -> Problem {
     let detail = format!("the topics were not read within {} s", patience.as_secs_f32());
-    let mut slow = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "WL-7210", "Not read in time", detail)
+    let mut slow = Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_SLOW, "Not read in time", detail)
         .next("look whether the broker and the schema registry answer, then ask again; ask for less where you can");
     slow.retry_after_s = Some(10);
     slow

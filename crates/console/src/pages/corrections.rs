@@ -6,12 +6,16 @@ use crate::fields::{Field, Kind};
 use crate::html::{Act as Form, Frame, form};
 use crate::people::Right;
 use crate::problem::Problem;
+use crate::reads::TOO_SLOW;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappedCode, told};
-use operations::exceptions::{Act, By, Choice, CorrectError, Outcome, Row, Wish, correct as corrected, mapped_code};
+use operations::exceptions::{
+    Act, By, Choice, CorrectError, Outcome, Row, ViewError, Wish, correct as corrected, mapped_code,
+};
 use schemas::MasterCrosswalk;
 use serde_json::json;
+use std::future::Future;
 use std::sync::Arc;
 
 /// Which field, what it is to be, and why.
@@ -32,16 +36,14 @@ pub async fn correct(ask: Ask) -> Result<Answer, Problem> {
     let text = |name: &str| ask.body.text(name).unwrap_or_default().to_owned();
     let wishes = [Wish { path: text("field").trim().to_owned(), value: text("value") }];
     let (console, by) = (Arc::clone(&ask.console), by(&ask));
-    let (codec, decider) = (console.desk.codec()?, console.decider().await.map_err(|error| refusal(&error))?);
-    let exception = id.clone();
-    // Half a decision helps nobody: it goes on when the one who asked does not wait any more.
-    let deciding = tokio::spawn(async move {
+    let (codec, exception) = (console.desk.codec()?, id.clone());
+    let deciding = async move {
+        let decider = console.decider().await?;
         let site = &console.site;
         let view = (&console.exceptions, &decider);
         corrected((&site.config, &codec), view, &site.rooms, &exception, &wishes, &by).await
-    });
-    let outcome = deciding.await.map_err(|error| Problem::defect(&error.to_string()))?;
-    Ok(done(&id, &outcome.map_err(|error| refused(&error))?))
+    };
+    Ok(done(&id, &through(&ask, deciding).await?.map_err(|error| refused(&error))?))
 }
 
 /// Agrees to a correction, as another person than the one who made it.
@@ -58,8 +60,8 @@ pub async fn map(ask: Ask) -> Result<Answer, Problem> {
     let target = ask.body.text("to").unwrap_or_default().trim().to_owned();
     let by = by(&ask);
     let exception = id.clone();
-    let setting = tokio::spawn(async move { mappings.set(&code, Some(&target), Some(&exception), &by).await });
-    let mapped = setting.await.map_err(|error| Problem::defect(&error.to_string()))?;
+    let setting = async move { mappings.set(&code, Some(&target), Some(&exception), &by).await };
+    let mapped = through(&ask, setting).await?;
     mapped_to(&id, &mapped.map_err(|error| unmapped(&error))?)
 }
 
@@ -67,8 +69,8 @@ pub async fn map(ask: Ask) -> Result<Answer, Problem> {
 pub async fn approve_map(ask: Ask) -> Result<Answer, Problem> {
     let (id, code, mappings) = mapping(&ask).await?;
     let by = by(&ask);
-    let approving = tokio::spawn(async move { mappings.approve(&code, &by).await });
-    let mapped = approving.await.map_err(|error| Problem::defect(&error.to_string()))?;
+    let approving = async move { mappings.approve(&code, &by).await };
+    let mapped = through(&ask, approving).await?;
     mapped_to(&id, &mapped.map_err(|error| unmapped(&error))?)
 }
 
@@ -129,15 +131,33 @@ async fn mapping(ask: &Ask) -> Result<(String, MappedCode, Crosswalk), Problem> 
         .next("map it with `wardline crosswalk set`".to_owned())
     };
     let (console, codec) = (&ask.console, ask.console.desk.codec()?);
-    let exception =
-        console.exceptions.exception(&id).await.map_err(|error| Problem::unavailable(&error.to_string()))?;
-    let exception = exception.ok_or_else(unclear)?;
-    let value = exception.raw_value.as_ref().ok_or_else(unclear)?;
-    let (writer, body) = codec.open(value.as_ref()).await.map_err(|_| unclear())?;
-    let event = schemas::codec::to_json(&writer, body).map_err(|_| unclear())?;
+    let (view, opener, asked) = (console.exceptions.clone(), Arc::clone(&codec), id.clone());
+    let reading = async move {
+        let Some(exception) = view.exception(&asked).await? else { return Ok(None) };
+        let Some(value) = exception.raw_value.as_ref() else { return Ok(None) };
+        let Ok((writer, body)) = opener.open(value.as_ref()).await else { return Ok(None) };
+        let event = schemas::codec::to_json(&writer, body).ok();
+        Ok::<_, ViewError>(event.map(|event| (exception, event)))
+    };
+    let read = console.desk.reads.topics(reading).await?;
+    let read = read.map_err(|error| Problem::unavailable(&error.to_string()))?;
+    let (exception, event) = read.ok_or_else(unclear)?;
     let code = mapped_code(&event, &exception.field_paths, None).ok_or_else(unclear)?;
     let mappings = Crosswalk::new(Arc::clone(&console.site.config), codec).map_err(|error| unmapped(&error))?;
     Ok((id, code, mappings))
+}
+
+/// Decides over master data that is read for it, within the bound of all that is read. Half a decision helps nobody: it goes on
+/// when the one who asked does not wait any more.
+async fn through<T: Send + 'static>(
+    ask: &Ask,
+    deciding: impl Future<Output = T> + Send + 'static,
+) -> Result<T, Problem> {
+    ask.console.desk.reads.topics(deciding).await.map_err(|problem| match problem.code.as_ref() {
+        TOO_SLOW => problem
+            .next("look at the exception again in a while: what you asked for goes on, and its history tells how"),
+        _ => problem,
+    })
 }
 
 fn by(ask: &Ask) -> By {
