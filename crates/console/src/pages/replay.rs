@@ -26,6 +26,11 @@ pub const PLAN: &[Field] = &[
     Field::optional("until_time", Kind::Line(40), "Before this time"),
     Field::optional("key", Kind::Line(200), "Only records with this key"),
     Field::optional("event_id", Kind::Line(80), "Only this event"),
+    Field::optional(
+        "correct",
+        Kind::Flag,
+        "Correct: make the events anew where they would come out otherwise with the master data of today",
+    ),
     Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record"),
 ];
 
@@ -101,7 +106,7 @@ pub async fn apply(ask: Ask) -> Result<Answer, Problem> {
     let apply = Apply {
         words: words(&ask),
         rate: rate(&ask)?.unwrap_or(RATE_USUAL),
-        accept_changes: ask.body.text("accept_changes") == Some("true"),
+        accept_changes: ask.body.flag("accept_changes"),
     };
     begin(&ask, Begin::Apply(apply), "Its records are being handed over.").await
 }
@@ -153,7 +158,7 @@ pub async fn plan(ask: Ask) -> Result<Answer, Problem> {
             key: text("key"),
             ..ReplaySelection::default()
         },
-        correct: false,
+        correct: ask.body.flag("correct"),
         reason: text("reason").unwrap_or_default(),
         actor: ask.name().to_owned(),
     };
@@ -237,6 +242,7 @@ fn state_chip(plan: &Plan) -> Markup {
     html! {
         (chip(&plan.state.as_str().to_lowercase(), kind))
         @if plan.state == ReplayState::Planned && plan.needs_approval { " " (chip("needs a second person", "warn")) }
+        @if plan.correction > 0 { " " (chip("corrects", "plain")) }
     }
 }
 
@@ -266,6 +272,7 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
         }
         @if frame.may(Right::Act) {
             h2 { "Plan a replay" }
+            (kinds())
             (form(frame, &Act {
                 action: "/replay/plan".to_owned(),
                 label: "Plan",
@@ -293,12 +300,16 @@ fn page(data: &One, frame: &Frame<'_>) -> Page {
         h1 { "Replay into " (plan.room) }
         p { (state_chip(plan)) " " (plan.reason) }
         (progress(data, here))
+        @if plan.correction > 0 { (corrects(plan)) }
         div.columns {
             section {
                 (facts(&[
                     ("Topic", html! { span.mono { (plan.topic) } }),
                     ("Records", count(counts.records)),
                     ("Keys", count(counts.keys)),
+                    ("Left out, the same", left_out(counts.unchanged, "nothing would come out otherwise")),
+                    ("Left out, refused", left_out(counts.refused, "the room would refuse them now, or a person has corrected them")),
+                    ("Of these posted", left_out(counts.posted, "what was posted is taken back and posted anew")),
                     ("Handed over", count(data.handed)),
                     ("Of these parked", count(data.still_parked)),
                     ("Effects at most", count(counts.effects)),
@@ -319,6 +330,54 @@ fn page(data: &One, frame: &Frame<'_>) -> Page {
         }
     };
     Page::live(format!("Replay into {}", plan.room), body)
+}
+
+/// What the two kinds of replay are for.
+fn kinds() -> Markup {
+    html! {
+        p.muted {
+            "A plain replay has the room decide again about the same records: its events come out with the same ids, and what has had its effect has it once. "
+            "That helps where something did not get through. "
+            b { "With \"Correct\"" }
+            " it mends what went out wrong, for example with a wrong mapping: only records whose events would come out otherwise now are taken, "
+            "their events are made anew as corrections of what was written, and what was posted is taken back and posted anew. "
+            "It goes into a room that reads events and writes events, for example validate or enrich. The plan shows each change before anything is done."
+        }
+    }
+}
+
+/// What a correcting replay changes: the fields before and after.
+fn corrects(plan: &Plan) -> Markup {
+    let changes = &plan.counts.changes;
+    html! {
+        p.note {
+            "This replay corrects: it makes the events anew whose fields would come out otherwise with the master data at the time of the plan. "
+            "What was written stays on record, and the corrections come behind it."
+        }
+        @if changes.is_empty() { p { "Nothing would come out otherwise." } } @else {
+            div.scroll {
+                table.stack {
+                    caption { "What comes out otherwise, the most frequent first" }
+                    thead { tr { th { "Field" } th { "As it was written" } th { "As it would be now" } th.right { "Records" } } }
+                    tbody {
+                        @for change in changes {
+                            tr {
+                                td data-name="Field" { span.mono { (change.path) } }
+                                td data-name="Was" { span { (change.before) } }
+                                td data-name="Would be" { span { (change.after) } }
+                                td.right data-name="Records" { span { (number(i128::from(change.records))) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// A number that is only worth telling when there are any, with what it means.
+fn left_out(count: i64, why: &str) -> Markup {
+    html! { @if count > 0 { (number(i128::from(count))) span.muted { " (" (why) ")" } } }
 }
 
 /// How far it is, and whether anybody is at it.
