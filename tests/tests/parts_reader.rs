@@ -1,12 +1,18 @@
-//! Tools and reports read while the broker comes and goes.
+//! What tools, reports and listeners read, also while the broker comes and goes.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests")]
+
+use rdkafka::ClientConfig;
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::config::KafkaConfig;
-use runtime::reader::{Range, group_lag, read_range};
+use runtime::kafka;
+use runtime::reader::{From, Range, group_lag, read_range};
+use runtime::tail::Tail;
 use schemas::{Event, SupplyUsage};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use testkit::stack::Stack;
+use testkit::stack::{PATIENCE, Stack};
 use testkit::until;
 use wardline_tests::events::usage;
 
@@ -54,4 +60,55 @@ fn read(kafka: &KafkaConfig) {
     assert_eq!(records, EVENTS);
     let lag = group_lag(kafka, "nobody", &[topic]).map(|lags| lags.iter().map(|lag| lag.lag).sum::<i64>());
     assert_eq!(lag.map(i64::unsigned_abs).map_err(|error| error.to_string()), Ok(EVENTS));
+}
+
+fn tail(stack: &Stack) -> Tail {
+    Tail::open(&stack.config.kafka, SupplyUsage::topic().name, From::Earliest).unwrap()
+}
+
+/// EOS-1: whoever asks has seen all that was written before; nothing is visited twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_has_all_that_was_there_when_it_was_asked() {
+    let stack = Stack::start().await;
+    let mut seen = Vec::new();
+    let mut tail = tail(&stack);
+    for round in 0..20 {
+        let events: Vec<SupplyUsage> =
+            (0..10).map(|number| usage(&format!("enc-{number}"), round * 10 + number, "plain")).collect();
+        stack.publish(&events).await;
+        if round % 2 == 0 {
+            tail.drain(|record| seen.push(record.place)).unwrap();
+        }
+        tail.catch_up(PATIENCE, |record| seen.push(record.place)).unwrap();
+        assert_eq!(seen.len(), (round + 1) * 10);
+    }
+    assert_eq!(tail.catch_up(PATIENCE, |_| {}).unwrap(), 0);
+    seen.sort();
+    seen.dedup();
+    assert_eq!(seen.len(), 200);
+}
+
+/// The mark that ends a transaction takes a place of its own, which nobody ever sees.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_tail_gets_past_the_end_of_a_transaction() {
+    let stack = Stack::start().await;
+    let mut tail = tail(&stack);
+    let settings = kafka::producer(&stack.config.kafka, Some("tail"));
+    tokio::task::spawn_blocking(move || in_transactions(&settings)).await.unwrap();
+    assert_eq!(tail.catch_up(PATIENCE, |_| {}).unwrap(), 2, "records of given up transactions are told too");
+    assert_eq!(tail.catch_up(PATIENCE, |_| {}).unwrap(), 0);
+}
+
+/// One that is committed, and one that is given up.
+fn in_transactions(settings: &ClientConfig) {
+    let producer: BaseProducer = settings.create().unwrap();
+    producer.init_transactions(PATIENCE).unwrap();
+    for committed in [true, false] {
+        producer.begin_transaction().unwrap();
+        producer.send(BaseRecord::to(SupplyUsage::topic().name).key("k").payload("v")).unwrap();
+        producer.flush(PATIENCE).unwrap();
+        let ended =
+            if committed { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) };
+        ended.unwrap();
+    }
 }

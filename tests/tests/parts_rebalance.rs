@@ -62,6 +62,16 @@ impl Instance {
     }
 }
 
+/// Whoever looks at a failure wants to know what each of them did.
+impl Drop for Instance {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            let text = strip_colours(&std::fs::read_to_string(&self.log).unwrap_or_default());
+            eprintln!("{}:\n{text}", self.log.display());
+        }
+    }
+}
+
 fn partitions(log: &Path, said: &str) -> u32 {
     let text = std::fs::read_to_string(log).unwrap_or_default();
     let plain = strip_colours(&text);
@@ -176,7 +186,11 @@ async fn a_third_comes_and_goes(protocol: GroupProtocol) -> BTreeMap<i32, i64> {
         until("the others have taken over", || first.has() == 3 && second.has() == 3).await;
         stopping.store(true, Ordering::Relaxed);
         // Two go to the third each time it comes, and nothing else moves.
-        assert_eq!(first.partitions("let go") + second.partitions("let go"), let_go + 4, "more went than had to");
+        assert_eq!(
+            first.partitions("let go") + second.partitions("let go"),
+            let_go + 4,
+            "{protocol:?}: more went than had to"
+        );
     };
     let (sent, ()) = tokio::time::timeout(PATIENCE * 3, async { tokio::join!(load(&stack, stop), changes) })
         .await

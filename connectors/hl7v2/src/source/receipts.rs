@@ -81,12 +81,18 @@ impl Receipts {
     }
 
     fn follow_until(mut self, siblings: &Siblings, stop: &Shutdown) {
-        let mut away = false;
+        let (mut away, mut answered) = (false, 0);
         while !stop.requested() {
             let number = siblings.newest();
-            let read = self.tail.catch_up(siblings.patience(), |record| self.reader.remember(&record));
+            let remember = |record: Record| self.reader.remember(&record);
+            let read = if number > answered {
+                self.tail.catch_up(siblings.patience(), remember)
+            } else {
+                self.tail.drain(remember)
+            };
             match read {
                 Ok(_) => {
+                    answered = number;
                     siblings.answer(number);
                     if std::mem::take(&mut away) {
                         tracing::info!("receipts of other listeners are read again");

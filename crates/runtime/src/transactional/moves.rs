@@ -7,9 +7,10 @@
 //! again.
 
 use super::open::{Firsts, Open};
-use super::worker::{StepError, Worker};
+use super::worker::{SEEK_TIMEOUT, StepError, Worker};
 use crate::clock::{Tick, tick};
-use crate::cluster::{Change, Cluster, GroupConsumer};
+use crate::cluster::{Change, Cluster, GroupConsumer, Polled, RecordView as _};
+use crate::kafka::ClientError;
 use crate::room::RoomError;
 use crate::turn::{Next, PATIENCE};
 use processor::Processor;
@@ -97,6 +98,30 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         self.store.let_go(&mut self.lot, &numbers(&places))?;
         consumer.let_go(&places)?;
         tracing::info!(room, partitions, waited_ms, "let go");
+        Ok(Next::Within(Duration::ZERO))
+    }
+
+    /// Takes nothing in until the group's newer generation is told, which comes with a poll: a worker that has its hands full
+    /// would not poll, and hold up everybody who shares with it.
+    ///
+    /// # Errors
+    /// When it is not told for too long.
+    pub(super) fn renew(&mut self, consumer: &K::Consumer, patience: Duration) -> Result<Next, RoomError> {
+        if self.is_behind(consumer)? {
+            match consumer.poll(patience.min(PATIENCE)) {
+                // Fetching is paused; what comes nevertheless is put back (LOSS-1).
+                Polled::Record(record) => {
+                    consumer.seek(record.topic(), record.partition(), record.offset(), SEEK_TIMEOUT)?;
+                }
+                Polled::Failed(error @ ClientError::ShutOut(_)) => return Err(error.into()),
+                Polled::Failed(error) => tracing::warn!(%error, "consumer"),
+                Polled::Nothing | Polled::End(_) => {}
+            }
+            self.follow_rebalance()?;
+        }
+        if self.outdated.is_none() && self.still.is_none() {
+            consumer.pause(false)?;
+        }
         Ok(Next::Within(Duration::ZERO))
     }
 

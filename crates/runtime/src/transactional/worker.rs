@@ -25,7 +25,7 @@ use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Longest wait for Kafka when rewinding.
-const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
+pub(super) const SEEK_TIMEOUT: Duration = Duration::from_secs(10);
 /// What is read of the parking topic comes in a moment.
 const SWEEP_PATIENCE: Duration = Duration::from_millis(1);
 /// The clock is read after so many records.
@@ -74,14 +74,14 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
     pub open: Open,
     pub handle: Handle,
     commits: Commits<Membership<K>>,
-    pub under_way: Option<UnderWay>,
+    pub under_way: Option<UnderWay<Membership<K>>>,
     /// Why all since the last commit must be read again, and what of it was handed over.
     pub trouble: Option<(StepError, Firsts)>,
     pub drain: Arc<Drain<Membership<K>>>,
     pub group: Option<Arc<Membership<K>>>,
     /// Partitions that are to go.
     pub parting: Option<Parting>,
-    /// Since when the group has a newer generation than `group` is of.
+    /// Since when the group has a newer generation than `group` is of. Nothing is taken in until it is told.
     pub outdated: Option<Tick>,
     /// Transactions given up in a row.
     failures: u32,
@@ -90,8 +90,10 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
 }
 
 /// What the committer is at.
-pub(super) struct UnderWay {
+pub(super) struct UnderWay<M> {
     firsts: Firsts,
+    /// What it shows the group.
+    shown: Arc<M>,
     /// The partitions have gone meanwhile: what became of it is the new owner's concern.
     pub void: bool,
 }
@@ -151,6 +153,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         let again = Ok(Next::Within(PATIENCE));
         if let Some(parting) = self.parting.take() {
             return self.part(consumer, parting, patience);
+        }
+        if self.outdated.is_some() && self.trouble.is_none() {
+            return self.renew(consumer, patience);
         }
         self.go_on(consumer)?;
         let idle = self.open.is_empty() && self.under_way.is_none();
@@ -243,7 +248,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     /// Waits up to `longest` for the end of the transaction under way; false when it has not ended.
     pub fn hear(&mut self, longest: Duration) -> Result<bool, RoomError> {
         let Some(Ended { outcome, took }) = self.commits.ended(longest)? else { return Ok(false) };
-        let Some(UnderWay { firsts, void }) = self.under_way.take() else { return Ok(true) };
+        let Some(UnderWay { firsts, shown, void }) = self.under_way.take() else { return Ok(true) };
         match outcome {
             Ok(tickets) => {
                 self.failures = 0;
@@ -259,7 +264,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
                 tracing::info!(room = self.desk.room, %error, "a transaction ended with its partitions")
             }
             Err(error) => {
-                if self.drain.in_parts && error.outdated() {
+                // Else the newer generation was told while this one was refused.
+                let newest = self.group.as_ref().is_some_and(|group| Arc::ptr_eq(group, &shown));
+                if self.drain.in_parts && newest && error.outdated() {
                     self.outdated.get_or_insert_with(tick);
                 }
                 self.trouble = Some((error.into(), firsts));
@@ -278,8 +285,9 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if offsets.is_empty() {
             offsets.extend(self.store.position());
         }
+        let shown = Arc::clone(group);
         self.commits.ask(Commit { records, offsets, group: Arc::clone(group) })?;
-        self.under_way = Some(UnderWay { firsts, void: false });
+        self.under_way = Some(UnderWay { firsts, shown, void: false });
         Ok(())
     }
 
@@ -304,7 +312,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         }
         if self.outdated.is_some() {
             // Nothing is wrong; the group tells in a moment.
-            return Ok(Next::Within(PATIENCE));
+            consumer.pause(true)?;
+            return Ok(Next::Within(Duration::ZERO));
         }
         Ok(Next::After(self.shared.limits.retry_delay(self.failures)))
     }

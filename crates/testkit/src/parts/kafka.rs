@@ -29,6 +29,22 @@ struct Embedded {
     running: Option<Running>,
 }
 
+/// How long a silent member is waited for, of both protocols that members share by.
+fn group_timeouts() -> impl Iterator<Item = (String, String)> {
+    let silence = SESSION_TIMEOUT_MS.to_string();
+    let beat = (SESSION_TIMEOUT_MS / 6).to_string();
+    [
+        ("group.min.session.timeout.ms", silence.clone()),
+        // Of KIP-848 the broker says them to its members.
+        ("group.consumer.min.session.timeout.ms", silence.clone()),
+        ("group.consumer.session.timeout.ms", silence),
+        ("group.consumer.min.heartbeat.interval.ms", beat.clone()),
+        ("group.consumer.heartbeat.interval.ms", beat),
+    ]
+    .map(|(name, value)| (name.to_owned(), value))
+    .into_iter()
+}
+
 enum Running {
     Here(Broker),
     Process(Child),
@@ -52,7 +68,7 @@ impl Kafka {
     fn start_with(dir: &Path, program: Option<PathBuf>) -> Self {
         if super::real() {
             let mut options = KafkaOptions::in_dir(dir);
-            options.properties.push(("group.min.session.timeout.ms".to_owned(), SESSION_TIMEOUT_MS.to_string()));
+            options.properties.extend(group_timeouts());
             let server = components::Kafka::start(&super::installed(Part::Kafka), options).unwrap();
             return Self(System::Real(Box::new(server)));
         }
