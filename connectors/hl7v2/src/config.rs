@@ -67,6 +67,9 @@ pub struct LimitsConfig {
     pub connection_idle_ms: u64,
     /// How long to wait for the CR behind FS before a frame counts as complete without it, milliseconds.
     pub final_cr_ms: u64,
+    /// How long a sender may leave its answers untaken, milliseconds. Then the connection is closed; what it sends again is
+    /// answered from the receipts. Default 60000.
+    pub answer_idle_ms: u64,
     /// Longest time for a TLS handshake, milliseconds.
     pub handshake_ms: u64,
     /// How long to wait for the confirmation of Kafka before the sender is told to repeat, milliseconds. Should be shorter
@@ -134,6 +137,7 @@ impl Default for LimitsConfig {
             frame_idle_ms: 30_000,
             connection_idle_ms: 24 * 3_600_000,
             final_cr_ms: 200,
+            answer_idle_ms: 60_000,
             handshake_ms: 10_000,
             confirm_ms: 20_000,
             gather_ms: 1,

@@ -4,6 +4,7 @@
 
 mod common;
 
+use std::io::ErrorKind;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,6 +13,8 @@ use hl7v2::config::{DirectoryConfig, Hl7v2Config};
 use hl7v2::mllp::{AckCode, encode};
 use hl7v2::source::{Directory, Ledger};
 use testkit::until;
+use tokio::io::AsyncWriteExt as _;
+use tokio::net::TcpSocket;
 
 /// LOSS-1: no positive answer before the confirmation.
 #[tokio::test]
@@ -274,6 +277,30 @@ async fn a_frame_that_stops_growing_is_cut() {
     client.write(b"\x0bMSH|^~\\&|slow").await.unwrap();
     running.memory.until(|ids| ids.len() == 1).await;
     assert!(client.read_frame().await.is_err());
+}
+
+/// BND-1: a sender that never takes its answers loses its connection, and nothing of what it sent; others do not notice.
+#[tokio::test]
+async fn who_never_takes_its_answers_loses_its_connection() {
+    let running = listen(|config| config.limits.answer_idle_ms = 200).await;
+    let socket = TcpSocket::new_v4().unwrap();
+    // What the system holds for it without its help is little, so that it comes to light soon.
+    socket.set_recv_buffer_size(4_096).unwrap();
+    let mut deaf = socket.connect(running.address.parse().unwrap()).await.unwrap();
+    let mut sent = 0;
+    let refused = loop {
+        let message = encode(&charge(&sent.to_string(), &format!("p{sent}")));
+        if let Err(error) = deaf.write_all(&message).await {
+            break error;
+        }
+        sent += 1;
+        assert!(sent < 1_000_000, "it takes in without end what is never taken out");
+    };
+    assert!(matches!(refused.kind(), ErrorKind::ConnectionReset | ErrorKind::BrokenPipe), "{refused}");
+    assert_eq!(connect(&running).await.send(&charge("other", "q")).await.unwrap().code, Some(AckCode::Aa));
+    let ids = running.memory.ids();
+    let again = connect(&running).await.send(&charge("0", "p0")).await.unwrap();
+    assert_eq!((again.code, running.memory.ids()), (Some(AckCode::Aa), ids));
 }
 
 /// What is read before the stop is answered; what comes later is not taken.

@@ -73,12 +73,14 @@ struct Outbox {
     bytes: Vec<u8>,
     written: usize,
     unflushed: bool,
+    /// When the sender last took something, or when there was first something to take.
+    moved: Tick,
 }
 
 /// Ends a silence. The timer is set anew only when it has run out or would come too late: nearly every message would set it
 /// otherwise.
-struct Patience<'t> {
-    timer: Pin<&'t mut Sleep>,
+struct Patience {
+    timer: Pin<Box<Sleep>>,
     ends: Tick,
     since: Tick,
 }
@@ -116,8 +118,9 @@ impl Connection {
         let mut buffer = vec![0; READ_BYTES];
         let mut outbox = Outbox::default();
         let mut stop = pin!(self.shutdown.wait());
-        let timer = pin!(tokio::time::sleep(self.silence_max(&inbox.decoder)));
-        let mut patience = Patience { timer, ends: tick().after(self.silence_max(&inbox.decoder)), since: tick() };
+        let mut patience = Patience::new(self.silence_max(&inbox.decoder));
+        let untaken_max = Duration::from_millis(self.limits.answer_idle_ms);
+        let mut untaken = Patience::new(untaken_max);
         let mut failed = Ok(());
         let mut may_read = true;
         loop {
@@ -142,6 +145,13 @@ impl Connection {
                 written = outbox.write(writing), if !outbox.is_empty() => written?,
                 memory = self.memory.clone().acquire_many_owned(next.unwrap_or_default()), if next.is_some() => {
                     self.take_waiting(inbox, Some(memory.map_err(std::io::Error::other)?));
+                }
+                () = &mut untaken.timer, if !outbox.is_empty() => {
+                    untaken.since = outbox.moved;
+                    if untaken.is_over(untaken_max) {
+                        let why = "the sender did not take its answers for limits.answer_idle_ms";
+                        return Err(std::io::Error::new(std::io::ErrorKind::TimedOut, why));
+                    }
                 }
                 () = &mut stop, if inbox.open => inbox.open = false,
                 read = reading.read(&mut buffer), if may_read => {
@@ -273,6 +283,9 @@ impl Connection {
     fn answer(&self, settled: Settled, outbox: &mut Outbox) {
         let Settled { taken, batch, .. } = settled;
         taken.iter().for_each(|taken| self.counters.count(taken));
+        if outbox.is_empty() {
+            outbox.moved = tick();
+        }
         let answers = || taken.iter().flat_map(|taken| &taken.answers);
         self.counters.count_answers(answers().map(|(code, _)| *code));
         match batch {
@@ -319,7 +332,10 @@ impl Outbox {
         while self.written < self.bytes.len() {
             match stream.write(&self.bytes[self.written..]).await? {
                 0 => return Err(std::io::ErrorKind::WriteZero.into()),
-                count => self.written += count,
+                count => {
+                    self.written += count;
+                    self.moved = tick();
+                }
             }
         }
         self.bytes.clear();
@@ -331,7 +347,11 @@ impl Outbox {
     }
 }
 
-impl Patience<'_> {
+impl Patience {
+    fn new(longest: Duration) -> Self {
+        Self { timer: Box::pin(tokio::time::sleep(longest)), ends: tick().after(longest), since: tick() }
+    }
+
     /// Something has come. The timer is set only if it would ring too late.
     fn restart(&mut self, longest: Duration) {
         self.since = tick();
