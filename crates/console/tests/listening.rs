@@ -1,6 +1,6 @@
 //! How the console listens: over TLS, and until the stop.
 
-#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
 
 use console::config::TlsConfig;
 use console::{Console, ConsoleConfig, ListenError, Listening, Site};
@@ -17,6 +17,8 @@ use tokio_rustls::TlsConnector;
 
 const REQUEST: &[u8] = b"GET /sign-in HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// Less than one answer of a broker may take.
+const SOON: Duration = Duration::from_secs(10);
 
 /// Nothing answers there: what needs no Kafka must go on without it.
 fn site() -> Site {
@@ -71,6 +73,34 @@ async fn pages_come_over_tls_without_kafka_and_nothing_comes_without_tls() {
     trigger.stop();
     tokio::time::timeout(PATIENCE, serving).await.unwrap().unwrap();
     assert!(TcpStream::connect(address).await.is_err(), "the port is free again");
+}
+
+/// Nobody is kept waiting by what a broker that is away does not say.
+#[tokio::test(flavor = "multi_thread")]
+async fn it_stops_soon_while_kafka_does_not_answer() {
+    // Connections are taken by the system, and nobody ever reads what they bring.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut config = Config::default();
+    config.kafka.bootstrap = silent.local_addr().unwrap().to_string();
+    config.registry.url = "http://127.0.0.1:9".to_owned();
+    let site = Site { config: Arc::new(config), ..site() };
+    let config = ConsoleConfig { listen: "127.0.0.1:0".to_owned(), service_levels: true, ..ConsoleConfig::default() };
+    let (trigger, stop) = runtime::shutdown();
+    let console = Console::start(config, site, &stop).unwrap();
+    let levels = console.levels.clone().unwrap();
+    let serving = tokio::spawn(Listening::bind(console).await.unwrap().serve(stop));
+    // Somebody asks it: whoever follows exceptions and whoever follows service levels do so at once.
+    let _asked =
+        tokio::task::spawn_blocking(move || [silent.accept().unwrap(), silent.accept().unwrap()]).await.unwrap();
+    trigger.stop();
+    let stopped = async {
+        serving.await.unwrap();
+        let mut look = tokio::time::interval(Duration::from_millis(20));
+        while levels.is_running() {
+            look.tick().await;
+        }
+    };
+    tokio::time::timeout(SOON, stopped).await.expect("it waits for a broker that says nothing");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -148,7 +148,11 @@ pub fn read_range(
 ) -> Result<u64, ReadError> {
     let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
     let spans = spans_with(&consumer, range)?;
-    walk(&consumer, &range.topic, spans, |message| visit(message.to_record()))
+    let visit = |message: Option<&BorrowedMessage<'_>>| match message {
+        Some(message) => visit(message.to_record()),
+        None => ControlFlow::Continue(()),
+    };
+    walk(&consumer, &range.topic, spans, visit)
 }
 
 /// Visits what is committed to a topic from now on, until `visit` breaks. It is also asked, with `None`, when nothing comes
@@ -340,24 +344,13 @@ fn consumer(kafka: &KafkaConfig, group: &str) -> Result<Reader, KafkaError> {
     consumer_waiting(kafka, group, FOLLOW_WAIT)
 }
 
-/// Also says how long the broker may wait for records before it tells that a partition is at its end.
-/// Visits the records of a topic between offsets, in order per partition, until the end or until `visit` breaks.
+/// Visits the records of a topic between offsets, in order per partition, until the end or until `visit` breaks. It is also
+/// asked, with `None`, while nothing comes.
 pub(crate) fn walk(
     consumer: &Reader,
     topic: &str,
     spans: BTreeMap<i32, Span>,
-    visit: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
-) -> Result<u64, ReadError> {
-    walk_within(consumer, topic, spans, STALL_TIMEOUT, visit)
-}
-
-/// As [`walk`]; given up when nothing comes for `patience`.
-pub(crate) fn walk_within(
-    consumer: &Reader,
-    topic: &str,
-    spans: BTreeMap<i32, Span>,
-    patience: Duration,
-    mut visit: impl FnMut(&BorrowedMessage<'_>) -> ControlFlow<()>,
+    mut visit: impl FnMut(Option<&BorrowedMessage<'_>>) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
     let mut open = spans;
     open.retain(|_, span| span.start < span.end);
@@ -366,14 +359,15 @@ pub(crate) fn walk_within(
         assignment.add_partition_offset(topic, *partition, Offset::Offset(span.start))?;
     }
     consumer.assign(&assignment)?;
-    // The client remembers that a partition was paused at the end of an earlier walk when it comes back.
-    consumer.resume(&assignment)?;
     let mut visited = 0;
-    let mut stall = Stall::within(topic, patience);
+    let mut stall = Stall::new(topic);
     while !open.is_empty() {
         let finished = match consumer.poll(POLL_SLICE) {
             None => {
                 stall.idle()?;
+                if visit(None).is_break() {
+                    return Ok(visited);
+                }
                 None
             }
             Some(Ok(message)) => {
@@ -382,7 +376,7 @@ pub(crate) fn walk_within(
                 let Some(span) = open.get(&partition) else { continue };
                 if offset < span.end {
                     visited += 1;
-                    if visit(&message).is_break() {
+                    if visit(Some(&message)).is_break() {
                         return Ok(visited);
                     }
                 }
@@ -406,6 +400,7 @@ pub(crate) fn walk_within(
     Ok(visited)
 }
 
+/// Also says how long the broker may wait for records before it tells that a partition is at its end.
 pub(crate) fn consumer_waiting(kafka: &KafkaConfig, group: &str, wait: Duration) -> Result<Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client

@@ -4,6 +4,7 @@
 //! once. These functions block: call them on a blocking thread.
 
 use crate::ask::{ask, is_passing};
+use crate::clock::tick;
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka;
@@ -22,6 +23,8 @@ use std::time::Duration;
 const RANGE_WAIT: Duration = Duration::from_millis(5);
 /// Longest wait for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// The same for whoever may have to stop meanwhile.
+const ANSWER_TURN: Duration = Duration::from_millis(500);
 /// Bytes that a scan has lying ready: it takes them as fast as they come.
 const AHEAD_KBYTES: &str = "8192";
 
@@ -86,16 +89,32 @@ impl Glance<'_> {
 /// See [`ReadError`].
 pub fn spans(kafka: &KafkaConfig, ranges: &[Range]) -> Result<Vec<Option<BTreeMap<i32, Span>>>, ReadError> {
     let consumer = consumer(kafka, RANGE_WAIT)?;
-    let resolve = |range: &Range| match spans_with(&consumer, range) {
-        Ok(spans) => Ok(Some(spans)),
-        Err(ReadError::NoTopic(_)) => Ok(None),
-        Err(error) => Err(error),
-    };
-    ranges.iter().map(resolve).collect()
+    ranges.iter().map(|range| resolve(&consumer, range)).collect()
 }
 
-/// Visits the records between offsets of a topic, in order per partition, until the end or until `visit` breaks. Returns how
-/// many were visited.
+/// The same for whoever may have to stop meanwhile: nothing when `stopped` says so before all is known. A broker that does not
+/// answer is asked in short turns, with a look at the stop between two of them.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn spans_until(
+    kafka: &KafkaConfig,
+    ranges: &[Range],
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<Vec<Option<BTreeMap<i32, Span>>>>, ReadError> {
+    let consumer = consumer(kafka, RANGE_WAIT)?;
+    let mut spans = Vec::with_capacity(ranges.len());
+    for range in ranges {
+        if !answers(&consumer, &range.topic, stopped)? {
+            return Ok(None);
+        }
+        spans.push(resolve(&consumer, range)?);
+    }
+    Ok(Some(spans))
+}
+
+/// Visits the records between offsets of a topic, in order per partition, until the end or until `visit` breaks; it is also
+/// asked, with `None`, while nothing comes. Returns how many were visited.
 ///
 /// # Errors
 /// See [`ReadError`].
@@ -103,12 +122,16 @@ pub fn scan(
     kafka: &KafkaConfig,
     topic: &str,
     spans: &BTreeMap<i32, Span>,
-    mut visit: impl FnMut(&Glance<'_>) -> ControlFlow<()>,
+    mut visit: impl FnMut(Option<&Glance<'_>>) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
     if spans.values().all(|span| span.start >= span.end) {
         return Ok(0);
     }
-    walk(&consumer(kafka, RANGE_WAIT)?, topic, spans.clone(), |message| visit(&Glance { message }))
+    let visit = |message: Option<&BorrowedMessage<'_>>| match message {
+        Some(message) => visit(Some(&Glance { message })),
+        None => visit(None),
+    };
+    walk(&consumer(kafka, RANGE_WAIT)?, topic, spans.clone(), visit)
 }
 
 /// Visits what is committed to several topics from these offsets on, until `visit` breaks. It is also asked, with `None`, when
@@ -216,6 +239,27 @@ fn oldest_of_topic(
         }
     }
     Ok(oldest)
+}
+
+fn resolve(consumer: &kafka::Reader, range: &Range) -> Result<Option<BTreeMap<i32, Span>>, ReadError> {
+    match spans_with(consumer, range) {
+        Ok(spans) => Ok(Some(spans)),
+        Err(ReadError::NoTopic(_)) => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// Waits until the broker answers about a topic; says no when the stop came first.
+fn answers(consumer: &kafka::Reader, topic: &str, stopped: &dyn Fn() -> bool) -> Result<bool, ReadError> {
+    let started = tick();
+    while !stopped() {
+        match consumer.fetch_metadata(Some(topic), ANSWER_TURN) {
+            Ok(_) => return Ok(true),
+            Err(error) if is_passing(&error) && tick().since(started) < STALL_TIMEOUT => {}
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Ok(false)
 }
 
 fn assignment<'a>(starts: impl Iterator<Item = ((&'a str, i32), i64)>) -> Result<TopicPartitionList, KafkaError> {

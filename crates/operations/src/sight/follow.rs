@@ -46,7 +46,8 @@ pub(super) struct Source {
 }
 
 impl Source {
-    /// Reads what was written since a time, milliseconds since 1970, and gives the positions after it. Blocks.
+    /// Reads what was written since a time, milliseconds since 1970, and gives the positions after it; nothing when it was
+    /// stopped meanwhile. Blocks.
     ///
     /// Topic after topic, in slices of time: as many that at most about `waiting_max` events start in one, because of a slice all
     /// that starts is read before anything that ends it.
@@ -55,41 +56,53 @@ impl Source {
         since_ms: i64,
         now_ms: i64,
         waiting_max: usize,
+        stopped: &dyn Fn() -> bool,
         mut take: impl FnMut(Seen),
-    ) -> Result<Positions, SightError> {
-        let most = self.spans(From::TimeMs(since_ms), Until::EndNow)?.iter().map(|(_, spans)| length(spans)).max();
+    ) -> Result<Option<Positions>, SightError> {
+        let Some(pieces) = self.spans(From::TimeMs(since_ms), Until::EndNow, stopped)? else { return Ok(None) };
+        let most = pieces.iter().map(|(_, spans)| length(spans)).max();
         let times = slices(since_ms, now_ms, most.unwrap_or_default(), waiting_max);
         let mut positions = Positions::new();
         for (index, from_ms) in times.iter().enumerate() {
             let until = times.get(index + 1).map_or(Until::EndNow, |until_ms| Until::TimeMs(*until_ms));
-            for (topic, spans) in self.spans(From::TimeMs(*from_ms), until)? {
-                self.scan(topic, &spans, &mut take)?;
+            let Some(pieces) = self.spans(From::TimeMs(*from_ms), until, stopped)? else { return Ok(None) };
+            for (topic, spans) in pieces {
+                self.scan(topic, &spans, stopped, &mut take)?;
+                if stopped() {
+                    return Ok(None);
+                }
                 positions.extend(spans.iter().map(|(partition, span)| ((topic.to_owned(), *partition), span.end)));
             }
         }
-        Ok(positions)
+        Ok(Some(positions))
     }
 
     /// The offsets of all topics at once, so that nothing of a later topic is passed over because an earlier one took its time.
     /// A cluster with a part of the topics is still worth looking at.
-    fn spans(&self, from: From, until: Until) -> Result<Vec<Piece>, SightError> {
+    fn spans(&self, from: From, until: Until, stopped: &dyn Fn() -> bool) -> Result<Option<Vec<Piece>>, SightError> {
         let range = |topic: &str| Range { topic: topic.to_owned(), partitions: Vec::new(), from, until };
-        let spans = scan::spans(&self.kafka, &TOPICS.map(range))?;
-        Ok(TOPICS.into_iter().zip(spans).filter_map(|(topic, spans)| Some((topic, spans?))).collect())
+        let spans = scan::spans_until(&self.kafka, &TOPICS.map(range), stopped)?;
+        let pieces = |spans| TOPICS.into_iter().zip::<Vec<_>>(spans).filter_map(|(topic, spans)| Some((topic, spans?)));
+        Ok(spans.map(|spans| pieces(spans).collect()))
     }
 
     fn scan(
         &self,
         topic: &'static str,
         spans: &BTreeMap<i32, Span>,
+        stopped: &dyn Fn() -> bool,
         take: &mut impl FnMut(Seen),
     ) -> Result<(), SightError> {
         let mut failed = None;
-        scan::scan(&self.kafka, topic, spans, |glance| match self.reading().read(topic, glance, &mut *take) {
-            Ok(()) => ControlFlow::Continue(()),
-            Err(error) => {
-                failed = Some(error);
-                ControlFlow::Break(())
+        scan::scan(&self.kafka, topic, spans, |glance| {
+            let read = glance.map_or(Ok(()), |glance| self.reading().read(topic, glance, &mut *take));
+            match read {
+                Ok(()) if stopped() => ControlFlow::Break(()),
+                Ok(()) => ControlFlow::Continue(()),
+                Err(error) => {
+                    failed = Some(error);
+                    ControlFlow::Break(())
+                }
             }
         })?;
         failed.map_or(Ok(()), |error| Err(error.into()))

@@ -97,7 +97,8 @@ impl LevelsView {
 pub async fn today(config: Arc<Config>) -> Result<(LevelsSnapshot, Vec<DomainActivity>), SightError> {
     let handle = Handle::current();
     let reading = tokio::task::spawn_blocking(move || {
-        let (eye, _) = read_today(&config, &handle)?;
+        let read = read_today(&config, &handle, &|| false)?;
+        let (eye, _) = read.ok_or_else(|| SightError::Stopped("the reading of today".to_owned()))?;
         let now = now_ms();
         Ok((eye.snapshot(now), eye.activity(now)))
     });
@@ -120,7 +121,7 @@ fn run(
     stop: &Shutdown,
     pause: &mut Duration,
 ) -> Result<(), SightError> {
-    let (eye, mut positions) = read_today(config, handle)?;
+    let Some((eye, mut positions)) = read_today(config, handle, &|| stop.requested())? else { return Ok(()) };
     let source = eye.source(config, handle)?;
     *lock(shared) = eye;
     *pause = PAUSE;
@@ -139,15 +140,21 @@ fn run(
     })
 }
 
-fn read_today(config: &Config, handle: &Handle) -> Result<(Eye, Positions), SightError> {
+/// Nothing when it was stopped meanwhile: what is half read is not worth having.
+fn read_today(
+    config: &Config,
+    handle: &Handle,
+    stopped: &dyn Fn() -> bool,
+) -> Result<Option<(Eye, Positions)>, SightError> {
     let mut eye = Eye::new(config)?;
     let source = eye.source(config, handle)?;
     let back_ms = i64::from(eye.config.lookback_hours).saturating_mul(3_600_000);
     let (since_ms, most) = (eye.day.start_ms.saturating_sub(back_ms), eye.config.waiting_max);
-    let positions = source.catch_up(since_ms, now_ms(), most, |seen| eye.take(&seen))?;
+    let caught_up = source.catch_up(since_ms, now_ms(), most, stopped, |seen| eye.take(&seen))?;
+    let Some(positions) = caught_up else { return Ok(None) };
     eye.turn(now_ms());
     eye.caught_up = true;
-    Ok((eye, positions))
+    Ok(Some((eye, positions)))
 }
 
 /// Puts the numbers on the page of metrics.
@@ -303,6 +310,26 @@ mod tests {
         assert!(at_risk(1, Some(1_059_999)) && at_risk(3, Some(5)), "soon, and already");
         assert!(!at_risk(1, Some(1_060_000)), "not soon");
         assert!(!at_risk(0, Some(5)) && !at_risk(1, None), "nothing waits, or nothing breaks");
+    }
+
+    #[tokio::test]
+    async fn it_stops_while_it_asks_a_broker_that_says_nothing() {
+        // The system takes the connection, and nobody ever answers what it brings.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut config = Config::default();
+        config.kafka.bootstrap = silent.local_addr().unwrap().to_string();
+        let (trigger, stop) = runtime::shutdown();
+        let view = LevelsView::start(Arc::new(config), stop).unwrap();
+        let _asked = tokio::task::spawn_blocking(move || silent.accept().unwrap()).await.unwrap();
+        trigger.stop();
+        let ended = async {
+            let mut look = tokio::time::interval(Duration::from_millis(20));
+            while view.is_running() {
+                look.tick().await;
+            }
+        };
+        // Less than one answer of a broker may take, which is a quarter of a minute.
+        tokio::time::timeout(Duration::from_secs(10), ended).await.unwrap();
     }
 
     #[test]

@@ -154,10 +154,12 @@ impl Search<'_> {
         tasks.make_contiguous().sort_by_key(|(_, spans)| std::cmp::Reverse(length(spans)));
         let (found, count) = (Mutex::new(VecDeque::new()), AtomicUsize::new(0));
         let (looked_at, enough) = (AtomicU64::new(0), AtomicBool::new(false));
+        let go_on = || if enough.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) };
         self.work(threads, tasks, |(topic, spans): Task| {
             (self.progress)(topic.name);
             let mut mine = VecDeque::new();
             let visited = scan::scan(self.kafka, topic.name, &spans, |glance| {
+                let Some(glance) = glance else { return go_on() };
                 let wanted = wish(glance, topic.name);
                 if wanted != Wanted::No {
                     if count.fetch_add(1, Ordering::Relaxed) >= STEPS_MAX {
@@ -166,7 +168,7 @@ impl Search<'_> {
                     mine.push_back(glance.to_record());
                     enough.fetch_or(wanted == Wanted::Last, Ordering::Relaxed);
                 }
-                if enough.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+                go_on()
             })?;
             looked_at.fetch_add(visited, Ordering::Relaxed);
             put(&found, mine);
