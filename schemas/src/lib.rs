@@ -2,6 +2,7 @@
 //!
 //! The types come from `schemas/avro`, the topics from `topics.yaml`; `cargo xtask codegen` makes the Rust code.
 
+pub mod approval;
 pub mod catalogue;
 pub mod codec;
 pub mod headers;

@@ -8,7 +8,7 @@
 
 use connector::erp::{Erp, MovementQuery, net};
 use erp_post::ErpPostConfig;
-use operations::crosswalk::{Crosswalk, CrosswalkError, MappedCode, MappingKind};
+use operations::crosswalk::{Crosswalk, CrosswalkError, MappedCode, MappingKind, MappingProposal};
 use operations::exceptions::By;
 use operations::replay::{
     Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, Replays, Request, Runner, Words,
@@ -16,6 +16,7 @@ use operations::replay::{
 use runtime::outgoing::{self, Lineage};
 use runtime::publisher::Publisher;
 use runtime::{Shutdown, clock, shutdown};
+use schemas::approval::agreed;
 use schemas::{
     Audit, Decimal, ErpPosting, Exception, MasterItem, MasterLocation, PostingKind, SupplyUsage, ValidatedUsage,
     headers, topics,
@@ -101,10 +102,14 @@ impl Drill {
     async fn map(&self, target: Option<&str>) {
         let proposed = self.crosswalk.set(&code(), target, None, &by("Ada", "the drill")).await.unwrap();
         assert!(proposed.proposal.is_some(), "next to the patient one person does not map alone");
-        let alone = self.crosswalk.approve(&code(), &by("ada ", "me too")).await;
+        let seen = MappingProposal::of(&proposed).unwrap().mark;
+        let alone = self.crosswalk.approve(&code(), Some(&seen), &by("ada ", "me too")).await;
         assert!(matches!(alone, Err(CrosswalkError::SamePerson(_))), "{alone:?}");
-        let approved = self.crosswalk.approve(&code(), &by("Bert", "seen")).await.unwrap();
-        assert_eq!((approved.target.as_deref(), approved.approved_by.as_deref()), (target, Some("Bert")));
+        let approved = self.crosswalk.approve(&code(), Some(&seen), &by("Bert", "seen")).await.unwrap();
+        assert_eq!(
+            (approved.target.as_deref(), approved.approved_by.as_deref().map(|who| agreed(who).0)),
+            (target, Some("Bert"))
+        );
     }
 
     /// Units that left the two places on balance, by place, and in how many documents.

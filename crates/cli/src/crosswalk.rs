@@ -2,8 +2,8 @@
 
 use crate::args::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context};
-use operations::crosswalk::{self as library, CrosswalkError, MappedCode, told};
+use crate::{Failure, agree, context};
+use operations::crosswalk::{self as library, CrosswalkError, MappedCode, MappingProposal, told};
 use operations::exceptions::By;
 use runtime::Config;
 use runtime::codec::Codec;
@@ -24,8 +24,11 @@ pub fn execute(globals: &Globals, options: &Crosswalk) -> Result<(), Failure> {
             CrosswalkAction::Withdraw(step) => {
                 said(&mappings.set(&code(step), None, None, &by(step)).await.map_err(failure)?, step.json)
             }
-            CrosswalkAction::Approve(step) => {
-                said(&mappings.approve(&code(step), &by(step)).await.map_err(failure)?, step.json)
+            CrosswalkAction::Approve(options) => {
+                let step = &options.step;
+                let seen = seen(&mappings, &code(step), options.seen.as_deref()).await?;
+                let approved = mappings.approve(&code(step), seen.as_deref(), &by(step)).await;
+                said(&approved.map_err(failure)?, step.json)
             }
         }
     })?
@@ -37,11 +40,68 @@ pub(crate) fn open(config: Config) -> Result<library::Crosswalk, Failure> {
     library::Crosswalk::new(Arc::new(config), codec).map_err(failure)
 }
 
+/// The mark of the proposal that a person agrees to. Where none waits, the refusal says so.
+pub(crate) async fn seen(
+    mappings: &library::Crosswalk,
+    code: &MappedCode,
+    given: Option<&str>,
+) -> Result<Option<String>, Failure> {
+    if given.is_some() {
+        return Ok(given.map(str::to_owned));
+    }
+    let mapping = mappings.find(code).await.map_err(failure)?;
+    let Some(proposal) = mapping.as_ref().and_then(MappingProposal::of) else { return Ok(None) };
+    agree::seen(None, &proposed(&proposal), &proposal.mark).map(Some)
+}
+
+/// A proposal for who has to agree to it.
+fn proposed(proposal: &MappingProposal) -> Vec<String> {
+    let MappingProposal { kind, source_system, code, actor, reason, mark, .. } = proposal;
+    let to = |target: &Option<String>| target.clone().unwrap_or_else(|| "nothing".to_owned());
+    vec![
+        format!("a mapping of the {kind} {code} of {source_system} waits for a second person:"),
+        format!("  {:<14} {actor}, {}", "proposed by", output::time_text(proposal.at / 1_000)),
+        format!("  {:<14} {reason}", "reason"),
+        format!("  {:<14} {} -> {}", "means", to(&proposal.now), to(&proposal.target)),
+        format!("  {:<14} {mark}", "mark"),
+    ]
+}
+
+/// What is proposed, for who has to agree to some of it.
+pub(crate) async fn waiting(config: Config) -> Result<Vec<MappingProposal>, Failure> {
+    let all = open(config)?.list().await.map_err(failure)?;
+    Ok(all.iter().filter_map(MappingProposal::of).collect())
+}
+
+/// A line of each proposal.
+pub(crate) fn waiting_row(proposal: &MappingProposal) -> Vec<String> {
+    let to = |target: &Option<String>| target.clone().unwrap_or_else(|| "nothing".to_owned());
+    vec![
+        proposal.kind.clone(),
+        proposal.source_system.clone(),
+        proposal.code.clone(),
+        to(&proposal.now),
+        to(&proposal.target),
+        agree::plain(&proposal.actor),
+        agree::plain(&proposal.reason),
+        proposal.mark.clone(),
+    ]
+}
+
+/// A mapping as JSON, with the mark of what waits.
+fn as_json(mapping: &MasterCrosswalk) -> Result<serde_json::Value, Failure> {
+    let mut value = serde_json::to_value(mapping).map_err(|error| Failure::new(error, "report this as a defect"))?;
+    if let Some(fields) = value.as_object_mut() {
+        fields.insert("mark".to_owned(), MappingProposal::of(mapping).map(|proposal| proposal.mark).into());
+    }
+    Ok(value)
+}
+
 /// What a mapping is after a step.
 pub(crate) fn said(mapping: &MasterCrosswalk, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     if json {
-        output.json(mapping)?;
+        output.json(&as_json(mapping)?)?;
     } else {
         output.line(told(mapping))?;
     }
@@ -66,10 +126,13 @@ async fn list(mappings: &library::Crosswalk, options: &CrosswalkLs) -> Result<()
     all.retain(|mapping| !options.proposed || mapping.proposal.is_some());
     let mut output = Output::stdout();
     if options.json {
-        all.iter().try_for_each(|mapping| output.json(mapping))?;
+        all.iter().try_for_each(|mapping| output.json(&as_json(mapping)?))?;
     } else {
         let rows: Vec<Vec<String>> = all.iter().map(row).collect();
-        output.table(&["KIND", "SOURCE", "CODE", "MEANS", "VERSION", "BY", "AGREED", "PROPOSED", "REASON"], &rows)?;
+        output.table(
+            &["KIND", "SOURCE", "CODE", "MEANS", "VERSION", "BY", "AGREED", "PROPOSED", "MARK", "REASON"],
+            &rows,
+        )?;
     }
     output.finish()?;
     if all.is_empty() {
@@ -93,6 +156,7 @@ fn row(mapping: &MasterCrosswalk) -> Vec<String> {
         mapping.actor.clone(),
         dash(mapping.approved_by.clone()),
         dash(proposed),
+        dash(MappingProposal::of(mapping).map(|proposal| proposal.mark)),
         mapping.reason.clone(),
     ]
 }

@@ -7,7 +7,7 @@ mod show;
 
 use crate::args::{Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsLs, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms};
+use crate::{Failure, context, crosswalk, rooms};
 use operations::exceptions::{self, Act, Cause, ExceptionsView, Filter, Page, RecordsError, Row, ViewError};
 use runtime::codec::Codec;
 use runtime::{Config, ShutdownTrigger};
@@ -164,8 +164,13 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         let head = ["ID", "RAISED", "DUE", "STATE", "WHO", "ROOM", "CODE", "MESSAGE"];
         output.table(&head, &rows.iter().map(list_row).collect::<Vec<_>>())?;
     }
+    let mappings = if options.to_approve { mappings(config, options, &mut output).await? } else { 0 };
     output.finish()?;
-    if rows.is_empty() {
+    if rows.is_empty() && mappings > 0 {
+        output::note(
+            "no exception waits for an approval, but mappings do: `wardline crosswalk approve KIND SOURCE CODE`",
+        );
+    } else if rows.is_empty() {
         output::note(&nothing_matches(options));
     } else if !options.json {
         output::note(
@@ -173,6 +178,22 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         );
     }
     Ok(())
+}
+
+/// The mappings that wait for a second person, behind the exceptions that do; how many. They are of no room and no person.
+async fn mappings(config: &Config, options: &ExceptionsLs, output: &mut Output) -> Result<usize, Failure> {
+    if options.code.is_some() || options.room.is_some() || options.assignee.is_some() || options.overdue {
+        return Ok(0);
+    }
+    let waiting = crosswalk::waiting(config.clone()).await?;
+    if options.json {
+        waiting.iter().try_for_each(|one| output.json(&serde_json::json!({"mapping": one})))?;
+    } else if !waiting.is_empty() {
+        output.line("")?;
+        let head = ["KIND", "SOURCE", "CODE", "MEANS", "IS TO MEAN", "PROPOSED BY", "REASON", "MARK"];
+        output.table(&head, &waiting.iter().map(crosswalk::waiting_row).collect::<Vec<_>>())?;
+    }
+    Ok(waiting.len())
 }
 
 fn list_row(row: &Row) -> Vec<String> {
@@ -186,10 +207,11 @@ fn list_row(row: &Row) -> Vec<String> {
         row.exception_id.chars().take(8).collect(),
         output::time_text(row.raised_at / 1_000).chars().take(19).collect(),
         due,
-        row.discard_requested_by
-            .as_ref()
-            .filter(|_| row.is_open())
-            .map_or(state.clone(), |by| format!("{state}, {by} wants to discard it")),
+        match (&row.discard_requested_by, &row.correction_requested_by) {
+            (Some(by), _) if row.is_open() => format!("{state}, {by} wants to discard it"),
+            (None, Some(by)) if row.is_open() => format!("{state}, {by} wants to correct it"),
+            _ => state,
+        },
         row.assignee.clone().unwrap_or_else(|| "-".to_owned()),
         row.room.clone(),
         row.code.clone(),

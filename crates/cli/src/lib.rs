@@ -4,6 +4,7 @@
 //! next.
 
 mod actor;
+mod agree;
 mod args;
 mod bench;
 mod console;

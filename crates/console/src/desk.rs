@@ -6,6 +6,7 @@ use crate::pages::dead_letters::Letter;
 use crate::problem::Problem;
 use crate::reads::Reads;
 use crate::state::Site;
+use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
 use operations::exceptions::{ExceptionsView, Step};
 use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::{Codec, WireError};
@@ -33,6 +34,7 @@ pub struct Desk {
     audits: Arc<Cached<Newest<Audit>>>,
     letters: Arc<Cached<Newest<Letter>>>,
     plans: Arc<Cached<Vec<Plan>>>,
+    mappings: Arc<Cached<Vec<MappingProposal>>>,
     statuses: CachedByName<Status>,
     histories: CachedByName<Vec<Step>>,
     records_max: usize,
@@ -86,6 +88,7 @@ impl Desk {
             audits: Cached::new(fresh, patience),
             letters: Cached::new(fresh, patience),
             plans: Cached::new(fresh, patience),
+            mappings: Cached::new(fresh, patience),
             statuses: CachedByName::new(NAMED_MAX, fresh, patience),
             histories: CachedByName::new(NAMED_MAX, fresh, patience),
             records_max: bounds.records_max,
@@ -129,6 +132,30 @@ impl Desk {
             newest(config, topics::OPS_DEAD_LETTER_V1.name(), most, |record| Letter::of(&record))
         };
         self.letters.get(read).await
+    }
+
+    /// What waits for a second person about mappings. It may be some seconds old: an approval of what has changed since is
+    /// refused.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn mapping_proposals(&self) -> Result<Arc<Vec<MappingProposal>>, Problem> {
+        let codec = self.codec()?;
+        let read = || {
+            let (config, codec, reads) = (Arc::clone(&self.config), Arc::clone(&codec), Arc::clone(&self.reads));
+            async move {
+                let unavailable = |error: CrosswalkError| Problem::unavailable(&error.to_string());
+                let mappings = Crosswalk::new(config, codec).map_err(unavailable)?;
+                let all = reads.through(mappings.list()).await?.map_err(unavailable)?;
+                Ok(all.iter().filter_map(MappingProposal::of).collect())
+            }
+        };
+        self.mappings.get(read).await
+    }
+
+    /// Somebody has changed a mapping: what was read before does not count any more.
+    pub fn mappings_changed(&self) {
+        self.mappings.forget();
     }
 
     /// All plans of replays, oldest first.

@@ -148,7 +148,7 @@ pub static ROUTES: &[Route] = &[
         |ask| Box::pin(pages::corrections::approve_correction(ask)),
     )
     .with(Right::Approve)
-    .taking(&[], pages::exception::COMMENT),
+    .taking(&[], pages::corrections::APPROVE),
     Route::act(
         "/exceptions/{id}/map",
         "/exceptions/{id}/map",
@@ -163,7 +163,7 @@ pub static ROUTES: &[Route] = &[
         |ask| Box::pin(pages::corrections::approve_map(ask)),
     )
     .with(Right::Approve)
-    .taking(&[], pages::exception::COMMENT),
+    .taking(&[], pages::corrections::APPROVE),
     Route::act("/exceptions/{id}/resolve", "/exceptions/{id}/resolve", "Marks it as settled elsewhere.", |ask| {
         Box::pin(pages::exception::resolve(ask))
     })

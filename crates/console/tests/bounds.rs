@@ -31,7 +31,7 @@ async fn bnd_1_corrections_and_mappings_take_a_place_among_all_that_is_read() {
     for attempt in [olga.post(&correct, &correction).await, olga.post(&map, &mapping).await] {
         attempt.refused(503, "WL-7211");
     }
-    anna.post(&format!("{map}/approve"), &[]).await.refused(503, "WL-7211");
+    anna.post(&format!("{map}/approve"), &[("seen", "m")]).await.refused(503, "WL-7211");
 
     end.send(()).unwrap();
     // With a place they are decided: this exception has a message of a sender, and no event with fields and codes.
@@ -46,5 +46,5 @@ async fn bnd_1_corrections_and_mappings_take_a_place_among_all_that_is_read() {
     let said = tokio::time::timeout(PATIENCE, decided).await.expect("its place is not free again");
     said.refused(409, "WL-7242");
     olga.post(&map, &mapping).await.refused(409, "WL-7245");
-    anna.post(&format!("{map}/approve"), &[]).await.refused(409, "WL-7245");
+    anna.post(&format!("{map}/approve"), &[("seen", "m")]).await.refused(409, "WL-7245");
 }

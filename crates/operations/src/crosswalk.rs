@@ -8,6 +8,8 @@
 //! ```
 //! Writers take over one transactional id first, so that changes come one after the other and none is written over a newer one.
 
+mod proposal;
+
 use crate::exceptions::{By, ExceptionsConfig};
 use crate::same_person;
 use runtime::codec::{Codec, WireError};
@@ -15,6 +17,7 @@ use runtime::outgoing::Lineage;
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::reader::{self, Range, ReadError};
 use runtime::{Config, ConfigError, clock};
+use schemas::approval::agreed_by;
 use schemas::{
     Action, Audit, AuditKind, Criticality, CrosswalkProposal, Event, EventMeta, MasterCrosswalk, Source, SourceFormat,
     Timestamp, TopicInfo, identity, topics,
@@ -23,6 +26,8 @@ use std::collections::HashMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::runtime::Handle;
+
+pub use proposal::MappingProposal;
 
 /// Transactional id of whoever changes mappings.
 const WRITER: &str = "wardline.crosswalk";
@@ -105,6 +110,15 @@ pub enum CrosswalkError {
     /// Something that goes on record is missing.
     #[error("WL-7239: {0}")]
     Unsaid(&'static str),
+    /// What the second person saw was not said.
+    #[error("WL-1450: a mapping is agreed to as it was seen, and what this person saw was not said")]
+    NotSeen,
+    /// What is proposed is not what the second person saw.
+    #[error("WL-1451: not agreed to: what was seen is not what waits: {now}")]
+    Changed {
+        /// What waits now.
+        now: String,
+    },
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -127,6 +141,12 @@ impl CrosswalkError {
             Self::Nothing(_) => Some("look at what there is with `wardline crosswalk ls`"),
             Self::SamePerson(_) => Some("let somebody else run `wardline crosswalk approve KIND SOURCE CODE`"),
             Self::Unsaid(_) => Some("say who with --actor and why with --reason; both go on record"),
+            Self::NotSeen => {
+                Some("look at it with `wardline crosswalk ls --proposed`, and give the mark that stands there")
+            }
+            Self::Changed { .. } => {
+                Some("look at it with `wardline crosswalk ls --proposed`, then agree to what you see, or leave it")
+            }
             Self::Config(_) => Some("correct the block operations.exceptions of the configuration"),
             Self::Read(_) | Self::Wire(_) | Self::Publish(_) => None,
         }
@@ -202,11 +222,25 @@ impl Crosswalk {
         self.write(&mut writer, after, what, by).await
     }
 
-    /// Agrees to a proposal as the second person.
+    /// What is known of a code.
     ///
     /// # Errors
-    /// When there is none, or the same person proposed it.
-    pub async fn approve(&self, code: &MappedCode, by: &By) -> Result<MasterCrosswalk, CrosswalkError> {
+    /// As [`Crosswalk::list`].
+    pub async fn find(&self, code: &MappedCode) -> Result<Option<MasterCrosswalk>, CrosswalkError> {
+        Ok(self.all().await?.remove(&key_of(code)))
+    }
+
+    /// Agrees to a proposal as the second person, who saw the one with this mark. Nobody changes it between the look at it and
+    /// the record: whoever writes has taken the transactional id over.
+    ///
+    /// # Errors
+    /// When there is none, another one, or the same person proposed it.
+    pub async fn approve(
+        &self,
+        code: &MappedCode,
+        seen: Option<&str>,
+        by: &By,
+    ) -> Result<MasterCrosswalk, CrosswalkError> {
         let actor = named(&by.actor)?;
         let mut writer = self.writer().await?;
         let nothing =
@@ -216,10 +250,11 @@ impl Crosswalk {
         if same_person(&change.actor, &actor) {
             return Err(CrosswalkError::SamePerson(change.actor));
         }
+        let mark = proposal::as_seen(&mapping.key(), &change, seen)?;
         if let Some(target) = &change.target {
             self.known(code.kind, target).await?;
         }
-        in_force(&mut mapping, change, Some(actor));
+        in_force(&mut mapping, change, Some(agreed_by(&actor, &mark)));
         self.write(&mut writer, mapping, APPROVED, by).await
     }
 

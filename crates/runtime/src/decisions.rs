@@ -2,6 +2,7 @@
 
 use crate::desk::{Raised, contract_subject};
 use processor::{Body, FeedError, Subject, TableFeed};
+use schemas::approval::{Stands, stands};
 use schemas::{Correction, DiscardRequest, Exception, ExceptionKind, ExceptionState, Timestamp};
 use schemas::{Event, TopicInfo};
 use serde::Deserialize;
@@ -120,7 +121,7 @@ impl Decisions {
     pub fn correction(&self, exception_id: &Uuid) -> Option<Arc<Correction>> {
         let state = self.state();
         let correction = state.open.get(exception_id)?.kept.as_ref()?.correction.as_ref()?;
-        (!correction.needs_approval || correction.approved_by.is_some()).then(|| Arc::clone(correction))
+        stands(&exception_id.to_string(), correction).is_in_force().then(|| Arc::clone(correction))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,6 +155,12 @@ impl TableFeed for Decisions {
         // Ids of this room are such numbers.
         let number = Uuid::parse_str(id).map_err(|_| FeedError::Key)?;
         let mut state = self.state();
+        // An approval of something else than what waits is none, and what waits still waits.
+        let is_void = word.kind == ExceptionKind::Corrected && state.is_void(id, &number, word.correction.as_ref());
+        if is_void && state.open.contains_key(&number) {
+            return Ok(Vec::new());
+        }
+        let decision = decision.filter(|_| !is_void);
         if decision.is_none() && is_over {
             state.close(&number);
             return Ok(Vec::new());
@@ -172,6 +179,14 @@ impl TableFeed for Decisions {
 }
 
 impl State {
+    /// Whether an approval does not count after what is known of its exception.
+    fn is_void(&self, id: &str, number: &Uuid, approved: Option<&Correction>) -> bool {
+        let Some(approved) = approved else { return false };
+        let kept = self.open.get(number).and_then(|open| open.kept.as_ref()?.correction.as_deref());
+        let before: Option<Stands> = kept.map(|correction| stands(id, correction));
+        stands(id, approved).is_void_after(before.as_ref())
+    }
+
     fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>) {
         let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
         let (assignee, discard_request) = (word.assignee, word.discard_request);
@@ -267,6 +282,62 @@ mod tests {
         tell(&decisions, 1, |exception| exception.kind = ExceptionKind::Retried);
         assert_eq!(decisions.about(&id), None);
         assert!(decisions.raised(&id).is_some());
+    }
+
+    fn correction(lot: &str) -> Correction {
+        let field = schemas::CorrectedField { path: "lot".to_owned(), before: None, after: lot.to_owned() };
+        Correction { fields: vec![field], actor: "ada".to_owned(), ..Correction::default() }
+    }
+
+    /// What a person does about a correction: the mark that they saw, if they agree.
+    fn corrects(decisions: &Decisions, kind: ExceptionKind, correction: &Correction, seen: Option<&str>) -> bool {
+        let woken = tell(decisions, 1, |exception| {
+            let retries = kind == ExceptionKind::Corrected;
+            exception.kind = kind;
+            exception.state = if retries { ExceptionState::Retrying } else { ExceptionState::Open };
+            let approved_by = seen.map(str::to_owned);
+            exception.correction = Some(Correction { approved_by, ..correction.clone() });
+        });
+        !woken.is_empty()
+    }
+
+    #[test]
+    fn an_approval_counts_for_what_waits_when_it_comes() {
+        let (decisions, id) = (Decisions::new("enrich"), Uuid::from_u128(1));
+        let (one, other) = (correction("1"), correction("2"));
+        let seen = |correction: &Correction| {
+            let mark = schemas::approval::correction_mark(&id.to_string(), correction);
+            schemas::approval::agreed_by("bert", &mark)
+        };
+        let lot = || decisions.correction(&id).map(|correction| correction.fields[0].after.clone());
+        tell(&decisions, 1, |_| {});
+        corrects(&decisions, ExceptionKind::CorrectionRequested, &one, None);
+        corrects(&decisions, ExceptionKind::CorrectionRequested, &other, None);
+        let late = corrects(&decisions, ExceptionKind::Corrected, &one, Some(&seen(&one)));
+        assert!(!late && lot().is_none(), "bert has not seen what waits");
+        assert_eq!(decisions.about(&id), None, "and nothing is processed for it");
+        let forged = corrects(&decisions, ExceptionKind::Corrected, &other, Some(&seen(&one)));
+        assert!(!forged && lot().is_none(), "a mark of something else");
+        assert!(corrects(&decisions, ExceptionKind::Corrected, &other, Some(&seen(&other))));
+        assert_eq!(lot().as_deref(), Some("2"));
+        corrects(&decisions, ExceptionKind::CorrectionRequested, &one, None);
+        assert_eq!(lot(), None, "proposed anew behind the approval");
+    }
+
+    #[test]
+    fn an_approval_from_before_there_were_marks_counts_and_a_compacted_topic_says_the_same() {
+        let id = Uuid::from_u128(1);
+        let old = Decisions::new("enrich");
+        corrects(&old, ExceptionKind::CorrectionRequested, &correction("1"), None);
+        assert!(corrects(&old, ExceptionKind::Corrected, &correction("1"), Some("bert")));
+        assert!(old.correction(&id).is_some());
+        let (compacted, one) = (Decisions::new("enrich"), correction("1"));
+        let mark = schemas::approval::correction_mark(&id.to_string(), &one);
+        let seen = schemas::approval::agreed_by("bert", &mark);
+        assert!(!corrects(&compacted, ExceptionKind::Corrected, &correction("2"), Some(&seen)), "by its own record");
+        assert!(compacted.correction(&id).is_none());
+        assert!(corrects(&compacted, ExceptionKind::Corrected, &one, Some(&seen)));
+        assert!(compacted.correction(&id).is_some());
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use crate::findings::{MAPPED_TO_NOTHING, Refusal};
 use crate::tables::ValidateTables;
 use processor::{Reason, Subject, TableFeed};
+use schemas::approval::target_in_force;
 use schemas::{MasterCrosswalk, SupplyUsage, topics};
 use std::sync::Arc;
 
@@ -23,7 +24,7 @@ pub(crate) fn mapped(
         return None;
     }
     let mapping = tables.crosswalk.get(&key(kind, usage, code))?;
-    let target = mapping.target.clone()?;
+    let target = target_in_force(&mapping)?.to_owned();
     Some((mapping, target))
 }
 

@@ -19,6 +19,7 @@ the pages by `cargo xtask tidy --fix`.
 | codes | about |
 | --- | --- |
 | 10xx | HL7 v2 |
+| 14xx | approvals by a second person |
 | 15xx | device identifiers |
 | 20xx | FHIR |
 | 30xx | the ERP |

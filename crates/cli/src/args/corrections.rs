@@ -19,6 +19,9 @@ pub struct ExceptionsCorrect {
     /// Agree to what somebody else has corrected.
     #[arg(long, conflicts_with = "set")]
     pub approve: bool,
+    /// The mark of what you saw, as `exceptions show` tells it. Without it you are shown what waits, and asked.
+    #[arg(long, value_name = "MARK", requires = "approve")]
+    pub seen: Option<String>,
     /// Who corrects; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
@@ -47,6 +50,9 @@ pub struct ExceptionsMap {
     /// Agree to what somebody else has proposed.
     #[arg(long, conflicts_with = "to")]
     pub approve: bool,
+    /// The mark of what you saw, as `crosswalk ls` tells it. Without it you are shown what waits, and asked.
+    #[arg(long, value_name = "MARK", requires = "approve")]
+    pub seen: Option<String>,
     /// Who maps; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
@@ -71,7 +77,7 @@ pub enum CrosswalkAction {
     /// Map a code of a source system to an item or a place. Two people decide it.
     Set(CrosswalkSet),
     /// Agree to a mapping that somebody else has proposed.
-    Approve(CrosswalkStep),
+    Approve(CrosswalkApprove),
     /// Withdraw a mapping: what names the code waits instead of going wrong. Two people decide it.
     Withdraw(CrosswalkStep),
 }
@@ -96,6 +102,17 @@ pub struct CrosswalkSet {
     /// Item id or location id of the ERP that the code means.
     #[arg(long, value_name = "TARGET")]
     pub to: String,
+}
+
+/// Options of `crosswalk approve`.
+#[derive(Debug, Args)]
+pub struct CrosswalkApprove {
+    /// Which code, who and why.
+    #[command(flatten)]
+    pub step: CrosswalkStep,
+    /// The mark of what you saw, as `crosswalk ls` tells it. Without it you are shown what waits, and asked.
+    #[arg(long, value_name = "MARK")]
+    pub seen: Option<String>,
 }
 
 /// Which code a step is about, who takes it and why.

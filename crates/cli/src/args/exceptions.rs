@@ -65,7 +65,7 @@ pub struct ExceptionsLs {
     /// Only what should have been settled by now.
     #[arg(long)]
     pub overdue: bool,
-    /// Only what a second person has to approve before it is discarded.
+    /// Only what waits for a second person: discards, corrections, and the mappings that are proposed.
     #[arg(long)]
     pub to_approve: bool,
     /// One JSON line per exception, without the original bytes.

@@ -2,9 +2,9 @@
 
 use super::{decide, show, view, view_failure};
 use crate::args::{ExceptionsCorrect, ExceptionsMap};
-use crate::{Failure, crosswalk, rooms};
+use crate::{Failure, agree, crosswalk, rooms};
 use operations::crosswalk::MappedCode;
-use operations::exceptions::{self, Act, By, Choice, CorrectError, Decider, ExceptionsView, mapped_code};
+use operations::exceptions::{self, Act, By, Choice, CorrectError, Decider, ExceptionsView, Proposal, mapped_code};
 use operations::replay::ReplayRoom;
 use runtime::Config;
 use runtime::codec::Codec;
@@ -16,8 +16,10 @@ pub async fn correct(config: &Config, options: &ExceptionsCorrect) -> Result<(),
     let decider = Decider::connect(config, &view).await.map_err(decide::failure)?;
     let by = By { actor: options.actor.clone(), comment: options.reason.clone(), via: "cli" };
     let outcome = if options.approve {
-        let choice = Choice::Ids(vec![options.id.clone()]);
-        decider.decide(&choice, &Act::ApproveCorrection, &by).await.map_err(decide::failure)?
+        let id = show::pick(&view, &options.id)?;
+        let seen = seen(&view, &id, options.seen.as_deref()).await?;
+        let choice = Choice::Ids(vec![id]);
+        decider.decide(&choice, &Act::ApproveCorrection { seen }, &by).await.map_err(decide::failure)?
     } else {
         let rooms: Vec<ReplayRoom> = rooms::all().iter().map(ReplayRoom::from).collect();
         let codec = Arc::new(Codec::new(&config.registry).map_err(Failure::registry)?);
@@ -36,9 +38,19 @@ pub async fn map(config: &Config, options: &ExceptionsMap) -> Result<(), Failure
     let mappings = crosswalk::open(config.clone())?;
     let mapped = match &options.to {
         Some(target) => mappings.set(&code, Some(target), Some(&id), &by).await,
-        None => mappings.approve(&code, &by).await,
+        None => {
+            let seen = crosswalk::seen(&mappings, &code, options.seen.as_deref()).await?;
+            mappings.approve(&code, seen.as_deref(), &by).await
+        }
     };
     crosswalk::said(&mapped.map_err(crosswalk::failure)?, options.json)
+}
+
+/// The mark of the correction that a person agrees to. Where none waits, the refusal says so.
+async fn seen(view: &ExceptionsView, id: &str, given: Option<&str>) -> Result<Option<String>, Failure> {
+    let exception = view.exception(id).await.map_err(view_failure)?;
+    let Some(proposal) = exception.as_deref().and_then(Proposal::of) else { return Ok(given.map(str::to_owned)) };
+    agree::seen(given, &show::proposed(&proposal), proposal.mark.as_deref().unwrap_or_default()).map(Some)
 }
 
 async fn named(

@@ -1,10 +1,10 @@
 //! `wardline exceptions show|history`: one exception, and what happened to it.
 
 use super::{view, view_failure};
-use crate::Failure;
 use crate::args::{ExceptionsHistory, ExceptionsShow};
 use crate::output::{self, Output};
-use operations::exceptions::{ExceptionsView, Found, Row};
+use crate::{Failure, agree};
+use operations::exceptions::{ExceptionsView, Found, Proposal, Row};
 use runtime::Config;
 use schemas::Exception;
 use serde_json::{Value, json};
@@ -25,12 +25,33 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
     if options.json {
         output.json(&summary)?;
     } else if let Value::Object(fields) = &summary {
-        for (name, value) in fields.iter().filter(|(_, value)| !value.is_null() && **value != json!([])) {
+        let said = |(name, value): &(&String, &Value)| !value.is_null() && **value != json!([]) && *name != "proposal";
+        for (name, value) in fields.iter().filter(said) {
             let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
             output.line(format!("{name:<16} {text}"))?;
         }
+        for line in Proposal::of(&exception).iter().flat_map(proposed) {
+            output.line(agree::plain(&line))?;
+        }
     }
     output.finish()
+}
+
+/// A correction that waits, for who has to agree to it.
+pub fn proposed(proposal: &Proposal) -> Vec<String> {
+    let Proposal { exception_id, mark, actor, reason, at, fields } = proposal;
+    let when = output::time_text(at / 1_000);
+    let mut lines = vec![
+        format!("a correction of exception {exception_id} waits for a second person:"),
+        format!("  {:<14} {actor}, {when}", "proposed by"),
+        format!("  {:<14} {reason}", "reason"),
+    ];
+    lines.extend(fields.iter().map(|field| {
+        let before = field.before.as_deref().unwrap_or("nothing");
+        format!("  {:<14} {}: {before} -> {}", "sets", field.path, field.after)
+    }));
+    lines.extend(mark.iter().map(|mark| format!("  {:<14} {mark}", "mark")));
+    lines
 }
 
 /// Shows what happened to one exception.
@@ -79,6 +100,11 @@ pub fn summary(exception: &Exception, row: &Row) -> Result<Value, Failure> {
             |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| String::from_utf8_lossy(bytes.as_ref()).into_owned());
         fields.insert("originKey".to_owned(), json!(key(exception.origin_key.as_ref())));
         fields.insert("rawKey".to_owned(), json!(key(exception.raw_key.as_ref())));
+        // What waits is told once, with its mark.
+        if let Some(proposal) = Proposal::of(exception) {
+            fields.remove("correction");
+            fields.insert("proposal".to_owned(), json!(proposal));
+        }
         fields.insert("class".to_owned(), json!(row.class));
         fields.insert("dueAt".to_owned(), json!(row.due_at));
         fields.insert("isOverdue".to_owned(), json!(row.is_overdue));

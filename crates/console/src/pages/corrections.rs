@@ -1,18 +1,16 @@
 //! What is corrected from an exception: fields of its event, and what its code means.
 
 use super::exception::{COMMENT, find, refusal, said};
+use super::proposals::{self, Waiting};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
 use crate::html::{Act as Form, Frame, form};
-use crate::people::Right;
 use crate::problem::Problem;
 use crate::reads::TOO_SLOW;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappedCode, told};
-use operations::exceptions::{
-    Act, By, Choice, CorrectError, Outcome, Row, ViewError, Wish, correct as corrected, mapped_code,
-};
+use operations::exceptions::{Act, By, Choice, CorrectError, Outcome, Row, ViewError, Wish, correct as corrected};
 use schemas::MasterCrosswalk;
 use serde_json::json;
 use std::future::Future;
@@ -30,6 +28,12 @@ pub const MAP: &[Field] = &[
     Field::required("comment", Kind::Text(1_000), "Why, without patient data"),
 ];
 
+/// What was seen of what is agreed to, and a comment.
+pub const APPROVE: &[Field] = &[
+    Field::required("seen", Kind::Line(64), "The mark of the proposal that you saw; agreeing counts for nothing else"),
+    COMMENT[0],
+];
+
 /// Has its event processed again with a field set otherwise, or asks for it.
 pub async fn correct(ask: Ask) -> Result<Answer, Problem> {
     let id = find(&ask).await?;
@@ -43,14 +47,15 @@ pub async fn correct(ask: Ask) -> Result<Answer, Problem> {
         let view = (&console.exceptions, &decider);
         corrected((&site.config, &codec), view, &site.rooms, &exception, &wishes, &by).await
     };
-    Ok(done(&id, &through(&ask, deciding).await?.map_err(|error| refused(&error))?))
+    Ok(done(&id, &through(&ask, Box::pin(deciding)).await?.map_err(|error| refused(&error))?))
 }
 
 /// Agrees to a correction, as another person than the one who made it.
 pub async fn approve_correction(ask: Ask) -> Result<Answer, Problem> {
     let id = find(&ask).await?;
     let choice = Choice::Ids(vec![id.clone()]);
-    let outcome = super::exception::decided(&ask.console, choice, Act::ApproveCorrection, by(&ask)).await?;
+    let outcome =
+        super::exception::decided(&ask.console, choice, Act::ApproveCorrection { seen: seen(&ask) }, by(&ask)).await?;
     Ok(done(&id, &outcome))
 }
 
@@ -62,6 +67,7 @@ pub async fn map(ask: Ask) -> Result<Answer, Problem> {
     let exception = id.clone();
     let setting = async move { mappings.set(&code, Some(&target), Some(&exception), &by).await };
     let mapped = through(&ask, setting).await?;
+    ask.console.desk.mappings_changed();
     mapped_to(&id, &mapped.map_err(|error| unmapped(&error))?)
 }
 
@@ -69,13 +75,15 @@ pub async fn map(ask: Ask) -> Result<Answer, Problem> {
 pub async fn approve_map(ask: Ask) -> Result<Answer, Problem> {
     let (id, code, mappings) = mapping(&ask).await?;
     let by = by(&ask);
-    let approving = async move { mappings.approve(&code, &by).await };
+    let seen = seen(&ask);
+    let approving = async move { mappings.approve(&code, seen.as_deref(), &by).await };
     let mapped = through(&ask, approving).await?;
+    ask.console.desk.mappings_changed();
     mapped_to(&id, &mapped.map_err(|error| unmapped(&error))?)
 }
 
 /// The forms on the page of an open exception.
-pub fn forms(row: &Row, field_paths: &[String], frame: &Frame<'_>) -> Markup {
+pub fn forms(row: &Row, field_paths: &[String], waiting: &Waiting, frame: &Frame<'_>) -> Markup {
     let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field]| {
         let action = format!("/exceptions/{}/{name}", row.exception_id);
         form(frame, &Form { action, label, help, fields, hidden: Vec::new(), is_grave: false })
@@ -87,18 +95,14 @@ pub fn forms(row: &Row, field_paths: &[String], frame: &Frame<'_>) -> Markup {
     html! {
         @if row.parked_key {
             (act("correct", "Correct", "The room processes the event with this field set so; the original stays. Some flows need a second person.", CORRECT))
-            @if frame.may(Right::Approve) {
-                (act("correction/approve", "Agree to the correction", "What somebody else has corrected takes effect.", COMMENT))
-            }
+            (proposals::correction(waiting, frame))
         }
         @if names_a_code {
             @for item in suggested(row.suggested_fix.as_deref()) {
                 (one_click(row, &item, frame))
             }
             (act("map", "Map the code", "Says what the code of the source means; whoever waits for it goes on by itself. Some flows need a second person.", MAP))
-            @if frame.may(Right::Approve) {
-                (act("map/approve", "Agree to the mapping", "What somebody else has proposed takes effect.", COMMENT))
-            }
+            (proposals::mapping_of(&row.exception_id, waiting, frame))
         }
     }
 }
@@ -134,15 +138,11 @@ async fn mapping(ask: &Ask) -> Result<(String, MappedCode, Crosswalk), Problem> 
     let (view, opener, asked) = (console.exceptions.clone(), Arc::clone(&codec), id.clone());
     let reading = async move {
         let Some(exception) = view.exception(&asked).await? else { return Ok(None) };
-        let Some(value) = exception.raw_value.as_ref() else { return Ok(None) };
-        let Ok((writer, body)) = opener.open(value.as_ref()).await else { return Ok(None) };
-        let event = schemas::codec::to_json(&writer, body).ok();
-        Ok::<_, ViewError>(event.map(|event| (exception, event)))
+        Ok::<_, ViewError>(proposals::code_of(&opener, &exception).await)
     };
     let read = console.desk.reads.topics(reading).await?;
     let read = read.map_err(|error| Problem::unavailable(&error.to_string()))?;
-    let (exception, event) = read.ok_or_else(unclear)?;
-    let code = mapped_code(&event, &exception.field_paths, None).ok_or_else(unclear)?;
+    let code = read.ok_or_else(unclear)?;
     let mappings = Crosswalk::new(Arc::clone(&console.site.config), codec).map_err(|error| unmapped(&error))?;
     Ok((id, code, mappings))
 }
@@ -158,6 +158,10 @@ async fn through<T: Send + 'static>(
             .next("look at the exception again in a while: what you asked for goes on, and its history tells how"),
         _ => problem,
     })
+}
+
+fn seen(ask: &Ask) -> Option<String> {
+    ask.body.text("seen").map(str::to_owned)
 }
 
 fn by(ask: &Ask) -> By {

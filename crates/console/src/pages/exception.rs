@@ -1,6 +1,7 @@
 //! One exception: what is known of it, and what can be done about it.
 
 use super::exceptions::{check_ready, standing_note, state_chip};
+use super::proposals::{self, Waiting};
 use super::{REASON, errors};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
@@ -13,7 +14,7 @@ use crate::trail::Entry;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::exceptions::{
-    Act, By, Choice, DecideError, ExceptionsView, Found, Outcome, Row, Standing, Step, ViewError,
+    Act, By, Choice, DecideError, ExceptionsView, Found, Outcome, Proposal, Row, Standing, Step, ViewError,
 };
 use runtime::codec::Codec;
 use schemas::{Exception, ExceptionKind};
@@ -43,6 +44,8 @@ struct Whole {
     /// Which of history and source are not shown, and why.
     not_read: Vec<String>,
     source: Option<Source>,
+    /// What waits for a second person.
+    waiting: Waiting,
     standing: Standing,
 }
 
@@ -51,6 +54,10 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let id = find(&ask).await?;
     let mut whole = read(&ask, &id).await?;
     whole.source = whole.source.map(Source::masked);
+    whole.waiting = whole.waiting.masked();
+    if whole.waiting.is_masked {
+        whole.row.correction_mark = None;
+    }
     Ok(Answer::view(whole, page))
 }
 
@@ -184,6 +191,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         Arc::default()
     });
     let exception = exception.as_deref();
+    let waiting = waiting(ask, &row, exception, &mut not_read).await;
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
         row,
@@ -195,8 +203,22 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         history: history.as_ref().clone(),
         not_read,
         source,
+        waiting,
         standing: view.standing(),
     })
+}
+
+/// What waits for a second person; that is soon, or told as not read.
+async fn waiting(ask: &Ask, row: &Row, exception: Option<&Exception>, not_read: &mut Vec<String>) -> Waiting {
+    let Some(exception) = exception.filter(|_| row.is_open()) else { return Waiting::default() };
+    let part = ask.console.config.part_timeout();
+    let mapping = tokio::time::timeout(part, proposals::mapping(ask, exception)).await;
+    let mapping = mapping.unwrap_or_else(|_| Err(Problem::unavailable("it takes longer; it is being read")));
+    let mapping = mapping.unwrap_or_else(|problem| {
+        not_read.push(format!("what is proposed for its code: {}", problem.detail));
+        None
+    });
+    Waiting { correction: Proposal::of(exception), is_masked: false, mapping }
 }
 
 /// The record of an exception, and its source in a form that people can read; none where it is not there any more.
@@ -286,7 +308,7 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
             @if row.parked_key {
                 (act("retry", "Retry", "The room processes the event again. Do it when the cause is mended.", COMMENT, false))
             }
-            (super::corrections::forms(row, &data.field_paths, frame))
+            (super::corrections::forms(row, &data.field_paths, &data.waiting, frame))
             (act("assign", "Assign", "Others see that somebody is at it.", ASSIGN, false))
             (act("comment", "Comment", "Goes on record, for whoever comes next.", SAY, false))
             @match &row.discard_requested_by {

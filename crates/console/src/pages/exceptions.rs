@@ -9,6 +9,7 @@ use crate::people::Right;
 use crate::problem::Problem;
 use crate::state::Console;
 use maud::{Markup, html};
+use operations::crosswalk::MappingProposal;
 use operations::exceptions::{self, By, Cause, Choice, Filter, Listed, Money, Row, Standing};
 use schemas::ExceptionState;
 use serde::Serialize;
@@ -50,6 +51,10 @@ struct List {
     rows_per_page: usize,
     #[serde(flatten)]
     listed: Listed,
+    /// Mappings that wait for a second person, where what is to be approved was asked for.
+    mappings: Vec<MappingProposal>,
+    /// Why they are not shown.
+    mappings_not_read: Option<String>,
     standing: Standing,
     #[serde(skip)]
     query: Fields,
@@ -74,7 +79,16 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     let (view, filter) = (ask.console.exceptions.clone(), filter_of(&ask.query));
     let look = move || (view.list(&filter, part), view.standing());
     let (listed, standing) = ask.console.desk.reads.memory(look).await?;
-    Ok(Answer::view(List { page, rows_per_page, listed, standing, query: ask.query }, list_page))
+    let (mappings, mappings_not_read) = match ask.query.text("state") {
+        Some("to-approve") => match ask.console.desk.mapping_proposals().await {
+            Ok(all) => (all.as_ref().clone(), None),
+            // What is in memory is shown also when Kafka does not answer.
+            Err(problem) => (Vec::new(), Some(problem.detail)),
+        },
+        _ => (Vec::new(), None),
+    };
+    let list = List { page, rows_per_page, listed, mappings, mappings_not_read, standing, query: ask.query };
+    Ok(Answer::view(list, list_page))
 }
 
 /// Has all events of a cause processed again.
@@ -213,6 +227,7 @@ pub fn state_chip(row: &Row) -> Markup {
         (chip(&row.state.as_str().to_lowercase(), kind))
         @if row.is_overdue { " " (chip("overdue", "bad")) }
         @if row.discard_requested_by.is_some() { " " (chip("discard asked for", "warn")) }
+        @if row.correction_requested_by.is_some() && row.is_open() { " " (chip("correction proposed", "warn")) }
     }
 }
 
@@ -271,6 +286,11 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
                 h2 { "Retry all of this cause" }
                 (retry_form(code, &data.query, frame))
             }
+        }
+        @if let Some(why) = &data.mappings_not_read { p.error role="alert" { "Not read: the mappings that wait: " (why) "." } }
+        @if !data.mappings.is_empty() {
+            h2 { "Mappings to be approved" }
+            (super::proposals::mappings(&data.mappings))
         }
     };
     Page::live("Exceptions", body)

@@ -11,6 +11,7 @@ pub mod exceptions;
 pub mod levels;
 pub mod oidc;
 pub mod overview;
+pub mod proposals;
 pub mod reconciliation;
 pub mod replay;
 pub mod sign_in;

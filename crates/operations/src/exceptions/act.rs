@@ -1,15 +1,20 @@
 //! What people may decide about an exception, and the record that says it: pure.
 
 use super::feed::class_of;
+use super::proposal::Proposal;
 use super::types::Row;
 use crate::same_person;
+use schemas::approval::agreed_by;
 use schemas::{
     Audit, AuditKind, CorrectedField, Correction, Criticality, DiscardRequest, Exception, ExceptionKind,
     ExceptionState, Timestamp,
 };
+use std::borrow::Cow;
 
 /// Stands for an actor that nobody named.
 const NOBODY: &str = "unknown";
+/// What is proposed is not what the second person saw.
+pub(super) const CHANGED: &str = "WL-1451";
 
 /// What a person decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +37,10 @@ pub enum Act {
     /// Process the event again with these fields set otherwise. Where the class of its flow demands two people this asks for it.
     Correct(Vec<FieldChange>),
     /// Agree to a correction, as another person than the one who made it.
-    ApproveCorrection,
+    ApproveCorrection {
+        /// The mark of what this person saw; without one nothing is agreed to.
+        seen: Option<String>,
+    },
 }
 
 /// A field of an event before and after a correction, as JSON.
@@ -79,7 +87,7 @@ pub struct Refusal {
 }
 
 /// What a decision depends on.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Facts<'a> {
     id: &'a str,
     state: ExceptionState,
@@ -88,17 +96,17 @@ pub struct Facts<'a> {
     class: Criticality,
     place: Option<(&'a str, i32, i64)>,
     requested_by: Option<&'a str>,
-    /// The correction that waits for a second person; a list does not know it.
-    correction: Proposed<'a>,
+    /// The correction that waits for a second person.
+    correction: Option<Proposed<'a>>,
 }
 
-/// Who has proposed a correction.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Proposed<'a> {
-    /// Only the whole record says it.
-    NotSaid,
-    Nobody,
-    By(&'a str),
+/// Who has proposed a correction, and its mark.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Proposed<'a> {
+    by: &'a str,
+    mark: Cow<'a, str>,
+    /// What it sets; only the whole record says it.
+    sets: Option<String>,
 }
 
 impl<'a> Facts<'a> {
@@ -112,7 +120,7 @@ impl<'a> Facts<'a> {
             class: row.class,
             place: place(row.origin_topic.as_deref(), row.origin_partition, row.origin_offset),
             requested_by: row.discard_requested_by.as_deref(),
-            correction: Proposed::NotSaid,
+            correction: row.correction_requested_by.as_deref().zip(row.correction_mark.as_deref()).map(of_row),
         }
     }
 
@@ -128,6 +136,20 @@ impl<'a> Facts<'a> {
             requested_by: exception.discard_request.as_ref().map(|request| request.actor.as_str()),
             correction: proposed(exception),
         }
+    }
+
+    /// The refusal to agree to something else than what waits now.
+    pub(super) fn changed(&self) -> Refusal {
+        let (id, proposed) = (self.id, self.correction.as_ref());
+        let sets =
+            proposed.and_then(|now| now.sets.as_ref()).map(|sets| format!(", it sets {sets}")).unwrap_or_default();
+        let now =
+            proposed.map(|now| format!(": {} has proposed what waits now{sets}; its mark is {}", now.by, now.mark));
+        self.refused(
+            CHANGED,
+            format!("is not corrected: what was seen is not what waits{}", now.unwrap_or_default()),
+            format!("look at it with `wardline exceptions show {id}`, then agree to what you see, or `retry {id}` if you do not"),
+        )
     }
 
     fn refused(&self, code: &'static str, why: impl Into<String>, next: impl Into<String>) -> Refusal {
@@ -146,7 +168,7 @@ impl Act {
             Self::ApproveDiscard => "exception.approve-discard",
             Self::Resolve => "exception.resolve",
             Self::Correct(_) => "exception.correct",
-            Self::ApproveCorrection => "exception.approve-correction",
+            Self::ApproveCorrection { .. } => "exception.approve-correction",
         }
     }
 
@@ -172,7 +194,7 @@ impl Act {
                 Err(facts.refused("WL-7243", "is to be corrected without a reason", "say why with --reason TEXT"))
             }
             (Self::Correct(_), true) if two_people.contains(&facts.class) => named(facts, by),
-            (Self::ApproveCorrection, _) => correction_can_be_approved(facts, by),
+            (Self::ApproveCorrection { seen }, _) => correction_can_be_approved(facts, by, seen.as_deref()),
             (Self::Retry | Self::Correct(_), false) => Err(facts.refused(
                 "WL-7071",
                 format!("has nothing to retry: {} keeps no event for it", facts.room),
@@ -201,7 +223,7 @@ impl Act {
             Self::Discard | Self::ApproveDiscard => (ExceptionKind::Discarded, ExceptionState::Discarded),
             Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved),
             Self::Correct(_) if asks => (ExceptionKind::CorrectionRequested, exception.state),
-            Self::Correct(_) | Self::ApproveCorrection => (ExceptionKind::Corrected, ExceptionState::Retrying),
+            Self::Correct(_) | Self::ApproveCorrection { .. } => (ExceptionKind::Corrected, ExceptionState::Retrying),
         };
         let correction = self.correction(&exception, by, asks, now);
         let assignee = match self {
@@ -240,10 +262,10 @@ impl Act {
                 needs_approval: asks,
                 approved_by: None,
             }),
-            Self::ApproveCorrection => exception
-                .correction
-                .clone()
-                .map(|correction| Correction { approved_by: Some(by.actor.clone()), ..correction }),
+            Self::ApproveCorrection { seen } => exception.correction.clone().map(|correction| {
+                let agreed = agreed_by(&by.actor, seen.as_deref().unwrap_or_default());
+                Correction { approved_by: Some(agreed), ..correction }
+            }),
             _ => exception.correction.clone(),
         }
     }
@@ -258,6 +280,7 @@ impl Act {
                 let fields: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
                 format!("{}: {}", verb(kind), fields.join(", "))
             }
+            (Self::ApproveCorrection { seen: Some(seen) }, kind) => format!("{} as seen, {seen}", verb(kind)),
             (_, kind) => verb(kind).to_owned(),
         };
         let comment = by.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();
@@ -345,27 +368,37 @@ fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
     }
 }
 
-fn proposed(exception: &Exception) -> Proposed<'_> {
-    let waits = exception.correction.as_ref().filter(|correction| correction.needs_approval);
-    let waits = waits.filter(|correction| correction.approved_by.is_none());
-    waits.map_or(Proposed::Nobody, |correction| Proposed::By(&correction.actor))
+fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
+    let (by, proposal) = (&exception.correction.as_ref()?.actor, Proposal::of(exception)?);
+    let sets = Some(proposal.sets());
+    Some(Proposed { by, mark: Cow::Owned(proposal.mark?), sets })
 }
 
-fn correction_can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
+fn of_row<'a>((by, mark): (&'a str, &'a str)) -> Proposed<'a> {
+    Proposed { by, mark: Cow::Borrowed(mark), sets: None }
+}
+
+fn correction_can_be_approved(facts: &Facts<'_>, by: &By, seen: Option<&str>) -> Result<(), Refusal> {
     named(facts, by)?;
-    match facts.correction {
-        Proposed::NotSaid => Ok(()),
-        Proposed::Nobody => Err(facts.refused(
+    match (&facts.correction, seen) {
+        (None, _) => Err(facts.refused(
             "WL-7244",
             "has no correction that waits for an approval",
             "correct it with `wardline exceptions correct ID --set FIELD=VALUE --reason TEXT`",
         )),
-        Proposed::By(corrected) if same_person(corrected, &by.actor) => Err(facts.refused(
+        (Some(proposed), _) if same_person(proposed.by, &by.actor) => Err(facts.refused(
             "WL-7107",
-            format!("is corrected when a second person approves it, and {corrected} is the one who corrected"),
+            format!("is corrected when a second person approves it, and {} is the one who corrected", proposed.by),
             "let somebody else run `wardline exceptions correct ID --approve`",
         )),
-        Proposed::By(_) => Ok(()),
+        (Some(_), None) => Err(facts.refused(
+            "WL-1450",
+            "is corrected when a second person approves what they saw, and what this one saw was not said",
+            format!("look at it with `wardline exceptions show {}`, and give the mark that stands there", facts.id),
+        )),
+        // A list is asked first, and the whole record says more.
+        (Some(Proposed { mark, sets: Some(_), .. }), Some(seen)) if mark != seen => Err(facts.changed()),
+        (Some(_), Some(_)) => Ok(()),
     }
 }
 

@@ -9,6 +9,7 @@
 
 use super::act::{Act, By, FieldChange};
 use super::decider::{DecideError, Decider, Outcome};
+use super::symbols::unknown_symbol;
 use super::types::Found;
 use super::view::ExceptionsView;
 use crate::replay::ReplayRoom;
@@ -16,6 +17,7 @@ use runtime::codec::Codec;
 use runtime::correction::{field, set};
 use runtime::shadow::{Said, Shadow, fill};
 use runtime::{Config, near};
+use schemas::approval::stands;
 use schemas::catalogue::SchemaFacts;
 use schemas::{Exception, TopicInfo, topics};
 use serde_json::Value;
@@ -127,7 +129,7 @@ pub async fn correct(
 
 /// What is in force already stays corrected, unless it is set otherwise now; what waits for a second person is replaced.
 fn with_earlier(exception: &Exception, wishes: &[Wish]) -> Vec<Wish> {
-    let in_force = exception.correction.iter().filter(|one| !one.needs_approval || one.approved_by.is_some());
+    let in_force = exception.correction.iter().filter(|one| stands(&exception.exception_id, one).is_in_force());
     let earlier = in_force.flat_map(|one| &one.fields).map(|field| (&field.path, &field.after));
     let kept = earlier.filter(|(path, _)| wishes.iter().all(|wish| wish.path != **path));
     kept.map(|(path, after)| Wish { path: path.clone(), value: after.clone() }).chain(wishes.iter().cloned()).collect()
@@ -171,10 +173,20 @@ fn changes(
         let Some((value, tried)) = said else {
             return Err(CorrectError::Field(format!("the value does not fit the field {}", wish.path)));
         };
+        known(topic, &wish.path, &value)?;
         event = tried;
         changes.push(FieldChange { path: wish.path.clone(), before, after: value.to_string() });
     }
     Ok(changes)
+}
+
+/// Whether a value says nothing that the contract does not know.
+fn known(topic: &TopicInfo, path: &str, value: &Value) -> Result<(), CorrectError> {
+    let schema = serde_json::from_str(topic.schema).unwrap_or_default();
+    let Some(unknown) = unknown_symbol(&schema, path, value) else { return Ok(()) };
+    let meant = near(&unknown.word, unknown.known.iter().map(String::as_str));
+    let meant = meant.map(|meant| format!("; did you mean {meant}?")).unwrap_or_default();
+    Err(CorrectError::Field(format!("{} is one of {}{meant}", unknown.path, unknown.known.join(", "))))
 }
 
 /// Whether a field of a topic's events may be corrected.
@@ -248,6 +260,18 @@ mod tests {
         assert_eq!(candidates(r#"{"code":"x"}"#)[0]["code"], "x");
         assert_eq!("lot=A=17".parse::<Wish>().unwrap().value, "A=17");
         assert!("lot".parse::<Wish>().is_err() && "=x".parse::<Wish>().is_err());
+    }
+
+    #[test]
+    fn a_word_that_a_field_does_not_know_is_refused_with_the_list() {
+        let topic = topics::CLINICAL_SUPPLY_USAGE_V1.info();
+        let said = |value: &str| known(topic, "usage", &Value::from(value)).err().map(|error| error.to_string());
+        let refused = said("WASTD").unwrap();
+        assert!(
+            refused.starts_with("WL-7240: usage is one of ") && refused.contains("did you mean WASTED?"),
+            "{refused}"
+        );
+        assert_eq!(said("WASTED"), None);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! Carries decisions out: reads the whole records, writes what was decided, and waits until the view shows it.
 
-use super::act::{Act, By, Facts, Refusal};
+use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page, Row};
 use super::view::{ExceptionsView, ViewError};
@@ -198,19 +198,31 @@ impl Decider {
             Vec::new()
         });
         let mended: HashSet<String> = mended.into_iter().collect();
-        for done in outcome.done.extract_if(.., |done| mended.contains(&done.exception_id)) {
-            outcome.left_out.push(Refusal {
+        let undone: Vec<Done> = outcome.done.extract_if(.., |done| mended.contains(&done.exception_id)).collect();
+        outcome.left_out.extend(undone.into_iter().map(|done| self.undone(done)));
+        match outcome.left_out.pop_if(|last| outcome.done.is_empty() && last.code == CHANGED) {
+            Some(changed) => Err(changed.into()),
+            None => Ok(outcome),
+        }
+    }
+
+    /// Why something does not count that is on record.
+    fn undone(&self, done: Done) -> Refusal {
+        let row = self.view.row(&done.exception_id).filter(|_| done.kind == ExceptionKind::Corrected);
+        match row.filter(|row| row.correction_mark.is_some()) {
+            Some(row) => Facts::of_row(&row).changed(),
+            None => Refusal {
                 exception_id: done.exception_id,
                 code: "WL-7112",
                 why: "was settled by its room in the same moment".to_owned(),
                 next: "leave it: nothing waits for a decision".to_owned(),
-            });
+            },
         }
-        Ok(outcome)
     }
 
     /// Repeats the last words of rooms that a decision has come behind in the same moment: nothing waits for that decision, and
-    /// without this the exception would be open for ever. Says which they were. Done after each decision.
+    /// without this the exception would be open for ever. Repeats proposals as well that an approval of another one has come
+    /// behind, so that a compacted topic says what still waits. Says which they were. Done after each decision.
     ///
     /// # Errors
     /// See [`DecideError`].
@@ -335,7 +347,10 @@ impl Decider {
     /// Waits until the view shows what was decided, within a bound: it is confirmed either way.
     async fn shown(&self, done: &[Done]) {
         let mut changes = self.view.changes();
-        let is_shown = |done: &Done| self.view.row(&done.exception_id).is_none_or(|row| row.at >= done.at);
+        let is_shown = |done: &Done| {
+            let row = self.view.row(&done.exception_id);
+            row.is_none_or(|row| row.at >= done.at) || self.view.is_overtaken(&done.exception_id)
+        };
         let waiting = async {
             for done in done {
                 while !is_shown(done) && changes.changed().await.is_ok() {}

@@ -1,11 +1,12 @@
 //! What the records of the two topics say, as far as the index holds it. Payloads are passed over.
 
-use super::index::{Told, ToldOrigin};
+use super::told::{Told, ToldCorrection, ToldOrigin};
 use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
 use runtime::record::Record;
 use schemas::{
-    Criticality, Decimal, DiscardRequest, Exception, ExceptionKind, ExceptionState, Subject, Timestamp, topics,
+    Correction, Criticality, Decimal, DiscardRequest, Exception, ExceptionKind, ExceptionState, Subject, Timestamp,
+    topics,
 };
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer};
@@ -56,6 +57,8 @@ struct ExceptionPart<'a> {
     assignee: Option<&'a str>,
     #[serde(default)]
     discard_request: Option<DiscardRequest>,
+    #[serde(default)]
+    correction: Option<Correction>,
     #[serde(default)]
     parked_key: bool,
 }
@@ -116,6 +119,7 @@ impl Feed {
             at: part.at.0,
             assignee: part.assignee.map(str::to_owned),
             discard_requested_by: part.discard_request.map(|request| request.actor),
+            correction: part.correction.map(|correction| told_correction(part.exception_id, correction)),
             parked_key: part.parked_key,
         }))
     }
@@ -181,8 +185,13 @@ pub fn told(exception: &Exception, (partition, offset): (i32, i64)) -> Told {
         at: exception.at.0,
         assignee: exception.assignee.clone(),
         discard_requested_by: exception.discard_request.as_ref().map(|request| request.actor.clone()),
+        correction: exception.correction.clone().map(|correction| told_correction(&exception.exception_id, correction)),
         parked_key: exception.parked_key,
     }
+}
+
+fn told_correction(exception_id: &str, correction: Correction) -> ToldCorrection {
+    ToldCorrection { stands: schemas::approval::stands(exception_id, &correction), by: correction.actor }
 }
 
 /// The place in the key of a parked record: room, topic, partition and offset of its origin.

@@ -6,8 +6,10 @@
 use super::hours::Hours;
 use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
+use super::told::{Told, ToldCorrection};
 use super::types::is_open;
 use super::waiting::{LaneName, Origin, Waiting, Worth};
+use schemas::approval::Stands;
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use std::collections::{BTreeSet, HashMap};
 
@@ -21,58 +23,6 @@ pub struct Bounds {
     pub exceptions_max: usize,
     /// Most parked events.
     pub parked_max: usize,
-}
-
-/// What a record says about an exception, as far as the index holds it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Told {
-    /// Its id.
-    pub id: String,
-    /// Partition of the exception topic.
-    pub partition: i32,
-    /// Offset there.
-    pub offset: i64,
-    /// What happened.
-    pub kind: ExceptionKind,
-    /// Where it stands.
-    pub state: ExceptionState,
-    /// Room.
-    pub room: String,
-    /// Code.
-    pub code: String,
-    /// Subject, `kind/key`.
-    pub subject: Option<String>,
-    /// One sentence.
-    pub message: String,
-    /// What would help.
-    pub suggested_fix: Option<String>,
-    /// Class of its flow.
-    pub class: Criticality,
-    /// Place and key of the record it is about.
-    pub origin: Option<ToldOrigin>,
-    /// When it was raised, microseconds since 1970.
-    pub raised_at: i64,
-    /// When this happened, microseconds since 1970.
-    pub at: i64,
-    /// Who has it.
-    pub assignee: Option<String>,
-    /// Who asked to discard it.
-    pub discard_requested_by: Option<String>,
-    /// Whether events of its key are parked.
-    pub parked_key: bool,
-}
-
-/// Place and key of the record that an exception is about.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ToldOrigin {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Offset.
-    pub offset: i64,
-    /// Key as text.
-    pub key: String,
 }
 
 /// What makes a cause.
@@ -134,6 +84,10 @@ pub struct Held {
     pub assignee: u32,
     /// Number of who asked to discard it.
     pub requested_by: u32,
+    /// Number of who proposed the correction that waits; [`NONE`] when none waits.
+    pub corrected_by: u32,
+    /// Number of the mark of that correction.
+    pub mark: u32,
     /// Number of the topic it is about.
     pub topic: u32,
     /// Partition of that.
@@ -178,6 +132,8 @@ pub struct Index {
     pub(super) waiting: Waiting,
     /// Places of last words that a person's later one has taken the place of, by exception.
     pub(super) reopened: HashMap<Id, (i32, i64)>,
+    /// Places of what waits for a second person, where an approval of something else has taken its place on the topic.
+    pub(super) overtaken: HashMap<Id, (i32, i64)>,
     /// Exceptions that had no place.
     pub(super) left_out: u64,
     /// Settled exceptions that were forgotten for newer ones.
@@ -205,6 +161,7 @@ impl Index {
             names: Pool::default(),
             waiting: Waiting::default(),
             reopened: HashMap::new(),
+            overtaken: HashMap::new(),
             left_out: 0,
             forgotten: 0,
             parked_left_out: 0,
@@ -215,6 +172,10 @@ impl Index {
     /// An exception stands so now.
     pub fn tell(&mut self, told: Told) {
         let id = Id::of(&told.id);
+        if self.is_void(&id, &told) {
+            return;
+        }
+        self.overtaken.remove(&id);
         self.note_reopened(&id, told.kind);
         self.drop_exception(&id);
         if self.by_id.len() >= self.bounds.exceptions_max && !self.make_room() {
@@ -247,6 +208,7 @@ impl Index {
     pub fn forget(&mut self, id: &str) {
         let id = Id::of(id);
         self.reopened.remove(&id);
+        self.overtaken.remove(&id);
         self.drop_exception(&id);
     }
 
@@ -290,6 +252,7 @@ impl Index {
         let all: Vec<Id> = self.by_id.keys().cloned().collect();
         all.iter().for_each(|id| self.drop_exception(id));
         self.reopened.clear();
+        self.overtaken.clear();
         (self.left_out, self.forgotten) = (0, 0);
     }
 
@@ -352,6 +315,8 @@ impl Index {
                 | ExceptionKind::RetryRequested
                 | ExceptionKind::DiscardRequested
                 | ExceptionKind::Discarded
+                | ExceptionKind::Corrected
+                | ExceptionKind::CorrectionRequested
         );
         let before = self.by_id.get(id).and_then(|slot| self.get(*slot));
         match before {
@@ -367,6 +332,27 @@ impl Index {
         }
     }
 
+    /// Whether this is an approval of something else than what waits: it changes nothing, and the place of what waits is kept
+    /// in mind, because the record of the approval has taken its place on the topic.
+    fn is_void(&mut self, id: &Id, told: &Told) -> bool {
+        let Some(correction) = told.correction.as_ref().filter(|_| told.kind == ExceptionKind::Corrected) else {
+            return false;
+        };
+        let held = self.by_id.get(id).and_then(|slot| self.get(*slot));
+        let Some((held, before)) = held.and_then(|held| Some((held, self.waits(held)?))) else { return false };
+        let is_void = correction.stands.is_void_after(Some(&before));
+        if is_void {
+            let place = (held.partition, held.offset);
+            self.overtaken.insert(id.clone(), place);
+        }
+        is_void
+    }
+
+    /// The correction of an exception, as far as it waits for a second person.
+    fn waits(&self, held: &Held) -> Option<Stands> {
+        Some(Stands::Waits { mark: self.names.get(held.mark)?.clone() })
+    }
+
     fn hold(&mut self, id: Id, told: Told) -> Held {
         let lane = match &told.origin {
             Some(origin) if is_open(told.state) && told.parked_key => {
@@ -379,6 +365,10 @@ impl Index {
         let mut name = |name: Option<String>| name.map_or(NONE, |name| self.names.take(name));
         let topic = name(told.origin.map(|origin| origin.topic));
         let (assignee, requested_by) = (name(told.assignee), name(told.discard_requested_by));
+        let (corrected_by, mark) = match told.correction {
+            Some(ToldCorrection { stands: Stands::Waits { mark }, by }) => (name(Some(by)), name(Some(mark))),
+            _ => (NONE, NONE),
+        };
         let class = CLASSES.iter().position(|class| *class == told.class).unwrap_or(1);
         Held {
             id,
@@ -387,6 +377,8 @@ impl Index {
             lane,
             assignee,
             requested_by,
+            corrected_by,
+            mark,
             topic,
             origin_partition,
             origin_offset,
@@ -420,7 +412,7 @@ impl Index {
         self.free.push(slot);
         self.causes.release(held.cause);
         self.said.release(held.said);
-        for name in [held.topic, held.assignee, held.requested_by] {
+        for name in [held.topic, held.assignee, held.requested_by, held.corrected_by, held.mark] {
             self.names.release(name);
         }
     }

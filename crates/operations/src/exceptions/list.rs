@@ -117,7 +117,7 @@ impl Listing<'_> {
         let open = is_open(held.state);
         is(self.filter.assignee.as_deref(), self.index.name(held.assignee))
             && (!self.filter.overdue || (open && due_at(held, self.due) < self.now))
-            && (!self.filter.to_approve || (open && held.requested_by != NONE))
+            && (!self.filter.to_approve || (open && (held.requested_by != NONE || held.mark != NONE)))
     }
 
     /// Whether the page has all its rows before this moment.

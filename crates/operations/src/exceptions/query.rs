@@ -211,6 +211,8 @@ impl Index {
             is_overdue: is_open(held.state) && due_at < now,
             assignee: self.name(held.assignee).map(str::to_owned),
             discard_requested_by: self.name(held.requested_by).map(str::to_owned),
+            correction_requested_by: self.name(held.corrected_by).map(str::to_owned),
+            correction_mark: self.name(held.mark).map(str::to_owned),
             parked_key: held.parked_key,
             events: self
                 .waiting

@@ -138,6 +138,10 @@ pub struct Row {
     pub assignee: Option<String>,
     /// Who asked to discard it, where a second person has to agree.
     pub discard_requested_by: Option<String>,
+    /// Who has corrected its event, where a second person has to agree.
+    pub correction_requested_by: Option<String>,
+    /// The mark of that correction: an approval says it, so that it counts for nothing else.
+    pub correction_mark: Option<String>,
     /// Whether later events of its key wait behind it.
     pub parked_key: bool,
     /// Events of its key that wait now, its own included.
@@ -171,7 +175,7 @@ pub struct Filter {
     pub assignee: Option<String>,
     /// Only what should have been settled by now.
     pub overdue: bool,
-    /// Only what waits for a second person to agree that it is discarded.
+    /// Only what waits for a second person to agree that it is discarded or corrected.
     pub to_approve: bool,
 }
 

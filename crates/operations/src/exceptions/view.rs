@@ -3,6 +3,7 @@
 use super::config::ExceptionsConfig;
 use super::feed::{self, Feed, origin_of};
 use super::history::{self, Step};
+use super::id::Id;
 use super::index::Index;
 use super::query::{DueMicros, due_micros};
 use super::records::{self, RecordsError};
@@ -254,9 +255,16 @@ impl ExceptionsView {
         &self.shared.codec
     }
 
-    /// Exceptions whose last word was said in the very moment in which somebody decided about them, and where it lies.
+    /// Exceptions whose last word has been wrongly taken the place of, and where it lies: it was said in the very moment in
+    /// which somebody decided about them, or it is a proposal that an approval of something else came behind.
     pub(super) fn reopened(&self) -> Vec<(String, (i32, i64))> {
-        self.shared.read().reopened.iter().map(|(id, place)| (id.to_string(), *place)).collect()
+        let index = self.shared.read();
+        index.reopened.iter().chain(&index.overtaken).map(|(id, place)| (id.to_string(), *place)).collect()
+    }
+
+    /// Whether the newest record of an exception is an approval of something else than what waits.
+    pub(super) fn is_overtaken(&self, id: &str) -> bool {
+        self.shared.read().overtaken.contains_key(&Id::of(id))
     }
 
     /// Whether the newest record of an exception lies at a place.

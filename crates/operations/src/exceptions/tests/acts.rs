@@ -2,6 +2,7 @@
 
 use super::super::act::{Act, By, Facts, FieldChange, Refusal};
 use super::USAGE;
+use schemas::approval::{agreed_by, correction_mark};
 use schemas::{Criticality, Exception, ExceptionKind, ExceptionState};
 
 const TWO_PEOPLE: [Criticality; 1] = [Criticality::PatientAdjacent];
@@ -143,22 +144,34 @@ fn a_correction_is_decided_by_two_people_where_they_are_demanded() {
     let correct = Act::Correct(vec![change]);
     let open = exception(ExceptionState::Open, true);
     let code = |act: &Act, exception: &Exception, actor: &str| refused(act, exception, &by(actor)).unwrap().code;
-    assert_eq!(code(&Act::ApproveCorrection, &open, "bert"), "WL-7244");
+    let agree = |seen: Option<&str>| Act::ApproveCorrection { seen: seen.map(str::to_owned) };
+    assert_eq!(code(&agree(None), &open, "bert"), "WL-7244");
     assert_eq!(code(&correct, &exception(ExceptionState::Open, false), "ada"), "WL-7071");
     assert_eq!(code(&correct, &open, "unknown"), "WL-7110");
     let silent = By { comment: None, ..by("ada") };
     assert_eq!(refused(&correct, &open, &silent).unwrap().code, "WL-7243");
     let asked = decided(&correct, open, "ada").unwrap();
     assert_eq!((asked.kind, asked.state), (ExceptionKind::CorrectionRequested, ExceptionState::Open));
-    assert_eq!(code(&Act::ApproveCorrection, &asked, " ADA "), "WL-7107");
-    let agreed = decided(&Act::ApproveCorrection, asked.clone(), "bert").unwrap();
+    let mark = correction_mark("e1", asked.correction.as_ref().unwrap());
+    assert_eq!(code(&agree(Some(&mark)), &asked, " ADA "), "WL-7107");
+    assert_eq!(code(&agree(None), &asked, "bert"), "WL-1450");
+    let anew = Act::Correct(vec![FieldChange { path: "lot".to_owned(), before: None, after: "\"B\"".to_owned() }]);
+    let anew = decided(&anew, asked.clone(), "ada").unwrap();
+    assert_eq!(code(&agree(Some(&mark)), &anew, "bert"), "WL-1451", "not what he saw");
+    let changed = refused(&agree(Some(&mark)), &anew, &by("bert")).unwrap().to_string();
+    assert!(
+        changed.contains("ada has proposed") && changed.contains("lot: nothing -> \"B\"") && !changed.contains(&mark),
+        "{changed}"
+    );
+    let agreed = decided(&agree(Some(&mark)), asked.clone(), "bert").unwrap();
+    assert_eq!(agree(Some(&mark)).audit(&agreed, &by("bert")).detail, format!("corrected as seen, {mark}: seen to"));
     assert_eq!((agreed.kind, agreed.state), (ExceptionKind::Corrected, ExceptionState::Retrying));
     let correction = agreed.correction.clone().unwrap();
     assert_eq!(
         (&correction.fields, correction.approved_by.as_deref()),
-        (&asked.correction.unwrap().fields, Some("bert"))
+        (&asked.correction.unwrap().fields, Some(agreed_by("bert", &mark).as_str()))
     );
-    assert_eq!(code(&Act::ApproveCorrection, &agreed, "cleo"), "WL-7244", "once");
+    assert_eq!(code(&agree(Some(&mark)), &agreed, "cleo"), "WL-7244", "once");
     let alone = correct.record(agreed, &by("ada"), &[], 8);
     assert_eq!((alone.kind, alone.correction.unwrap().needs_approval), (ExceptionKind::Corrected, false));
     let told = correct.audit(&alone_record(), &by("ada"));

@@ -6,11 +6,13 @@ mod acts;
 mod size;
 
 use super::feed::class_of;
-use super::index::{Bounds, Index, Told, ToldOrigin};
+use super::index::{Bounds, Index};
 use super::query::{DueMicros, due_micros};
+use super::told::{Told, ToldCorrection, ToldOrigin};
 use super::types::{Filter, Page};
 use super::waiting::Origin;
 use super::{DueTimes, Found};
+use schemas::approval::Stands;
 use schemas::{Decimal, ExceptionKind, ExceptionState, topics};
 
 const SECOND: i64 = 1_000_000;
@@ -74,6 +76,8 @@ fn told(words: &[&str], number: usize) -> Told {
         kind: match named("kind").as_deref() {
             Some("retry") => ExceptionKind::RetryRequested,
             Some("resolved") => ExceptionKind::Resolved,
+            Some("proposed") => ExceptionKind::CorrectionRequested,
+            Some("agreed") => ExceptionKind::Corrected,
             Some(other) => panic!("{other}"),
             None => ExceptionKind::Raised,
         },
@@ -90,7 +94,19 @@ fn told(words: &[&str], number: usize) -> Told {
         at: raised_at,
         assignee: named("assignee"),
         discard_requested_by: named("asked"),
+        correction: correction(named("proposed").as_deref(), named("agreed").as_deref()),
     }
+}
+
+/// `proposed=MARK`, or `agreed=MARK` where `old` is an approval from before there were marks.
+fn correction(proposed: Option<&str>, agreed: Option<&str>) -> Option<ToldCorrection> {
+    let stands = match (proposed, agreed) {
+        (Some(mark), _) => Stands::Waits { mark: mark.to_owned() },
+        (None, Some("old")) => Stands::InForce,
+        (None, Some(mark)) => Stands::Agreed { mark: mark.to_owned() },
+        (None, None) => return None,
+    };
+    Some(ToldCorrection { stands, by: "ada".to_owned() })
 }
 
 /// A line per cause.
@@ -313,6 +329,34 @@ fn a_decision_behind_the_last_word_of_a_room_is_noticed() {
     assert_eq!(places, [(0, 1)], "the last word, not the first decision too late");
     tell(&mut index, "e1 resolved validate C - 1 a 1 kind=resolved");
     assert!(index.reopened.is_empty());
+}
+
+/// Two consoles decide in the same moment: what the topic says in which order decides, and every view says the same.
+#[test]
+fn an_approval_counts_for_what_waits_when_it_comes() {
+    let (one, other) = (
+        "e1 open validate C - 1 a 1 kind=proposed proposed=m1",
+        "e1 open validate C - 1 a 1 kind=proposed proposed=m2",
+    );
+    let agreed = |mark: &str| format!("e1 retrying validate C - 1 a 1 kind=agreed agreed={mark}");
+    let waits = |script: &[&str]| {
+        let index = told_by(&script.join("\n"));
+        let listed = index.list(&Filter { to_approve: true, ..Filter::default() }, Page::all(), &due(), 0);
+        let overtaken: Vec<(i32, i64)> = index.overtaken.values().copied().collect();
+        (listed.rows.first().and_then(|row| row.correction_mark.clone()), overtaken)
+    };
+    let still = |mark: &str| Some(mark.to_owned());
+    assert_eq!(waits(&[one]), (still("m1"), vec![]));
+    assert_eq!(waits(&[one, &agreed("m1")]), (None, vec![]), "agreed to as seen");
+    assert_eq!(waits(&[one, other, &agreed("m1")]), (still("m2"), vec![(0, 1)]), "proposed anew before the approval");
+    assert_eq!(waits(&[one, &agreed("m1"), other]), (still("m2"), vec![]), "proposed anew behind it");
+    assert_eq!(waits(&[one, other, &agreed("m1"), &agreed("m2")]), (None, vec![]), "then agreed to what waits");
+    assert_eq!(waits(&[one, other, &agreed("m1"), other]), (still("m2"), vec![]), "and repeated");
+    assert_eq!(waits(&[one, &agreed("old")]), (None, vec![]), "an approval from before there were marks");
+    assert_eq!(waits(&[&agreed("m1")]), (None, vec![]), "what a compacted topic keeps says it by itself");
+    assert_eq!(waits(&[one, one, &agreed("m1")]), (None, vec![]), "the same proposed twice is the same");
+    let index = told_by(&[one, other, &agreed("m1")].join("\n"));
+    assert_eq!(index.list(&Filter::default(), Page::all(), &due(), 0).rows[0].state, ExceptionState::Open);
 }
 
 #[test]

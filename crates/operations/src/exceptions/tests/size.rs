@@ -1,6 +1,7 @@
 //! A million parked events: counted bytes and time.
 
-use super::super::index::{Bounds, Index, Told, ToldOrigin};
+use super::super::index::{Bounds, Index};
+use super::super::told::{Told, ToldOrigin};
 use super::super::waiting::Origin;
 use super::{USAGE, causes, due};
 use runtime::clock::tick;
@@ -41,6 +42,7 @@ fn told(number: i64, state: ExceptionState) -> Told {
         at: number,
         assignee: None,
         discard_requested_by: None,
+        correction: None,
         parked_key: true,
     }
 }
