@@ -1,17 +1,26 @@
 //! A console with people, over a stack and a toy room, for tests that sit at it with a browser.
 
 use crate::toys;
-use console::people::password;
-use console::{Console, ConsoleConfig, Listening, Role, Site, UserConfig};
+use connector::erp::Erp;
+use console::people::{password, sha256_hex};
+use console::{Console, ConsoleConfig, Listening, Role, Site, TokenConfig, UserConfig};
 use operations::replay::ReplayRoom;
 use runtime::ShutdownTrigger;
 use schemas::{Audit, Exception};
+use serde_json::Value;
 use std::sync::{Arc, LazyLock};
+use std::time::Duration;
 use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
+use tokio::time::Instant;
 
+/// Between two looks at the API.
+const LOOK: Duration = Duration::from_millis(50);
 /// What everybody types here.
 pub const PASSWORD: &str = "correct horse battery";
+
+/// The token of a program that looks.
+const TOKEN: &str = "the token of a program that looks";
 
 /// Hashing is dear on purpose: once for all tests of a process.
 static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).unwrap());
@@ -27,7 +36,15 @@ pub struct Desk {
 impl Desk {
     /// `vic` looks, `olga` and `oscar` operate, `anna` approves, `adele` administers.
     pub async fn start(adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
-        let stack = Stack::start().await;
+        Self::over(Stack::start().await, Err("there is none".to_owned()), adjust).await
+    }
+
+    /// The same over what is there already, with an ERP to compare with.
+    pub async fn over(
+        stack: Stack,
+        erp: Result<Arc<dyn Erp>, String>,
+        adjust: impl FnOnce(&mut ConsoleConfig),
+    ) -> Self {
         let user = |role| UserConfig { role, password_hash: HASH.as_str().into() };
         let people = [
             ("vic", Role::Viewer),
@@ -41,6 +58,11 @@ impl Desk {
             origin: Some(format!("http://{address}")),
             listen: address,
             users: people.map(|(name, role)| (name.to_owned(), user(role))).into(),
+            tokens: [(
+                "watch".to_owned(),
+                TokenConfig { role: Role::Viewer, sha256: sha256_hex(TOKEN.as_bytes()).into() },
+            )]
+            .into(),
             ..ConsoleConfig::default()
         };
         config.bounds.cached_ms = 50;
@@ -48,9 +70,8 @@ impl Desk {
         config.service_levels = false;
         adjust(&mut config);
         let (trigger, stop) = runtime::shutdown();
-        let rooms = vec![ReplayRoom::from(&toys::validate())];
-        let site =
-            Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
+        let rooms = vec![ReplayRoom::from(&toys::validate()), ReplayRoom::from(&validate::room())];
+        let site = Site { config: Arc::clone(&stack.config), rooms, health: None, erp };
         let console = Console::start(config, site, &stop).unwrap();
         let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
         let url = listening.url();
@@ -64,6 +85,27 @@ impl Desk {
         self.stack.publish(exceptions).await;
         let is_known = |exception: &Exception| self.console.exceptions.row(&exception.exception_id).is_some();
         testkit::until("the exceptions are known", || exceptions.iter().all(is_known)).await;
+    }
+
+    /// What a call of the API answers, as a program sees it.
+    pub async fn api(&self, path: &str) -> Value {
+        let client = reqwest::Client::builder().no_proxy().build().unwrap();
+        let asked = client.get(format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN).send().await.unwrap();
+        assert!(asked.status().is_success(), "{path}: {}", asked.status());
+        asked.json().await.unwrap()
+    }
+
+    /// Waits until a call of the API answers as wished.
+    pub async fn until_api(&self, path: &str, wish: impl Fn(&Value) -> bool) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let answer = self.api(path).await;
+            if wish(&answer) {
+                return answer;
+            }
+            assert!(Instant::now() < deadline, "{path} stays {answer:#}");
+            tokio::time::sleep(LOOK).await;
+        }
     }
 
     /// Waits until this is on record.

@@ -171,6 +171,10 @@ impl Comparisons {
             Ok(report) => report,
             Err(error) => return self.ended(Err(error.to_string())),
         };
+        // Asked for behind the last look at it: who gave it up was told that there is no report, and wants no work made of it.
+        if self.stopped() {
+            return self.ended(Err(reconcile::CollectError::Stopped.to_string()));
+        }
         let (mut raised, mut not_raised) = (None, None);
         if asked.raise {
             match reconcile::raise(&asked.config, asked.codec, &report).await {

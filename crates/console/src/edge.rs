@@ -6,7 +6,7 @@ use crate::guard::{self, Caller};
 use crate::html::{Frame, Page};
 use crate::people::{By, Person, Right};
 use crate::problem::Problem;
-use crate::routes::{API, Method, NAVIGATION, ROUTES, Route};
+use crate::routes::{API, Method, NAVIGATION, ROUTES, Route, offered_on};
 use crate::state::Console;
 use axum::Router;
 use axum::body::Body;
@@ -267,7 +267,7 @@ fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> R
 fn show_problem(problem: &Problem, is_api: bool, frame: &Frame<'_>) -> Response {
     let mut response = match is_api {
         true => json(problem.status, "application/problem+json", &problem.to_json()),
-        false => html(problem.status, &Page::problem(problem), frame),
+        false => html(problem.status, &Page::problem(problem, offered_on(frame.path)), frame),
     };
     if let Some(seconds) = problem.retry_after_s {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));

@@ -279,6 +279,28 @@ pub static ROUTES: &[Route] = &[
     .with(Right::Open),
 ];
 
+/// The page that an act is offered on, for whoever it is refused: `/exceptions/e1` of `/exceptions/e1/map`. None for what is a
+/// page itself.
+#[must_use]
+pub fn offered_on(path: &str) -> Option<&str> {
+    let is_page = |path: &str| {
+        let pages = ROUTES.iter().filter(|route| route.method == Method::Get).filter_map(|route| route.page);
+        pages.into_iter().any(|page| fits(page, path))
+    };
+    let acts = ROUTES.iter().filter(|route| route.method == Method::Post && route.right != Right::Open);
+    if !acts.filter_map(|route| route.page).any(|page| fits(page, path)) {
+        return None;
+    }
+    let ends = path.rmatch_indices('/').map(|(end, _)| &path[..end]);
+    ends.into_iter().find(|above| !above.is_empty() && is_page(above))
+}
+
+fn fits(page: &str, path: &str) -> bool {
+    let (named, said) = (page.split('/'), path.split('/'));
+    named.clone().count() == said.clone().count()
+        && named.zip(said).all(|(named, said)| if named.starts_with('{') { !said.is_empty() } else { named == said })
+}
+
 /// Pages of the navigation.
 pub static NAVIGATION: &[(&str, &str)] = &[
     ("/", "Overview"),
@@ -292,3 +314,26 @@ pub static NAVIGATION: &[(&str, &str)] = &[
     ("/audit", "Audit"),
     ("/topics", "Topics"),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn whoever_is_refused_finds_back() {
+        for (path, page) in [
+            ("/exceptions/e1/map", Some("/exceptions/e1")),
+            ("/exceptions/e1/correction/approve", Some("/exceptions/e1")),
+            ("/dead-letters/0@1/original", Some("/dead-letters/0@1")),
+            ("/replay/plan", Some("/replay")),
+            ("/reconciliation/run", Some("/reconciliation")),
+            ("/causes/retry", None),
+            ("/exceptions/e1", None),
+            ("/sign-in", None),
+            ("//elsewhere.example/map", None),
+            ("/nowhere", None),
+        ] {
+            assert_eq!(offered_on(path), page, "{path}");
+        }
+    }
+}

@@ -4,6 +4,8 @@ mod pipe;
 
 pub use pipe::Event;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
 use components::Progress;
 use pipe::Pipe;
 use serde_json::{Value, json};
@@ -14,6 +16,8 @@ use tokio::time::Instant;
 
 /// How long a page may take to become what a test waits for.
 pub const PATIENCE: Duration = Duration::from_secs(30);
+/// The variable with the folder for pictures.
+const PICTURES: &str = "WARDLINE_PICTURES";
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(25);
 /// Rules of WCAG 2.2 at the levels A and AA, and what their makers call good practice.
@@ -190,6 +194,13 @@ impl Tab {
         assert_eq!(self.eval(&format!("document.querySelector({field}).value")).await, value, "{selector}");
     }
 
+    /// Ticks a box with the mouse.
+    pub async fn tick(&self, selector: &str) {
+        self.press_at(selector).await;
+        let ticked = self.eval(&format!("document.querySelector({}).checked", json!(selector))).await;
+        assert_eq!(ticked, json!(true), "{selector}");
+    }
+
     /// Presses the mouse where the element stands, and waits for the page that follows.
     pub async fn click(&self, selector: &str) {
         self.mark().await;
@@ -276,12 +287,15 @@ impl Tab {
         all["cookies"].as_array()?.iter().find(|cookie| cookie["name"] == name).cloned()
     }
 
-    /// A picture of the page, as PNG.
-    pub async fn picture(&self) -> String {
-        self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true})).await["data"]
-            .as_str()
-            .unwrap()
-            .to_owned()
+    /// Keeps a picture of the whole page, as PNG, in the folder that `WARDLINE_PICTURES` names, for people to look at; none
+    /// where it names none.
+    pub async fn keep_picture(&self, name: &str) {
+        let Some(folder) = std::env::var_os(PICTURES) else { return };
+        let taken = self.call("Page.captureScreenshot", json!({"captureBeyondViewport": true})).await;
+        let picture = BASE64.decode(taken["data"].as_str().unwrap()).unwrap();
+        let file: String = name.chars().map(|one| if one.is_alphanumeric() { one } else { '-' }).collect();
+        std::fs::create_dir_all(&folder).unwrap();
+        std::fs::write(std::path::Path::new(&folder).join(format!("{file}.png")), picture).unwrap();
     }
 
     /// Closes it, with its cookies.

@@ -48,14 +48,17 @@ impl Page {
         Self { title: title.into(), body, is_live: false }
     }
 
-    /// The page of a problem.
-    pub fn problem(problem: &Problem) -> Self {
+    /// The page of a problem; `back` leads to where it was asked from.
+    pub fn problem(problem: &Problem, back: Option<&str>) -> Self {
         let body = html! {
             h1 { (problem.title) }
             p.lead { (problem.detail) "." }
             @if let Some(next) = &problem.next { p { "What to do next: " (next) "." } }
             p.muted { "Code " (code_link(&problem.code)) ", status " (problem.status.as_u16()) "." }
-            p { a href="/" { "Overview" } }
+            p {
+                @if let Some(back) = back { a href=(back) { "Back to where you were" } ", or to the " a href="/" { "overview" } }
+                @else { a href="/" { "Overview" } }
+            }
         };
         Self::still(problem.title.clone(), body)
     }

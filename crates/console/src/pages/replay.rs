@@ -252,7 +252,7 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
         @if data.plans.is_empty() { p { "Nothing was planned yet." } } @else {
             div.scroll {
                 table.stack {
-                    caption { (data.plans.len()) " plans, newest first" }
+                    caption { "Plans, newest first: " (data.plans.len()) }
                     thead { tr { th { "Planned" } th { "State" } th { "Room" } th { "Topic" } th.right { "Records" } th { "By" } th { "Why" } } }
                     tbody {
                         @for plan in &data.plans {

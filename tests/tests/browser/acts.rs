@@ -1,0 +1,75 @@
+//! Every act that the console offers is done by somebody in these tests.
+
+use super::sign_in;
+use console::routes::{Method, ROUTES};
+use schemas::{ExceptionKind, ExceptionState};
+use testkit::until;
+use wardline_tests::browser::Browser;
+use wardline_tests::desk::Desk;
+use wardline_tests::events::usage;
+use wardline_tests::toys;
+
+/// All that is done in a browser here.
+const TESTS: [&str; 6] = [
+    include_str!("acts.rs"),
+    include_str!("corrections.rs"),
+    include_str!("main.rs"),
+    include_str!("people.rs"),
+    include_str!("reconciliation.rs"),
+    include_str!("replays.rs"),
+];
+
+/// What is pressed for an act: the button of the form that is sent to its path.
+fn pressed(path: &str) -> String {
+    match path {
+        "/sign-in" => "form.sign-in button".to_owned(),
+        "/sign-out" => "form.person button".to_owned(),
+        "/dead-letters/{id}/original" => "form[action^='/dead-letters/'] button".to_owned(),
+        path => format!("form[action$='{}'] button", path.rsplit('}').next().unwrap()),
+    }
+}
+
+#[test]
+fn every_act_is_done_by_somebody() {
+    let acts = ROUTES.iter().filter(|route| route.method == Method::Post).filter_map(|route| route.page);
+    let is_done = |path: &str| {
+        let press = format!(".click(\"{}\")", pressed(path));
+        TESTS.iter().any(|test| test.contains(&press))
+    };
+    let left: Vec<_> = acts.filter(|path| !is_done(path)).collect();
+    assert_eq!(left, Vec::<&str>::new(), "nobody presses their buttons");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_cause_are_tried_again_at_once() {
+    let desk = Desk::start(|_| ()).await;
+    let room = desk.stack.run(vec![toys::validate()]).await;
+    desk.stack.publish(&[usage("enc-1", 1, "REJECT"), usage("enc-2", 1, "REJECT")]).await;
+    let open = || {
+        let causes = desk.console.exceptions.causes();
+        causes.iter().map(|cause| cause.exceptions).sum::<usize>()
+    };
+    until("both keys wait", || open() == 2).await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    sign_in(&desk, &tab, "olga").await;
+    tab.open(&format!("{}/exceptions?code={}&room={}", desk.url, toys::CODE, toys::VALIDATE)).await;
+    tab.reads("2 exceptions fit").await;
+    tab.fill("form[action$='/causes/retry'] [name=comment]", "the rule is mended").await;
+    tab.click("form[action$='/causes/retry'] button").await;
+    tab.reads("2").await;
+    // The room has tried both, and the rule is as before.
+    let listed = desk
+        .until_api(&format!("/exceptions?room={}", toys::VALIDATE), |listed| {
+            let rows = listed["rows"].as_array().unwrap();
+            rows.len() == 2 && rows.iter().all(|row| row["kind"] == ExceptionKind::Retried.as_str())
+        })
+        .await;
+    assert!(listed["rows"].as_array().unwrap().iter().all(|row| row["state"] == ExceptionState::Open.as_str()));
+    let asked = desk.stack.events::<schemas::Audit>().await;
+    let asked = asked.iter().filter(|audit| audit.code == "exception.retry" && audit.actor.as_deref() == Some("olga"));
+    assert_eq!(asked.count(), 2, "each is on record");
+    tab.close().await;
+    browser.end().await;
+    room.stop().await;
+}
