@@ -28,6 +28,9 @@ const ANSWER_TURN: Duration = Duration::from_millis(500);
 /// Bytes that a scan has lying ready: it takes them as fast as they come.
 const AHEAD_KBYTES: &str = "8192";
 
+/// What there is to read of a topic, by partition.
+pub type Spans = BTreeMap<i32, Span>;
+
 /// A record that was not copied yet.
 pub struct Glance<'a> {
     message: &'a BorrowedMessage<'a>,
@@ -87,7 +90,7 @@ impl Glance<'_> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn spans(kafka: &KafkaConfig, ranges: &[Range]) -> Result<Vec<Option<BTreeMap<i32, Span>>>, ReadError> {
+pub fn spans(kafka: &KafkaConfig, ranges: &[Range]) -> Result<Vec<Option<Spans>>, ReadError> {
     let consumer = consumer(kafka, RANGE_WAIT)?;
     ranges.iter().map(|range| resolve(&consumer, range)).collect()
 }
@@ -101,7 +104,7 @@ pub fn spans_until(
     kafka: &KafkaConfig,
     ranges: &[Range],
     stopped: &dyn Fn() -> bool,
-) -> Result<Option<Vec<Option<BTreeMap<i32, Span>>>>, ReadError> {
+) -> Result<Option<Vec<Option<Spans>>>, ReadError> {
     let consumer = consumer(kafka, RANGE_WAIT)?;
     let mut spans = Vec::with_capacity(ranges.len());
     for range in ranges {
@@ -241,7 +244,7 @@ fn oldest_of_topic(
     Ok(oldest)
 }
 
-fn resolve(consumer: &kafka::Reader, range: &Range) -> Result<Option<BTreeMap<i32, Span>>, ReadError> {
+fn resolve(consumer: &kafka::Reader, range: &Range) -> Result<Option<Spans>, ReadError> {
     match spans_with(consumer, range) {
         Ok(spans) => Ok(Some(spans)),
         Err(ReadError::NoTopic(_)) => Ok(None),
