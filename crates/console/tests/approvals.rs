@@ -107,6 +107,7 @@ async fn phi_1_nobody_agrees_to_what_is_not_shown_to_them() {
 /// An exception about an article that nobody knows, with the event that names it.
 async fn about_an_article(stack: &Stack) -> Exception {
     let mut usage = SupplyUsage::default();
+    usage.meta.event_id = exception(1, FLOW).exception_id;
     usage.meta.source.system = "ORIS".to_owned();
     usage.item_ref = Some(schemas::Code { code: "OLD-1".to_owned(), ..schemas::Code::default() });
     let value = stack.codec.encode(&usage).unwrap();
@@ -135,7 +136,8 @@ async fn a_mapping_is_agreed_to_as_its_page_shows_it() {
     let (anna, map) = (place.browser("anna").await, format!("/exceptions/{id}/map"));
     let api = async |path: &str, body: Value| place.call(Method::POST, &format!("/api/v1{path}"), Some(body)).await;
     let propose = async |to: &str| api(&map, json!({"to": to, "comment": "old number"})).await;
-    assert_eq!(propose("SUTURE").await.status, 200);
+    let proposed = propose("SUTURE").await;
+    assert_eq!(proposed.status, 200, "{}", proposed.text);
     let page = anna.get(&format!("/exceptions/{id}")).await.text;
     for shown in ["Proposed mapping", "OLD-1", "nothing", "SUTURE", "token:ci", "old number"] {
         assert!(page.contains(shown), "{shown}: {page}");
