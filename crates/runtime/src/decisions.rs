@@ -336,6 +336,7 @@ mod tests {
         let seen = schemas::approval::agreed_by("bert", &mark);
         assert!(!corrects(&compacted, ExceptionKind::Corrected, &correction("2"), Some(&seen)), "by its own record");
         assert!(compacted.correction(&id).is_none());
+        let compacted = Decisions::new("enrich");
         assert!(corrects(&compacted, ExceptionKind::Corrected, &one, Some(&seen)));
         assert!(compacted.correction(&id).is_some());
     }
