@@ -6,7 +6,7 @@
 use crate::kafka::ClientError;
 use crate::outgoing::{Lineage, Outgoing};
 use crate::producer::Delivery;
-use crate::reader::{From, Range, ReadError, Until};
+use crate::reader::{Range, ReadError};
 use crate::record::{Place, Record};
 use bytes::Bytes;
 use std::borrow::Cow;
@@ -77,25 +77,6 @@ pub trait Cluster: Clone + Send + Sync + 'static {
 
     /// A name for this start of a room that no other start ever had.
     fn session(&self) -> String;
-
-    /// One committed record by its place, when it is still there.
-    ///
-    /// # Errors
-    /// See [`ReadError`].
-    fn read_one(&self, topic: &str, partition: i32, offset: i64) -> Result<Option<Record>, ReadError> {
-        let range = Range {
-            topic: topic.to_owned(),
-            partitions: vec![partition],
-            from: From::Offset(offset),
-            until: Until::Offset(offset.saturating_add(1)),
-        };
-        let mut found = None;
-        self.read_range(&range, &mut |record| {
-            found = (record.place.offset == offset).then_some(record);
-            ControlFlow::Break(())
-        })?;
-        Ok(found)
-    }
 }
 
 /// Proves that partitions belong to a member of a group, of the group's present generation.

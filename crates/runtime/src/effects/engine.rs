@@ -5,6 +5,8 @@ use super::in_flight::Amount;
 use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
 use super::pending::Pending;
+use super::placing::Placing;
+use super::recall::Recollection;
 use super::settled::Settled;
 use super::targets::{Bounds, Targets};
 use super::watermark::Watermark;
@@ -21,7 +23,7 @@ use crate::room::RoomError;
 use crate::turn::{Loop, Next};
 use connector::effect::Effect;
 use processor::{Code, Input, Reason};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -42,7 +44,9 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub index: EffectIndex,
     pub calls: Calls<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
-    pub placing: HashMap<u64, String>,
+    pub placing: Placing,
+    /// Earlier effects that lanes wait for.
+    pub recollection: Recollection,
     marks: BTreeMap<(Arc<str>, i32), Watermark>,
     pub pending: Pending,
     /// Events above the watermark that need nothing any more.
@@ -111,7 +115,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             lanes: Lanes::new(super::starts::less_urgent::<E>),
             index,
             calls: Calls::new(targets),
-            placing: HashMap::new(),
+            placing: Placing::default(),
+            recollection: Recollection::default(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
             passed: Settled::new(0),
@@ -133,13 +138,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Event::Assigned(partitions, group) => self.assign(&partitions, group)?,
             Event::Revoking(drained) => self.draining = Some(drained),
             Event::Called(called) => self.called(*called)?,
+            Event::Recalled(recalled) => {
+                if let Some(lane) = self.recollection.told(*recalled) {
+                    self.lanes.again(&lane);
+                }
+            }
             Event::Committed(outcome, took) => {
                 let committed = self.committing.take().unwrap_or_default();
                 self.parts.in_flight.sub(committed);
                 let tickets = outcome?;
                 self.parts.metrics.committed(took);
                 for (ticket, partition, offset) in tickets {
-                    match self.placing.remove(&ticket) {
+                    match self.placing.remove(ticket) {
                         Some(business_key) => self.index.place(&business_key, (partition, offset)),
                         None => self.lot.placed(ticket, offset),
                     }
@@ -325,6 +335,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.calls.abandon();
         self.pending.clear();
         self.placing.clear();
+        self.recollection.clear();
         self.settled = false;
         // Only what this loop holds: what waits in the channel is counted off when it is taken in.
         self.parts.in_flight.sub(std::mem::take(&mut self.held).plus(std::mem::take(&mut self.uncommitted)));

@@ -1,7 +1,6 @@
-//! Reads effect records back: all of our partitions at an assignment, one when a correction needs what was done before.
+//! Reads effect records back: all of our partitions at an assignment, and what one of them says.
 
 use super::Parts;
-use super::engine::Engine;
 use super::index::EffectIndex;
 use super::settled::Settled;
 use super::verdicts::PASSED;
@@ -58,24 +57,19 @@ pub(super) enum Prior<O> {
     None,
     /// This is it.
     Output(Box<O>),
+    /// It is being read back; the lane waits.
+    Asked,
     /// There was one, but its record cannot be read yet: a transaction is committed a moment before its markers let
     /// `read_committed` readers past it. To take this for "none" would repeat the whole effect instead of its difference.
     NotYet,
 }
 
-/// The newest output under a business key.
-pub(super) fn prior<E: Effect, K: Cluster>(
-    engine: &Engine<E, K>,
-    business_key: &str,
+/// The output that an effect record keeps.
+pub(super) fn output<E: Effect, K: Cluster>(
+    parts: &Parts<E, K>,
+    record: &Record,
 ) -> Result<Prior<E::Output>, RoomError> {
-    let Some((partition, offset)) = engine.index.newest(business_key) else { return Ok(Prior::None) };
-    let parts = &engine.parts;
-    let found = parts
-        .cluster
-        .read_one(topics::OPS_EFFECT_V1.name(), partition, offset)
-        .map_err(|error| RoomError::Worker(error.to_string()))?;
-    let Some(record) = found else { return Ok(Prior::NotYet) };
-    let Some(effect) = effect_of(parts, &record)? else { return Ok(Prior::None) };
+    let Some(effect) = effect_of(parts, record)? else { return Ok(Prior::None) };
     let Some(output) = effect.output else { return Ok(Prior::None) };
     let output: &[u8] = output.as_ref();
     let (writer, body) = parts.handle.block_on(parts.desk.codec().open(output))?;

@@ -15,6 +15,8 @@ mod intents;
 mod lanes;
 mod load;
 mod pending;
+mod placing;
+mod recall;
 mod redrive;
 mod settled;
 mod settler;
@@ -57,6 +59,8 @@ pub(crate) enum Event<M> {
     Revoking(Sender<()>),
     /// A call has ended.
     Called(Box<Called>),
+    /// An earlier effect was read back, or cannot be yet.
+    Recalled(Box<recall::Recalled>),
     /// A transaction has ended, after so long.
     Committed(Result<Vec<TicketOffset>, ClientError>, Duration),
     /// Nothing can be written any more: the room must start again.
@@ -100,6 +104,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     desk: Desk,
     cluster: K,
     intents: Sender<intents::Intent<Membership<K>>>,
+    recalls: Sender<recall::Asked>,
     config: Arc<Config>,
     metrics: RoomMetrics,
     inbox: WakeInbox,
@@ -152,7 +157,7 @@ pub(crate) async fn run<E: Effect>(
     outcome
 }
 
-/// Gives the intake, the intents and the settler a thread each, and this one to the loop itself.
+/// Gives the intake, the intents, the settler and the recall a thread each, and this one to the loop itself.
 fn serve<E: Effect>(
     room: &EffectRoom<E>,
     cluster: &Librdkafka,
@@ -165,6 +170,7 @@ fn serve<E: Effect>(
     thread(format!("intake-{}", room.name), loops.intake, context, handle)?;
     thread(format!("intend-{}", room.name), loops.intents, context, handle)?;
     thread(format!("settle-{}", room.name), loops.settler, context, handle)?;
+    thread(format!("recall-{}", room.name), loops.recall, context, handle)?;
     let (beside, stop) = (Arc::clone(&room.beside), context.shutdown.clone());
     let watch = beside::Watch { cluster: cluster.clone(), beside, metrics: context.metrics.clone(), stop };
     thread(format!("beside-{}", room.name), watch, context, handle)?;
@@ -251,6 +257,8 @@ impl<E: Effect> EffectRoom<E> {
         let (intend, asked) = channel();
         let intents =
             intents::Intents::<K> { producers: producers(".intents")?, timeout, asked, events: events.clone() };
+        let (recalls, asked) = channel();
+        let recall = recall::Recall { cluster: cluster.clone(), reader: None, asked, events: events.clone() };
 
         let in_flight = in_flight::InFlight::default();
         let bounds = intake::Bounds {
@@ -276,6 +284,7 @@ impl<E: Effect> EffectRoom<E> {
             desk,
             cluster: cluster.clone(),
             intents: intend,
+            recalls,
             config: Arc::clone(&config),
             metrics: context.metrics.clone(),
             inbox: self.inbox.clone(),
@@ -288,7 +297,7 @@ impl<E: Effect> EffectRoom<E> {
             handle,
         };
         let engine = engine::Engine::new(parts, store, told);
-        Ok(EffectLoops { engine, intake, intents, settler })
+        Ok(EffectLoops { engine, intake, intents, settler, recall })
     }
 }
 
@@ -302,11 +311,13 @@ pub struct EffectLoops<E: Effect, K: Cluster> {
     intents: intents::Intents<K>,
     /// Commits what was settled.
     settler: settler::Settler<K>,
+    /// Reads back what was done before.
+    recall: recall::Recall<K>,
 }
 
 impl<E: Effect, K: Cluster> EffectLoops<E, K> {
-    /// Engine, intake, intents and settler, for whoever gives them their turns.
-    pub fn split(self) -> (impl Loop, impl Loop, impl Loop, impl Loop) {
-        (self.engine, self.intake, self.intents, self.settler)
+    /// Engine, intake, intents, settler and recall, for whoever gives them their turns.
+    pub fn split(self) -> (impl Loop, impl Loop, impl Loop, impl Loop, impl Loop) {
+        (self.engine, self.intake, self.intents, self.settler, self.recall)
     }
 }

@@ -4,6 +4,7 @@ use super::calls::Item;
 use super::engine::Engine;
 use super::index::Known;
 use super::load::Prior;
+use super::recall::Asked;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
@@ -48,14 +49,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         };
         let prior = match self.parts.effect.prior_key(&input) {
             None => None,
-            Some(key) if self.placing.values().any(|placing| *placing == key) => {
+            Some(key) if self.placing.holds(&key) => {
                 // The earlier effect is done, and its record is being committed: a moment more.
                 self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
                 return Ok(());
             }
-            Some(key) => match super::load::prior(self, &key)? {
+            Some(key) => match self.prior(lane, &key)? {
                 Prior::None => None,
                 Prior::Output(output) => Some(*output),
+                Prior::Asked => return Ok(()),
                 Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
             },
         };
@@ -64,6 +66,21 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Plan::Act(action) => {
                 let below = less_urgent::<E>(&lane.topic);
                 self.act(Item { lane: lane.clone(), record, input, action, attempt, below })
+            }
+        }
+    }
+
+    /// The newest output under a business key, when it was read back already.
+    fn prior(&mut self, lane: &Lane, business_key: &str) -> Result<Prior<E::Output>, RoomError> {
+        let Some(place) = self.index.newest(business_key) else { return Ok(Prior::None) };
+        match self.recollection.take(lane, place) {
+            Some(Some(record)) => super::load::output(&self.parts, &record),
+            Some(None) => Ok(Prior::NotYet),
+            None => {
+                self.recollection.ask(lane.clone(), place);
+                let asked = self.parts.recalls.send(Asked { lane: lane.clone(), place });
+                asked.map_err(|_| RoomError::Worker("the thread that reads effects back has stopped".to_owned()))?;
+                Ok(Prior::Asked)
             }
         }
     }

@@ -192,11 +192,13 @@ impl Instance {
             Room::Post(room) => {
                 let pid = start.pid;
                 let calls = Arc::new(move |call| task::spawn(pid, call));
-                let (engine, intake, intents, settler) = room.open(&cluster, &start.context, calls, handle)?.split();
+                let loops = room.open(&cluster, &start.context, calls, handle)?;
+                let (engine, intake, intents, settler, recall) = loops.split();
                 start.spawn("engine", engine, |_| ());
                 start.spawn("intake", intake, |_| ());
                 start.spawn("intents", intents, |_| ());
                 start.spawn("settler", settler, |_| ());
+                start.spawn("recall", recall, |_| ());
             }
         }
         Ok(())
