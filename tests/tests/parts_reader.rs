@@ -6,9 +6,10 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use runtime::config::KafkaConfig;
 use runtime::kafka;
-use runtime::reader::{From, Range, group_lag, read_range};
+use runtime::reader::{From, Range, Until, group_lag, read_range};
+use runtime::readers::Readers;
 use runtime::tail::Tail;
-use schemas::{Event, SupplyUsage};
+use schemas::{Event, SupplyUsage, topics};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -105,10 +106,67 @@ fn in_transactions(settings: &ClientConfig) {
     producer.init_transactions(PATIENCE).unwrap();
     for committed in [true, false] {
         producer.begin_transaction().unwrap();
-        producer.send(BaseRecord::to(SupplyUsage::topic().name).key("k").payload("v")).unwrap();
+        producer.send(BaseRecord::to(SupplyUsage::topic().name).partition(0).key("k").payload("v")).unwrap();
         producer.flush(PATIENCE).unwrap();
         let ended =
             if committed { producer.commit_transaction(PATIENCE) } else { producer.abort_transaction(PATIENCE) };
         ended.unwrap();
     }
+}
+
+/// LOSS-1: connections that are used again read the same as new ones: no record, end or trouble of an earlier read, of another
+/// place or topic, gets into a later one, also when an earlier one was broken off or the broker was killed meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_used_again_reads_the_same_as_a_new_one() {
+    let mut stack = Stack::start().await;
+    let events: Vec<SupplyUsage> =
+        (0..EVENTS).map(|number| usage(&format!("enc-{number}"), usize::try_from(number).unwrap(), "plain")).collect();
+    stack.publish(&events).await;
+    let settings = kafka::producer(&stack.config.kafka, Some("readers"));
+    tokio::task::spawn_blocking(move || in_transactions(&settings)).await.unwrap();
+    let readers = Readers::new(&stack.config.kafka);
+    for killed in [false, true] {
+        if killed {
+            stack.kafka.kill();
+            stack.kafka.restart();
+        }
+        let (readers, config) = (readers.clone(), Arc::clone(&stack.config));
+        tokio::task::spawn_blocking(move || same(&readers, &config.kafka)).await.unwrap();
+    }
+}
+
+/// Compares both ways for ranges of all kinds, one after the other.
+fn same(readers: &Readers, kafka: &KafkaConfig) {
+    let (usages, empty) = (SupplyUsage::topic().name, topics::OPS_AUDIT_V1.name());
+    let spans = readers.spans(&Range::all(usages)).unwrap();
+    // The first one ends with the mark of a transaction.
+    for (partition, span) in spans.into_iter().take(2) {
+        for offset in [span.start, span.start + (span.end - span.start) / 2, span.end - 1] {
+            let part = |from, until| Range { from, until, ..Range::all(usages).partitions([partition]) };
+            for range in [
+                part(From::Offset(offset), Until::EndNow),
+                Range::all(empty),
+                part(From::Earliest, Until::Offset(offset)),
+                Range::all(usages),
+            ] {
+                let (mut again, mut anew) = (Vec::new(), Vec::new());
+                readers.read_range(&range, |record| broken_off(&mut again, record.place, usize::MAX)).unwrap();
+                read_range(kafka, &range, |record| broken_off(&mut anew, record.place, usize::MAX)).unwrap();
+                again.sort();
+                anew.sort();
+                assert_eq!(again, anew, "{range:?}");
+                let mut begun = Vec::new();
+                readers.read_range(&range, |record| broken_off(&mut begun, record.place, 1)).unwrap();
+                assert_eq!(begun.len(), anew.len().min(1));
+            }
+            let one = readers.read_one(usages, partition, offset).unwrap();
+            let found = runtime::reader::read_one(kafka, usages, partition, offset).unwrap();
+            assert_eq!(one.map(|one| one.place), found.map(|found| found.place));
+        }
+    }
+}
+
+fn broken_off<T>(seen: &mut Vec<T>, one: T, most: usize) -> ControlFlow<()> {
+    seen.push(one);
+    if seen.len() < most { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
 }

@@ -12,6 +12,7 @@ use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::{Codec, WireError};
 use runtime::health::RoomState;
 use runtime::reader::{self, From, Range, ReadError, Until};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, RoomInfo, RoomKind, clock};
 use schemas::{Audit, Event, topics};
@@ -28,6 +29,7 @@ pub struct Desk {
     /// The bound of all reading.
     pub reads: Arc<Reads>,
     config: Arc<Config>,
+    readers: Readers,
     rooms: Vec<RoomInfo>,
     codec: Result<Arc<Codec>, String>,
     lags: Arc<Cached<Lags>>,
@@ -82,6 +84,7 @@ impl Desk {
         Self {
             reads: Arc::new(reads),
             config: Arc::clone(&site.config),
+            readers: Readers::new(&site.config.kafka),
             rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
             codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
             lags: Cached::new(fresh, patience),
@@ -117,7 +120,7 @@ impl Desk {
     /// When Kafka or the registry does not answer in time.
     pub async fn audits(&self) -> Result<Arc<Newest<Audit>>, Problem> {
         let codec = self.codec()?;
-        let read = || read_audits(Arc::clone(&self.config), Arc::clone(&codec), self.records_max);
+        let read = || read_audits(self.readers.clone(), Arc::clone(&codec), self.records_max);
         self.audits.get(read).await
     }
 
@@ -128,8 +131,8 @@ impl Desk {
     pub async fn letters(&self) -> Result<Arc<Newest<Letter>>, Problem> {
         // What is held of each is a line of a list, not its bytes.
         let read = || {
-            let (config, most) = (Arc::clone(&self.config), self.records_max);
-            newest(config, topics::OPS_DEAD_LETTER_V1.name(), most, |record| Letter::of(&record))
+            let (readers, most) = (self.readers.clone(), self.records_max);
+            newest(readers, topics::OPS_DEAD_LETTER_V1.name(), most, |record| Letter::of(&record))
         };
         self.letters.get(read).await
     }
@@ -217,8 +220,8 @@ impl Desk {
     /// # Errors
     /// When Kafka does not answer.
     pub async fn record(&self, topic: &'static str, partition: i32, offset: i64) -> Result<Option<Record>, Problem> {
-        let config = Arc::clone(&self.config);
-        let read = blocking(move || reader::read_one(&config.kafka, topic, partition, offset));
+        let readers = self.readers.clone();
+        let read = blocking(move || readers.read_one(topic, partition, offset));
         self.reads.topics(read).await?
     }
 }
@@ -266,8 +269,8 @@ async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Pr
     Ok(Lags { at: clock::now_micros(), rooms })
 }
 
-async fn read_audits(config: Arc<Config>, codec: Arc<Codec>, most: usize) -> Result<Newest<Audit>, Problem> {
-    let newest = newest(config, topics::OPS_AUDIT_V1.name(), most, |record| record).await?;
+async fn read_audits(readers: Readers, codec: Arc<Codec>, most: usize) -> Result<Newest<Audit>, Problem> {
+    let newest = newest(readers, topics::OPS_AUDIT_V1.name(), most, |record| record).await?;
     let mut records = Vec::with_capacity(newest.records.len());
     for record in &newest.records {
         // A record that cannot be read must not hide the others.
@@ -285,13 +288,13 @@ async fn read_audits(config: Arc<Config>, codec: Arc<Codec>, most: usize) -> Res
 
 /// The newest records of a topic, newest first, as much of each as `of` takes; about as many of each partition.
 async fn newest<T: Send + 'static>(
-    config: Arc<Config>,
+    readers: Readers,
     topic: &'static str,
     most: usize,
     of: fn(Record) -> T,
 ) -> Result<Newest<T>, Problem> {
     blocking(move || {
-        let spans = reader::spans(&config.kafka, &Range::all(topic))?;
+        let spans = readers.spans(&Range::all(topic))?;
         let share = i64::try_from(most / spans.len().max(1)).unwrap_or(i64::MAX).max(1);
         let (mut taken, mut has_more) = (Vec::new(), false);
         for (partition, span) in spans.into_iter().filter(|(_, span)| span.start < span.end) {
@@ -303,7 +306,7 @@ async fn newest<T: Send + 'static>(
                 from: From::Offset(start),
                 until: Until::Offset(span.end),
             };
-            reader::read_range(&config.kafka, &range, |record| {
+            readers.read_range(&range, |record| {
                 taken.push(((record.timestamp_ms, record.place.offset), of(record)));
                 ControlFlow::Continue(())
             })?;

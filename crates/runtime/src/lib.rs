@@ -41,6 +41,7 @@ mod pieces;
 pub mod producer;
 pub mod publisher;
 pub mod reader;
+pub mod readers;
 pub mod record;
 pub mod registry;
 mod room;

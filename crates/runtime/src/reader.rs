@@ -128,6 +128,12 @@ impl Range {
         Self { topic: topic.into(), partitions: Vec::new(), from: From::Earliest, until: Until::EndNow }
     }
 
+    /// One place.
+    pub fn one(topic: impl Into<String>, partition: i32, offset: i64) -> Self {
+        let (from, until) = (From::Offset(offset), Until::Offset(offset.saturating_add(1)));
+        Self { topic: topic.into(), partitions: vec![partition], from, until }
+    }
+
     /// Narrows the range to some partitions.
     #[must_use]
     pub fn partitions(mut self, partitions: impl IntoIterator<Item = i32>) -> Self {
@@ -144,15 +150,23 @@ impl Range {
 pub fn read_range(
     kafka: &KafkaConfig,
     range: &Range,
+    visit: impl FnMut(Record) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    read_range_with(&consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?, range, visit)
+}
+
+/// As [`read_range`], on a connection that is there.
+pub(crate) fn read_range_with(
+    consumer: &Reader,
+    range: &Range,
     mut visit: impl FnMut(Record) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
-    let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
-    let spans = spans_with(&consumer, range)?;
+    let spans = spans_with(consumer, range)?;
     let visit = |message: Option<&BorrowedMessage<'_>>| match message {
         Some(message) => visit(message.to_record()),
         None => ControlFlow::Continue(()),
     };
-    walk(&consumer, &range.topic, spans, visit)
+    walk(consumer, &range.topic, spans, visit)
 }
 
 /// Visits what is committed to a topic from now on, until `visit` breaks. It is also asked, with `None`, when nothing comes
@@ -237,14 +251,8 @@ pub fn latest_by_key(kafka: &KafkaConfig, topic: &str, most: usize) -> Result<Ha
 /// # Errors
 /// See [`ReadError`].
 pub fn read_one(kafka: &KafkaConfig, topic: &str, partition: i32, offset: i64) -> Result<Option<Record>, ReadError> {
-    let range = Range {
-        topic: topic.to_owned(),
-        partitions: vec![partition],
-        from: From::Offset(offset),
-        until: Until::Offset(offset.saturating_add(1)),
-    };
     let mut found = None;
-    read_range(kafka, &range, |record| {
+    read_range(kafka, &Range::one(topic, partition, offset), |record| {
         found = (record.place.offset == offset).then_some(record);
         ControlFlow::Break(())
     })?;
@@ -358,6 +366,8 @@ pub(crate) fn walk(
     for (partition, span) in &open {
         assignment.add_partition_offset(topic, *partition, Offset::Offset(span.start))?;
     }
+    // What an earlier read on this connection has left.
+    while consumer.poll(Duration::ZERO).is_some() {}
     consumer.assign(&assignment)?;
     let mut visited = 0;
     let mut stall = Stall::new(topic);
@@ -374,6 +384,9 @@ pub(crate) fn walk(
                 stall.reset();
                 let (partition, offset) = (message.partition(), message.offset());
                 let Some(span) = open.get(&partition) else { continue };
+                if message.topic() != topic || offset < span.start {
+                    continue;
+                }
                 if offset < span.end {
                     visited += 1;
                     if visit(Some(&message)).is_break() {

@@ -229,7 +229,7 @@ impl Decider {
     pub async fn mend(&self) -> Result<Vec<String>, DecideError> {
         let mut mended = Vec::new();
         for (id, place) in self.view.reopened() {
-            let Some(last) = records::one(self.view.kafka(), self.view.codec(), place).await? else { continue };
+            let Some(last) = records::one(self.view.readers(), self.view.codec(), place).await? else { continue };
             // The room may have raised it again since.
             if !self.view.reopened().iter().any(|(reopened, _)| *reopened == id) {
                 continue;
@@ -253,7 +253,7 @@ impl Decider {
         outcome: &mut Outcome,
     ) -> Result<(), DecideError> {
         let places = self.view.places(open.iter().map(String::as_str));
-        let (mut records, reading) = records::many(self.view.kafka(), &places);
+        let (mut records, reading) = records::many(self.view.readers(), &places);
         let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
         while records.recv_many(&mut chunk, CHUNK).await > 0 {
             self.write(&chunk, open, act, by, outcome).await?;

@@ -2,8 +2,8 @@
 
 use super::records::{RecordsError, typed};
 use runtime::codec::Codec;
-use runtime::config::KafkaConfig;
-use runtime::reader::{self, From, Range, Until};
+use runtime::reader::{From, Range, Until};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, topics};
 use serde::Serialize;
@@ -34,7 +34,7 @@ pub struct Step {
 
 /// Reads what the topics still tell.
 pub async fn read(
-    kafka: &KafkaConfig,
+    readers: &Readers,
     codec: &Codec,
     id: &str,
     partition: i32,
@@ -46,17 +46,19 @@ pub async fn read(
     // All records of an exception are in the partition of its newest one: that is where its key leads.
     let key = id.to_owned();
     let exceptions = range(topics::OPS_EXCEPTION_V1.name(), vec![partition]);
-    let exceptions = matching(kafka, exceptions, move |record| record.key_text() == key).await?;
-    let mut steps = Vec::with_capacity(exceptions.len());
-    for record in &exceptions {
-        steps.extend(typed::<Exception>(codec, record).await?.map(step));
-    }
+    let exceptions = matching(readers, exceptions, move |record| record.key_text() == key);
     let text = id.as_bytes().to_vec();
     let holds = move |record: &Record| {
         let value = record.value.as_deref().unwrap_or_default();
         !text.is_empty() && value.windows(text.len()).any(|part| part == text)
     };
-    for record in &matching(kafka, range(topics::OPS_AUDIT_V1.name(), Vec::new()), holds).await? {
+    let audits = matching(readers, range(topics::OPS_AUDIT_V1.name(), Vec::new()), holds);
+    let (exceptions, audits) = tokio::try_join!(exceptions, audits)?;
+    let mut steps = Vec::with_capacity(exceptions.len());
+    for record in &exceptions {
+        steps.extend(typed::<Exception>(codec, record).await?.map(step));
+    }
+    for record in &audits {
         let audit = typed::<Audit>(codec, record).await?;
         let audit = audit.filter(|audit| audit.exception_id.as_deref() == Some(id));
         // What is told by an exception record is not told twice: both say the same time.
@@ -69,14 +71,14 @@ pub async fn read(
 }
 
 async fn matching(
-    kafka: &KafkaConfig,
+    readers: &Readers,
     range: Range,
     wanted: impl Fn(&Record) -> bool + Send + 'static,
 ) -> Result<Vec<Record>, RecordsError> {
-    let kafka = kafka.clone();
+    let readers = readers.clone();
     let read = move || {
         let mut found = Vec::new();
-        reader::read_range(&kafka, &range, |record| {
+        readers.read_range(&range, |record| {
             if wanted(&record) {
                 found.push(record);
             }

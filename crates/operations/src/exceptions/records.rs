@@ -3,6 +3,7 @@
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
 use runtime::reader::{self, From, Range, ReadError, Until};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use schemas::{Event, Exception, topics};
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,9 +30,9 @@ pub enum RecordsError {
 }
 
 /// The record at a place of the exception topic; none when a newer one has taken its place.
-pub async fn one(kafka: &KafkaConfig, codec: &Codec, place: (i32, i64)) -> Result<Option<Exception>, RecordsError> {
-    let kafka = kafka.clone();
-    let read = move || reader::read_one(&kafka, topics::OPS_EXCEPTION_V1.name(), place.0, place.1);
+pub async fn one(readers: &Readers, codec: &Codec, place: (i32, i64)) -> Result<Option<Exception>, RecordsError> {
+    let readers = readers.clone();
+    let read = move || readers.read_one(topics::OPS_EXCEPTION_V1.name(), place.0, place.1);
     match tokio::task::spawn_blocking(read).await?? {
         Some(record) => typed(codec, &record).await,
         None => Ok(None),
@@ -41,11 +42,11 @@ pub async fn one(kafka: &KafkaConfig, codec: &Codec, place: (i32, i64)) -> Resul
 /// Hands over the records at many places of the exception topic, a few at a time: each part of the topic that holds some is
 /// read once. Places whose record gave way to a newer one are left out.
 pub fn many(
-    kafka: &KafkaConfig,
+    readers: &Readers,
     places: &[(i32, i64)],
 ) -> (mpsc::Receiver<Record>, tokio::task::JoinHandle<Result<(), ReadError>>) {
     let (sender, receiver) = mpsc::channel(AHEAD);
-    let (kafka, runs) = (kafka.clone(), runs(places));
+    let (readers, runs) = (readers.clone(), runs(places));
     let reading = tokio::task::spawn_blocking(move || {
         for ((partition, first), wanted) in runs {
             let last = wanted.last().copied().unwrap_or(first);
@@ -56,7 +57,7 @@ pub fn many(
                 until: Until::Offset(last.saturating_add(1)),
             };
             let mut gone = false;
-            reader::read_range(&kafka, &range, |record| {
+            readers.read_range(&range, |record| {
                 gone = wanted.contains(&record.place.offset) && sender.blocking_send(record).is_err();
                 if gone { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             })?;

@@ -12,6 +12,7 @@ use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
 use runtime::following::{Told, follow_all};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, ConfigError, Shutdown, clock};
 use schemas::{Exception, topics};
@@ -42,6 +43,7 @@ struct Shared {
     feeds: Mutex<[FeedState; 2]>,
     version: watch::Sender<u64>,
     kafka: KafkaConfig,
+    readers: Readers,
     codec: Arc<Codec>,
     config: ExceptionsConfig,
 }
@@ -101,6 +103,7 @@ impl ExceptionsView {
             feeds: Mutex::default(),
             version: watch::Sender::new(0),
             kafka: config.kafka.clone(),
+            readers: Readers::new(&config.kafka),
             codec,
             config: settings,
         });
@@ -164,7 +167,7 @@ impl ExceptionsView {
             let Some(place) = self.shared.read().held(id).map(|held| (held.partition, held.offset)) else {
                 return Ok(None);
             };
-            if let Some(found) = records::one(&self.shared.kafka, &self.shared.codec, place).await? {
+            if let Some(found) = records::one(&self.shared.readers, &self.shared.codec, place).await? {
                 return Ok(Some(Arc::new(found)));
             }
         }
@@ -179,7 +182,7 @@ impl ExceptionsView {
     pub async fn history(&self, id: &str) -> Result<Vec<Step>, ViewError> {
         let held = self.shared.read().held(id).map(|held| (held.partition, held.raised_at));
         let Some((partition, raised_at)) = held else { return Ok(Vec::new()) };
-        Ok(history::read(&self.shared.kafka, &self.shared.codec, id, partition, raised_at).await?)
+        Ok(history::read(&self.shared.readers, &self.shared.codec, id, partition, raised_at).await?)
     }
 
     /// Takes exceptions, and parked events (room, topic, partition, offset, key), as if the topics had told them: to measure what
@@ -247,8 +250,8 @@ impl ExceptionsView {
         &self.shared.config
     }
 
-    pub(super) fn kafka(&self) -> &KafkaConfig {
-        &self.shared.kafka
+    pub(super) fn readers(&self) -> &Readers {
+        &self.shared.readers
     }
 
     pub(super) fn codec(&self) -> &Arc<Codec> {
