@@ -6,6 +6,7 @@ mod common;
 
 use common::{Place, text};
 use serde_json::Value;
+use std::io::{Read as _, Write as _};
 use std::process::Output;
 use std::time::{Duration, Instant};
 
@@ -68,6 +69,46 @@ fn the_data_of_up_is_found_again_after_kill_9() {
     let rooms = status["rooms"].as_array().unwrap();
     assert!(rooms.len() >= 8 && rooms.iter().all(|room| room["state"] == "ready"), "{status:#}");
     assert!(up.stop("TERM").success());
+}
+
+/// Parts alone, for rooms that run elsewhere: it goes on until it is stopped, and a room of its own process gets ready on it.
+#[test]
+fn up_without_any_room_is_there_for_rooms_of_other_processes() {
+    let place = Place::new();
+    let listed = text(&place.run(&["run", "help", "--json"]));
+    let rooms: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(rooms.iter().any(|room| room["name"] == "validate"), "{listed}");
+    let without: Vec<&str> = rooms.iter().flat_map(|room| ["--without", room["name"].as_str().unwrap()]).collect();
+    let (up, variables) = place.up_with("parts", &without);
+    let log = place.path("room.log");
+    let file = std::fs::File::create(&log).unwrap();
+    let room = Place::new();
+    let settings = room.path("room.json");
+    std::fs::write(&settings, serde_json::json!({"http": {"listen": room.health}}).to_string()).unwrap();
+    let mut command = place.wardline(&["run", "validate", "--config", settings.to_str().unwrap()]);
+    let mut child = command.envs(variables).stdout(file.try_clone().unwrap()).stderr(file).spawn().unwrap();
+    let ready = ready_within(&room.health, &mut child);
+    drop(child.kill());
+    drop(child.wait());
+    assert!(ready, "{}", std::fs::read_to_string(&log).unwrap());
+    assert!(up.stop("TERM").success());
+}
+
+/// Whether a process says that it is ready before it ends.
+#[allow(clippy::disallowed_methods, reason = "a test waits with a bound")]
+fn ready_within(health: &str, child: &mut std::process::Child) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(120);
+    while Instant::now() < deadline && child.try_wait().unwrap().is_none() {
+        if let Ok(mut stream) = std::net::TcpStream::connect(health) {
+            let mut said = String::new();
+            let asked = stream.write_all(b"GET /ready HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n");
+            if asked.is_ok() && stream.read_to_string(&mut said).is_ok() && said.starts_with("HTTP/1.1 200") {
+                return true;
+            }
+        }
+        std::thread::park_timeout(Duration::from_millis(50));
+    }
+    false
 }
 
 #[test]

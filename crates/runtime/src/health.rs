@@ -9,6 +9,7 @@ use axum::routing::get;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use tokio::net::TcpListener;
 use tokio::sync::watch;
@@ -30,6 +31,8 @@ pub enum RoomState {
 #[derive(Clone, Debug, Default)]
 pub struct Health {
     rooms: Arc<Mutex<BTreeMap<String, RoomState>>>,
+    /// No room will come: the process is there for what runs beside them.
+    no_room: Arc<AtomicBool>,
     changed: Arc<watch::Sender<u64>>,
 }
 
@@ -60,6 +63,12 @@ impl Health {
         handle
     }
 
+    /// No room will come, so none is waited for.
+    pub fn without_rooms(&self) {
+        self.no_room.store(true, Ordering::Release);
+        self.changed.send_modify(|version| *version += 1);
+    }
+
     /// Where each room stands, by name.
     pub fn states(&self) -> BTreeMap<String, RoomState> {
         self.rooms.lock().unwrap_or_else(PoisonError::into_inner).clone()
@@ -68,7 +77,8 @@ impl Health {
     /// Whether all rooms are ready.
     pub fn is_ready(&self) -> bool {
         let states = self.states();
-        !states.is_empty() && states.values().all(|state| *state == RoomState::Ready)
+        let any = !states.is_empty() || self.no_room.load(Ordering::Acquire);
+        any && states.values().all(|state| *state == RoomState::Ready)
     }
 
     /// Whether no room has failed for good; when one has, the process should be started anew.
@@ -236,6 +246,14 @@ mod tests {
         health.wait_ready().await.unwrap();
         assert!(get_page(server.address(), "/ready").await.starts_with("HTTP/1.1 200"));
         assert!(get_page(server.address(), "/metrics").await.contains("# EOF"));
+    }
+
+    #[tokio::test]
+    async fn a_process_without_rooms_is_ready_when_it_says_so() {
+        let health = Health::new();
+        assert!(!health.is_ready(), "rooms may come yet");
+        health.without_rooms();
+        health.wait_ready().await.unwrap();
     }
 
     #[tokio::test]

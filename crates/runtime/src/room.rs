@@ -310,6 +310,12 @@ pub async fn run_rooms_with(
     health: &Health,
     shutdown: Shutdown,
 ) -> Result<(), RoomError> {
+    if rooms.is_empty() {
+        // A process without rooms is there for what runs beside them: embedded parts, the console.
+        health.without_rooms();
+        shutdown.wait().await;
+        return Ok(());
+    }
     let mut running = tokio::task::JoinSet::new();
     let mut left: BTreeSet<&'static str> = rooms.iter().map(|room| room.info.name).collect();
     let longest = Duration::from_millis(config.limits.drain_ms).saturating_mul(2);

@@ -64,8 +64,13 @@ impl Place {
 
     /// Starts `wardline up` on free ports and waits until all rooms are ready.
     pub fn up(&self, name: &str) -> (Running, Vec<(String, String)>) {
+        self.up_with(name, &[])
+    }
+
+    /// The same with more arguments.
+    pub fn up_with(&self, name: &str, more: &[&str]) -> (Running, Vec<(String, String)>) {
         let ports = ["--ports", "0", "--mllp", &self.mllp, "--health", &self.health];
-        let mut up = self.start(name, &[&["up"], &ports[..]].concat());
+        let mut up = self.start(name, &[&["up"], &ports[..], more].concat());
         let line = up.line_with("  export ");
         let variables = line.trim().trim_start_matches("export ").split(' ').filter_map(|pair| pair.split_once('='));
         let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
