@@ -56,6 +56,8 @@ pub struct FhirConfig {
     pub overlap_versions_max: usize,
     /// Most usages and most stays that are remembered, so that they can be recognised, corrected and retracted.
     pub remembered_max: usize,
+    /// Keeps resources as they came on `ops.source.v1`, for people who look into what was made of them. Default true.
+    pub keep_sources: bool,
 }
 
 impl Default for FhirConfig {
@@ -83,6 +85,7 @@ impl Default for FhirConfig {
             cache_age_max_ms: 300_000,
             overlap_versions_max: 200_000,
             remembered_max: REMEMBERED_DEFAULT,
+            keep_sources: true,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use schemas::{Action, Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage};
+use schemas::{Action, Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage, topics};
 use serde_json::{Value, json};
 use std::collections::HashSet;
 use testkit::parts::Fhir;
@@ -135,6 +135,13 @@ async fn one_implant_is_one_usage_through_restarts_and_deletions() {
     let usages = clinic.stack.events::<SupplyUsage>().await;
     assert_eq!(usages.len(), 1, "{usages:?}");
     assert_eq!((usages[0].lot.as_deref(), usages[0].serial.as_deref()), (Some("LOT71A"), Some("SN710001")));
+    // RAW-1: each resource is kept as it came, under the digest that its receipt and its events name.
+    let kept = clinic.stack.records(topics::OPS_SOURCE_V1.name()).await;
+    for hash in [&usages[0].meta.source.content_hash, &told.content_hash] {
+        let resource = kept.iter().find(|record| record.key.as_deref() == Some(hash.as_bytes())).unwrap();
+        let resource: Value = serde_json::from_slice(resource.value.as_deref().unwrap()).unwrap();
+        assert!(matches!(resource["id"].as_str(), Some("pr1" | "c1")), "{resource}");
+    }
     let stays = clinic.stack.events::<Encounter>().await;
     assert_eq!(stays.len(), 1);
     assert_eq!(stays[0].encounter_ref, usages[0].encounter_ref);

@@ -20,6 +20,8 @@ pub struct Hl7v2Config {
     pub limits: LimitsConfig,
     /// How resends are recognised.
     pub receipts: ReceiptsConfig,
+    /// Keeps messages as they came on `ops.source.v1`, for people who look into what was made of them. Default true.
+    pub keep_sources: bool,
 }
 
 /// Files of the TLS listener, PEM.
@@ -104,6 +106,7 @@ impl Default for Hl7v2Config {
             mapping: MappingConfig::default(),
             limits: LimitsConfig::default(),
             receipts: ReceiptsConfig::default(),
+            keep_sources: true,
         }
     }
 }

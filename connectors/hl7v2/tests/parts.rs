@@ -6,7 +6,7 @@ mod common;
 
 use common::charge;
 use hl7v2::mllp::{Ack, AckCode, ClientOptions, MllpClient};
-use schemas::{Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage};
+use schemas::{Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage, headers, topics};
 use serde_json::json;
 use testkit::stack::{PATIENCE, Running, Stack};
 
@@ -41,6 +41,13 @@ async fn what_is_answered_is_on_kafka_once_and_survives_restart_and_outage() {
     let outcome = |id: &str| receipts.iter().find(|receipt| receipt.message_id == id).map(|receipt| receipt.outcome);
     assert_eq!(outcome("a1"), Some(ReceiptOutcome::Events));
     assert_eq!(outcome("a2"), Some(ReceiptOutcome::Exception));
+    // RAW-1: what was made an event of is kept as it came, under the digest that the event names; an exception has its own.
+    let kept = stack.records(topics::OPS_SOURCE_V1.name()).await;
+    let of = |hash: &str| kept.iter().find(|record| record.key.as_deref() == Some(hash.as_bytes()));
+    let message = of(&usages[0].meta.source.content_hash).unwrap();
+    assert_eq!(message.value.as_deref(), Some(charge("1", "p").as_slice()));
+    assert_eq!(message.header(headers::CONTENT_TYPE), Some("application/hl7-v2"));
+    assert_eq!(kept.len(), 2, "two messages became events");
     running.stop().await;
 
     // The memory of resends is on Kafka.

@@ -8,6 +8,7 @@ use crate::reads::Reads;
 use crate::state::Site;
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
 use operations::exceptions::{ExceptionsView, Step};
+use operations::messages::{self, Message, MessageId};
 use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::{Codec, WireError};
 use runtime::health::RoomState;
@@ -222,6 +223,16 @@ impl Desk {
     pub async fn record(&self, topic: &'static str, partition: i32, offset: i64) -> Result<Option<Record>, Problem> {
         let readers = self.readers.clone();
         let read = blocking(move || readers.read_one(topic, partition, offset));
+        self.reads.topics(read).await?
+    }
+
+    /// A received message as it came, when it is kept.
+    ///
+    /// # Errors
+    /// When Kafka does not answer.
+    pub async fn message(&self, id: &MessageId) -> Result<Option<Message>, Problem> {
+        let (readers, id) = (self.readers.clone(), id.clone());
+        let read = blocking(move || messages::find(&readers, &id));
         self.reads.topics(read).await?
     }
 }

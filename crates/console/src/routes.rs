@@ -194,6 +194,20 @@ pub static ROUTES: &[Route] = &[
     )
     .with(Right::SeeOriginals)
     .taking(&[], pages::REASON),
+    Route::get(
+        "/messages/{id}",
+        "/messages/{id}",
+        "A received message as it came, without what may identify a patient.",
+        |ask| Box::pin(pages::messages::one(ask)),
+    ),
+    Route::act(
+        "/messages/{id}/original",
+        "/messages/{id}/original",
+        "A received message with all its bytes, shown once; who asked and why goes on record.",
+        |ask| Box::pin(pages::messages::original(ask)),
+    )
+    .with(Right::SeeOriginals)
+    .taking(&[], pages::REASON),
     Route::get("/trace", "/trace", "The way of one event, from the source to the ERP and the supplier.", |ask| {
         Box::pin(pages::trace::show(ask))
     })

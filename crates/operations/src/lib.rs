@@ -6,6 +6,7 @@
 pub mod crosswalk;
 mod dump;
 pub mod exceptions;
+pub mod messages;
 mod people;
 pub mod reconcile;
 pub mod replay;

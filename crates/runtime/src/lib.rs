@@ -49,6 +49,7 @@ pub mod scan;
 pub mod shadow;
 pub mod shutdown;
 mod sink;
+pub mod source_bytes;
 mod stall;
 mod tables;
 pub mod tail;

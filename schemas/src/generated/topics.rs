@@ -30,6 +30,7 @@ pub const ALL: &[&TopicInfo] = &[
     OPS_PARKED_V1.info(),
     OPS_RECEIPT_V1.info(),
     OPS_REPLAY_V1.info(),
+    OPS_SOURCE_V1.info(),
     PARTNER_SUPPLIER_NOTICE_V1.info(),
     SUPPLY_GOODS_RECEIPT_V1.info(),
     SUPPLY_PURCHASE_ORDER_V1.info(),

@@ -391,3 +391,30 @@ impl Event for Replay {
         None
     }
 }
+
+/// `ops.source.v1`: Received messages as they came, by the digest of their bytes: what a person sees beside the event that was made of one.
+pub const OPS_SOURCE_V1: Topic<crate::topic::RawBytes> = Topic::new(&OPS_SOURCE_V1_INFO);
+
+#[rustfmt::skip]
+static OPS_SOURCE_V1_INFO: TopicInfo = TopicInfo {
+    name: "ops.source.v1",
+    subject: "ops.source.v1-value",
+    data_schema: "urn:wardline:schema:ops.source.v1-value",
+    event_type: "org.wardline.ops.source.v1",
+    description: "Received messages as they came, by the digest of their bytes: what a person sees beside the event that was made of one.",
+    owner: "platform",
+    schema_file: "",
+    schema: "",
+    key: &[],
+    partitions: 6,
+    compacted: false,
+    storage: Storage::RetentionMs(604_800_000),
+    class: Criticality::Operational,
+    phi: Phi::Direct,
+    compatibility: None,
+    producers: &["hl7v2", "fhir"],
+    sources: &["hl7v2", "fhir"],
+    consumers: &[("cli", "Show the message that an event was made of."), ("console", "Show the message that an event was made of.")],
+    latency_p99_ms: 60_000,
+    on_reject: OnReject::Continue,
+};

@@ -171,8 +171,14 @@ impl Poll {
                 span.fail(refusal.code);
                 tracing::warn!(code = refusal.code, path = refusal.path, "a resource was refused");
             }
-            let consumed =
-                Consumed { system: &self.config.system, resource_type, message_id: &message_id, bytes: raw, at };
+            let consumed = Consumed {
+                system: &self.config.system,
+                resource_type,
+                message_id: &message_id,
+                bytes: raw,
+                at,
+                is_kept: self.config.keep_sources,
+            };
             records.extend(consumed.records(&outcome, &self.publisher, span.traceparent())?);
             records::count(&outcome, &self.context);
             let stored_at = entry.identity.as_ref().ok().and_then(|identity| identity.last_updated);
@@ -318,7 +324,14 @@ impl Poll {
         let context =
             Context { profile: &self.profile, version: Some(self.config.version), shelf: &shelf, received_at: at };
         let outcome = withdraw(&deletion.name, deletion.version_id.as_deref(), &context, &mut self.seen);
-        let consumed = Consumed { system: &self.config.system, resource_type, message_id: &message_id, bytes: b"", at };
+        let consumed = Consumed {
+            system: &self.config.system,
+            resource_type,
+            message_id: &message_id,
+            bytes: b"",
+            at,
+            is_kept: false,
+        };
         let records = consumed.records(&outcome, &self.publisher, span.traceparent())?;
         records::count(&outcome, &self.context);
         position.note(message_id, stored_at);

@@ -7,12 +7,16 @@ use crate::seen::Changed;
 use runtime::RoomContext;
 use runtime::outgoing::{Headers, Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
+use runtime::source_bytes;
 use schemas::identity::event_id;
 use schemas::{
     Bytes, Cursor, Exception, ExceptionKind, ExceptionState, Receipt, ReceiptOutcome, Severity, Subject, Timestamp,
     topics,
 };
 use std::borrow::Cow;
+
+/// Content type of the bytes that are kept.
+const CONTENT_TYPE: &str = "application/fhir+json";
 
 /// A resource version that was consumed.
 pub(super) struct Consumed<'a> {
@@ -26,6 +30,8 @@ pub(super) struct Consumed<'a> {
     pub(super) bytes: &'a [u8],
     /// When it was received.
     pub(super) at: Timestamp,
+    /// Whether its bytes are kept, also where nothing of the outcome has them.
+    pub(super) is_kept: bool,
 }
 
 /// Name of the owner of cursors.
@@ -60,6 +66,9 @@ impl Consumed<'_> {
             Outcome::Exception(refusal) => records.push(publisher.event(&self.exception(refusal, &hash), &lineage)?),
             Outcome::DeadLetter(refusal) => records.push(self.dead_letter(refusal)),
             Outcome::Dropped(_) => {}
+        }
+        if self.is_kept && matches!(outcome, Outcome::Events(_) | Outcome::Dropped(_)) {
+            records.extend(source_bytes::records(&hash, self.bytes, CONTENT_TYPE, None));
         }
         records.push(publisher.event(&self.receipt(outcome, hash), &lineage)?);
         Ok(records)
@@ -105,7 +114,7 @@ impl Consumed<'_> {
             field_paths: vec![refusal.path.clone()],
             suggested_fix: Some(refusal.suggested_fix.clone()),
             raw_value: Some(Bytes::from(self.bytes)),
-            content_type: Some("application/fhir+json".to_owned()),
+            content_type: Some(CONTENT_TYPE.to_owned()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             raised_at: self.at,
             at: self.at,

@@ -12,7 +12,7 @@ use crate::mapping::{MappedEvent, Outcome, Refusal};
 use crate::mllp::AckCode;
 
 /// Content type of the bytes that are kept.
-const CONTENT_TYPE: &str = "application/hl7-v2";
+pub(super) const CONTENT_TYPE: &str = "application/hl7-v2";
 /// Most bytes in one record, below the 1 MB that brokers accept by default. Longer messages are kept in several dead letters.
 const RAW_BYTES_MAX: usize = 900_000;
 /// Header of a dead letter: the receipt of its message.
@@ -38,6 +38,8 @@ pub struct Batch {
     pub exception: Option<Exception>,
     /// Raw bytes, each with its headers.
     pub dead_letters: Vec<RawLetter>,
+    /// The message as it came, where nothing else of the batch has its bytes and they are wanted.
+    pub source: Option<Vec<u8>>,
     /// What became of the message.
     pub receipt: Receipt,
 }
@@ -54,7 +56,7 @@ impl Batch {
         now: Timestamp,
     ) -> Self {
         let receipt = receipt(part, name, code, now);
-        let mut batch = Self { events: Vec::new(), exception: None, dead_letters: Vec::new(), receipt };
+        let mut batch = Self { events: Vec::new(), exception: None, dead_letters: Vec::new(), source: None, receipt };
         if let Outcome::Events(events) = &mut part.reading.outcome {
             batch.events = std::mem::take(events);
             batch.events.iter_mut().for_each(|event| warn(event, &part.warnings, reused));
@@ -77,6 +79,13 @@ impl Batch {
 }
 
 impl Batch {
+    /// Has the message itself kept, unless an exception or dead letters do.
+    pub(super) fn keep_source(&mut self, part: &Part) {
+        if self.exception.is_none() && self.dead_letters.is_empty() {
+            self.source = Some(part.bytes.clone());
+        }
+    }
+
     /// Leaves out the records that are on their topics already, so that a resend does not put them there twice.
     pub(super) fn leave_out(&mut self, published: &[String]) {
         if !published.is_empty() {

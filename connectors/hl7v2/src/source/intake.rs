@@ -69,6 +69,7 @@ pub struct Intake {
     sink: Arc<dyn Sink>,
     patience: Duration,
     siblings: Option<Arc<Siblings>>,
+    keeps_sources: bool,
 }
 
 impl Intake {
@@ -84,7 +85,14 @@ impl Intake {
             sink,
             patience,
             siblings: None,
+            keeps_sources: false,
         }
+    }
+
+    /// The same, with the messages themselves kept beside what was made of them.
+    #[must_use]
+    pub fn keeping_sources(self, keeps_sources: bool) -> Self {
+        Self { keeps_sources, ..self }
     }
 
     /// The same beside other listeners, if there are any.
@@ -160,6 +168,9 @@ impl Intake {
         let ready = answers(&part, now);
         let code = ready.first().map(|(code, _)| *code);
         let mut batch = Batch::new(&mut part, name, origin, code, look.is_reused, now);
+        if self.keeps_sources {
+            batch.keep_source(&part);
+        }
         batch.leave_out(&look.published);
         let confirmed = match self.sink.start(&batch) {
             Ok(confirmation) => self.confirmed(confirmation, &batch).await,

@@ -12,11 +12,12 @@ use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
 use runtime::reader::{self, From as RangeFrom, Range, ReadError, Until};
 use runtime::record::Record;
+use runtime::source_bytes;
 use runtime::telemetry::{Attribute, start_span};
 use runtime::{RoomContext, RoomError};
 use schemas::{Event, Receipt, Timestamp, TopicInfo, topics};
 
-use super::batch::{Batch, PART, RECEIPT};
+use super::batch::{Batch, CONTENT_TYPE, PART, RECEIPT};
 use super::intake::{Confirmation, Sink};
 use super::ledger::Ledger;
 use super::room::NAME;
@@ -83,8 +84,12 @@ impl KafkaSink {
                 ticket: None,
             });
         }
+        let partition = self.receipt_partition();
+        if let Some(bytes) = &batch.source {
+            records.extend(source_bytes::records(&batch.receipt.content_hash, bytes, CONTENT_TYPE, partition));
+        }
         let mut receipt = self.publisher.event(&batch.receipt, &lineage)?;
-        receipt.partition = self.receipt_partition();
+        receipt.partition = partition;
         records.push(receipt);
         Ok(records)
     }

@@ -38,6 +38,7 @@ pub fn room() -> Room {
             topics::OPS_RECEIPT_V1.name(),
             topics::OPS_EXCEPTION_V1.name(),
             topics::OPS_DEAD_LETTER_V1.name(),
+            topics::OPS_SOURCE_V1.name(),
         ],
     };
     Room::source(info, run).configured(check)
@@ -66,7 +67,7 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let shared = config.receipts.shared;
     let siblings = shared.then(|| Arc::new(Siblings::new(Duration::from_millis(config.receipts.catch_up_ms))));
     let intake = Intake::new(mapper, Arc::clone(&ledger), Arc::new(sink), patience).beside(siblings.clone());
-    let intake = Arc::new(intake);
+    let intake = Arc::new(intake.keeping_sources(config.keep_sources));
     let directory = match config.directory.clone() {
         Some(directory) => {
             let opened = Directory::open(directory, Arc::clone(&intake), config.limits.frame_bytes_max);

@@ -9,6 +9,7 @@ pub mod errors;
 pub mod exception;
 pub mod exceptions;
 pub mod levels;
+pub mod messages;
 pub mod oidc;
 pub mod overview;
 pub mod proposals;
