@@ -1,8 +1,8 @@
 //! The incident drill: a wrong mapping has posted the usages of two hours to another place. It is found, stopped and corrected,
 //! and a correcting replay brings the ERP right to the unit and the cent, beside live traffic (RPL-1, FX-1, ORD-1).
 //!
-//! `WARDLINE_INCIDENT_USAGES` says how many usages went wrong, 500 by default and 100 on a real ERP, and
-//! `WARDLINE_INCIDENT_RATE` how many a second are corrected: what the machine can take beside the live traffic.
+//! `WARDLINE_INCIDENT_USAGES` says how many usages went wrong, 10,000 by default and 100 on a real ERP, and
+//! `WARDLINE_INCIDENT_RATE` how many a second are handed over to be corrected.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "test")]
 
@@ -42,7 +42,7 @@ const OF_VISIT: usize = 4;
 const UNTOUCHED: usize = 10;
 /// Records of the replay in a second.
 fn rate() -> u32 {
-    said("WARDLINE_INCIDENT_RATE").unwrap_or(if testkit::parts::real() { 1 } else { 10 })
+    said("WARDLINE_INCIDENT_RATE").unwrap_or(if testkit::parts::real() { 1 } else { 1_000 })
 }
 
 fn said<T: std::str::FromStr>(variable: &str) -> Option<T> {
@@ -58,7 +58,7 @@ fn live_every() -> Duration {
 const PATIENCE: Duration = Duration::from_secs(600);
 
 fn size() -> usize {
-    said("WARDLINE_INCIDENT_USAGES").unwrap_or(if testkit::parts::real() { 100 } else { 500 })
+    said("WARDLINE_INCIDENT_USAGES").unwrap_or(if testkit::parts::real() { 100 } else { 10_000 })
 }
 
 /// A hospital with all rooms that a usage passes, and an ERP.
