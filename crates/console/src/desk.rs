@@ -16,7 +16,7 @@ use runtime::reader::{self, From, Range, ReadError, Until};
 use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, RoomInfo, RoomKind, clock};
-use schemas::{Audit, Event, topics};
+use schemas::{Audit, Event, MasterCrosswalk, topics};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -37,7 +37,7 @@ pub struct Desk {
     audits: Arc<Cached<Newest<Audit>>>,
     letters: Arc<Cached<Newest<Letter>>>,
     plans: Arc<Cached<Vec<Plan>>>,
-    mappings: Arc<Cached<Vec<MappingProposal>>>,
+    mappings: Arc<Cached<Vec<MasterCrosswalk>>>,
     statuses: CachedByName<Status>,
     histories: CachedByName<Vec<Step>>,
     records_max: usize,
@@ -138,23 +138,29 @@ impl Desk {
         self.letters.get(read).await
     }
 
-    /// What waits for a second person about mappings. It may be some seconds old: an approval of what has changed since is
-    /// refused.
+    /// What codes mean, and what is proposed for them. It may be some seconds old: an approval of what has changed since is refused.
     ///
     /// # Errors
     /// When Kafka or the registry does not answer in time.
-    pub async fn mapping_proposals(&self) -> Result<Arc<Vec<MappingProposal>>, Problem> {
+    pub async fn crosswalk(&self) -> Result<Arc<Vec<MasterCrosswalk>>, Problem> {
         let codec = self.codec()?;
         let read = || {
             let (config, codec, reads) = (Arc::clone(&self.config), Arc::clone(&codec), Arc::clone(&self.reads));
             async move {
                 let unavailable = |error: CrosswalkError| Problem::unavailable(&error.to_string());
                 let mappings = Crosswalk::new(config, codec).map_err(unavailable)?;
-                let all = reads.through(mappings.list()).await?.map_err(unavailable)?;
-                Ok(all.iter().filter_map(MappingProposal::of).collect())
+                reads.through(mappings.list()).await?.map_err(unavailable)
             }
         };
         self.mappings.get(read).await
+    }
+
+    /// What waits for a second person about mappings.
+    ///
+    /// # Errors
+    /// As [`Desk::crosswalk`].
+    pub async fn mapping_proposals(&self) -> Result<Vec<MappingProposal>, Problem> {
+        Ok(self.crosswalk().await?.iter().filter_map(MappingProposal::of).collect())
     }
 
     /// Somebody has changed a mapping: what was read before does not count any more.

@@ -176,6 +176,29 @@ pub static ROUTES: &[Route] = &[
     )
     .with(Right::SeeOriginals)
     .taking(&[], pages::REASON),
+    Route::get(
+        "/crosswalk",
+        "/crosswalk",
+        "What codes of source systems mean, and what is proposed for them.",
+        |ask| Box::pin(pages::crosswalk::list(ask)),
+    )
+    .taking(pages::crosswalk::QUERY, &[]),
+    Route::act("/crosswalk/set", "/crosswalk/set", "Says what a code means, or proposes it.", |ask| {
+        Box::pin(pages::crosswalk::set(ask))
+    })
+    .taking(&[], pages::crosswalk::SET),
+    Route::act("/crosswalk/withdraw", "/crosswalk/withdraw", "Withdraws a mapping, or proposes that.", |ask| {
+        Box::pin(pages::crosswalk::withdraw(ask))
+    })
+    .taking(&[], pages::crosswalk::WITHDRAW),
+    Route::act(
+        "/crosswalk/approve",
+        "/crosswalk/approve",
+        "Agrees to a change of a mapping, as another person than the one who proposed it.",
+        |ask| Box::pin(pages::crosswalk::approve(ask)),
+    )
+    .with(Right::Approve)
+    .taking(&[], pages::crosswalk::APPROVE),
     Route::get("/dead-letters", "/dead-letters", "What could not be read at all, newest first.", |ask| {
         Box::pin(pages::dead_letters::list(ask))
     })
@@ -324,6 +347,7 @@ pub static NAVIGATION: &[(&str, &str)] = &[
     ("/activity", "Activity"),
     ("/replay", "Replays"),
     ("/reconciliation", "Reconciliation"),
+    ("/crosswalk", "Mappings"),
     ("/dead-letters", "Dead letters"),
     ("/audit", "Audit"),
     ("/topics", "Topics"),

@@ -1,7 +1,11 @@
 //! Every act that the console offers is done by somebody in these tests.
 
+use super::looks::seen;
 use super::sign_in;
 use console::routes::{Method, ROUTES};
+use operations::messages::MessageId;
+use runtime::clock::now_micros;
+use runtime::source_bytes;
 use schemas::{ExceptionKind, ExceptionState};
 use testkit::until;
 use wardline_tests::browser::Browser;
@@ -24,6 +28,7 @@ fn pressed(path: &str) -> String {
     match path {
         "/sign-in" => "form.sign-in button".to_owned(),
         "/sign-out" => "form.person button".to_owned(),
+        "/messages/{id}/original" => "form[action^='/messages/'] button".to_owned(),
         "/dead-letters/{id}/original" => "form[action^='/dead-letters/'] button".to_owned(),
         path => format!("form[action$='{}'] button", path.rsplit('}').next().unwrap()),
     }
@@ -72,4 +77,29 @@ async fn all_of_a_cause_are_tried_again_at_once() {
     tab.close().await;
     browser.end().await;
     room.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_is_seen_without_its_patient_and_once_with_it() {
+    let desk = Desk::start(|_| ()).await;
+    let message = b"MSH|^~\\&|EHR|NORTH|||20260914||DFT^P03|7|P|2.5.1\rPID|1||7^^^N^MR||Abel^Ada\r";
+    let id = MessageId::of(&"ab".repeat(32), now_micros()).unwrap();
+    let kept: Vec<_> = source_bytes::records(&id.content_hash, message, "application/hl7-v2", None).collect();
+    desk.stack.publish_raw(&kept).await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    sign_in(&desk, &tab, "olga").await;
+    tab.open(&format!("{}/messages/{id}", desk.url)).await;
+    tab.reads("PID-5").await;
+    let mut bad = seen(&tab, "a message").await;
+    assert!(!tab.text().await.contains("Abel"));
+    tab.fill("form[action^='/messages/'] [name=reason]", "the ward asks").await;
+    tab.click("form[action^='/messages/'] button").await;
+    tab.reads("Abel^Ada").await;
+    bad.extend(seen(&tab, "a message with its patient").await);
+    assert_eq!(bad, Vec::<String>::new());
+    let shown = desk.stack.events::<schemas::Audit>().await;
+    assert!(shown.iter().any(|audit| audit.code == "show-original" && audit.detail.contains("the ward asks")));
+    tab.close().await;
+    browser.end().await;
 }

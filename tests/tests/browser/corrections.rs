@@ -204,3 +204,68 @@ async fn plan_correction(desk: &Desk, tab: &Tab) -> String {
     assert!(path.starts_with("/replay/"), "{path}: {}", tab.text().await);
     path
 }
+
+/// What a wrong mapping does is stopped here: it is withdrawn, what comes then waits, and it goes on when the code is mapped again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_mapping_is_made_withdrawn_and_made_anew_without_an_exception() {
+    let desk = hospital().await;
+    let room = desk.stack.run(vec![validate::room()]).await;
+    let browser = Browser::start().await;
+    let (olga, anna) = (browser.tab().await, browser.tab().await);
+    sign_in(&desk, &olga, "olga").await;
+    sign_in(&desk, &anna, "anna").await;
+    let page = format!("/crosswalk?kind=location&system={SOURCE}&code={THEATRE}");
+    olga.open(&format!("{}/crosswalk", desk.url)).await;
+    set(&olga, "ICU-9").await;
+    let mut bad = refused(&olga, "/crosswalk", &["WL-7236", "ICU-9"]).await;
+    set(&olga, "ICU").await;
+    olga.reads("A second person has to agree").await;
+    bad.extend(seen(&olga, "a mapping that is proposed").await);
+    agree(&desk, &anna, &page, "The code is mapped").await;
+    let target = |rows: &serde_json::Value| rows["mappings"][0]["target"].as_str().map(str::to_owned);
+    assert_eq!(target(&desk.api(&page).await).as_deref(), Some("ICU"));
+
+    olga.open(&format!("{}{page}", desk.url)).await;
+    olga.fill("form[action$='/crosswalk/withdraw'] [name=comment]", "it is the wrong place").await;
+    olga.click("form[action$='/crosswalk/withdraw'] button").await;
+    olga.reads("A second person has to agree").await;
+    agree(&desk, &anna, &page, "The mapping is withdrawn").await;
+    assert_eq!(target(&desk.api(&page).await), None);
+    desk.stack.publish(&[documented("enc-1", 1, "SUTURE", THEATRE)]).await;
+    let exception = raised(&desk, "WL-4006").await;
+    assert!(desk.stack.events::<ValidatedUsage>().await.is_empty(), "it waits");
+
+    olga.open(&format!("{}{page}", desk.url)).await;
+    set(&olga, "OR1").await;
+    olga.reads("A second person has to agree").await;
+    agree(&desk, &anna, &page, "The code is mapped").await;
+    let validated = desk.stack.until::<ValidatedUsage>("the usage", |events| !events.is_empty()).await;
+    assert_eq!(validated[0].location_id.as_deref(), Some("OR1"));
+    let row = || desk.console.exceptions.row(&exception.exception_id).unwrap();
+    until("it is resolved", || row().state == ExceptionState::Resolved).await;
+    anna.open(&format!("{}/crosswalk", desk.url)).await;
+    bad.extend(seen(&anna, "all mappings").await);
+    assert_eq!(bad, Vec::<String>::new());
+    for tab in [olga, anna] {
+        tab.close().await;
+    }
+    browser.end().await;
+    room.stop().await;
+}
+
+/// Says what the theatre is to mean.
+async fn set(tab: &Tab, target: &str) {
+    tab.choose("form[action$='/crosswalk/set'] [name=kind]", "location").await;
+    tab.fill("form[action$='/crosswalk/set'] [name=system]", SOURCE).await;
+    tab.fill("form[action$='/crosswalk/set'] [name=code]", THEATRE).await;
+    tab.fill("form[action$='/crosswalk/set'] [name=to]", target).await;
+    tab.fill("form[action$='/crosswalk/set'] [name=comment]", "the new name of the theatre").await;
+    tab.click("form[action$='/crosswalk/set'] button").await;
+}
+
+async fn agree(desk: &Desk, tab: &Tab, page: &str, said: &str) {
+    tab.open(&format!("{}{page}", desk.url)).await;
+    tab.fill("form[action$='/crosswalk/approve'] [name=comment]", "so it is").await;
+    tab.click("form[action$='/crosswalk/approve'] button").await;
+    tab.reads(said).await;
+}

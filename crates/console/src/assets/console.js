@@ -16,7 +16,7 @@
   };
 
   const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace",
-    s: "/service-levels", h: "/activity", c: "/reconciliation" };
+    s: "/service-levels", h: "/activity", c: "/reconciliation", m: "/crosswalk" };
   let going = false;
 
   document.addEventListener("keydown", (event) => {

@@ -136,7 +136,7 @@ impl Frame<'_> {
                 dl.facts {
                     dt { kbd { "j" } " / " kbd { "k" } } dd { "next, previous row" }
                     dt { kbd { "Enter" } } dd { "open the row" }
-                    dt { kbd { "g" } " then a letter" } dd { "g o overview, g e exceptions, g w trace, g s service levels, g h activity, g r replays, g c reconciliation, g d dead letters, g a audit, g t topics" }
+                    dt { kbd { "g" } " then a letter" } dd { "g o overview, g e exceptions, g w trace, g s service levels, g h activity, g r replays, g c reconciliation, g m mappings, g d dead letters, g a audit, g t topics" }
                     dt { kbd { "/" } } dd { "to the filter or the search" }
                     dt { kbd { "Esc" } } dd { "close this" }
                 }

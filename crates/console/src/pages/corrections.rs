@@ -149,7 +149,7 @@ async fn mapping(ask: &Ask) -> Result<(String, MappedCode, Crosswalk), Problem> 
 
 /// Decides over master data that is read for it, within the bound of all that is read. Half a decision helps nobody: it goes on
 /// when the one who asked does not wait any more.
-async fn through<T: Send + 'static>(
+pub(super) async fn through<T: Send + 'static>(
     ask: &Ask,
     deciding: impl Future<Output = T> + Send + 'static,
 ) -> Result<T, Problem> {
@@ -160,11 +160,11 @@ async fn through<T: Send + 'static>(
     })
 }
 
-fn seen(ask: &Ask) -> Option<String> {
+pub(super) fn seen(ask: &Ask) -> Option<String> {
     ask.body.text("seen").map(str::to_owned)
 }
 
-fn by(ask: &Ask) -> By {
+pub(super) fn by(ask: &Ask) -> By {
     By { actor: ask.name().to_owned(), comment: ask.body.text("comment").map(str::to_owned), via: crate::ROOM }
 }
 
@@ -196,7 +196,7 @@ fn refused(error: &CorrectError) -> Problem {
     }
 }
 
-fn unmapped(error: &CrosswalkError) -> Problem {
+pub(super) fn unmapped(error: &CrosswalkError) -> Problem {
     let text = error.to_string();
     match error.next() {
         Some(next) => Problem::said(StatusCode::CONFLICT, "Not a mapping", &text).next(next.to_owned()),

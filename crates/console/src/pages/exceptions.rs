@@ -81,7 +81,7 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     let (listed, standing) = ask.console.desk.reads.memory(look).await?;
     let (mappings, mappings_not_read) = match ask.query.text("state") {
         Some("to-approve") => match ask.console.desk.mapping_proposals().await {
-            Ok(all) => (all.as_ref().clone(), None),
+            Ok(all) => (all, None),
             // What is in memory is shown also when Kafka does not answer.
             Err(problem) => (Vec::new(), Some(problem.detail)),
         },

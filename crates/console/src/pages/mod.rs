@@ -4,6 +4,7 @@ pub mod activity;
 pub mod assets;
 pub mod audit;
 pub mod corrections;
+pub mod crosswalk;
 pub mod dead_letters;
 pub mod errors;
 pub mod exception;

@@ -84,7 +84,7 @@ pub fn correction(waiting: &Waiting, frame: &Frame<'_>) -> Markup {
         }
         (who(&proposal.actor, &proposal.reason, proposal.at))
         @match &proposal.mark {
-            Some(mark) => (agree(frame, action, &proposal.actor, mark, "Agree to the correction", "The fields are set as shown here, and the room processes the event again.")),
+            Some(mark) => (agree(frame, action, &proposal.actor, vec![("seen", mark.clone())], "Agree to the correction", "The fields are set as shown here, and the room processes the event again.")),
             None => p.act { "Some of it may identify a patient: show the source once to see all of it, and to agree." },
         }
     }
@@ -97,7 +97,7 @@ pub fn mapping_of(exception_id: &str, waiting: &Waiting, frame: &Frame<'_>) -> M
     html! {
         h3 #proposed-mapping { "Proposed mapping" }
         (mappings(std::slice::from_ref(proposal)))
-        (agree(frame, action, &proposal.actor, &proposal.mark, "Agree to the mapping", "The code means what is shown here, and whoever waits for it goes on."))
+        (agree(frame, action, &proposal.actor, vec![("seen", proposal.mark.clone())], "Agree to the mapping", "The code means what is shown here, and whoever waits for it goes on."))
     }
 }
 
@@ -134,11 +134,18 @@ fn who(actor: &str, reason: &str, at: i64) -> Markup {
 }
 
 /// The form of a second person; whoever cannot be one is told who can.
-fn agree(frame: &Frame<'_>, action: String, proposer: &str, mark: &str, label: &str, help: &str) -> Markup {
+pub(super) fn agree(
+    frame: &Frame<'_>,
+    action: String,
+    proposer: &str,
+    hidden: Vec<(&'static str, String)>,
+    label: &str,
+    help: &str,
+) -> Markup {
     let is_other = frame.person.is_some_and(|person| !operations::same_person(&person.name, proposer));
     html! {
         @if frame.may(Right::Approve) && is_other {
-            (form(frame, &Form { action, label, help, fields: COMMENT, hidden: vec![("seen", mark.to_owned())], is_grave: false }))
+            (form(frame, &Form { action, label, help, fields: COMMENT, hidden, is_grave: false }))
         } @else {
             p.act { "Somebody other than " b { (proposer) } ", who may approve, has to agree to it." }
         }
