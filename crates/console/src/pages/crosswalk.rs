@@ -217,7 +217,7 @@ fn table(data: &Listed) -> Markup {
     html! {
         div.scroll {
             table.stack {
-                caption { (number(data.total as i128)) " mappings" }
+                caption { (number(data.total as i128)) @if data.total == 1 { " mapping" } @else { " mappings" } }
                 thead { tr { th { "Code" } th { "Of" } th { "Means" } th { "Since" } th { "Reason" } } }
                 tbody {
                     @for row in &data.mappings {
