@@ -6,7 +6,11 @@ mod common;
 
 use common::{Browser, Place, exception};
 use operations::exceptions::Origin;
-use schemas::{Exception, Subject, Timestamp};
+use operations::messages::MessageId;
+use runtime::outgoing::Outgoing;
+use runtime::source_bytes;
+use schemas::{Exception, Subject, Timestamp, topics};
+use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
 const EVENTS: usize = 1_000_000;
@@ -45,6 +49,26 @@ fn parked() -> impl Iterator<Item = (Origin<'static>, String)> {
     })
 }
 
+/// A dead letter and a message among a thousand others; says what they are called.
+async fn raw(place: &Place) -> (String, MessageId) {
+    let letter = |_| Outgoing {
+        topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
+        partition: Some(0),
+        key: None,
+        value: Some(bytes::Bytes::from_static(b"MSH|^~\\&|EHR")),
+        headers: vec![("wl_code".into(), Some(bytes::Bytes::from_static(b"WL-1001")))],
+        ticket: None,
+    };
+    place.stack.publish_raw(&(0..1_000).map(letter).collect::<Vec<_>>()).await;
+    let id = |number: usize| MessageId::of(&format!("{number:064x}"), runtime::clock::now_micros()).unwrap();
+    let kept = |number: usize| {
+        let hash = id(number).content_hash;
+        source_bytes::records(&hash, &[b'x'; 2_000], "application/hl7-v2", None).collect::<Vec<_>>()
+    };
+    place.stack.publish_raw(&(0..1_000).flat_map(kept).collect::<Vec<_>>()).await;
+    ("0@500".to_owned(), id(500))
+}
+
 /// Asks every page in turn, and says how long each of these takes in 99 of 100 cases.
 async fn ask(browser: &Browser<'_>, paths: &[String]) -> Vec<(String, Duration)> {
     let mut took: Vec<Vec<Duration>> = vec![Vec::with_capacity(ROUNDS); paths.len()];
@@ -73,6 +97,7 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
     let real = exception(1, TOPIC);
     place.raise(std::slice::from_ref(&real)).await;
     place.console.exceptions.preload(exceptions(), parked());
+    let (letter, message) = raw(&place).await;
     let browser = place.browser("olga").await;
     let subject = "subject=master.item.v1%2F4711";
     let paths: Vec<String> = [
@@ -93,7 +118,12 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
         "/replay".to_owned(),
         "/dead-letters".to_owned(),
         "/audit".to_owned(),
+        format!("/dead-letters/{letter}"),
+        format!("/messages/{message}"),
         "/topics".to_owned(),
+        format!("/topics/{TOPIC}"),
+        "/errors/WL-4001".to_owned(),
+        "/crosswalk".to_owned(),
         "/trace".to_owned(),
     ]
     .into();
