@@ -1,5 +1,7 @@
 //! What can be typed.
 
+mod audit;
+mod catalogue;
 mod console;
 mod corrections;
 mod dead_letters;
@@ -10,6 +12,8 @@ mod replay;
 mod running;
 mod sight;
 
+pub use audit::{AuditAction, AuditLs, AuditOptions, Unmask};
+pub use catalogue::{Explain, Topics, TopicsAction, TopicsCheck, TopicsLs, TopicsPlan, TopicsShow};
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use corrections::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
@@ -124,8 +128,12 @@ pub enum Command {
     Parse(Parse),
     /// Serve the web console over a running installation, or make a hash or a token for its configuration.
     Console(ConsoleOptions),
-    /// Compare topics.yaml with the cluster and the registry, or bring them to it.
+    /// Look at what people did, were shown and were denied, and at what Wardline left out.
+    Audit(AuditOptions),
+    /// Look at the catalogue of topics; compare topics.yaml with the cluster and the registry, or bring them to it.
     Topics(Topics),
+    /// Say what an error code means and what to do about it.
+    Explain(Explain),
     /// Show the configuration in force: file, variables, flags and defaults.
     Config(ConfigOptions),
     /// Run the embedded Kafka broker alone, for any Kafka client. For development and tests, never for production.
@@ -154,48 +162,6 @@ pub enum ConfigAction {
     /// Check it as `up` and `run` do, and print it as JSON, with the blocks of all rooms, secrets as stars. `up` and `demo`
     /// lay the addresses of their embedded parts over it.
     Show,
-}
-
-/// Options of `topics`.
-#[derive(Debug, Args)]
-pub struct Topics {
-    /// What to do with the catalogue.
-    #[command(subcommand)]
-    pub action: TopicsAction,
-}
-
-/// What to do with the catalogue of topics.
-#[derive(Debug, Subcommand)]
-pub enum TopicsAction {
-    /// Check the file alone: syntax, names, schemas, keys, PHI classes. The gate in a pull request.
-    Check(TopicsCheck),
-    /// Show what `apply` would change.
-    Plan(TopicsPlan),
-    /// Create topics, set their configuration, register schemas. Running it twice changes nothing.
-    Apply(TopicsPlan),
-}
-
-/// Options of `topics check`.
-#[derive(Debug, Args)]
-pub struct TopicsCheck {
-    /// The file; the one built into this version when left out.
-    pub file: Option<PathBuf>,
-    /// One JSON line per problem.
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Options of `topics plan` and `topics apply`.
-#[derive(Debug, Args)]
-pub struct TopicsPlan {
-    /// The file; the one built into this version when left out.
-    pub file: Option<PathBuf>,
-    /// Copies of each partition of new topics; from 3 on, 2 of them must confirm a write.
-    #[arg(long, default_value_t = 1, value_parser = clap::value_parser!(u8).range(1..=9))]
-    pub replication: u8,
-    /// One JSON line per change.
-    #[arg(long)]
-    pub json: bool,
 }
 
 /// Kind of an input.

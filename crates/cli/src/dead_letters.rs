@@ -4,11 +4,12 @@
 
 use crate::args::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms};
+use crate::{Failure, context, rooms, unmask};
+use operations::audit::Shown;
 use runtime::Config;
 use runtime::reader::{self, Range};
 use runtime::record::Record;
-use schemas::topics;
+use schemas::{headers, topics};
 use serde::Serialize;
 use serde_json::{Value, json};
 use std::collections::VecDeque;
@@ -20,6 +21,8 @@ use std::path::Path;
 const LISTED_MAX: usize = 100_000;
 /// Most bytes that are shown; a file takes all of them.
 const SHOWN_MAX: usize = 1_024;
+/// Stands for what may identify a patient.
+const HIDDEN: &str = "***";
 
 /// What is known of a dead letter, without its bytes.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -80,13 +83,18 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
     if found.is_empty() {
         output::note(&nothing_matches(options));
     } else if !options.json {
-        output::note("`wardline dead-letters show ID` prints headers and bytes; docs/errors explains the codes");
+        output::note(
+            "`wardline dead-letters show ID` tells more of one, with --with-phi and --reason also its bytes; `wardline explain CODE` explains a code",
+        );
     }
     Ok(())
 }
 
 fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
     let (partition, offset) = place(&options.id)?;
+    if options.with_phi {
+        unmask::check(&options.unmask)?;
+    }
     let topic = topics::OPS_DEAD_LETTER_V1.name();
     let found = reader::read_one(&config.kafka, topic, partition, offset).map_err(Failure::kafka)?;
     let record = found.ok_or_else(|| {
@@ -95,6 +103,14 @@ fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
             "list them with `wardline dead-letters ls`; retention may have removed it",
         )
     })?;
+    if options.with_phi {
+        let shown = Shown {
+            what: "the bytes of a dead letter",
+            origin: Some((topic.to_owned(), partition, offset)),
+            ..Shown::default()
+        };
+        context::block_on(unmask::record(config, &options.unmask, shown))??;
+    }
     let bytes = record.value.as_deref().unwrap_or_default();
     match &options.bytes {
         Some(path) if path != Path::new("-") => std::fs::write(path, bytes).map_err(|error| {
@@ -108,16 +124,16 @@ fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
             output.bytes(bytes)?;
             output.finish()
         }
-        None => print(&record, options.json),
+        None => print(&record, options.json, options.with_phi),
     }
 }
 
-fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
+fn print(record: &Record, as_json: bool, with_phi: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     let letter = Letter::of(record);
     let bytes = record.value.as_deref().unwrap_or_default();
     if as_json {
-        output.json(&whole(record, &letter)?)?;
+        output.json(&whole(record, &letter, with_phi)?)?;
         return output.finish();
     }
     let facts = [
@@ -133,31 +149,55 @@ fn print(record: &Record, as_json: bool) -> Result<(), Failure> {
     for (name, text) in facts.into_iter().filter(|(_, text)| !text.is_empty()) {
         output.line(format!("{name:<10} {text}"))?;
     }
-    output.line(format!("{:<10} {}", "key", record.key.as_deref().map_or_else(|| "none".to_owned(), readable)))?;
-    for (name, value) in &record.headers {
-        let value = value.as_deref().map_or_else(|| "null".to_owned(), readable);
-        output.line(format!("{:<10} {name}: {value}", "header"))?;
+    let key = record.key.as_deref().map_or_else(|| "none".to_owned(), |key| seen(key, with_phi));
+    output.line(format!("{:<10} {key}", "key"))?;
+    for (name, value) in shown_headers(record, with_phi) {
+        output.line(format!("{:<10} {name}: {}", "header", value.unwrap_or_else(|| "null".to_owned())))?;
     }
     output.line(format!("{:<10} {}", "bytes", bytes.len()))?;
-    output.line(operations::dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
+    if with_phi {
+        output.line(operations::dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
+    }
     output.finish()?;
-    if let Some(more) = bytes.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
-        output::note(&format!("{more} more bytes: `wardline dead-letters show {} --bytes FILE` writes all", letter.id));
+    if !with_phi {
+        output::note(
+            "its bytes may identify a patient: --with-phi --reason TEXT shows them, and who looked and why goes on record",
+        );
+    } else if let Some(more) = bytes.len().checked_sub(SHOWN_MAX).filter(|more| *more > 0) {
+        output::note(&format!("{more} more bytes: --bytes FILE writes all of them"));
     }
     Ok(())
 }
 
-/// Everything, for programs.
-fn whole(record: &Record, letter: &Letter) -> Result<Value, Failure> {
+/// The headers as they are shown. Of a record that nobody could read only those of events never identify a patient; what Wardline
+/// itself added is told as facts.
+fn shown_headers(record: &Record, with_phi: bool) -> Vec<(String, Option<String>)> {
+    let is_of_events = |name: &str| name.starts_with("ce_") || name == headers::CONTENT_TYPE;
+    let shown = record.headers.iter().filter(|(name, _)| with_phi || !name.starts_with("wl_"));
+    shown
+        .map(|(name, value)| {
+            (name.to_string(), value.as_deref().map(|value| seen(value, with_phi || is_of_events(name))))
+        })
+        .collect()
+}
+
+fn seen(bytes: &[u8], is_seen: bool) -> String {
+    if is_seen { readable(bytes) } else { HIDDEN.to_owned() }
+}
+
+/// Everything that may be seen, for programs.
+fn whole(record: &Record, letter: &Letter, with_phi: bool) -> Result<Value, Failure> {
     let mut value = serde_json::to_value(letter).map_err(|error| Failure::new(error, "report this as a defect"))?;
-    let headers: Vec<Value> = record
-        .headers
-        .iter()
-        .map(|(name, value)| json!({"name": name, "value": value.as_deref().map(readable)}))
+    let headers: Vec<Value> = shown_headers(record, with_phi)
+        .into_iter()
+        .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
     if let Value::Object(fields) = &mut value {
-        fields.insert("key".to_owned(), json!(record.key.as_deref().map(readable)));
+        fields.insert("key".to_owned(), json!(record.key.as_deref().map(|key| seen(key, with_phi))));
         fields.insert("headers".to_owned(), Value::Array(headers));
+        if !with_phi {
+            return Ok(value);
+        }
         let bytes = record.value.as_deref().unwrap_or_default();
         let text = std::str::from_utf8(bytes).ok();
         fields.insert("text".to_owned(), json!(text));
@@ -325,10 +365,22 @@ mod tests {
     }
 
     #[test]
+    fn phi_1_without_a_reason_nothing_that_may_identify_a_patient_is_shown() {
+        let headers =
+            [("wl_room", "validate"), ("ce_type", "org.wardline.x"), ("patient", "Abel^Ada"), ("wl_x", "Abel")];
+        let record = record(&headers, b"PID|1||M1||Abel^Ada");
+        let masked = whole(&record, &Letter::of(&record), false).unwrap();
+        let expected = json!([{"name": "ce_type", "value": "org.wardline.x"}, {"name": "patient", "value": "***"}]);
+        assert_eq!((&masked["headers"], &masked["key"], &masked["bytes"]), (&expected, &json!("***"), &json!(19)));
+        assert!(!masked.to_string().contains("Abel"), "{masked}");
+        assert!(whole(&record, &Letter::of(&record), true).unwrap().to_string().contains("PID|1||M1||Abel^Ada"));
+    }
+
+    #[test]
     fn json_holds_all_bytes_as_text_or_hexadecimal() {
         let value = |bytes: &[u8]| {
             let record = record(&[("wl_room", "validate")], bytes);
-            whole(&record, &Letter::of(&record)).unwrap()
+            whole(&record, &Letter::of(&record), true).unwrap()
         };
         let text = value(b"MSH|\r");
         assert_eq!((&text["text"], &text["hex"], &text["key"]), (&json!("MSH|\r"), &Value::Null, &json!("V1")));

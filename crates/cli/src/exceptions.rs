@@ -57,7 +57,7 @@ pub fn is_open(exception: &Exception) -> bool {
 }
 
 /// A view that has read everything. It goes on as long as the trigger lives.
-async fn view(config: &Config) -> Result<(ExceptionsView, ShutdownTrigger), Failure> {
+pub async fn view(config: &Config) -> Result<(ExceptionsView, ShutdownTrigger), Failure> {
     let (trigger, shutdown) = runtime::shutdown();
     let view = ExceptionsView::start(config, &shutdown).map_err(view_failure)?;
     view.until_caught_up(READ_MAX).await.map_err(view_failure)?;

@@ -6,6 +6,7 @@
 mod actor;
 mod agree;
 mod args;
+mod audit;
 mod bench;
 mod console;
 mod context;
@@ -14,6 +15,7 @@ mod dead_letters;
 mod decode;
 mod demo;
 mod exceptions;
+mod explain;
 mod failure;
 mod groups;
 mod output;
@@ -30,6 +32,7 @@ mod status;
 mod system;
 mod topics;
 mod trace;
+mod unmask;
 
 pub use args::{Arguments, Command};
 pub use failure::Failure;
@@ -79,6 +82,8 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Parse(parse) => parse::execute(&globals, &parse),
         Command::Config(options) => settings::execute(&globals, &options),
         Command::Console(options) => console::execute(&globals, &options),
+        Command::Audit(options) => audit::execute(&globals, &options),
+        Command::Explain(options) => explain::execute(&options),
         Command::Topics(topics) => topics::execute(&globals, &topics),
         Command::Up(up) => run::up(&globals, &up),
         Command::Run(one) => run::one(&globals, &one),

@@ -2,9 +2,9 @@
 
 use crate::args::{Activity, Globals, Sla};
 use crate::output::{self, Output};
-use crate::{Failure, context, trace};
-use operations::sight::activity::DomainActivity;
-use operations::sight::levels::{self, LevelReport, LevelsSnapshot, LevelsView};
+use crate::{Failure, context, exceptions, trace};
+use operations::sight::levels::{self, LevelAlert, LevelReport, LevelsSnapshot, LevelsView};
+use operations::sight::worth::{DomainWork, Parked};
 use operations::sight::{SightError, time_text};
 use runtime::health::Health;
 use runtime::{Config, shutdown};
@@ -87,7 +87,28 @@ fn print_levels(snapshot: &LevelsSnapshot, json: bool) -> Result<(), Failure> {
         };
         output.line(format!("{}: {} wait{oldest}", class.class.as_str(), class.waiting))?;
     }
-    output.finish()
+    for alert in &snapshot.alerts {
+        output.line(alerted(alert, snapshot.at_ms))?;
+    }
+    output.finish()?;
+    if !snapshot.alerts.is_empty() {
+        output::note("`wardline status` names the room that is behind, `wardline exceptions causes` what holds it up");
+    }
+    Ok(())
+}
+
+/// A service level that is at risk, in one line.
+fn alerted(alert: &LevelAlert, now_ms: i64) -> String {
+    let breach = if alert.breach_at_ms <= now_ms {
+        "there are too many misses already".to_owned()
+    } else {
+        format!("there will be too many misses in {}", trace::length(alert.breach_at_ms - now_ms))
+    };
+    let (level, class, overdue) = (alert.level, alert.class.as_str(), alert.overdue);
+    format!(
+        "AT RISK {level} ({class}): {overdue} events wait beyond the promise, the oldest for {} s; {breach}",
+        alert.oldest_waiting_s
+    )
 }
 
 fn row(level: &LevelReport, now_ms: i64) -> Vec<String> {
@@ -119,9 +140,9 @@ fn row(level: &LevelReport, now_ms: i64) -> Vec<String> {
 pub fn activity(globals: &Globals, options: &Activity) -> Result<(), Failure> {
     let config = Arc::new(context::running(globals)?);
     let progress = output::spinner("reading today");
-    let read = context::block_on(levels::today(config));
+    let read = context::block_on(work(config));
     progress.finish_and_clear();
-    let (_, domains) = read?.map_err(failure)?;
+    let domains = read??;
     let mut output = Output::stdout();
     if options.json {
         for domain in &domains {
@@ -131,10 +152,35 @@ pub fn activity(globals: &Globals, options: &Activity) -> Result<(), Failure> {
     }
     let rows: Vec<Vec<String>> = domains.iter().flat_map(|domain| hours(domain, options.hours)).collect();
     output.table(&["DOMAIN", "HOUR", "IN", "DONE", "LEFT OUT", "LOST", "WAIT", "EXCEPTIONS", "P50", "P99"], &rows)?;
-    output.finish()
+    output.line("")?;
+    for domain in &domains {
+        output.line(format!("{}: {}", domain.activity.domain.as_str(), waits(&domain.parked)))?;
+    }
+    output.finish()?;
+    output::note("hours are UTC; `wardline exceptions causes` says what holds events up, and what that is worth");
+    Ok(())
 }
 
-fn hours(domain: &DomainActivity, most: u8) -> Vec<Vec<String>> {
+/// What each domain did, and what is parked in it.
+async fn work(config: Arc<Config>) -> Result<Vec<DomainWork>, Failure> {
+    let (view, _running) = exceptions::view(&config).await?;
+    let (_, domains) = levels::today(config).await.map_err(failure)?;
+    let stopped = view.stopped();
+    Ok(domains.into_iter().map(|activity| DomainWork::new(activity, &stopped)).collect())
+}
+
+/// What is parked in a domain, in one line.
+fn waits(parked: &Parked) -> String {
+    let worth = parked.worth().map(|worth| format!(", worth {worth}")).unwrap_or_default();
+    let unknown = match parked.events_without_price {
+        0 => String::new(),
+        events => format!(" ({events} without a price)"),
+    };
+    format!("{} events are parked{worth}{unknown}", parked.events)
+}
+
+fn hours(work: &DomainWork, most: u8) -> Vec<Vec<String>> {
+    let domain = &work.activity;
     let duration = |time_ms: Option<u64>| {
         time_ms.map_or_else(|| "-".to_owned(), |time| trace::length(i64::try_from(time).unwrap_or(i64::MAX)))
     };
@@ -154,4 +200,36 @@ fn hours(domain: &DomainActivity, most: u8) -> Vec<Vec<String>> {
         ]
     });
     hours.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use operations::exceptions::Money;
+    use schemas::{Criticality, Decimal};
+
+    #[test]
+    fn what_waits_is_told_with_its_worth() {
+        let parked = Parked {
+            events: 3,
+            money: vec![Money { currency: "EUR".to_owned(), amount: Decimal::new(125_050, 2) }],
+            events_without_price: 1,
+        };
+        assert_eq!(waits(&parked), "3 events are parked, worth 1250.50 EUR (1 without a price)");
+        assert_eq!(waits(&Parked::default()), "0 events are parked");
+    }
+
+    #[test]
+    fn a_level_at_risk_says_since_when_and_until_when() {
+        let alert = |breach_at_ms| LevelAlert {
+            level: "usage-posted",
+            class: Criticality::PatientAdjacent,
+            overdue: 2,
+            oldest_waiting_s: 130,
+            breach_at_ms,
+        };
+        let start = "AT RISK usage-posted (patient-adjacent): 2 events wait beyond the promise, the oldest for 130 s; ";
+        assert_eq!(alerted(&alert(5_000), 5_000), format!("{start}there are too many misses already"));
+        assert_eq!(alerted(&alert(65_000), 5_000), format!("{start}there will be too many misses in 1 min 0 s"));
+    }
 }

@@ -1,10 +1,12 @@
-//! `wardline topics check|plan|apply`.
+//! `wardline topics ls|show|check|plan|apply`.
 
-use crate::args::{Globals, Topics, TopicsAction, TopicsCheck, TopicsPlan};
+use crate::args::{Globals, Topics, TopicsAction, TopicsCheck, TopicsLs, TopicsPlan, TopicsShow};
 use crate::output::{self, Output};
-use crate::{Failure, context};
+use crate::{Failure, context, trace};
+use operations::topics::TopicView;
 use runtime::Config;
 use runtime::admin::{self, AdminError, Change, Cluster};
+use schemas::Criticality;
 use schemas::catalogue::{self, Catalogue};
 use std::path::Path;
 
@@ -14,6 +16,8 @@ pub const BUILT_IN: &str = include_str!("../../../topics.yaml");
 /// Executes `wardline topics`.
 pub fn execute(globals: &Globals, topics: &Topics) -> Result<(), Failure> {
     match &topics.action {
+        TopicsAction::Ls(options) => list(options),
+        TopicsAction::Show(options) => show(options),
         TopicsAction::Check(check_options) => check(check_options),
         TopicsAction::Plan(options) => plan(globals, options, false),
         TopicsAction::Apply(options) => plan(globals, options, true),
@@ -26,6 +30,76 @@ pub async fn apply_built_in(config: &Config, wanted: impl Fn(&Change) -> bool) -
     let mut changes = admin::plan_topics(&load(None)?, &cluster).await.map_err(failure)?;
     changes.retain(wanted);
     admin::apply_topics(&changes, &cluster).await.map_err(failure)
+}
+
+fn list(options: &TopicsLs) -> Result<(), Failure> {
+    let topics = TopicView::all();
+    let mut output = Output::stdout();
+    if options.json {
+        topics.iter().try_for_each(|topic| output.json(topic))?;
+        return output.finish();
+    }
+    let row = |topic: &TopicView| {
+        let read_by: Vec<&str> = topic.consumers.iter().map(|one| one.room).collect();
+        let cells = [topic.name, class_name(topic.class), topic.phi, &topic.storage, &topic.producers.join(", ")];
+        cells.map(str::to_owned).into_iter().chain([read_by.join(", ")]).collect()
+    };
+    let rows: Vec<Vec<String>> = topics.iter().map(row).collect();
+    output.table(&["TOPIC", "CLASS", "PATIENT DATA", "KEPT", "WRITTEN BY", "READ BY"], &rows)?;
+    output.finish()?;
+    output::note(
+        "`wardline topics show NAME` tells more of one; `wardline topics plan` compares them with the cluster",
+    );
+    Ok(())
+}
+
+fn show(options: &TopicsShow) -> Result<(), Failure> {
+    let topic = TopicView::find(&options.name).ok_or_else(|| {
+        Failure::usage(
+            format!("WL-7274: the catalogue of this version has no topic {}", options.name),
+            "`wardline topics ls` lists the topics",
+        )
+    })?;
+    let mut output = Output::stdout();
+    if options.json {
+        output.json(&topic)?;
+        return output.finish();
+    }
+    let within = trace::length(i64::try_from(topic.latency_p99_ms).unwrap_or(i64::MAX));
+    let facts = [
+        ("topic", topic.name.to_owned()),
+        ("carries", topic.description.to_owned()),
+        ("owner", topic.owner.to_owned()),
+        ("class", class_name(topic.class).to_owned()),
+        ("patient data", topic.phi.to_owned()),
+        ("key", topic.key.join(" / ")),
+        ("partitions", topic.partitions.to_string()),
+        ("kept", topic.storage.clone()),
+        ("promise", format!("99 of 100 within {within}")),
+        ("written by", topic.producers.join(", ")),
+    ];
+    for (name, text) in facts.iter().filter(|(_, text)| !text.is_empty()) {
+        output.line(format!("{name:<14} {text}"))?;
+    }
+    for one in &topic.consumers {
+        output.line(format!("{:<14} {}: {}", "read by", one.room, one.purpose))?;
+    }
+    match topic.schema.as_ref().map(serde_json::to_string_pretty) {
+        Some(schema) => {
+            let schema = schema.map_err(|error| Failure::new(error, "report this as a defect"))?;
+            output.line(format!("{:<14} Avro\n{schema}", "schema"))?;
+        }
+        None => output.line(format!("{:<14} none: bytes as they came", "schema"))?,
+    }
+    output.finish()
+}
+
+fn class_name(class: Criticality) -> &'static str {
+    match class {
+        Criticality::PatientAdjacent => "patient-adjacent",
+        Criticality::Operational => "operational",
+        Criticality::Analytical => "analytical",
+    }
 }
 
 fn check(options: &TopicsCheck) -> Result<(), Failure> {

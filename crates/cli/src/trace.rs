@@ -2,12 +2,16 @@
 
 use crate::args::{Globals, Trace};
 use crate::output::{self, Output};
-use crate::{Failure, context, sight};
+use crate::{Failure, context, sight, unmask};
+use operations::audit::Shown;
 use operations::sight::trace::{Gap, Question, Step, Trace as Answer};
 use runtime::clock;
 
 /// Executes `wardline trace`.
 pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
+    if options.with_phi {
+        unmask::check(&options.unmask)?;
+    }
     let since_ms = options.since.as_deref().map(|text| since(text, clock::now_micros() / 1_000)).transpose()?;
     let config = context::running(globals)?;
     let question = Question {
@@ -30,7 +34,21 @@ pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
             "give an id as it stands in a record, a header or a log line; retention may have removed it",
         ));
     }
+    if options.with_phi {
+        context::block_on(unmask::record(&config, &options.unmask, shown_of(&answer)))??;
+    }
     print(&answer, options.json)
+}
+
+/// What goes on record: the ids that were found, since what somebody typed may be about a patient.
+fn shown_of(answer: &Answer) -> Shown {
+    let exception = |step: &Step| step.value.get("exceptionId")?.as_str().map(str::to_owned);
+    Shown {
+        what: "patient data on the way of an event",
+        event_id: answer.steps.iter().find_map(|step| step.event_id.clone()),
+        exception_id: answer.steps.iter().find_map(exception),
+        ..Shown::default()
+    }
 }
 
 fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
@@ -82,7 +100,7 @@ pub fn length(duration_ms: i64) -> String {
 }
 
 /// A duration before now, or a time, as milliseconds since 1970.
-fn since(text: &str, now_ms: i64) -> Result<i64, Failure> {
+pub fn since(text: &str, now_ms: i64) -> Result<i64, Failure> {
     let units = [("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
     let ago = units.into_iter().find_map(|(unit, unit_ms)| {
         let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number > 0)?;

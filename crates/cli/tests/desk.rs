@@ -54,12 +54,67 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let letter: Value = serde_json::from_str(letters.lines().next().unwrap()).unwrap();
     assert_eq!((&letter["code"], &letter["stage"]), (&Value::from("WL-1001"), &Value::from("read")), "RAW-1");
     let letter_id = letter["id"].as_str().unwrap();
-    let shown = text(&run(&["dead-letters", "show", letter_id]));
-    assert!(shown.contains("wl_room: hl7v2") && shown.contains("|PID|1||no header|"), "{shown}");
-    assert_eq!(run(&["dead-letters", "show", letter_id, "--bytes", "-"]).stdout, NO_MESSAGE, "RAW-1");
+    unmasking(&run, letter_id, id);
     let nothing = run(&["dead-letters", "ls", "--code", "WL-9999"]);
     assert!(nothing.status.success() && said(&nothing).contains("no dead letter with code WL-9999"));
     assert!(up.stop("TERM").success());
+}
+
+/// PHI-1: bytes are shown for a reason that is on record before, and the record is found by who looked.
+fn unmasking(run: &impl Fn(&[&str]) -> Output, letter: &str, exception: &str) {
+    let masked = run(&["dead-letters", "show", letter]);
+    assert!(!text(&masked).contains("no header") && said(&masked).contains("--with-phi"), "{masked:?}");
+    assert!(!text(&run(&["dead-letters", "show", letter, "--json"])).contains("no header"));
+    for (arguments, code) in [
+        (&["dead-letters", "show", letter, "--with-phi"][..], "WL-7075"),
+        (&["dead-letters", "show", letter, "--bytes", "-"], "WL-7075"),
+        (&["dead-letters", "show", letter, "--with-phi", "--reason", "..."], "WL-7270"),
+        (&["exceptions", "show", exception, "--raw"], "WL-7075"),
+        (&["exceptions", "show", exception, "--raw", "--reason", "why", "--actor", "unknown"], "WL-7270"),
+        (&["trace", exception, "--with-phi"], "WL-7075"),
+        (&["trace", exception, "--with-phi", "--reason", "-"], "WL-7270"),
+    ] {
+        let refused = run(arguments);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(code), "{}", said(&refused));
+        assert!(refused.stdout.is_empty(), "{arguments:?} shows nothing");
+    }
+    let nothing = run(&["audit", "ls", "--code", "show-original"]);
+    assert!(text(&nothing).is_empty() && said(&nothing).contains("nothing on record fits"), "{}", said(&nothing));
+
+    let why = ["--reason", "the sender asks", "--actor", "Ada"];
+    let show = |arguments: &[&str]| run(&[arguments, &why].concat());
+    let shown = text(&show(&["dead-letters", "show", letter, "--with-phi"]));
+    assert!(shown.contains("wl_room: hl7v2") && shown.contains("|PID|1||no header|"), "{shown}");
+    let bytes = show(&["dead-letters", "show", letter, "--with-phi", "--bytes", "-"]).stdout;
+    assert_eq!(bytes, NO_MESSAGE, "RAW-1");
+    assert_eq!(show(&["exceptions", "show", exception, "--raw"]).stdout, UNREADABLE, "RAW-1");
+    text(&show(&["trace", exception, "--with-phi"]));
+
+    let listed = text(&run(&["audit", "ls", "--who", "ada", "--code", "SHOW-original", "--kind", "action", "--json"]));
+    let records: Vec<Value> = listed.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let (standing, records) = records.split_last().unwrap();
+    let details: Vec<&str> = records.iter().map(|record| record["detail"].as_str().unwrap()).collect();
+    let expected = [
+        "was shown patient data on the way of an event: the sender asks",
+        "was shown the source of an exception: the sender asks",
+        "was shown the bytes of a dead letter: the sender asks",
+        "was shown the bytes of a dead letter: the sender asks",
+    ];
+    assert_eq!(details, expected);
+    assert!(records.iter().all(|record| record["actor"].as_str().unwrap().starts_with("Ada (as ")), "{listed}");
+    assert_eq!((&records[0]["exceptionId"], &records[1]["exceptionId"]), (&exception.into(), &exception.into()));
+    assert_eq!(records[2]["originTopic"], "ops.dead-letter.v1");
+    assert!(standing["lookedAt"].as_u64().unwrap() >= 4 && standing["older"].is_null(), "{standing}");
+
+    // A short list says how to go on, and the next one does.
+    let first = text(&run(&["audit", "ls", "--who", "ada", "--code", "show", "--limit", "1", "--json"]));
+    let lines: Vec<Value> = first.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let older = lines[1]["older"].as_str().unwrap();
+    let rest = run(&["audit", "ls", "--who", "ada", "--code", "show", "--older", older]);
+    let rows = text(&rest).lines().skip(1).count();
+    assert!(rows == 3 && said(&rest).contains("wardline exceptions history"), "{}", text(&rest));
+    let refused = run(&["audit", "ls", "--from", "yesterday"]);
+    assert!(refused.status.code() == Some(2) && said(&refused).contains("WL-7272"), "{}", said(&refused));
 }
 
 /// A source next to the patient: one person asks, another one approves, and the history names both.
@@ -92,6 +147,33 @@ fn two_people(run: &impl Fn(&[&str]) -> Output, id: &str) {
         ("DISCARDED", Some("bob")),
     ];
     assert_eq!(steps, expected);
+}
+
+#[test]
+fn the_catalogue_and_the_codes_are_told_without_a_broker() {
+    let place = Place::new();
+    let listed = text(&place.run(&["topics", "ls"]));
+    assert!(listed.contains("ops.audit.v1") && listed.contains("patient-adjacent"), "{listed}");
+    let lines = text(&place.run(&["topics", "ls", "--json"]));
+    let all: Vec<Value> = lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(all.len() + 1, listed.lines().count());
+    let one: Value = serde_json::from_str(&text(&place.run(&["topics", "show", "ops.audit.v1", "--json"]))).unwrap();
+    assert_eq!((&one["key"][0], &one["schema"]["name"]), (&"room".into(), &"Audit".into()));
+    let shown = text(&place.run(&["topics", "show", "ops.audit.v1"]));
+    for part in ["key            room", "kept           1825 days", "read by        cli: ", "\"name\": \"Audit\""] {
+        assert!(shown.contains(part), "{part}: {shown}");
+    }
+    let code = text(&place.run(&["explain", "wl-4001"]));
+    assert!(code.starts_with("# WL-4001: ") && code.contains("## What to do"), "{code}");
+    let json: Value = serde_json::from_str(&text(&place.run(&["explain", "WL-4001", "--json"]))).unwrap();
+    assert_eq!(json["code"], "WL-4001");
+    assert!(text(&place.run(&["explain"])).lines().any(|line| line.starts_with("WL-4001  ")));
+    for (arguments, code) in
+        [(&["topics", "show", "ops.nothing.v1"], "WL-7274"), (&["explain", "WL-0000", "--json"], "WL-7273")]
+    {
+        let refused = place.run(arguments);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(code), "{}", said(&refused));
+    }
 }
 
 #[test]

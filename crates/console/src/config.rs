@@ -127,6 +127,8 @@ pub struct BoundsConfig {
     pub page_rows: usize,
     /// Newest records of a topic that a list looks through.
     pub records_max: usize,
+    /// Records that one look at what is on record goes through, however few of them fit.
+    pub audit_records_max: u64,
     /// What is read of the cluster serves everybody for so long, milliseconds.
     pub cached_ms: u64,
     /// Most bytes of an original that are shown.
@@ -261,6 +263,7 @@ impl ConsoleConfig {
             ("bounds.reads_at_once", number(bounds.reads_at_once)),
             ("bounds.page_rows", number(bounds.page_rows)),
             ("bounds.records_max", number(bounds.records_max)),
+            ("bounds.audit_records_max", bounds.audit_records_max),
             ("bounds.original_bytes_max", number(bounds.original_bytes_max)),
         ];
         for (key, value) in at_least_one {
@@ -347,6 +350,7 @@ impl Default for BoundsConfig {
             drain_ms: 5_000,
             page_rows: 50,
             records_max: 5_000,
+            audit_records_max: 200_000,
             cached_ms: 5_000,
             original_bytes_max: 262_144,
             denied_per_minute: 120,

@@ -6,17 +6,18 @@ use crate::pages::dead_letters::Letter;
 use crate::problem::Problem;
 use crate::reads::Reads;
 use crate::state::Site;
+use operations::audit::{self, AuditBounds, AuditFilter, AuditFound, Older};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
 use operations::exceptions::{ExceptionsView, Step};
 use operations::messages::{self, Message, MessageId};
 use operations::replay::{Plan, ReplayError, Replays, Status};
-use runtime::codec::{Codec, WireError};
+use runtime::codec::Codec;
 use runtime::health::RoomState;
 use runtime::reader::{self, From, Range, ReadError, Until};
 use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, RoomInfo, RoomKind, clock};
-use schemas::{Audit, Event, MasterCrosswalk, topics};
+use schemas::{MasterCrosswalk, topics};
 use serde::Serialize;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -34,13 +35,14 @@ pub struct Desk {
     rooms: Vec<RoomInfo>,
     codec: Result<Arc<Codec>, String>,
     lags: Arc<Cached<Lags>>,
-    audits: Arc<Cached<Newest<Audit>>>,
+    audits: CachedByName<AuditFound>,
     letters: Arc<Cached<Newest<Letter>>>,
     plans: Arc<Cached<Vec<Plan>>>,
     mappings: Arc<Cached<Vec<MasterCrosswalk>>>,
     statuses: CachedByName<Status>,
     histories: CachedByName<Vec<Step>>,
     records_max: usize,
+    audit_bounds: AuditBounds,
 }
 
 /// How far the rooms have got.
@@ -89,13 +91,19 @@ impl Desk {
             rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
             codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
             lags: Cached::new(fresh, patience),
-            audits: Cached::new(fresh, patience),
+            audits: CachedByName::new(NAMED_MAX, fresh, patience),
             letters: Cached::new(fresh, patience),
             plans: Cached::new(fresh, patience),
             mappings: Cached::new(fresh, patience),
             statuses: CachedByName::new(NAMED_MAX, fresh, patience),
             histories: CachedByName::new(NAMED_MAX, fresh, patience),
             records_max: bounds.records_max,
+            // A look ends before whoever asked gives up, and says how far it got.
+            audit_bounds: AuditBounds {
+                wanted: bounds.page_rows,
+                looked_at_max: bounds.audit_records_max,
+                time: patience / 2,
+            },
         }
     }
 
@@ -115,14 +123,28 @@ impl Desk {
         self.lags.get(|| read_lags(Arc::clone(&self.config), self.rooms.clone())).await
     }
 
-    /// The newest records of what people did and what was left out.
+    /// What people did and what was left out, by what is asked for; `name` stands for the question.
     ///
     /// # Errors
     /// When Kafka or the registry does not answer in time.
-    pub async fn audits(&self) -> Result<Arc<Newest<Audit>>, Problem> {
+    pub async fn audits(
+        &self,
+        name: &str,
+        filter: AuditFilter,
+        older: Option<Older>,
+        wanted: usize,
+    ) -> Result<Arc<AuditFound>, Problem> {
         let codec = self.codec()?;
-        let read = || read_audits(self.readers.clone(), Arc::clone(&codec), self.records_max);
-        self.audits.get(read).await
+        let bounds = AuditBounds { wanted, ..self.audit_bounds };
+        let read = || {
+            let (readers, codec, reads) = (self.readers.clone(), Arc::clone(&codec), Arc::clone(&self.reads));
+            let (filter, older) = (filter.clone(), older.clone());
+            async move {
+                let look = audit::look(&readers, &codec, &filter, older.as_ref(), bounds);
+                reads.through(look).await?.map_err(|error| Problem::unavailable(&error.to_string()))
+            }
+        };
+        self.audits.of(name).get(read).await
     }
 
     /// The newest dead letters.
@@ -250,16 +272,6 @@ impl RoomLag {
     }
 }
 
-/// Decodes one known record type; `None` for a tombstone.
-///
-/// # Errors
-/// See [`WireError`].
-pub async fn typed<T: Event>(codec: &Codec, record: &Record) -> Result<Option<T>, WireError> {
-    let Some(value) = record.value.as_deref() else { return Ok(None) };
-    let (writer, body) = codec.open(value).await?;
-    Ok(Some(schemas::codec::decode(&writer, body)?))
-}
-
 async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Problem> {
     // At the same time, because a client waits a while until it knows who keeps the positions of a group.
     let ask = |room: RoomInfo| {
@@ -284,23 +296,6 @@ async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Pr
         rooms.push(RoomLag { room: room.name, purpose: room.purpose, lag, unknown });
     }
     Ok(Lags { at: clock::now_micros(), rooms })
-}
-
-async fn read_audits(readers: Readers, codec: Arc<Codec>, most: usize) -> Result<Newest<Audit>, Problem> {
-    let newest = newest(readers, topics::OPS_AUDIT_V1.name(), most, |record| record).await?;
-    let mut records = Vec::with_capacity(newest.records.len());
-    for record in &newest.records {
-        // A record that cannot be read must not hide the others.
-        match typed::<Audit>(&codec, record).await {
-            Ok(audit) => records.extend(audit),
-            Err(error) if error.blames_record() => {
-                tracing::warn!(place = %record.place, error = error.without_values(), "an audit record cannot be read");
-            }
-            Err(error) => return Err(Problem::unavailable(&error.to_string())),
-        }
-    }
-    records.sort_by_key(|audit| std::cmp::Reverse(audit.at.0));
-    Ok(Newest { records, has_more: newest.has_more })
 }
 
 /// The newest records of a topic, newest first, as much of each as `of` takes; about as many of each partition.

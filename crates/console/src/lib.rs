@@ -26,6 +26,7 @@ pub mod state;
 mod trail;
 
 pub use config::{ConfigError, ConsoleConfig, TokenConfig, UserConfig};
+pub use pages::errors::{ErrorText, error_text, error_texts};
 pub use people::Role;
 pub use server::{ListenError, Listening};
 pub use state::{Console, Site, StartError};

@@ -312,7 +312,7 @@ fn segment_title(name: &str) -> &'static str {
 /// # Errors
 /// When the reason is too short to mean anything.
 pub fn check_reason(reason: &str) -> Result<(), Problem> {
-    if reason.chars().filter(|character| character.is_alphanumeric()).count() < 5 {
+    if !operations::audit::is_reason(reason) {
         return Err(Problem::not_understood("a reason says in a few words why the patient data must be seen"));
     }
     Ok(())

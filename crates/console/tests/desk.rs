@@ -8,7 +8,7 @@ use common::{MESSAGE, Place, exception};
 use console::routes::{API, Method as Way, ROUTES};
 use reqwest::Method;
 use runtime::outgoing::Outgoing;
-use schemas::{ExceptionState, topics};
+use schemas::{Audit, AuditKind, ExceptionState, Timestamp, topics};
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
@@ -155,6 +155,73 @@ async fn a_dead_letter_is_listed_and_shown() {
     browser.get("/dead-letters/0@999").await.refused(404, "WL-7130");
     let audit = browser.get("/audit?actor=olga").await.text;
     assert!(audit.contains("the sender asks"), "{audit}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_people_did_is_found_behind_what_was_left_out() {
+    const LEFT_OUT: i64 = 6_000;
+    let place = Place::with(|config| config.bounds.page_rows = 2).await;
+    let audit = |number: i64, kind: AuditKind, code: &str| Audit {
+        room: "console".to_owned(),
+        kind,
+        code: code.to_owned(),
+        at: Timestamp(1_772_323_200_000_000 + number),
+        ..Audit::default()
+    };
+    let by_ada = |number: i64| Audit {
+        actor: Some("Ada (as deploy)".to_owned()),
+        exception_id: Some(format!("e{number}")),
+        detail: format!("retry {number}"),
+        ..audit(number, AuditKind::Action, "exception.retry")
+    };
+    let mut all: Vec<Audit> = (0..3).map(by_ada).collect();
+    all.extend((3..LEFT_OUT).map(|number| audit(number, AuditKind::Dropped, "WL-3001")));
+    place.stack.publish(&all).await;
+    let browser = place.browser("olga").await;
+    let page = browser.get("/audit?actor=ada&kind=ACTION").await.text;
+    assert!(page.contains("retry 2") && page.contains("retry 1") && !page.contains("retry 0"), "{page}");
+    assert!(page.contains("href=\"/exceptions/e2\""), "{page}");
+    let older = common::between(&page, "rel=\"next\" href=\"", "\"").replace("&amp;", "&");
+    let page = browser.get(&older).await.text;
+    assert!(page.contains("retry 0") && !page.contains("retry 1") && page.contains("all that is on record"), "{page}");
+
+    let call = |query: &str| format!("/api/v1/audit?{query}");
+    let found = place.call(Method::GET, &call("actor=DEPLOY&exception=e1&from=2026-03-01"), None).await.json();
+    assert_eq!((&found["records"][0]["detail"], &found["older"]), (&json!("retry 1"), &Value::Null));
+    assert_eq!(found["records"].as_array().unwrap().len(), 1);
+    for nothing in ["actor=ad", "until=2026-02-28", "code=discard&actor=ada", "room=cli"] {
+        let found = place.call(Method::GET, &call(nothing), None).await.json();
+        assert_eq!(found["records"], json!([]), "{nothing}");
+    }
+    let newest = place.call(Method::GET, &call("kind=DROPPED&code=3001"), None).await.json();
+    assert_eq!(newest["records"][0]["at"], json!(1_772_323_200_000_000 + LEFT_OUT - 1));
+    assert!(newest["older"].is_string() && newest["backToMs"].is_i64(), "{newest}");
+    for wrong in ["from=yesterday", "older=x"] {
+        place.call(Method::GET, &call(wrong), None).await.refused(422, "WL-7272");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_a_look_at_the_audit_ends_and_goes_on() {
+    let place = Place::with(|config| config.bounds.audit_records_max = 50).await;
+    let audit = |number: i64| Audit {
+        room: "console".to_owned(),
+        kind: if number == 0 { AuditKind::Action } else { AuditKind::Dropped },
+        at: Timestamp(1_772_323_200_000_000 + number),
+        ..Audit::default()
+    };
+    place.stack.publish(&(0..120).map(audit).collect::<Vec<_>>()).await;
+    let (mut looks, mut query) = (0, "kind=ACTION".to_owned());
+    loop {
+        let found = place.call(Method::GET, &format!("/api/v1/audit?{query}"), None).await.json();
+        looks += 1;
+        assert!(found["lookedAt"].as_i64().is_some_and(|looked_at| looked_at <= 100) && looks < 10, "{found}");
+        if found["records"].as_array().is_some_and(|records| !records.is_empty()) {
+            break;
+        }
+        query = format!("kind=ACTION&older={}", found["older"].as_str().unwrap());
+    }
+    assert!(looks > 1, "the bound ended the first look");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -3,6 +3,7 @@
 //! Everything here is read from topics and written to topics, so the command line and the console are two faces of the same
 //! acts, and several of either agree.
 
+pub mod audit;
 pub mod crosswalk;
 mod dump;
 pub mod exceptions;
@@ -11,6 +12,7 @@ mod people;
 pub mod reconcile;
 pub mod replay;
 pub mod sight;
+pub mod topics;
 
 pub use dump::dump;
 pub use people::{AS_USER, same_person};

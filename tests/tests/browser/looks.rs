@@ -54,6 +54,56 @@ async fn pages_update_by_themselves_and_are_worked_by_keys_alone() {
     browser.end().await;
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn enter_opens_what_a_row_is_about_and_shows_more_where_it_leads_nowhere() {
+    let desk = Desk::start(|config| config.service_levels = true).await;
+    let room = desk.stack.run(vec![toys::validate()]).await;
+    desk.stack.publish(&[usage("enc-1", 1, "plain")]).await;
+    let id = exception(1, "").exception_id;
+    let about = schemas::Audit {
+        room: "console".to_owned(),
+        kind: schemas::AuditKind::Action,
+        code: "WL-4001".to_owned(),
+        exception_id: Some(id.clone()),
+        actor: Some("somebody".to_owned()),
+        at: schemas::Timestamp(runtime::clock::now_micros()),
+        ..schemas::Audit::default()
+    };
+    desk.stack
+        .publish(&[about.clone(), schemas::Audit { exception_id: None, code: "WL-4002".to_owned(), ..about }])
+        .await;
+    desk.raise(&[exception(1, "first")]).await;
+    let browser = Browser::start().await;
+    let tab = browser.tab().await;
+    sign_in(&desk, &tab, "olga").await;
+
+    tab.open(&format!("{}/audit?code=WL-4001", desk.url)).await;
+    tab.key("j").await;
+    tab.key_to_page("Enter").await;
+    assert_eq!(tab.path().await, format!("/exceptions/{id}"), "not the page of the code");
+    tab.open(&format!("{}/audit?code=WL-4002", desk.url)).await;
+    tab.key("j").await;
+    tab.key("Enter").await;
+    tab.until("document.querySelector('main [data-row] details').open").await;
+    assert_eq!(tab.path().await, "/audit?code=WL-4002");
+
+    tab.open(&format!("{}/trace?id=enc-1-1", desk.url)).await;
+    tab.key("j").await;
+    tab.key("Enter").await;
+    tab.until("document.querySelector('main [data-row] details').open").await;
+    tab.key("Enter").await;
+    tab.until("!document.querySelector('main [data-row] details').open").await;
+
+    tab.open(&format!("{}/service-levels", desk.url)).await;
+    tab.until("document.querySelector('main [data-row]')").await;
+    tab.key("j").await;
+    tab.key_to_page("Enter").await;
+    assert_eq!(tab.path().await, "/activity");
+    tab.close().await;
+    browser.end().await;
+    room.stop().await;
+}
+
 /// All pages that somebody who has signed in may open. A new page with a named part in its path wants a line here.
 fn pages(ids: &[(&str, &str)]) -> Vec<String> {
     let looks = ROUTES.iter().filter(|route| route.method == Method::Get && route.right != Right::Open);

@@ -1,5 +1,6 @@
 //! What can be typed after `dead-letters`.
 
+use super::audit::Unmask;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -16,7 +17,7 @@ pub struct DeadLetters {
 pub enum DeadLettersAction {
     /// List them, newest last.
     Ls(DeadLettersLs),
-    /// Show one with its headers and its original bytes. They may identify a patient.
+    /// Show one: where it came from, why nobody could read it, and with a reason its headers and its original bytes.
     Show(DeadLettersShow),
 }
 
@@ -42,10 +43,16 @@ pub struct DeadLettersLs {
 pub struct DeadLettersShow {
     /// Id as `dead-letters ls` prints it: partition and offset, for example 2@17.
     pub id: String,
+    /// Also show its key, all of its headers and its original bytes, which may identify a patient.
+    #[arg(long, requires = "reason")]
+    pub with_phi: bool,
+    /// Who is shown them, and why.
+    #[command(flatten)]
+    pub unmask: Unmask,
     /// Write the original value bytes to this file and print nothing; `-` is stdout.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", requires = "with_phi")]
     pub bytes: Option<PathBuf>,
-    /// JSON, with all of the original bytes.
+    /// JSON, with `--with-phi` all of the original bytes.
     #[arg(long, conflicts_with = "bytes")]
     pub json: bool,
 }

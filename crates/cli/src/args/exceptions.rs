@@ -1,5 +1,6 @@
 //! What can be typed after `exceptions`.
 
+use super::audit::Unmask;
 use super::corrections::{ExceptionsCorrect, ExceptionsMap};
 use crate::actor;
 use clap::{Args, Subcommand};
@@ -79,8 +80,11 @@ pub struct ExceptionsShow {
     /// Exception id, or the start of one that is unique.
     pub id: String,
     /// Write the original value bytes to stdout and nothing else. They may identify a patient.
-    #[arg(long)]
+    #[arg(long, requires = "reason")]
     pub raw: bool,
+    /// Who is shown them, and why.
+    #[command(flatten)]
+    pub unmask: Unmask,
     /// JSON.
     #[arg(long, conflicts_with = "raw")]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! What can be typed after the commands that look.
 
+use super::audit::Unmask;
 use clap::{Args, ValueEnum};
 use operations::sight::trace::IdKind;
 
@@ -63,9 +64,12 @@ pub struct Trace {
     /// Look no further back: a duration (90m, 12h, 30d) or a time, RFC 3339.
     #[arg(long, value_name = "WHEN")]
     pub since: Option<String>,
-    /// Also show directly identifying data. Whoever uses it should have a reason.
-    #[arg(long)]
+    /// Also show directly identifying data.
+    #[arg(long, requires = "reason")]
     pub with_phi: bool,
+    /// Who is shown it, and why.
+    #[command(flatten)]
+    pub unmask: Unmask,
     /// One JSON line per step.
     #[arg(long)]
     pub json: bool,

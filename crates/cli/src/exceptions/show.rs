@@ -3,7 +3,8 @@
 use super::{view, view_failure};
 use crate::args::{ExceptionsHistory, ExceptionsShow};
 use crate::output::{self, Output};
-use crate::{Failure, agree};
+use crate::{Failure, agree, unmask};
+use operations::audit::Shown;
 use operations::exceptions::{ExceptionsView, Found, Proposal, Row};
 use runtime::Config;
 use schemas::Exception;
@@ -11,11 +12,23 @@ use serde_json::{Value, json};
 
 /// Shows one exception.
 pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
+    if options.raw {
+        unmask::check(&options.unmask)?;
+    }
     let (view, _running) = view(config).await?;
     let id = pick(&view, &options.id)?;
     let (Some(row), Some(exception)) = (view.row(&id), view.exception(&id).await.map_err(view_failure)?) else {
         return Err(unknown(&options.id));
     };
+    if options.raw {
+        let shown = Shown {
+            what: "the source of an exception",
+            event_id: exception.origin_event_id.clone(),
+            exception_id: Some(id),
+            ..Shown::default()
+        };
+        unmask::record(config, &options.unmask, shown).await?;
+    }
     let mut output = Output::stdout();
     if options.raw {
         output.bytes(exception.raw_value.as_ref().map_or(&[][..], AsRef::as_ref))?;

@@ -15,6 +15,14 @@
     all[next].scrollIntoView({ block: "nearest" });
   };
 
+  // What a row is about; the page of a code is about all rows with that code. A row that leads nowhere shows more of itself.
+  const open = (row) => {
+    const link = row.querySelector('a[href]:not([href^="/errors/"])');
+    const details = row.querySelector("details");
+    if (link) link.click();
+    else if (details) details.open = !details.open;
+  };
+
   const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace",
     s: "/service-levels", h: "/activity", c: "/reconciliation", m: "/crosswalk" };
   let going = false;
@@ -37,8 +45,7 @@
       if (field) { field.focus(); event.preventDefault(); }
     } else if (event.key === "Enter") {
       const row = event.target.closest("[data-row]");
-      const link = row && event.target === row && row.querySelector("a[href]");
-      if (link) link.click();
+      if (row && event.target === row) open(row);
     }
   });
 

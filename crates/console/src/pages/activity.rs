@@ -1,16 +1,15 @@
 //! The work of each domain: what came, what got done, what waits and what that is worth, how long it took, what went wrong.
 
-use super::exceptions::money_text;
 use super::levels::{followed, short, standing_note};
 use crate::ask::{Answer, Ask};
 use crate::html::plot::{self, Series};
 use crate::html::{Frame, Page, number};
 use crate::problem::Problem;
 use maud::{Markup, html};
-use operations::exceptions::{Money, Standing, Stopped};
-use operations::sight::activity::{DomainActivity, HourActivity};
+use operations::exceptions::Standing;
+use operations::sight::activity::HourActivity;
+use operations::sight::worth::DomainWork;
 use serde::Serialize;
-use std::collections::BTreeMap;
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -19,26 +18,7 @@ struct Activity {
     /// Why the topics cannot be followed now.
     problem: Option<String>,
     standing: Standing,
-    domains: Vec<Domain>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Domain {
-    #[serde(flatten)]
-    activity: DomainActivity,
-    /// What is parked in the rooms of the domain.
-    parked: Parked,
-}
-
-/// What is parked in some rooms.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Parked {
-    events: usize,
-    /// What they are worth, where they say it.
-    money: Vec<Money>,
-    events_without_price: usize,
+    domains: Vec<DomainWork>,
 }
 
 /// What the domains did in the last hours.
@@ -46,27 +26,11 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let (levels, view) = (followed(&ask.console)?, ask.console.exceptions.clone());
     let look = move || {
         let (snapshot, stopped) = (levels.snapshot(), view.stopped());
-        let domains =
-            levels.activity().into_iter().map(|activity| Domain { parked: parked(&activity, &stopped), activity });
+        let domains = levels.activity().into_iter().map(|activity| DomainWork::new(activity, &stopped));
         let (caught_up, problem) = (snapshot.caught_up, snapshot.problem);
         Activity { caught_up, problem, standing: view.standing(), domains: domains.collect() }
     };
     Ok(Answer::view(ask.console.desk.reads.memory(look).await?, page))
-}
-
-/// What is parked in the rooms of a domain.
-fn parked(activity: &DomainActivity, stopped: &[Stopped]) -> Parked {
-    let mut parked = Parked::default();
-    let mut money = BTreeMap::new();
-    for room in stopped.iter().filter(|room| activity.rooms.contains(&room.room.as_str())) {
-        parked.events += room.events;
-        parked.events_without_price += room.events_without_price;
-        for one in &room.money {
-            *money.entry(one.currency.clone()).or_default() += one.amount;
-        }
-    }
-    parked.money = money.into_iter().map(|(currency, amount)| Money { currency, amount }).collect();
-    parked
 }
 
 fn page(data: &Activity, _: &Frame<'_>) -> Page {
@@ -80,7 +44,7 @@ fn page(data: &Activity, _: &Frame<'_>) -> Page {
     Page::live("Activity", body)
 }
 
-fn section(domain: &Domain) -> Markup {
+fn section(domain: &DomainWork) -> Markup {
     let activity = &domain.activity;
     let hours = &activity.hours;
     let name = activity.domain.as_str();
@@ -98,7 +62,7 @@ fn section(domain: &Domain) -> Markup {
                 div.card.bad[sum(|hour| hour.lost) > 0] { b { (number(sum(|hour| hour.lost))) } "lost" }
                 div.card.warn[sum(|hour| hour.exceptions) > 0] { b { (number(sum(|hour| hour.exceptions))) } "exceptions raised" }
                 div.card {
-                    b { @if domain.parked.money.is_empty() { "-" } @else { (money_text(&domain.parked.money)) } }
+                    b { (domain.parked.worth().as_deref().unwrap_or("-")) }
                     "waits in money, in " (number(domain.parked.events as i128)) " parked events"
                     @if domain.parked.events_without_price > 0 { " (" (number(domain.parked.events_without_price as i128)) " without a price)" }
                 }
@@ -154,33 +118,5 @@ fn numbers(name: &str, hours: &[HourActivity]) -> Markup {
                 }
             }
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use operations::sight::activity::Domain as Name;
-
-    #[test]
-    fn the_money_of_a_domain_is_that_of_its_rooms() {
-        let stopped = |room: &str, cents: i64, currency: &str| Stopped {
-            room: room.to_owned(),
-            events: 2,
-            money: vec![Money { currency: currency.to_owned(), amount: schemas::Decimal::new(cents, 2) }],
-            events_without_price: 1,
-        };
-        let activity = DomainActivity {
-            domain: Name::Supply,
-            from: Vec::new(),
-            to: "",
-            rooms: vec!["validate", "enrich"],
-            waiting: 0,
-            hours: Vec::new(),
-        };
-        let all = [stopped("validate", 150, "EUR"), stopped("enrich", 250, "EUR"), stopped("erp-post", 999, "EUR")];
-        let found = parked(&activity, &all);
-        assert_eq!((found.events, found.events_without_price, money_text(&found.money).as_str()), (4, 2, "4.00 EUR"));
-        assert_eq!(parked(&activity, &[]), Parked::default());
     }
 }

@@ -11,31 +11,42 @@ mod built_in {
     include!(concat!(env!("OUT_DIR"), "/errors.rs"));
 }
 
-#[derive(Serialize)]
-struct ErrorPage {
-    code: &'static str,
-    title: &'static str,
-    markdown: &'static str,
+/// What stands in the documents about an error code.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct ErrorText {
+    /// The code.
+    pub code: &'static str,
+    /// What it is called.
+    pub title: &'static str,
+    /// Its page: what happened, what Wardline did, what to do.
+    pub markdown: &'static str,
 }
 
 /// The page of one code.
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
-    let code = ask.part("code");
-    let found = built_in::ALL.iter().find(|(known, _)| *known == code);
-    let (code, markdown) = *found.ok_or_else(|| Problem::not_found("this version has no such code"))?;
-    Ok(Answer::view(ErrorPage { code, title: title(markdown), markdown }, page))
+    let found = error_text(ask.part("code"));
+    Ok(Answer::view(found.ok_or_else(|| Problem::not_found("this version has no such code"))?, page))
+}
+
+/// The text of a code, when it is one of this version.
+#[must_use]
+pub fn error_text(code: &str) -> Option<ErrorText> {
+    error_texts().find(|text| text.code == code)
+}
+
+/// The texts of all codes of this version, in order.
+pub fn error_texts() -> impl Iterator<Item = ErrorText> {
+    built_in::ALL.iter().map(|(code, markdown)| ErrorText { code, title: title(markdown), markdown })
 }
 
 /// What a code is called, when it is one of this version.
 pub fn title_of(code: &str) -> Option<&'static str> {
-    let (_, markdown) = built_in::ALL.iter().find(|(known, _)| *known == code)?;
-    Some(title(markdown))
+    error_text(code).map(|text| text.title)
 }
 
 /// What is to be done about a code, as a part of a page.
 pub fn advice(code: &str) -> Option<Markup> {
-    let (_, markdown) = built_in::ALL.iter().find(|(known, _)| *known == code)?;
-    let (_, advice) = markdown.split_once("## What to do")?;
+    let (_, advice) = error_text(code)?.markdown.split_once("## What to do")?;
     Some(rendered(advice))
 }
 
@@ -44,7 +55,7 @@ fn title(markdown: &'static str) -> &'static str {
     line.split_once(": ").map_or(line, |(_, title)| title)
 }
 
-fn page(data: &ErrorPage, _: &Frame<'_>) -> Page {
+fn page(data: &ErrorText, _: &Frame<'_>) -> Page {
     Page::still(format!("{}: {}", data.code, data.title), html! { article { (rendered(data.markdown)) } })
 }
 

@@ -98,7 +98,13 @@ fn row(level: &LevelReport, at_ms: i64) -> Markup {
     html! {
         tr data-row=(level.name) tabindex="-1" {
             td.wide data-name="Level" {
-                span { b { (level.name) } br; span.muted { (level.description) " " span.mono { (level.from) " → " (level.to) } } }
+                span {
+                    b { a href=(activity_of(level.to)) { (level.name) } } br;
+                    span.muted {
+                        (level.description) " "
+                        span.mono { a href={ "/topics/" (level.from) } { (level.from) } " → " a href={ "/topics/" (level.to) } { (level.to) } }
+                    }
+                }
             }
             td data-name="State" { (chip(level.state.as_str(), kind)) }
             td.right data-name="Kept" { span { (level.attainment_percent.map_or_else(|| "-".to_owned(), percent)) } }
@@ -114,6 +120,12 @@ fn row(level: &LevelReport, at_ms: i64) -> Markup {
             td.nowrap data-name="Breach" { span { (breach_text(level.breach_at_ms, at_ms)) } }
         }
     }
+}
+
+/// What the domain did in which the level ends.
+fn activity_of(to: &str) -> String {
+    let domain = to.split('.').next().unwrap_or_default();
+    format!("/activity#domain-{domain}")
 }
 
 /// How much of the misses that today may have is used, as a bar beside its numbers.

@@ -4,76 +4,24 @@ use crate::ask::{Answer, Ask};
 use crate::html::{Frame, Page, chip, facts, pretty};
 use crate::problem::Problem;
 use maud::{Markup, html};
-use schemas::catalogue::Storage;
-use schemas::{Criticality, Phi, TopicInfo, topics};
+use operations::topics::TopicView;
+use schemas::{Criticality, Phi};
 use serde::Serialize;
-use serde_json::Value;
 
 #[derive(Serialize)]
 struct Topics {
-    topics: Vec<Topic>,
-}
-
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Topic {
-    name: &'static str,
-    description: &'static str,
-    owner: &'static str,
-    class: Criticality,
-    phi: &'static str,
-    key: &'static [&'static str],
-    partitions: u16,
-    storage: String,
-    latency_p99_ms: u64,
-    producers: &'static [&'static str],
-    consumers: Vec<Consumer>,
-    /// Its contract, where one topic is asked for.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    schema: Option<Value>,
-}
-
-#[derive(Serialize)]
-struct Consumer {
-    room: &'static str,
-    purpose: &'static str,
+    topics: Vec<TopicView>,
 }
 
 /// All topics.
 pub async fn list(_: Ask) -> Result<Answer, Problem> {
-    Ok(Answer::view(Topics { topics: topics::ALL.iter().map(|topic| Topic::of(topic)).collect() }, page))
+    Ok(Answer::view(Topics { topics: TopicView::all() }, page))
 }
 
 /// One topic.
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
-    let found = topics::find(ask.part("name"));
-    let info = found.ok_or_else(|| Problem::not_found("the catalogue has no such topic"))?;
-    let schema = serde_json::from_str(info.schema).ok();
-    Ok(Answer::view(Topic { schema, ..Topic::of(info) }, topic_page))
-}
-
-impl Topic {
-    fn of(info: &TopicInfo) -> Self {
-        let storage = match info.storage {
-            Storage::Compacted => "newest of each key".to_owned(),
-            Storage::Forever => "for ever".to_owned(),
-            Storage::RetentionMs(milliseconds) => pretty(milliseconds),
-        };
-        Self {
-            name: info.name,
-            description: info.description,
-            owner: info.owner,
-            class: info.class,
-            phi: info.phi.as_str(),
-            key: info.key,
-            partitions: info.partitions,
-            storage,
-            latency_p99_ms: info.latency_p99_ms,
-            producers: info.producers,
-            consumers: info.consumers.iter().map(|(room, purpose)| Consumer { room, purpose }).collect(),
-            schema: None,
-        }
-    }
+    let found = TopicView::find(ask.part("name"));
+    Ok(Answer::view(found.ok_or_else(|| Problem::not_found("the catalogue has no such topic"))?, topic_page))
 }
 
 /// What a class is called.
@@ -121,7 +69,7 @@ fn page(data: &Topics, _: &Frame<'_>) -> Page {
     Page::still("Topics", body)
 }
 
-fn topic_page(data: &Topic, _: &Frame<'_>) -> Page {
+fn topic_page(data: &TopicView, _: &Frame<'_>) -> Page {
     let schema = data.schema.as_ref().and_then(|schema| serde_json::to_string_pretty(schema).ok());
     let body = html! {
         p { a href="/topics" { "Topics" } }

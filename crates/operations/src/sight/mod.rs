@@ -11,6 +11,7 @@ mod histogram;
 pub mod lag;
 pub mod levels;
 pub mod trace;
+pub mod worth;
 
 use runtime::codec::WireError;
 use runtime::reader::ReadError;
