@@ -9,7 +9,7 @@ use erp_post::ErpPostConfig;
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
 use operations::reconcile::{
-    self, AskError, CollectError, ItemsError, Options, Raised, ReconcileError, Report, Room, Watch, Window,
+    self, AskError, CollectError, ItemsError, Kept, Options, Raised, ReconcileError, Report, Room, Watch, Window,
 };
 use runtime::codec::Codec;
 use runtime::health::Health;
@@ -75,6 +75,7 @@ async fn once(config: &Config, options: &Reconcile) -> Result<(), Failure> {
     if let Some(path) = &options.report {
         write(path, &report)?;
     }
+    keep(config, &report).await?;
     let raised = if options.raise {
         Some(reconcile::raise(config, codec, &report).await.map_err(|error| not_raised(&error))?)
     } else {
@@ -145,6 +146,11 @@ async fn compare(
     let asked = asked(config, options, window(options, now_ms())?)?;
     let report =
         reconcile::reconcile(config, Arc::clone(codec), &asked, watch).await.map_err(|error| failed(&error))?;
+    let report = Report { every_s: options.every.and_then(|every| u64::try_from(every.as_secs()).ok()), ..report };
+    // The work items are worth more than the file.
+    if let Err(failure) = keep(config, &report).await {
+        tracing::error!(%failure, "the report is not kept");
+    }
     let raised = reconcile::raise(config, Arc::clone(codec), &report).await.map_err(|error| not_raised(&error))?;
     Ok((report, raised))
 }
@@ -216,6 +222,17 @@ fn write(path: &Path, report: &Report) -> Result<(), Failure> {
     })
 }
 
+/// Keeps the report in the folder of the configuration, where it names one.
+async fn keep(config: &Config, report: &Report) -> Result<(), Failure> {
+    let failed =
+        |error: String| Failure::new(error, "set operations.reconcile.reports_dir to a folder that can be written");
+    let Some(kept) = Kept::of(config).map_err(|error| failed(error.to_string()))? else { return Ok(()) };
+    let report = report.clone();
+    let keeping = tokio::task::spawn_blocking(move || kept.keep(&report));
+    let done = keeping.await.map_err(|error| failed(format!("WL-7280: the report is not kept: {error}")))?;
+    done.map(|_| ()).map_err(|error| failed(error.to_string()))
+}
+
 fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<(), Failure> {
     let mut output = Output::stdout();
     if options.json {
@@ -244,15 +261,16 @@ fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<
     let rows: Vec<Vec<String>> = report
         .cost_centres
         .iter()
-        .map(|(code, money)| {
+        .map(|row| {
+            let money = row.compared;
             let difference = money.posted - money.booked;
             let numbers = [money.posted, money.booked, difference].map(reconcile::report::shown);
-            std::iter::once(code.clone()).chain(numbers).collect()
+            [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
         })
         .collect();
     if !rows.is_empty() {
         output.line("")?;
-        output.table(&["COST CENTRE", "POSTED", "IN THE ERP", "DIFFERENCE"], &rows)?;
+        output.table(&["COST CENTRE", "CURRENCY", "POSTED", "IN THE ERP", "DIFFERENCE"], &rows)?;
     }
     for difference in report.differences.iter().take(SHOWN) {
         output.line("")?;

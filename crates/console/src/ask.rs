@@ -47,6 +47,15 @@ pub enum Answer {
         /// Whether they never change under their address.
         is_immutable: bool,
     },
+    /// Bytes that a browser keeps as a file.
+    Download {
+        /// Media type.
+        content_type: &'static str,
+        /// Name of the file: letters, digits, dots and dashes.
+        name: String,
+        /// The bytes.
+        bytes: Vec<u8>,
+    },
     /// A session begins (or ends, when it is none), and the person goes on there.
     Session {
         /// The session and the password hash of its user.

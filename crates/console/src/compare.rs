@@ -1,8 +1,9 @@
 //! Comparisons that people start here: one at a time, in the background, with progress for everybody who looks.
 //!
 //! What a comparison finds becomes work items, which are on a topic and shown by every console. The reports themselves are held
-//! by the process that made them; that one was made is on the audit topic.
+//! by the process that made them, and are kept where the configuration names a folder; that one was made is on the audit topic.
 
+use crate::kept::KeptReports;
 use crate::problem::Problem;
 use crate::trail::{Entry, Trail};
 use axum::http::StatusCode;
@@ -27,6 +28,8 @@ pub struct Comparisons {
     /// Asks the one under way to end.
     is_given_up: Arc<AtomicBool>,
     stop: Shutdown,
+    /// What outlives this process.
+    pub kept: KeptReports,
 }
 
 #[derive(Default)]
@@ -75,6 +78,8 @@ pub struct Made {
     pub raised: Option<Raised>,
     /// Why work items were not written.
     pub not_raised: Option<String>,
+    /// Why the report goes with this process, although reports are kept.
+    pub not_kept: Option<String>,
 }
 
 /// What there is to see.
@@ -107,8 +112,8 @@ pub struct Asked {
 
 impl Comparisons {
     /// None yet; one under way ends when the stop is asked for.
-    pub fn new(stop: Shutdown) -> Self {
-        Self { state: Arc::default(), is_given_up: Arc::default(), stop }
+    pub fn new(stop: Shutdown, kept: KeptReports) -> Self {
+        Self { state: Arc::default(), is_given_up: Arc::default(), stop, kept }
     }
 
     /// Begins one in the background.
@@ -191,9 +196,21 @@ impl Comparisons {
         if let Err(problem) = trail.record(entry).await {
             tracing::warn!(detail = problem.detail, "that a comparison was made is not on record");
         }
+        let not_kept = self.keep(&report).await;
         report.truncated |= report.differences.len() > DIFFERENCES_MAX;
         report.differences.truncate(DIFFERENCES_MAX);
-        self.ended(Ok(Made { report, raised, not_raised }));
+        self.ended(Ok(Made { report, raised, not_raised, not_kept }));
+    }
+
+    /// Says why it is not kept, although it should be.
+    async fn keep(&self, report: &Report) -> Option<String> {
+        let (kept, whole) = (self.kept.clone(), report.clone());
+        let keeping = tokio::task::spawn_blocking(move || kept.keep(&whole));
+        match keeping.await {
+            Ok(Ok(_)) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(error) => Some(error.to_string()),
+        }
     }
 
     fn ended(&self, made: Result<Made, String>) {

@@ -254,6 +254,14 @@ fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> R
             }
             response
         }
+        Answer::Download { content_type, name, bytes } => {
+            let mut response = Response::new(Body::from(bytes));
+            response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
+            if let Ok(named) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
+                response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
+            }
+            response
+        }
         Answer::Session { opened, then } => {
             let mut response = redirect(&then);
             let value = opened.map(|(session, hash)| console.sessions.cookie(&session, &hash));

@@ -13,6 +13,7 @@ mod edge;
 pub mod fields;
 mod guard;
 pub mod html;
+mod kept;
 mod openapi;
 mod original;
 mod pages;

@@ -293,6 +293,13 @@ pub static ROUTES: &[Route] = &[
         |ask| Box::pin(pages::reconciliation::run(ask)),
     )
     .taking(&[], pages::reconciliation::RUN),
+    Route::get(
+        "/reconciliation/report",
+        "/reconciliation/report",
+        "A report as a file: JSON, HTML that prints and is signed, or Markdown.",
+        |ask| Box::pin(pages::reconciliation::download(ask)),
+    )
+    .taking(pages::reconciliation::REPORT, &[]),
     Route::act("/reconciliation/give-up", "/reconciliation/give-up", "Ends the comparison that is under way.", |ask| {
         Box::pin(pages::reconciliation::give_up(ask))
     }),

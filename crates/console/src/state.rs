@@ -3,6 +3,7 @@
 use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
+use crate::kept::KeptReports;
 use crate::people::oidc::Oidc;
 use crate::people::session::{Session, Sessions};
 use crate::people::throttle::Throttle;
@@ -12,6 +13,7 @@ use crate::runs::Runs;
 use crate::trail::Trail;
 use connector::erp::Erp;
 use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
+use operations::reconcile::{Kept, KeptError};
 use operations::replay::ReplayRoom;
 use operations::sight::SightError;
 use operations::sight::levels::LevelsView;
@@ -79,6 +81,9 @@ pub enum StartError {
     /// The service levels cannot be followed.
     #[error(transparent)]
     Sight(#[from] SightError),
+    /// The folder of reports is not understood.
+    #[error(transparent)]
+    Kept(#[from] KeptError),
 }
 
 impl Console {
@@ -98,7 +103,8 @@ impl Console {
         let hashing = Semaphore::new(config.attempts.at_once);
         let searches = Reads::new(SEARCHES_MAX, config.read_timeout());
         let runs = Runs::new(stop.clone());
-        let comparisons = Comparisons::new(stop.clone());
+        let kept = KeptReports::new(Kept::of(&site.config)?);
+        let comparisons = Comparisons::new(stop.clone(), kept);
         let trail = Trail::new(&site.config, config.bounds.denied_per_minute);
         let desk = Desk::new(&site, &config.bounds);
         let exceptions = ExceptionsView::start(&site.config, stop)?;

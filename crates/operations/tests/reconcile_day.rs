@@ -2,10 +2,14 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::cast_precision_loss, reason = "test")]
 
-use operations::reconcile::documents::settle;
-use operations::reconcile::fact::{About, EffectFact, EffectStanding, Output, PostingFact, RoomFact, Spot};
+use operations::reconcile::documents::{Absent, settle};
+use operations::reconcile::fact::{
+    About, DocumentFact, EffectFact, EffectStanding, FoundCost, FoundFact, FoundLine, Output, PostingFact, RoomFact,
+    Spot,
+};
 use operations::reconcile::sample::{Day, Plant};
 use operations::reconcile::{ABSENT_MAX, Books, Cost, Findings, Kind, Part, Room, Scope, record_key};
+use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
 /// Usages of the large day. `wardline bench reconcile` has ten times as many.
@@ -66,8 +70,87 @@ fn a_clean_day_has_no_difference_and_its_money_adds_up() {
     assert_eq!((validate.read, validate.emitted, validate.dropped, validate.missing), (5_000, 4_900, 100, 0));
     let enrich = findings.rooms["enrich"];
     assert!(enrich.exception > 0 && enrich.read == enrich.emitted + enrich.exception, "{enrich:?}");
-    let money = findings.cost_centres["CC-OR"];
+    let money = findings.cost_centres[&("CC-OR".to_owned(), "EUR".to_owned())];
     assert!(money.posted == money.booked && !money.posted.is_zero(), "{money:?}");
+}
+
+/// The room of the replay that mends a difference, and whether it corrects; none where only people can, and the text says why.
+fn mends(plant: Plant) -> Option<(&'static str, bool)> {
+    match plant {
+        Plant::OutcomeMissing => Some(("enrich", false)),
+        Plant::EffectInDoubt => Some(("erp-post", false)),
+        Plant::NoticeUnanswered => Some(("supplier-fanout", false)),
+        Plant::OtherLocation | Plant::OtherCostCentre => Some(("enrich", true)),
+        Plant::EventMissing
+        | Plant::EventUnpromised
+        | Plant::EventDoubled
+        | Plant::OutcomesContradict
+        | Plant::PostingDoubled
+        | Plant::PostingMissing
+        | Plant::EffectMissing
+        | Plant::NoticeRefused
+        | Plant::DocumentMissing
+        | Plant::DocumentDoubled
+        | Plant::DocumentUnexpected
+        | Plant::OtherQuantity
+        | Plant::OtherAmount => None,
+    }
+}
+
+/// Postings in two currencies are added up apart, and a document that is said to hold both is told, not summed.
+#[test]
+fn money_of_two_currencies_is_kept_apart() {
+    let scope = Day::new(1_000, &[]).scope();
+    let spot = Spot::new("supply.usage-enriched.v1", 0, 1).unwrap();
+    let at_ms = scope.window.from_ms;
+    let posting = |currency: &str, cents| DocumentFact::Posting {
+        posting: Box::new(PostingFact {
+            item: "i".to_owned(),
+            location: "OR1".to_owned(),
+            quantity: Decimal::ONE,
+            cost_centre: Some("CC-OR".to_owned()),
+            amount: Some(Decimal::new(cents, 2)),
+            currency: currency.to_owned(),
+            ..PostingFact::default()
+        }),
+        spot,
+        at_ms,
+        event: None,
+        cause: None,
+    };
+    let booked = |cents, lines| FoundFact {
+        document_key: "wl-1".to_owned(),
+        id: "1".to_owned(),
+        number: None,
+        at_ms,
+        finished: true,
+        lines: vec![FoundLine {
+            item: "i".to_owned(),
+            lot: None,
+            location: "OR1".to_owned(),
+            quantity: Decimal::from(lines),
+        }],
+        costs: vec![FoundCost { cost_centre: "CC-OR".to_owned(), amount: Decimal::new(cents, 2) }],
+    };
+    let compared = |facts: Vec<DocumentFact>, found: FoundFact, findings: &mut Findings| {
+        settle(Absent { document_key: "wl-1".to_owned(), facts }, vec![found], &scope, findings);
+    };
+    let mut findings = Findings::default();
+    compared(vec![posting("EUR", 250)], booked(250, 1), &mut findings);
+    compared(vec![posting("CHF", 900)], booked(900, 1), &mut findings);
+    assert_eq!(found(&findings), BTreeMap::new(), "{:#?}", findings.differences);
+    let told: Vec<String> = findings
+        .cost_centres
+        .iter()
+        .map(|((_, currency), one)| format!("{currency} {} {}", one.posted, one.booked))
+        .collect();
+    assert_eq!(told, ["CHF 9.00 9.00", "EUR 2.50 2.50"]);
+
+    compared(vec![posting("EUR", 250), posting("CHF", 250)], booked(500, 2), &mut findings);
+    assert_eq!(found(&findings), BTreeMap::from([((Part::Erp, Kind::Amount), 1)]));
+    let both = &findings.differences[0];
+    assert_eq!((both.expected.as_deref(), both.found.as_deref()), (Some("2.5 CHF and 2.5 EUR"), Some("5")));
+    assert_eq!((both.money, both.currency.as_deref()), (None, None));
 }
 
 /// One at a time: none hides behind another, and each is found by the comparison that it belongs to.
@@ -80,6 +163,10 @@ fn each_difference_is_found_when_it_is_the_only_one() {
         assert_eq!(found(&findings), planted(&[plant]), "{plant:?}: {messages:#?}");
         let one = &findings.differences[0];
         assert!(!one.next.is_empty() && one.message.len() > 10, "{one:?}");
+        let proposed = one.replay.as_ref().map(|replay| (replay.room.as_str(), replay.correct));
+        assert_eq!(proposed, mends(plant), "{plant:?}: {}", one.next);
+        let names_it = one.replay.as_ref().is_none_or(|replay| one.next.contains(&replay.command()));
+        assert!(names_it, "{plant:?}: {}", one.next);
         assert!(one.event_id.is_some() || one.document_key.is_some() || one.effect_key.is_some(), "{one:?}");
     }
 }

@@ -2,7 +2,7 @@
 
 use super::exceptions::{check_ready, standing_note, state_chip};
 use super::proposals::{self, Waiting};
-use super::{REASON, errors};
+use super::{REASON, errors, reconciliation};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
 use crate::html::{Act as Form, Frame, Page, ago, code_link, facts, form, number, time};
@@ -46,6 +46,8 @@ struct Whole {
     source: Option<Source>,
     /// What waits for a second person.
     waiting: Waiting,
+    /// The replay that would mend it, of a work item of reconciliation.
+    replay: Option<operations::reconcile::Proposal>,
     standing: Standing,
 }
 
@@ -204,6 +206,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         not_read,
         source,
         waiting,
+        replay: exception.and_then(reconciliation::proposed),
         standing: view.standing(),
     })
 }
@@ -305,6 +308,7 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
     html! {
         h2 { "What to do" }
         div.acts {
+            @if let Some(proposal) = &data.replay { (reconciliation::replay_form(proposal, frame)) }
             @if row.parked_key {
                 (act("retry", "Retry", "The room processes the event again. Do it when the cause is mended.", COMMENT, false))
             }

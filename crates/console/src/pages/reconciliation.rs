@@ -3,32 +3,48 @@
 use super::exceptions::standing_note;
 use crate::ask::{Answer, Ask};
 use crate::compare::{Asked, Failed, Made, UnderWay};
-use crate::fields::{Field, Kind};
+use crate::fields::{Field, Fields, Kind};
 use crate::html::{Act, Frame, Page, code_link, facts, form, number, pretty, time};
+use crate::kept::{KeptReport, KeptSeen};
 use crate::people::Right;
 use crate::problem::Problem;
 use maud::{Markup, html};
 use operations::exceptions::{self, Filter, Listed, Standing};
 use operations::reconcile::difference::ROOM;
-use operations::reconcile::report::{shown, verdict};
-use operations::reconcile::{Difference, Window};
+use operations::reconcile::items::difference_of;
+use operations::reconcile::report::{shown, stake, verdict};
+use operations::reconcile::{self, Difference, Proposal, Window, report_id};
 use runtime::clock;
+use schemas::Exception;
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 
 /// Hours that are compared when nothing is said.
 const USUAL_H: i64 = 24;
-/// Most hours of one comparison from here; the command line takes more.
+/// Most hours of the last time that is compared.
 const HOURS_MAX: i64 = 168;
+/// Most days of one comparison from here; the command line takes more.
+const DAYS_MAX: i64 = 31;
+const HOUR_MS: i64 = 3_600_000;
 /// Differences and work items that are shown on the page; the API has all that are held.
 const SHOWN: usize = 50;
 
 /// What is compared.
 pub const RUN: &[Field] = &[
     Field::optional("hours", Kind::Number, "The last so many hours, 1 to 168; 24 when left out"),
+    Field::optional("from_time", Kind::Line(40), "Or from this time on, for example 2026-03-01T00:00:00Z"),
+    Field::optional("until_time", Kind::Line(40), "Before this time; until now when left out"),
     Field::optional("raise", Kind::Flag, "Make a work item of each difference, and resolve what is not found any more"),
 ];
+
+/// Which report, and as what.
+pub const REPORT: &[Field] = &[
+    Field::required("id", Kind::Line(40), "Id of the report"),
+    Field::required("form", Kind::OneOf(&["html", "md", "json"]), "As what it is written"),
+];
+/// Why a replay is planned.
+const WHY: &[Field] = &[Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record")];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -39,6 +55,8 @@ struct Reconciliation {
     failed: Option<Failed>,
     /// Reports that this process has made, newest first.
     reports: Vec<Arc<Made>>,
+    /// Reports that are kept, whoever made them.
+    kept: KeptSeen,
     /// Open work items of all comparisons, oldest first.
     work_items: Listed,
     /// Differences of the newest report whose work item is known.
@@ -51,6 +69,7 @@ struct Reconciliation {
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let console = &ask.console;
     let (view, seen) = (console.exceptions.clone(), console.comparisons.seen());
+    let kept = console.comparisons.kept.clone();
     let without_erp = console.site.erp.as_ref().err().cloned();
     let look = move || {
         let of_reconcile = Filter { room: Some(ROOM.to_owned()), ..Filter::default() };
@@ -64,6 +83,7 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
             under_way: seen.under_way,
             failed: seen.failed,
             reports: seen.made,
+            kept: kept.seen(),
             without_erp,
         }
     };
@@ -72,18 +92,14 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
 
 /// Begins a comparison.
 pub async fn run(ask: Ask) -> Result<Answer, Problem> {
-    let hours = ask.body.number("hours").unwrap_or(USUAL_H);
-    if !(1..=HOURS_MAX).contains(&hours) {
-        return Err(Problem::not_understood(format!("hours must be 1 to {HOURS_MAX}")));
-    }
     let console = &ask.console;
-    let until_ms = clock::now_micros() / 1_000;
+    let window = window(&ask.body, clock::now_micros() / 1_000)?;
     let asked = Asked {
         config: Arc::clone(&console.site.config),
         codec: console.desk.codec()?,
         rooms: console.site.rooms.iter().map(|room| room.info.clone()).collect(),
         erp: console.site.erp.as_ref().ok().cloned(),
-        window: Window { from_ms: until_ms - hours * 3_600_000, until_ms },
+        window,
         raise: ask.body.text("raise") == Some("true"),
         by: ask.name().to_owned(),
     };
@@ -93,6 +109,62 @@ pub async fn run(ask: Ask) -> Result<Answer, Problem> {
         "/reconciliation",
         json!({"begun": true}),
     ))
+}
+
+/// What is compared: from one time to another, or the last hours. What lies ahead is not there yet.
+fn window(body: &Fields, now_ms: i64) -> Result<Window, Problem> {
+    let moment = |name: &str| {
+        let Some(text) = body.text(name) else { return Ok(None) };
+        let read = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
+        read.map(Some).map_err(|_| Problem::not_understood(format!("{name} must be a time like 2026-03-01T08:00:00Z")))
+    };
+    let (from_ms, until_ms, hours) = (moment("from_time")?, moment("until_time")?, body.number("hours"));
+    let (from_ms, until_ms) = match (from_ms, until_ms, hours) {
+        (Some(from_ms), until_ms, None) => (from_ms, until_ms.unwrap_or(now_ms).min(now_ms)),
+        (None, None, hours) => {
+            let hours = hours.unwrap_or(USUAL_H);
+            if !(1..=HOURS_MAX).contains(&hours) {
+                return Err(Problem::not_understood(format!("hours must be 1 to {HOURS_MAX}")));
+            }
+            (now_ms - hours * HOUR_MS, now_ms)
+        }
+        (Some(_), _, Some(_)) => return Err(Problem::not_understood("either hours or from_time, not both")),
+        (None, Some(_), _) => return Err(Problem::not_understood("until_time needs from_time")),
+    };
+    if from_ms >= until_ms {
+        return Err(Problem::not_understood("from_time must lie before until_time, and in the past"));
+    }
+    if until_ms - from_ms > DAYS_MAX * 24 * HOUR_MS {
+        return Err(Problem::not_understood(format!("one comparison from here is of {DAYS_MAX} days at most")));
+    }
+    Ok(Window { from_ms, until_ms })
+}
+
+/// A report as a file. Those that are kept are there whole; of others this process holds the first differences.
+pub async fn download(ask: Ask) -> Result<Answer, Problem> {
+    let console = &ask.console;
+    let id = ask.query.text("id").unwrap_or_default().to_owned();
+    let form = ask.query.text("form").unwrap_or_default().to_owned();
+    let (kept, held) = (console.comparisons.kept.clone(), console.comparisons.seen().made);
+    let write = move || {
+        let of_here = held.iter().find(|made| report_id(&made.report) == id);
+        let report = match (kept.read(&id), of_here) {
+            (Ok(report), _) => report,
+            (Err(_), Some(made)) => made.report.clone(),
+            (Err(problem), None) => return Err(problem),
+        };
+        let (content_type, text) = match form.as_str() {
+            "html" => ("text/html; charset=utf-8", reconcile::report::page(&report)),
+            "md" => ("text/markdown; charset=utf-8", reconcile::report::markdown(&report)),
+            _ => {
+                let text = serde_json::to_string_pretty(&report);
+                ("application/json", text.map_err(|error| Problem::defect(&error.to_string()))?)
+            }
+        };
+        let name = format!("reconcile-{}.{form}", report_id(&report));
+        Ok(Answer::Download { content_type, name, bytes: text.into_bytes() })
+    };
+    console.desk.reads.memory(write).await?
 }
 
 /// Gives up the comparison that is under way.
@@ -115,6 +187,7 @@ fn page(data: &Reconciliation, frame: &Frame<'_>) -> Page {
             Some(made) => (report(made, &data.items_known)),
         }
         @if data.reports.len() > 1 { (earlier(&data.reports[1..])) }
+        (kept(&data.kept))
     };
     Page::live("Reconciliation", body)
 }
@@ -191,6 +264,8 @@ fn report(made: &Made, items_known: &[String]) -> Markup {
     html! {
         h2 { "The newest report" }
         p.lead { (verdict(report)) }
+        (downloads(&report_id(report)))
+        @if let Some(why) = &made.not_kept { p.error role="alert" { "The report goes with this process: " (why) "." } }
         @if let Some(why) = &made.not_raised { p.error role="alert" { "Work items were not written: " (why) "." } }
         (facts(&[
             ("Asked for by", html! { (report.actor) }),
@@ -217,11 +292,13 @@ fn report(made: &Made, items_known: &[String]) -> Markup {
             div.scroll {
                 table.stack {
                     caption { "Money by cost centre" }
-                    thead { tr { th { "Cost centre" } th.right { "Posted by Wardline" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
+                    thead { tr { th { "Cost centre" } th { "Currency" } th.right { "Posted by Wardline" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
                     tbody {
-                        @for (centre, money) in &report.cost_centres {
+                        @for row in &report.cost_centres {
+                            @let money = row.compared;
                             tr {
-                                td data-name="Cost centre" { span { (centre) } }
+                                td data-name="Cost centre" { span { (row.cost_centre) } }
+                                td data-name="Currency" { span { (row.currency) } }
                                 td.right data-name="Posted" { span { (shown(money.posted)) } }
                                 td.right data-name="Booked" { span { (shown(money.booked)) } }
                                 td.right data-name="Difference" { span { (shown(money.posted - money.booked)) } }
@@ -232,6 +309,34 @@ fn report(made: &Made, items_known: &[String]) -> Markup {
             }
         }
     }
+}
+
+/// The replay that a work item of reconciliation proposes.
+pub fn proposed(item: &Exception) -> Option<Proposal> {
+    (item.room == ROOM).then(|| difference_of(item)).flatten()?.replay
+}
+
+/// Plans the replay that is proposed; who plans says why, and nothing is done before the plan is applied.
+pub fn replay_form(proposal: &Proposal, frame: &Frame<'_>) -> Markup {
+    let help = match proposal.correct {
+        true => {
+            "Counts which of the events would come out otherwise with the master data of now, and puts that on record as a plan. Nothing is posted before the plan is applied."
+        }
+        false => {
+            "Counts what it comes to that the room processes the record again, and puts that on record as a plan. Nothing is handed over before the plan is applied."
+        }
+    };
+    form(
+        frame,
+        &Act {
+            action: "/replay/plan".to_owned(),
+            label: "Plan this replay",
+            help,
+            fields: WHY,
+            hidden: proposal.fields(),
+            is_grave: false,
+        },
+    )
 }
 
 fn difference_row(difference: &Difference, items_known: &[String]) -> Markup {
@@ -248,8 +353,63 @@ fn difference_row(difference: &Difference, items_known: &[String]) -> Markup {
             }
             td data-name="Expected" { (text(&difference.expected)) }
             td data-name="Found" { (text(&difference.found)) }
-            td.right data-name="Money" { span { (difference.money.map(shown).unwrap_or_default()) } }
+            td.right data-name="Money" { span { (stake(difference)) } }
             td.wide data-name="To do" { span { (difference.next) } }
+        }
+    }
+}
+
+fn downloads(id: &str) -> Markup {
+    html! { p { "As a file, to print and to sign: " (links(id)) } }
+}
+
+fn links(id: &str) -> Markup {
+    let to = |form: &str| format!("/reconciliation/report?id={id}&form={form}");
+    html! {
+        span.nowrap {
+            @for (form, name) in [("html", "HTML"), ("md", "Markdown"), ("json", "JSON")] {
+                a href=(to(form)) aria-label=(format!("The report {id} as {name}")) download { (name) } " "
+            }
+        }
+    }
+}
+
+/// What is kept, whoever made it; that of the comparison that goes on for ever comes first.
+fn kept(seen: &KeptSeen) -> Markup {
+    let repeated = seen.reports.iter().find(|report| report.every_s.is_some());
+    html! {
+        h2 { "Kept reports" }
+        @if let Some(why) = &seen.problem { p.error role="alert" { "Not all are shown: " (why) "." } }
+        @if !seen.is_kept {
+            p.muted { "None are kept: with " code { "operations.reconcile.reports_dir" } " in the configuration reports outlive the process that made them." }
+        } @else {
+            @match repeated {
+                Some(report) => p { "The last comparison of those that go on for ever, every " (pretty(i64::try_from(report.every_s.unwrap_or_default()).unwrap_or(i64::MAX).saturating_mul(1_000))) ": " (time(report.at_ms * 1_000)) ", " (report.verdict) " " (links(&report.id)) },
+                None => p.muted { "None is of a comparison that goes on for ever (" code { "wardline reconcile --every" } ")." },
+            }
+            @if !seen.reports.is_empty() { (kept_table(&seen.reports)) }
+        }
+    }
+}
+
+fn kept_table(reports: &[KeptReport]) -> Markup {
+    html! {
+        div.scroll {
+            table.stack {
+                caption { "The newest " (reports.len()) ", newest first" }
+                thead { tr { th { "Made" } th { "Compared" } th { "Asked for by" } th { "Result" } th { "As a file" } } }
+                tbody {
+                    @for report in reports {
+                        tr data-row=(report.id) tabindex="-1" {
+                            td.nowrap data-name="Made" { (time(report.at_ms * 1_000)) }
+                            td data-name="Compared" { span { (time(report.window.from_ms * 1_000)) " to " (time(report.window.until_ms * 1_000)) } }
+                            td data-name="By" { span { (report.actor) @if report.every_s.is_some() { " (for ever)" } } }
+                            td.wide data-name="Result" { span { (report.verdict) } }
+                            td data-name="File" { (links(&report.id)) }
+                        }
+                    }
+                }
+            }
         }
     }
 }
@@ -259,7 +419,7 @@ fn earlier(reports: &[Arc<Made>]) -> Markup {
         h2 { "Earlier reports of this process" }
         ul {
             @for made in reports {
-                li { (time(made.report.at_ms * 1_000)) ", " (made.report.actor) ": " (verdict(&made.report)) }
+                li { (time(made.report.at_ms * 1_000)) ", " (made.report.actor) ": " (verdict(&made.report)) " " (links(&report_id(&made.report))) }
             }
         }
     }

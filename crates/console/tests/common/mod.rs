@@ -57,7 +57,11 @@ impl Place {
     }
 
     pub async fn with(adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
-        let stack = Stack::start().await;
+        Self::over(Stack::start().await, adjust).await
+    }
+
+    /// The same over what is there already.
+    pub async fn over(stack: Stack, adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
         let user = |role| UserConfig { role, password_hash: HASH.as_str().into() };
         let mut config = ConsoleConfig {
             listen: "127.0.0.1:0".to_owned(),

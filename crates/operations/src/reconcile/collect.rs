@@ -191,7 +191,8 @@ impl Collector<'_> {
             let (reads, writes) = (accounted.reads.contains(&spot.topic), accounted.writes.contains(&spot.topic));
             let outside = accounted.outside;
             if reads && self.scope.window.has(at_ms) {
-                let input = RoomFact::Input { spot, at_ms, named: id.is_some() };
+                let follows = record.header(headers::CAUSATION_ID).filter(|_| outside == Outside::Erp);
+                let input = RoomFact::Input { spot, at_ms, named: id.is_some(), cause: follows.map(event_key) };
                 self.books.room(room, record_key(room, id, spot), input)?;
             }
             let cause = record.header(headers::CAUSATION_ID).map(event_key).filter(|_| writes);

@@ -1,6 +1,7 @@
 //! What can differ, and what is said about it.
 
 use super::fact::Spot;
+use super::proposal::Proposal;
 use rust_decimal::Decimal;
 use schemas::identity;
 use serde::{Deserialize, Serialize};
@@ -101,6 +102,12 @@ pub struct Difference {
     pub found: Option<String>,
     /// Money that is at stake, when it is known.
     pub money: Option<Decimal>,
+    /// Currency of that money, when it is known.
+    #[serde(default)]
+    pub currency: Option<String>,
+    /// The replay that would mend it, where one would.
+    #[serde(default)]
+    pub replay: Option<Proposal>,
 }
 
 impl Kind {
@@ -219,6 +226,8 @@ impl Difference {
             expected: None,
             found: None,
             money: None,
+            currency: None,
+            replay: None,
         }
     }
 
@@ -226,6 +235,23 @@ impl Difference {
     #[must_use]
     pub fn next(mut self, next: impl Into<String>) -> Self {
         self.next = next.into();
+        self
+    }
+
+    /// Proposes a replay; `next` says what to do, with the command in it.
+    #[must_use]
+    pub fn replay(mut self, proposal: Proposal, next: impl FnOnce(&str) -> String) -> Self {
+        self.next = next(&proposal.command());
+        self.replay = Some(proposal);
+        self
+    }
+
+    /// Says how much is at stake.
+    #[must_use]
+    pub fn money(mut self, money: Option<(Decimal, String)>) -> Self {
+        let (money, currency) = money.unzip();
+        self.money = money;
+        self.currency = currency.filter(|currency| !currency.is_empty());
         self
     }
 
@@ -266,17 +292,6 @@ impl Difference {
         self.found = Some(found.into());
         self
     }
-}
-
-/// The command that processes the record at a place again.
-#[must_use]
-pub fn replay_plan(room: &str, spot: Spot) -> String {
-    let Spot { partition, offset, .. } = spot;
-    let topic = spot.topic_name();
-    format!(
-        "wardline replay plan {room} --topic {topic} --partition {partition} --from-offset {offset} --to-offset {offset} \
-         --reason TEXT"
-    )
 }
 
 #[cfg(test)]

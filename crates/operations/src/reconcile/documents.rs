@@ -1,9 +1,10 @@
 //! Effect records and postings against the ERP's own documents: there, once, and with the same quantity, place, cost centre
 //! and amount.
 
-use super::difference::{Difference, Kind, Part, replay_plan};
+use super::difference::{Difference, Kind, Part};
 use super::fact::{DocumentFact, EffectFact, EffectStanding, FoundFact, FoundLine, Key, PostingFact, Spot, event_id};
-use super::scope::{Scope, Window};
+use super::proposal::Proposal;
+use super::scope::{Outside, Scope, Window};
 use super::tally::Findings;
 use rust_decimal::Decimal;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,9 +26,20 @@ pub struct Absent {
 #[derive(Default)]
 struct Sides<'a> {
     effects: Vec<(&'a EffectFact, Option<Key>, bool)>,
-    postings: Vec<(&'a PostingFact, Spot, i64, Option<Key>)>,
+    postings: Vec<Posted<'a>>,
     found: Vec<&'a FoundFact>,
     known: bool,
+}
+
+/// A posting of a document.
+#[derive(Clone, Copy)]
+struct Posted<'a> {
+    posting: &'a PostingFact,
+    spot: Spot,
+    at_ms: i64,
+    event: Option<Key>,
+    /// What its cause follows from, and the place of the cause.
+    cause: Option<(Key, Spot)>,
 }
 
 /// Item and lot, and how much of it left which location.
@@ -91,8 +103,8 @@ impl<'a> Sides<'a> {
         for fact in facts {
             match fact {
                 DocumentFact::Effect { effect, event, waits } => sides.effects.push((effect, *event, *waits)),
-                DocumentFact::Posting { posting, spot, at_ms, event } => {
-                    sides.postings.push((posting, *spot, *at_ms, *event));
+                DocumentFact::Posting { posting, spot, at_ms, event, cause } => {
+                    sides.postings.push(Posted { posting, spot: *spot, at_ms: *at_ms, event: *event, cause: *cause });
                 }
                 DocumentFact::Known => sides.known = true,
                 DocumentFact::Found(found) => sides.found.push(found),
@@ -137,17 +149,18 @@ impl<'a> Sides<'a> {
 
     /// Money by cost centre, of the documents of the window.
     fn add_up(&self, scope: &Scope, findings: &mut Findings) {
-        let postings = self.postings.iter().filter(|(_, _, at_ms, _)| scope.window.has(*at_ms));
+        let postings = self.postings.iter().filter(|posted| scope.window.has(posted.at_ms));
         let mut any = false;
-        for (posting, ..) in postings {
+        for Posted { posting, .. } in postings {
             any = true;
-            findings.cost(posting.cost_centre.as_deref()).posted += posting.amount.unwrap_or_default();
+            let Some(amount) = posting.amount else { continue };
+            findings.cost(posting.cost_centre.as_deref(), &posting.currency).posted += amount;
         }
         let is_ours = !self.effects.is_empty() || !self.postings.is_empty();
         for found in &self.found {
             if any || (!is_ours && scope.window.has(found.at_ms)) {
                 for cost in &found.costs {
-                    findings.cost(Some(&cost.cost_centre)).booked += cost.amount;
+                    findings.cost(Some(&cost.cost_centre), self.currency()).booked += cost.amount;
                 }
             }
         }
@@ -160,10 +173,10 @@ impl<'a> Sides<'a> {
         };
         let key = &effect.document_key;
         let message = format!("the ERP has no document {key}, which was posted for {} (FX-1)", effect.origin);
-        let next = "find out who deleted it in the ERP; a replay would be suppressed, so book it there by hand";
-        let mut difference = Difference::new(Kind::Missing, Part::Erp, key, effect.at_ms, message);
-        difference.money = self.amount();
-        difference.document_number = self.postings.iter().find_map(|(posting, ..)| posting.document_number.clone());
+        let next = "find out who deleted it in the ERP, and book it there by hand: the ERP has confirmed it once, so a replay \
+                    would be suppressed";
+        let mut difference = Difference::new(Kind::Missing, Part::Erp, key, effect.at_ms, message).money(self.amount());
+        difference.document_number = self.postings.iter().find_map(|posted| posted.posting.document_number.clone());
         findings.found(
             difference
                 .next(next)
@@ -176,30 +189,27 @@ impl<'a> Sides<'a> {
 
     fn in_doubt(&self, effect: &EffectFact, event: Option<Key>, scope: &Scope) -> Difference {
         let key = &effect.document_key;
-        let (said, next) = match (scope.erp, self.found.first()) {
-            (false, _) => ("the ERP was not asked".to_owned(), "look the key up in the ERP".to_owned()),
-            (true, None) => {
-                let next = format!(
-                    "the room looks it up when it starts again; else: {}",
-                    replay_plan("erp-post", effect.origin)
-                );
-                ("the ERP has no such document".to_owned(), next)
-            }
+        let (said, before) = match (scope.erp, self.found.first()) {
+            (false, _) => ("the ERP was not asked".to_owned(), "book nothing by hand"),
+            (true, None) => ("the ERP has no such document".to_owned(), "book nothing by hand"),
             (true, Some(found)) if found.finished => {
-                let next = "do not post it again: restart the room, which finds the document and writes the posting";
-                (format!("the ERP has document {}", found.number.as_deref().unwrap_or(&found.id)), next.to_owned())
+                let said = format!("the ERP has document {}", found.number.as_deref().unwrap_or(&found.id));
+                (said, "do not post it again by hand")
             }
-            (true, Some(_)) => {
-                let next = "restart the room, which finishes the document; or take it back in the ERP";
-                ("the ERP has half of the document".to_owned(), next.to_owned())
-            }
+            (true, Some(_)) => ("the ERP has half of the document".to_owned(), "do not finish it by hand"),
         };
         let message = format!("whether document {key} for {} was posted is not known: {said} (FX-1)", effect.origin);
         let subject = format!("doubt/{}", effect.effect_key);
         let mut difference = Difference::new(Kind::InDoubt, Part::Erp, &subject, effect.at_ms, message);
         difference.document_number = self.found.first().and_then(|found| found.number.clone());
+        let room = scope.rooms.iter().find(|room| room.outside == Outside::Erp).map_or("erp-post", |room| &room.name);
         difference
-            .next(next)
+            .replay(Proposal::again(room, effect.origin), |command| {
+                format!(
+                    "{before}: the room looks the key up when it starts again, and does then what is left to do. Without a \
+                     restart: {command}"
+                )
+            })
             .event(event.map(event_id))
             .place(effect.origin)
             .effect(&effect.effect_key, key)
@@ -208,10 +218,8 @@ impl<'a> Sides<'a> {
 
     /// What it says on both sides. Only whole documents are compared: a posting that is missing is told elsewhere.
     fn same(&self, found: &FoundFact, scope: &Scope, findings: &mut Findings) {
-        let newest = self.postings.iter().max_by_key(|(_, spot, at_ms, _)| (*at_ms, *spot));
-        let Some((posting, spot, at_ms, event)) = newest.filter(|(_, _, at_ms, _)| scope.window.has(*at_ms)) else {
-            return;
-        };
+        let newest = self.postings.iter().max_by_key(|posted| (posted.at_ms, posted.spot));
+        let Some(newest) = newest.filter(|newest| scope.window.has(newest.at_ms)) else { return };
         let applied = self.effects.iter().filter(|(effect, ..)| effect.state == EffectStanding::Applied).count();
         if self.postings.len() < applied || !found.finished {
             return;
@@ -219,13 +227,11 @@ impl<'a> Sides<'a> {
         let (posted, booked) = (self.sums(found), sums(&found.lines));
         let mut tell = |kind: Kind, what: &str, expected: String, other: String| {
             let message = format!("document {}: {what}: posted {expected}, in the ERP {other}", found.document_key);
-            let mut difference = Difference::new(kind, Part::Erp, &found.document_key, *at_ms, message);
+            let difference = Difference::new(kind, Part::Erp, &found.document_key, newest.at_ms, message);
+            let mut difference = mended(difference, newest, scope).money(self.amount()).place(newest.spot);
             difference.document_number.clone_from(&found.number);
-            difference.money = self.amount();
-            let next = "compare the document in the ERP with the event and settle the difference there by hand";
-            let event = event.map(event_id);
-            let difference = difference.next(next).event(event).place(*spot);
-            findings.found(difference.effect(&posting.effect_key, &found.document_key).sides(expected, other));
+            let difference = difference.effect(&newest.posting.effect_key, &found.document_key);
+            findings.found(difference.event(newest.event.map(event_id)).sides(expected, other));
         };
         if posted != booked {
             let totals = |sums: &Sums| -> BTreeMap<(String, Option<String>), Decimal> {
@@ -236,32 +242,52 @@ impl<'a> Sides<'a> {
             tell(kind, kind.words(), shown(&ours), shown(&theirs));
         }
         let centres: BTreeSet<&str> =
-            self.postings.iter().filter_map(|(posting, ..)| posting.cost_centre.as_deref()).collect();
+            self.postings.iter().filter_map(|posted| posted.posting.cost_centre.as_deref()).collect();
         let bearing: BTreeSet<&str> = found.costs.iter().map(|cost| cost.cost_centre.as_str()).collect();
         // Who bears nothing is not named.
         if !bearing.is_empty() && centres != bearing {
             tell(Kind::CostCentre, "the cost centre", listed(&centres), listed(&bearing));
         }
-        if let Some(amount) = self.amount() {
-            let borne: Decimal = found.costs.iter().map(|cost| cost.amount).sum();
-            let lines = Decimal::from(self.postings.len() + found.lines.len().max(1));
-            let costs = !found.costs.is_empty() || !centres.is_empty();
-            if costs && (amount - borne).abs() > ROUNDING * lines {
-                tell(Kind::Amount, "the amount", money(amount), money(borne));
-            }
+        let amounts = self.amounts().filter(|_| !found.costs.is_empty() || !centres.is_empty());
+        let Some(amounts) = amounts else { return };
+        let borne: Decimal = found.costs.iter().map(|cost| cost.amount).sum();
+        let lines = Decimal::from(self.postings.len() + found.lines.len().max(1));
+        let posted: Vec<String> = amounts.iter().map(|(currency, amount)| money(*amount, currency)).collect();
+        let is_same = matches!(amounts.as_slice(), [(_, amount)] if (*amount - borne).abs() <= ROUNDING * lines);
+        if !is_same {
+            tell(Kind::Amount, "the amount", posted.join(" and "), money(borne, self.currency()));
         }
     }
 
-    /// What was posted, when every posting has an amount.
-    fn amount(&self) -> Option<Decimal> {
-        let amounts = self.postings.iter().map(|(posting, ..)| posting.amount);
-        amounts.sum::<Option<Decimal>>().filter(|_| !self.postings.is_empty())
+    /// What was posted, by currency, when every posting has an amount.
+    fn amounts(&self) -> Option<Vec<(&'a str, Decimal)>> {
+        let mut amounts: BTreeMap<&str, Decimal> = BTreeMap::new();
+        for Posted { posting, .. } in &self.postings {
+            *amounts.entry(&posting.currency).or_default() += posting.amount?;
+        }
+        Some(amounts.into_iter().collect()).filter(|amounts: &Vec<_>| !amounts.is_empty())
+    }
+
+    /// What was posted, when it is all known and of one currency.
+    fn amount(&self) -> Option<(Decimal, String)> {
+        match self.amounts()?.as_slice() {
+            [(currency, amount)] => Some((*amount, (*currency).to_owned())),
+            _ => None,
+        }
+    }
+
+    /// The currency of the document: an ERP's document says none, so it is that of its postings. Empty when they say none, or
+    /// several.
+    fn currency(&self) -> &'a str {
+        let mut currencies = self.postings.iter().filter(|posted| posted.posting.amount.is_some());
+        let Some(first) = currencies.next().map(|posted| posted.posting.currency.as_str()) else { return "" };
+        if currencies.all(|posted| posted.posting.currency == first) { first } else { "" }
     }
 
     /// What was posted, in the ERP's words: it may hold a serial number as the lot.
     fn sums(&self, found: &FoundFact) -> Sums {
         let mut sums = Sums::new();
-        for (posting, ..) in &self.postings {
+        for Posted { posting, .. } in &self.postings {
             let is_lot = |lot: &Option<String>| {
                 lot.is_some() && found.lines.iter().any(|line| line.item == posting.item && line.lot == *lot)
             };
@@ -287,7 +313,7 @@ fn unexpected(found: &FoundFact, scope: &Scope, findings: &mut Findings) {
     let message = format!("the ERP has document {key}, and no effect record names it (FX-1)");
     let mut difference = Difference::new(Kind::UnexpectedDocument, Part::Erp, key, found.at_ms, message);
     difference.document_number.clone_from(&found.number);
-    difference.money = Some(found.costs.iter().map(|cost| cost.amount).sum());
+    difference.money = borne(found);
     let next = "find out who made it: only Wardline uses such keys. Take it back in the ERP when nobody needs it";
     findings.found(difference.next(next).effect("", key).sides("none", shown(&sums(&found.lines))));
 }
@@ -298,7 +324,7 @@ fn doubled(first: &FoundFact, last: &FoundFact, times: usize) -> Difference {
     let message = format!("the ERP has document {key} {times} times: {} and {} (FX-1)", number(first), number(last));
     let mut difference = Difference::new(Kind::Doubled, Part::Erp, key, last.at_ms, message);
     difference.document_number.clone_from(&last.number);
-    difference.money = Some(last.costs.iter().map(|cost| cost.amount).sum());
+    difference.money = borne(last);
     let next = format!("take {} back in the ERP", number(last));
     difference.next(next).effect("", key).sides("1", times.to_string())
 }
@@ -344,6 +370,39 @@ fn listed(names: &BTreeSet<&str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
 }
 
-fn money(amount: Decimal) -> String {
-    amount.normalize().to_string()
+fn money(amount: Decimal, currency: &str) -> String {
+    let amount = amount.normalize();
+    if currency.is_empty() { amount.to_string() } else { format!("{amount} {currency}") }
+}
+
+/// What cost centres bear of a document, in the currency of the ERP's books; none when the ERP says nothing of it.
+fn borne(found: &FoundFact) -> Option<Decimal> {
+    (!found.costs.is_empty()).then(|| found.costs.iter().map(|cost| cost.amount).sum())
+}
+
+/// What mends a document that says something else than its posting. What has happened is never posted again, so a change that
+/// somebody made in the ERP can only be taken back there; what Wardline says itself it can say anew, behind what was posted.
+fn mended(difference: Difference, posted: &Posted<'_>, scope: &Scope) -> Difference {
+    const THERE: &str = "when somebody has changed the document in the ERP, set it back there by hand, because nothing that was \
+                         posted is posted again";
+    let correction = posted.cause.and_then(|(event, place)| {
+        let (room, topic) = scope.maker(place.topic)?;
+        Some(Proposal::anew(room, topic, event_id(event)))
+    });
+    match (difference.kind, correction) {
+        (Kind::Location | Kind::CostCentre, Some(correction)) => difference.replay(correction, |command| {
+            format!("{THERE}. When a mapping or master data was wrong and is corrected by now, say it anew: {command}")
+        }),
+        (Kind::Quantity, Some(correction)) => {
+            let event = correction.event_id.as_deref().unwrap_or_default();
+            let next = format!(
+                "{THERE}. When a unit in the master data was wrong and is corrected by now, `wardline trace {event}` names the \
+                 usage, and `wardline replay plan validate --correct --event-id USAGE --reason TEXT` says it anew"
+            );
+            difference.next(next)
+        }
+        (Kind::Amount, _) => difference
+            .next(format!("{THERE}. The amount is the ERP's own cost of the item: no replay says another one")),
+        _ => difference.next(format!("{THERE}. The event lies before the window: `wardline trace` leads to it")),
+    }
 }

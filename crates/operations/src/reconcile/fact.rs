@@ -58,6 +58,8 @@ pub enum RoomFact {
         at_ms: i64,
         /// Whether it has an event id; what cannot be read has none.
         named: bool,
+        /// The event that it follows from, where the room posts: it is what a correction starts from.
+        cause: Option<Key>,
     },
     /// An event that the room wrote because of it.
     Output(Output),
@@ -220,6 +222,8 @@ pub enum DocumentFact {
         at_ms: i64,
         /// Event id of its cause, when it has one.
         event: Option<Key>,
+        /// What that cause follows from, and the place of the cause; of inputs of the window.
+        cause: Option<(Key, Spot)>,
     },
     /// An effect whose outcome is open may have made it as its second document.
     Known,

@@ -1,10 +1,11 @@
 //! What a room read against what became of it (LOSS-1), and what it did outside against what it wrote about it (FX-1).
 
-use super::difference::{Difference, Kind, Part, replay_plan};
+use super::difference::{Difference, Kind, Part};
 use super::fact::{
     About, DocumentFact, EffectFact, EffectStanding, Key, Output, PostingFact, RoomFact, Spot, Standing, Told,
     event_id, room_key,
 };
+use super::proposal::Proposal;
 use super::scope::{Accounted, Outside, Scope};
 use super::sources::doubled;
 use super::tally::Findings;
@@ -18,6 +19,8 @@ pub struct Ledger<'a> {
     pub inputs: Vec<(Spot, i64)>,
     /// Whether it has an event id.
     pub named: bool,
+    /// The event that it follows from, where that is noted.
+    cause: Option<Key>,
     /// Each event that was written because of it, once.
     pub outputs: Vec<&'a Output>,
     /// Those that are there again.
@@ -37,8 +40,9 @@ impl<'a> Ledger<'a> {
         let mut firsts: BTreeMap<Key, &Output> = BTreeMap::new();
         for fact in facts {
             match fact {
-                RoomFact::Input { spot, at_ms, named } => {
+                RoomFact::Input { spot, at_ms, named, cause } => {
                     ledger.named |= named;
+                    ledger.cause = ledger.cause.or(*cause);
                     ledger.inputs.push((*spot, *at_ms));
                 }
                 RoomFact::Output(output) => match firsts.get(&output.event) {
@@ -250,7 +254,8 @@ impl Case<'_> {
         for output in self.ledger.outputs.iter().filter(|output| self.scope.window.has(output.at_ms)) {
             match &output.about {
                 About::Posting(posting) => {
-                    findings.posted(&posting.kind, posting.cost_centre.as_deref(), posting.amount);
+                    let centre = posting.cost_centre.as_deref();
+                    findings.posted(&posting.kind, centre, &posting.currency, posting.amount);
                 }
                 About::Notice { delivered, .. } => findings.notices += u64::from(*delivered),
                 About::Inside => {}
@@ -280,6 +285,7 @@ impl Case<'_> {
                 spot: output.spot,
                 at_ms: output.at_ms,
                 event: self.event,
+                cause: self.ledger.cause.zip(self.ledger.inputs.first().map(|(spot, _)| *spot)),
             };
             documents(&document_key, fact)?;
         }
@@ -291,7 +297,7 @@ impl Case<'_> {
         let message = format!("{room} read {spot}, and nothing says what became of it (LOSS-1)");
         self.difference(Kind::Missing, Part::Outcomes, &self.subject(spot), at_ms, message)
             .place(spot)
-            .next(replay_plan(room, spot))
+            .replay(Proposal::again(room, spot), str::to_owned)
     }
 
     fn contradiction(&self, spot: Spot, at_ms: i64, outcomes: &BTreeSet<Outcome>) -> Difference {
@@ -320,7 +326,7 @@ impl Case<'_> {
         self.difference(Kind::Missing, Part::Effects, &effect.effect_key, effect.at_ms, message)
             .place(effect.spot)
             .effect(&effect.effect_key, &effect.document_key)
-            .next("the effect must not be repeated: add it to what reads the events by hand; the effect record at the place holds the event")
+            .next("add it to what reads the events by hand: a replay would be suppressed, because the effect happened. The effect record at the place holds the event")
     }
 
     /// An event tells of an effect that no record knows.
@@ -332,7 +338,7 @@ impl Case<'_> {
         self.difference(Kind::Missing, Part::Effects, &subject, output.at_ms, message)
             .place(output.spot)
             .effect(effect_key, document_key)
-            .next("do not replay the event: nothing would suppress the effect. Compare it with the other side and settle it there")
+            .next("compare it with the other side and settle it there by hand: a replay would do it once more, because nothing would suppress it")
     }
 
     /// A supplier was called and nobody knows the answer.
@@ -342,10 +348,9 @@ impl Case<'_> {
         self.difference(Kind::NotAcknowledged, Part::Suppliers, key, effect.at_ms, message)
             .place(effect.origin)
             .effect(&effect.effect_key, key)
-            .next(format!(
-                "ask the supplier for the notice; if it has none: {}",
-                replay_plan(&self.accounted.name, effect.origin)
-            ))
+            .replay(Proposal::again(&self.accounted.name, effect.origin), |command| {
+                format!("ask the supplier for the notice; if it has none: {command}")
+            })
     }
 
     /// A supplier said no.
@@ -396,7 +401,7 @@ mod tests {
     }
 
     fn input(offset: i64) -> RoomFact {
-        RoomFact::Input { spot: spot(offset), at_ms: offset, named: true }
+        RoomFact::Input { spot: spot(offset), at_ms: offset, named: true, cause: None }
     }
 
     fn output(event: Key) -> RoomFact {

@@ -2,6 +2,7 @@
 
 use super::difference::Difference;
 use super::run::Report;
+use super::tally::Compared;
 use jiff::Timestamp;
 use maud::{DOCTYPE, Markup, html};
 use rust_decimal::Decimal;
@@ -115,6 +116,7 @@ fn facts(report: &Report) -> Vec<(&'static str, String)> {
     vec![
         ("Window", format!("{} to {}", moment(report.window.from_ms), moment(report.window.until_ms))),
         ("Made", format!("{} by {}, Wardline {}", moment(report.at_ms), report.actor, report.made_by)),
+        ("Repeated", report.every_s.map_or_else(|| "no".to_owned(), |every| format!("every {every} s"))),
         ("Took", format!("{} ms, {} facts", report.took_ms, report.cost.facts)),
         ("Events promised by receipts", report.promised.to_string()),
         ("Events of these sources", report.events.to_string()),
@@ -168,22 +170,24 @@ fn money(report: &Report) -> [Table; 2] {
     let postings = report.postings.iter().map(|row| {
         let money = &row.money;
         let numbers = [money.count.to_string(), shown(money.amount), money.without_amount.to_string()];
-        [row.kind.clone(), row.cost_centre.clone()].into_iter().chain(numbers).collect()
+        [&row.kind, &row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
-    let centres = report.cost_centres.iter().map(|(code, money)| {
-        vec![code.clone(), shown(money.posted), shown(money.booked), shown(money.posted - money.booked)]
+    let centres = report.cost_centres.iter().map(|row| {
+        let Compared { posted, booked } = row.compared;
+        let numbers = [posted, booked, posted - booked].map(shown);
+        [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
     [
         Table {
             title: "Postings by process and cost centre",
-            heads: &["Posting", "Cost centre", "Count", "Amount", "Without amount"],
-            numbers: 2,
+            heads: &["Posting", "Cost centre", "Currency", "Count", "Amount", "Without amount"],
+            numbers: 3,
             rows: postings.collect(),
         },
         Table {
             title: "Money by cost centre",
-            heads: &["Cost centre", "Posted by Wardline", "Booked in the ERP", "Difference"],
-            numbers: 1,
+            heads: &["Cost centre", "Currency", "Posted by Wardline", "Booked in the ERP", "Difference"],
+            numbers: 2,
             rows: centres.collect(),
         },
     ]
@@ -218,13 +222,20 @@ fn row(difference: &Difference) -> Vec<String> {
         evidence.join("; "),
         text(&difference.expected),
         text(&difference.found),
-        difference.money.map(shown).unwrap_or_default(),
+        stake(difference),
         difference.next.clone(),
     ]
 }
 
 fn moment(at_ms: i64) -> String {
     Timestamp::from_millisecond(at_ms).map_or_else(|_| at_ms.to_string(), |time| time.to_string())
+}
+
+/// The money that is at stake, with its currency where it is known; empty when nobody knows it.
+#[must_use]
+pub fn stake(difference: &Difference) -> String {
+    let Some(money) = difference.money else { return String::new() };
+    [Some(shown(money)), difference.currency.clone()].into_iter().flatten().collect::<Vec<_>>().join(" ")
 }
 
 /// An amount of money for people, in hundredths; what is less than half of one is nothing.
@@ -256,6 +267,7 @@ fn cell(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::difference::{Kind, Part};
+    use super::super::run::CostRow;
     use super::super::run::tests::report;
     use super::*;
 
@@ -265,11 +277,20 @@ mod tests {
             .next("compare")
             .sides("5.00", "6.00");
         difference.document_number = Some("P-000007".to_owned());
-        let found = report(vec![difference]);
+        let difference = difference.money(Some((Decimal::new(77_125, 2), "CHF".to_owned())));
+        let mut found = report(vec![difference]);
+        for (currency, cents) in [("CHF", 4_200), ("EUR", 1_700)] {
+            let compared = Compared { posted: Decimal::new(cents, 2), booked: Decimal::ZERO };
+            let cost_centre = "CC-OR".to_owned();
+            found.cost_centres.push(CostRow { cost_centre, currency: currency.to_owned(), compared });
+        }
         let (text, page) = (markdown(&found), page(&found));
-        for said in ["1 difference.", "P-000007", "WL-7175", "controller", "5.00", "6.00", "Signature"] {
+        for said in ["1 difference.", "P-000007", "WL-7175", "controller", "5.00", "6.00", "771.25 CHF", "Signature"] {
             assert!(text.contains(said), "{said} is not in\n{text}");
             assert!(page.contains(said), "{said} is not in\n{page}");
+        }
+        for row in ["| CC-OR | CHF | 42.00 | 0.00 | 42.00 |", "| CC-OR | EUR | 17.00 | 0.00 | 17.00 |"] {
+            assert!(text.contains(row), "{row} is not in\n{text}");
         }
         assert!(!text.contains("<b>") && text.contains("&lt;b&gt;5\\|0"), "{text}");
         assert!(!page.contains("<b>") && page.contains("&lt;b&gt;5|0"), "{page}");

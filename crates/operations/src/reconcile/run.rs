@@ -16,7 +16,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Version of the report's JSON.
-pub const REPORT_VERSION: u32 = 1;
+pub const REPORT_VERSION: u32 = 2;
 
 /// What is to be compared.
 #[derive(Clone)]
@@ -73,6 +73,9 @@ pub struct Report {
     pub took_ms: u64,
     /// What was compared.
     pub window: Window,
+    /// How often the same is compared again, seconds; none when it was asked for once.
+    #[serde(default)]
+    pub every_s: Option<u64>,
     /// Whether the ERP was asked.
     pub erp: bool,
     /// All differences by kind.
@@ -91,8 +94,8 @@ pub struct Report {
     pub rooms: BTreeMap<String, Counts>,
     /// Postings by what was done and cost centre.
     pub postings: Vec<PostingRow>,
-    /// Money by cost centre, as both sides see it.
-    pub cost_centres: BTreeMap<String, Compared>,
+    /// Money by cost centre and currency, as both sides see it.
+    pub cost_centres: Vec<CostRow>,
     /// Notices that suppliers took.
     pub notices: u64,
     /// Documents of the ERP that were compared.
@@ -105,7 +108,7 @@ pub struct Report {
     pub cost: Cost,
 }
 
-/// Postings of one kind for one cost centre.
+/// Postings of one kind for one cost centre in one currency.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PostingRow {
@@ -113,9 +116,24 @@ pub struct PostingRow {
     pub kind: String,
     /// Cost centre; `-` for none.
     pub cost_centre: String,
+    /// Currency of the amount; `-` when nobody says it, or there is no amount.
+    pub currency: String,
     /// How many and how much.
     #[serde(flatten)]
     pub money: Money,
+}
+
+/// Money of one cost centre in one currency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct CostRow {
+    /// Cost centre; `-` for none.
+    pub cost_centre: String,
+    /// Currency; `-` when nobody says it.
+    pub currency: String,
+    /// What both sides say.
+    #[serde(flatten)]
+    pub compared: Compared,
 }
 
 /// Compares a window.
@@ -184,7 +202,7 @@ struct Made {
 
 fn report(options: &Options, findings: Findings, made: Made) -> Report {
     let truncated = findings.truncated();
-    let rows = findings.postings.into_iter();
+    let (rows, centres) = (findings.postings.into_iter(), findings.cost_centres.into_iter());
     let mut differences = findings.differences;
     differences.sort_by(|one, other| {
         (one.part, one.kind, one.at_ms, &one.id).cmp(&(other.part, other.kind, other.at_ms, &other.id))
@@ -196,6 +214,7 @@ fn report(options: &Options, findings: Findings, made: Made) -> Report {
         at_ms: made.at_ms,
         took_ms: made.took_ms,
         window: options.window,
+        every_s: None,
         erp: options.erp.is_some(),
         by_kind: findings.by_kind,
         differences,
@@ -204,14 +223,22 @@ fn report(options: &Options, findings: Findings, made: Made) -> Report {
         promised: findings.promised,
         events: findings.events,
         rooms: findings.rooms,
-        postings: rows.map(|((kind, cost_centre), money)| PostingRow { kind, cost_centre, money }).collect(),
-        cost_centres: findings.cost_centres,
+        postings: rows.map(posting_row).collect(),
+        cost_centres: centres.map(cost_row).collect(),
         notices: findings.notices,
         documents: findings.documents,
         unreadable: made.unreadable,
         positions: made.positions.into_values().collect(),
         cost: made.cost,
     }
+}
+
+fn posting_row(((kind, cost_centre, currency), money): ((String, String, String), Money)) -> PostingRow {
+    PostingRow { kind, cost_centre, currency, money }
+}
+
+fn cost_row(((cost_centre, currency), compared): ((String, String), Compared)) -> CostRow {
+    CostRow { cost_centre, currency, compared }
 }
 
 impl Report {

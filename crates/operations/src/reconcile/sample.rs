@@ -237,7 +237,8 @@ impl Usage<'_> {
 
     fn input(&self, books: &mut Books, room: u8, topic: u8, event: Key) -> Result<(), SpillError> {
         let spot = self.spot(topic);
-        let fact = RoomFact::Input { spot, at_ms: self.at_ms(), named: true };
+        let cause = (room == ERP_POST).then(|| self.id(1));
+        let fact = RoomFact::Input { spot, at_ms: self.at_ms(), named: true, cause };
         books.room(room, record_key(room, Some(event), spot), fact)
     }
 
@@ -293,7 +294,7 @@ impl Usage<'_> {
         let (spot, validated) = (later(self.names.usage), later(self.names.validated));
         books.source(usage, &SourceFact::Event { spot, at_ms, receipted: true })?;
         let record = record_key(VALIDATE, Some(usage), spot);
-        books.room(VALIDATE, record, RoomFact::Input { spot, at_ms, named: true })?;
+        books.room(VALIDATE, record, RoomFact::Input { spot, at_ms, named: true, cause: None })?;
         let output = Output { spot: validated, at_ms, event: self.id(1), about: About::Inside };
         books.room(VALIDATE, record, RoomFact::Output(output))
     }

@@ -109,6 +109,15 @@ impl Scope {
         at_ms.saturating_add(allowed) > self.now_ms
     }
 
+    /// The room that makes the events of a topic of what it reads, and the first topic that it reads.
+    #[must_use]
+    pub fn maker(&self, topic: u8) -> Option<(&str, &'static str)> {
+        let is_maker = |room: &&Accounted| room.outside == Outside::Nothing && room.writes.contains(&topic);
+        let room = self.rooms.iter().find(is_maker)?;
+        let read = topics::ALL.get(usize::from(*room.reads.first()?))?;
+        Some((&room.name, read.name))
+    }
+
     /// The room with this number.
     #[must_use]
     pub fn room(&self, number: u8) -> Option<&Accounted> {

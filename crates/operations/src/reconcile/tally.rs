@@ -11,6 +11,8 @@ pub const DIFFERENCES_MAX: usize = 10_000;
 const ROWS_MAX: usize = 1_000;
 /// The row for what is beyond.
 const OTHER: &str = "(others)";
+/// For a cost centre that there is none of, and a currency that nobody says.
+pub const UNKNOWN: &str = "-";
 
 /// What the comparisons found.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -27,17 +29,17 @@ pub struct Findings {
     pub late: u64,
     /// Counts by room.
     pub rooms: BTreeMap<String, Counts>,
-    /// Postings by what was done and by cost centre.
-    pub postings: BTreeMap<(String, String), Money>,
-    /// Documents of the window, by cost centre: what Wardline posted and what the ERP booked.
-    pub cost_centres: BTreeMap<String, Compared>,
+    /// Postings by what was done, by cost centre and by currency.
+    pub postings: BTreeMap<(String, String, String), Money>,
+    /// Documents of the window, by cost centre and currency: what Wardline posted and what the ERP booked.
+    pub cost_centres: BTreeMap<(String, String), Compared>,
     /// Notices that suppliers took, of the window.
     pub notices: u64,
     /// Documents of the ERP that were compared.
     pub documents: u64,
 }
 
-/// A number of postings and their money.
+/// A number of postings and their money, all of one currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Money {
@@ -49,7 +51,7 @@ pub struct Money {
     pub without_amount: u64,
 }
 
-/// The same money, as two sides see it.
+/// The same money, as two sides see it, all of one currency.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
@@ -88,21 +90,54 @@ impl Findings {
         self.rooms.entry(name.to_owned()).or_default()
     }
 
-    /// A posting of the window.
-    pub fn posted(&mut self, kind: &str, cost_centre: Option<&str>, amount: Option<Decimal>) {
-        let key = (kind.to_owned(), cost_centre.unwrap_or("-").to_owned());
+    /// A posting of the window. Money of two currencies is never added up; what has no amount needs no currency.
+    pub fn posted(&mut self, kind: &str, cost_centre: Option<&str>, currency: &str, amount: Option<Decimal>) {
+        let currency = if amount.is_some() { named(currency) } else { UNKNOWN };
+        let key = (kind.to_owned(), cost_centre.unwrap_or(UNKNOWN).to_owned(), currency.to_owned());
         let is_known = self.postings.len() < ROWS_MAX || self.postings.contains_key(&key);
-        let key = if is_known { key } else { (kind.to_owned(), OTHER.to_owned()) };
+        let key = if is_known { key } else { (kind.to_owned(), OTHER.to_owned(), currency.to_owned()) };
         let money = self.postings.entry(key).or_default();
         money.count += 1;
         money.amount += amount.unwrap_or_default();
         money.without_amount += u64::from(amount.is_none());
     }
 
-    /// Money of a cost centre, as one of the sides says.
-    pub fn cost(&mut self, cost_centre: Option<&str>) -> &mut Compared {
-        let code = cost_centre.unwrap_or("-");
-        let is_known = self.cost_centres.len() < ROWS_MAX || self.cost_centres.contains_key(code);
-        self.cost_centres.entry(if is_known { code } else { OTHER }.to_owned()).or_default()
+    /// Money of a cost centre in a currency, as one of the sides says.
+    pub fn cost(&mut self, cost_centre: Option<&str>, currency: &str) -> &mut Compared {
+        let key = (cost_centre.unwrap_or(UNKNOWN).to_owned(), named(currency).to_owned());
+        let is_known = self.cost_centres.len() < ROWS_MAX || self.cost_centres.contains_key(&key);
+        self.cost_centres.entry(if is_known { key } else { (OTHER.to_owned(), key.1) }).or_default()
+    }
+}
+
+fn named(currency: &str) -> &str {
+    if currency.is_empty() { UNKNOWN } else { currency }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_of_two_currencies_is_never_added_up() {
+        let mut findings = Findings::default();
+        for (currency, cents) in [("EUR", 250), ("CHF", 1_000), ("EUR", 50), ("", 7)] {
+            findings.posted("POSTED", Some("CC-OR"), currency, Some(Decimal::new(cents, 2)));
+            findings.cost(Some("CC-OR"), currency).posted += Decimal::new(cents, 2);
+        }
+        findings.posted("POSTED", Some("CC-OR"), "EUR", None);
+        let told: Vec<(&str, u64, String)> = findings
+            .postings
+            .iter()
+            .map(|((_, _, currency), money)| (currency.as_str(), money.count, money.amount.to_string()))
+            .collect();
+        let two = |text: &str| text.to_owned();
+        assert_eq!(told, [("-", 2, two("0.07")), ("CHF", 1, two("10.00")), ("EUR", 2, two("3.00"))]);
+        let costs: Vec<(&str, String)> = findings
+            .cost_centres
+            .iter()
+            .map(|((_, currency), one)| (currency.as_str(), one.posted.to_string()))
+            .collect();
+        assert_eq!(costs, [("-", two("0.07")), ("CHF", two("10.00")), ("EUR", two("3.00"))]);
     }
 }
