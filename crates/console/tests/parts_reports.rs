@@ -1,0 +1,69 @@
+//! Reports of reconciliation: from one time to another, as files, and still there after a restart of the console.
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::Place;
+use operations::reconcile::{Kept, Report};
+use reqwest::Method;
+use serde_json::{Value, json};
+use testkit::stack::Stack;
+use testkit::until_found;
+
+/// From one time to another, as a file in each form, and still there when another console looks.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_is_downloaded_and_outlives_the_console_that_made_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let block = json!({"reports_dir": folder.path()});
+    let stack = Stack::with(|config| {
+        config.operations.insert("reconcile".to_owned(), block);
+    });
+    let place = Place::over(stack.await, |_| ()).await;
+    let run = |body: Value| place.call(Method::POST, "/api/v1/reconciliation/run", Some(body));
+    let (from, until) = ("2026-01-01T00:00:00Z", "2026-01-02T00:00:00Z");
+    for wrong in [
+        json!({"from_time": until, "until_time": from}),
+        json!({"from_time": "yesterday"}),
+        json!({"until_time": until}),
+        json!({"from_time": from, "hours": 2}),
+        json!({"from_time": "2025-11-01T00:00:00Z", "until_time": until}),
+        json!({"from_time": "2999-01-01T00:00:00Z"}),
+    ] {
+        run(wrong).await.refused(422, "WL-7131");
+    }
+    let begun = run(json!({"from_time": from, "until_time": until})).await;
+    assert_eq!(begun.json()["begun"], true, "{}", begun.text);
+    let seen = until_found("the report is kept", async || {
+        let seen = place.call(Method::GET, "/api/v1/reconciliation", None).await.json();
+        seen["kept"]["reports"].as_array().is_some_and(|kept| !kept.is_empty()).then_some(seen)
+    })
+    .await;
+    let kept = &seen["kept"]["reports"][0];
+    let hours = (kept["window"]["untilMs"].as_i64().unwrap() - kept["window"]["fromMs"].as_i64().unwrap()) / 3_600_000;
+    assert_eq!((hours, &kept["actor"], &kept["everyS"]), (24, &json!("token:ci"), &Value::Null), "{kept}");
+    let id = kept["id"].as_str().unwrap().to_owned();
+
+    // One that goes on for ever has compared since.
+    let reports = Kept::of(&place.stack.config).unwrap().unwrap();
+    let first = reports.read(&id).unwrap();
+    let later = Report { every_s: Some(900), at_ms: first.at_ms + 1, actor: "steward".to_owned(), ..first };
+    let newest = reports.keep(&later).unwrap();
+
+    let Place { stack, .. } = place;
+    let place = Place::over(stack, |_| ()).await;
+    let viewer = place.browser("vic").await;
+    let page = viewer.get("/reconciliation").await.text;
+    assert!(page.contains("This process has not compared anything") && page.contains("every 15 min"), "{page}");
+    for (form, says) in [("html", "Signature"), ("md", "| Checked by | Date | Signature |"), ("json", "\"actor\"")] {
+        for id in [&id, &newest] {
+            let file = viewer.get(&format!("/reconciliation/report?id={id}&form={form}")).await;
+            assert_eq!(file.status, 200, "{}", file.text);
+            let named = file.headers["content-disposition"].to_str().unwrap().to_owned();
+            assert_eq!(named, format!("attachment; filename=\"reconcile-{id}.{form}\""));
+            assert!(file.text.contains(says), "{}", file.text);
+        }
+    }
+    viewer.get("/reconciliation/report?id=../../secret&form=json").await.refused(404, "WL-7281");
+    place.get(&format!("/api/v1/reconciliation/report?id={id}&form=json")).await.refused(401, "WL-7122");
+}
