@@ -49,7 +49,7 @@ fn again(typed: &[String], mark: &str) -> String {
 }
 
 /// A word as a shell takes it.
-fn quoted(word: &str) -> String {
+pub fn quoted(word: &str) -> String {
     let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./=:@,+%".contains(one);
     if !word.is_empty() && word.chars().all(is_plain) {
         return word.to_owned();

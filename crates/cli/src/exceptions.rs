@@ -3,12 +3,16 @@
 
 mod correct;
 mod decide;
+mod sheet;
 mod show;
 
+use crate::agree::quoted;
 use crate::args::{Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsLs, Globals};
 use crate::output::{self, Output};
 use crate::{Failure, context, crosswalk, rooms};
-use operations::exceptions::{self, Act, Cause, ExceptionsView, Filter, Page, RecordsError, Row, ViewError};
+use operations::exceptions::{
+    self, Act, Cause, ExceptionsView, Filter, Listed, Page, RecordsError, Row, ViewError, money_text,
+};
 use runtime::codec::Codec;
 use runtime::{Config, ShutdownTrigger};
 use schemas::Exception;
@@ -17,6 +21,8 @@ use std::time::Duration;
 
 /// Most exceptions whose whole records are held in memory.
 const EXCEPTIONS_MAX: usize = 1_000_000;
+/// Stands for no subject and for nobody.
+const NONE: &str = "-";
 /// Longest wait until everything that is on record has been read.
 const READ_MAX: Duration = Duration::from_secs(600);
 
@@ -104,14 +110,24 @@ async fn causes(config: &Config, options: &ExceptionsCauses) -> Result<(), Failu
             if let Some(fix) = &first.suggested_fix {
                 output::note(&format!("the first: {fix}"));
             }
-            let subject = first.subject.as_ref().map(|subject| format!(" --subject {subject}")).unwrap_or_default();
+            let again = retry_of(first);
             output::note(&format!(
-                "what waits for a master record goes on by itself when that arrives; else: `wardline exceptions retry --code {}{subject}`",
-                first.code
+                "what waits for a master record goes on by itself when that arrives; else: `{again}`"
             ));
         }
     }
     Ok(())
+}
+
+/// The command that has the events of this cause processed again, and of no other one.
+fn retry_of(cause: &Cause) -> String {
+    let subject = cause.subject.as_deref().unwrap_or(NONE);
+    format!(
+        "wardline exceptions retry --code {} --room {} --subject {}",
+        quoted(&cause.code),
+        quoted(&cause.room),
+        quoted(subject)
+    )
 }
 
 fn cause_row(cause: &Cause) -> Vec<String> {
@@ -131,11 +147,10 @@ fn cause_row(cause: &Cause) -> Vec<String> {
 
 /// What waits is worth, where it is known; `+` where some of it does not say it.
 fn worth(cause: &Cause) -> String {
-    let sums: Vec<String> = cause.money.iter().map(|one| format!("{} {}", one.amount, one.currency)).collect();
-    match (sums.is_empty(), cause.events_without_price > 0) {
+    match (cause.money.is_empty(), cause.events_without_price > 0) {
         (true, _) => "-".to_owned(),
-        (false, true) => format!("{} +", sums.join(", ")),
-        (false, false) => sums.join(", "),
+        (false, true) => format!("{} +", money_text(&cause.money)),
+        (false, false) => money_text(&cause.money),
     }
 }
 
@@ -145,12 +160,15 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         settled: options.all,
         code: options.code.clone(),
         room: options.room.clone(),
-        assignee: options.assignee.clone(),
+        subject: options.subject.as_deref().map(none_as_empty),
+        assignee: options.assignee.as_deref().map(none_as_empty),
         overdue: options.overdue,
         to_approve: options.to_approve,
-        ..Filter::default()
     };
-    let rows = view.list(&filter, Page::all()).rows;
+    let most = options.limit.unwrap_or(usize::MAX);
+    // The newest ones are wanted where not all are, and stand last all the same.
+    let Listed { mut rows, total } = view.list(&filter, Page { skip: 0, most, newest_first: true });
+    rows.reverse();
     let mut output = Output::stdout();
     if options.json {
         let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
@@ -166,6 +184,9 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
     }
     let mappings = if options.to_approve { mappings(config, options, &mut output).await? } else { 0 };
     output.finish()?;
+    if rows.len() < total {
+        output::note(&format!("the newest {} of {total}: --limit shows more", rows.len()));
+    }
     if rows.is_empty() && mappings > 0 {
         output::note(
             "no exception waits for an approval, but mappings do: `wardline crosswalk approve KIND SOURCE CODE`",
@@ -182,7 +203,9 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
 
 /// The mappings that wait for a second person, behind the exceptions that do; how many. They are of no room and no person.
 async fn mappings(config: &Config, options: &ExceptionsLs, output: &mut Output) -> Result<usize, Failure> {
-    if options.code.is_some() || options.room.is_some() || options.assignee.is_some() || options.overdue {
+    let is_narrowed =
+        [&options.code, &options.room, &options.subject, &options.assignee].into_iter().any(Option::is_some);
+    if is_narrowed || options.overdue {
         return Ok(0);
     }
     let waiting = crosswalk::waiting(config.clone()).await?;
@@ -224,17 +247,31 @@ fn minute(micros: i64) -> String {
     output::time_text(micros / 1_000).chars().take(19).collect()
 }
 
+/// What is typed for nothing and nobody is an empty text in the library.
+fn none_as_empty(text: &str) -> String {
+    if text == NONE { String::new() } else { text.to_owned() }
+}
+
 /// An empty list may be good news or a misspelt filter: the reader must know which.
 fn nothing_matches(options: &ExceptionsLs) -> String {
     let code = options.code.as_ref().map(|code| format!(" with code {code}")).unwrap_or_default();
     let room = options.room.as_ref().map(|room| format!(" of room {room}")).unwrap_or_default();
-    let who = options.assignee.as_ref().map(|who| format!(" that {who} has")).unwrap_or_default();
+    let about = match options.subject.as_deref() {
+        None => String::new(),
+        Some(NONE) => " about nothing".to_owned(),
+        Some(about) => format!(" about {about}"),
+    };
+    let who = match options.assignee.as_deref() {
+        None => String::new(),
+        Some(NONE) => " that nobody has".to_owned(),
+        Some(who) => format!(" that {who} has"),
+    };
     let late = if options.overdue { " that is overdue" } else { "" };
     let approve = if options.to_approve { " that waits for an approval" } else { "" };
     let unknown = options.room.as_deref().filter(|room| !rooms::names().contains(room));
     let unknown = unknown.map(|_| format!(": the rooms are {}", rooms::names().join(", "))).unwrap_or_default();
     let (open, all) = if options.all { ("", "") } else { ("open ", "; --all also shows those that are settled") };
-    format!("no {open}exception{code}{room}{who}{late}{approve}{unknown}{all}")
+    format!("no {open}exception{code}{room}{about}{who}{late}{approve}{unknown}{all}")
 }
 
 #[cfg(test)]
@@ -256,5 +293,35 @@ mod tests {
         let mine =
             ExceptionsLs { assignee: Some("ada".to_owned()), overdue: true, all: true, ..ExceptionsLs::default() };
         assert_eq!(nothing_matches(&mine), "no exception that ada has that is overdue");
+        let free = ExceptionsLs { subject: text("master.item.v1/4711"), assignee: text("-"), all: true, ..mine };
+        let said = "no exception about master.item.v1/4711 that nobody has that is overdue";
+        assert_eq!(nothing_matches(&free), said);
+    }
+
+    fn text(text: &str) -> Option<String> {
+        Some(text.to_owned())
+    }
+
+    #[test]
+    fn a_cause_is_retried_with_its_room_and_what_it_is_about() {
+        let cause = |subject: Option<&str>| Cause {
+            code: "WL-4001".to_owned(),
+            room: "validate".to_owned(),
+            subject: subject.map(str::to_owned),
+            message: String::new(),
+            suggested_fix: None,
+            exceptions: 1,
+            keys: 1,
+            events: 1,
+            since: 0,
+            overdue: 0,
+            due: 0,
+            money: Vec::new(),
+            events_without_price: 0,
+        };
+        let of = "wardline exceptions retry --code WL-4001 --room validate --subject";
+        assert_eq!(retry_of(&cause(Some("master.item.v1/4711"))), format!("{of} master.item.v1/4711"));
+        assert_eq!(retry_of(&cause(Some("item/a b;c"))), format!("{of} 'item/a b;c'"));
+        assert_eq!(retry_of(&cause(None)), format!("{of} -"), "else it would mean every subject");
     }
 }

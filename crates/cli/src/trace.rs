@@ -4,7 +4,7 @@ use crate::args::{Globals, Trace};
 use crate::output::{self, Output};
 use crate::{Failure, context, sight, unmask};
 use operations::audit::Shown;
-use operations::sight::trace::{Gap, Question, Step, Trace as Answer};
+use operations::sight::trace::{Gap, Question, SINCE_FORM, Step, Trace as Answer, since_ms};
 use runtime::clock;
 
 /// Executes `wardline trace`.
@@ -101,18 +101,8 @@ pub fn length(duration_ms: i64) -> String {
 
 /// A duration before now, or a time, as milliseconds since 1970.
 pub fn since(text: &str, now_ms: i64) -> Result<i64, Failure> {
-    let units = [("m", 60_000), ("h", 3_600_000), ("d", 86_400_000)];
-    let ago = units.into_iter().find_map(|(unit, unit_ms)| {
-        let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number > 0)?;
-        now_ms.checked_sub(number.checked_mul(unit_ms)?)
-    });
-    let time = || text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond);
-    ago.or_else(time).ok_or_else(|| {
-        Failure::usage(
-            format!("WL-7066: --since {text} is neither a duration nor a time"),
-            "write minutes (90m), hours (12h), days (30d) or an RFC 3339 time (2026-03-01T08:00:00Z)",
-        )
-    })
+    since_ms(text, now_ms)
+        .ok_or_else(|| Failure::usage(format!("WL-7066: --since {text} is neither a duration nor a time"), SINCE_FORM))
 }
 
 #[cfg(test)]

@@ -8,6 +8,7 @@ pub mod crosswalk;
 mod dump;
 pub mod exceptions;
 pub mod messages;
+pub mod original;
 mod people;
 pub mod reconcile;
 pub mod replay;

@@ -20,7 +20,7 @@ pub enum ExceptionsAction {
     Causes(ExceptionsCauses),
     /// List them, newest last.
     Ls(ExceptionsLs),
-    /// Show one with its place, its suggested fix and the size of the bytes it keeps.
+    /// Show one: verdict, master records, source by the names of its fields, history, and what to type next.
     Show(ExceptionsShow),
     /// Everything that happened to one: who, when, what.
     History(ExceptionsHistory),
@@ -60,9 +60,15 @@ pub struct ExceptionsLs {
     /// Only this room.
     #[arg(long)]
     pub room: Option<String>,
-    /// Only what this person has.
+    /// Only what is about this subject, as `exceptions causes` names it; `-` for nothing.
+    #[arg(long, value_name = "KIND/KEY")]
+    pub subject: Option<String>,
+    /// Only what this person has; `-` for nobody.
     #[arg(long, value_name = "NAME")]
     pub assignee: Option<String>,
+    /// At most so many, the newest ones; all when left out.
+    #[arg(long, value_name = "NUMBER")]
+    pub limit: Option<usize>,
     /// Only what should have been settled by now.
     #[arg(long)]
     pub overdue: bool,
@@ -112,10 +118,13 @@ pub struct Decide {
     /// Of these only the ones of this room.
     #[arg(long, requires = "code")]
     pub room: Option<String>,
-    /// Of these only the ones about this subject, as `exceptions causes` names it.
+    /// Of these only the ones about this subject, as `exceptions causes` names it; `-` for nothing.
     #[arg(long, requires = "code", value_name = "KIND/KEY")]
     pub subject: Option<String>,
-    /// Why; goes on record.
+    /// Of these only the ones that this person has; `-` for nobody.
+    #[arg(long, requires = "code", value_name = "NAME")]
+    pub assignee: Option<String>,
+    /// Why; goes on record. `discard` and `resolve` need it.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
     /// Who decides; goes on record.

@@ -1,22 +1,31 @@
 //! `wardline exceptions assign|comment|retry|discard|resolve`: has it decided, and prints what came of it.
 
-use super::view;
+use super::{none_as_empty, view};
 use crate::Failure;
 use crate::args::Decide;
 use crate::output::{self, Output};
-use operations::exceptions::{Act, By, Choice, DecideError, Decider, Outcome, verb};
+use operations::exceptions::{Act, By, Choice, DecideError, Decider, Done, Outcome, verb};
 use runtime::Config;
 use schemas::ExceptionKind;
 use serde_json::json;
+use std::collections::BTreeMap;
+
+/// Most decisions that are told one by one.
+const LINES_MAX: usize = 20;
+/// As many are told of more than that.
+const EXAMPLES: usize = 5;
 
 /// Decides one, several, or all of a code; nothing is decided when one of those that are named cannot be.
 pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(), Failure> {
     let (view, _running) = view(config).await?;
     let decider = Decider::connect(config, &view).await.map_err(failure)?;
     let choice = match &options.code {
-        Some(code) => {
-            Choice::Cause { code: code.clone(), room: options.room.clone(), subject: options.subject.clone() }
-        }
+        Some(code) => Choice::Cause {
+            code: code.clone(),
+            room: options.room.clone(),
+            subject: options.subject.as_deref().map(none_as_empty),
+            assignee: options.assignee.as_deref().map(none_as_empty),
+        },
         None => Choice::Ids(options.ids.clone()),
     };
     let by = By { actor: options.actor.clone(), comment: options.comment.clone(), via: "cli" };
@@ -26,16 +35,16 @@ pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(),
 
 pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
-    for done in &outcome.done {
-        if json {
+    if json {
+        for done in &outcome.done {
             output.json(&json!({
                 "exceptionId": done.exception_id,
                 "state": done.state.as_str(),
                 "kind": done.kind.as_str(),
             }))?;
-        } else {
-            output.line(format!("{} {}", done.exception_id, verb(done.kind)))?;
         }
+    } else {
+        lines(&outcome.done).iter().try_for_each(|line| output.line(line))?;
     }
     output.finish()?;
     if outcome.done.iter().any(|done| done.kind == ExceptionKind::DiscardRequested) {
@@ -54,9 +63,50 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A line for each that was decided; of many the first few and a sum.
+fn lines(done: &[Done]) -> Vec<String> {
+    let is_short = done.len() <= LINES_MAX;
+    let shown = if is_short { done.len() } else { EXAMPLES };
+    let mut lines: Vec<String> =
+        done.iter().take(shown).map(|one| format!("{} {}", one.exception_id, verb(one.kind))).collect();
+    if !is_short {
+        let mut sums: BTreeMap<&str, usize> = BTreeMap::new();
+        for one in done {
+            *sums.entry(verb(one.kind)).or_default() += 1;
+        }
+        let sums: Vec<String> = sums.into_iter().map(|(verb, count)| format!("{count} {verb}")).collect();
+        lines.push(format!("and {} more: {} in all; --json lists every one", done.len() - shown, sums.join(", ")));
+    }
+    lines
+}
+
 pub fn failure(error: DecideError) -> Failure {
     match error.next() {
         Some(next) => Failure::usage(error, next),
         None => Failure::kafka(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::ExceptionState;
+
+    #[test]
+    fn many_decisions_are_told_as_a_sum() {
+        let done = |count: usize| {
+            let one = |number| Done {
+                exception_id: format!("e{number}"),
+                kind: ExceptionKind::RetryRequested,
+                state: ExceptionState::Retrying,
+                at: 0,
+            };
+            lines(&(0..count).map(one).collect::<Vec<_>>())
+        };
+        assert_eq!(done(0).len(), 0);
+        assert_eq!(done(LINES_MAX).len(), LINES_MAX);
+        let many = done(50_000);
+        assert_eq!((many.len(), many[0].as_str()), (EXAMPLES + 1, "e0 retry requested"));
+        assert_eq!(many[EXAMPLES], "and 49995 more: 50000 retry requested in all; --json lists every one");
     }
 }

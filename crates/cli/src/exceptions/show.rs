@@ -1,14 +1,20 @@
 //! `wardline exceptions show|history`: one exception, and what happened to it.
 
+use super::sheet::Sheet;
 use super::{view, view_failure};
 use crate::args::{ExceptionsHistory, ExceptionsShow};
 use crate::output::{self, Output};
 use crate::{Failure, agree, unmask};
 use operations::audit::Shown;
-use operations::exceptions::{ExceptionsView, Found, Proposal, Row};
+use operations::exceptions::{ExceptionsView, Found, Proposal, Row, masters};
+use operations::original::Source;
 use runtime::Config;
+use runtime::codec::Codec;
 use schemas::Exception;
 use serde_json::{Value, json};
+
+/// Most bytes of a source that are read to be shown; `--raw` writes all of them.
+const SOURCE_BYTES_MAX: usize = 1 << 20;
 
 /// Shows one exception.
 pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
@@ -34,19 +40,24 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
         output.bytes(exception.raw_value.as_ref().map_or(&[][..], AsRef::as_ref))?;
         return output.finish();
     }
-    let summary = summary(&exception, &row)?;
     if options.json {
-        output.json(&summary)?;
-    } else if let Value::Object(fields) = &summary {
-        let said = |(name, value): &(&String, &Value)| !value.is_null() && **value != json!([]) && *name != "proposal";
-        for (name, value) in fields.iter().filter(said) {
-            let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-            output.line(format!("{name:<16} {text}"))?;
-        }
-        for line in Proposal::of(&exception).iter().flat_map(proposed) {
-            output.line(agree::plain(&line))?;
-        }
+        output.json(&summary(&exception, &row)?)?;
+        return output.finish();
     }
+    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let bytes = exception.raw_value.as_ref().map(AsRef::as_ref);
+    let source = Source::read(&codec, bytes, exception.content_type.as_deref(), SOURCE_BYTES_MAX).await.masked();
+    let proposal = Proposal::of(&exception);
+    let sheet = Sheet {
+        row: &row,
+        exception: &exception,
+        title: console::error_text(&row.code).map_or("not a code of this version", |text| text.title),
+        source: &source,
+        masters: &masters(source.event(), row.subject.as_deref()),
+        proposed: &proposal.iter().flat_map(proposed).collect::<Vec<_>>(),
+        history: &view.history(&id).await.map_err(view_failure)?,
+    };
+    sheet.lines().iter().try_for_each(|line| output.line(agree::plain(line)))?;
     output.finish()
 }
 

@@ -132,7 +132,7 @@ async fn mapping(ask: &Ask) -> Result<(String, MappedCode, Crosswalk), Problem> 
             "No code to map",
             &format!("WL-7245: exception {id} does not say which code of which source is to be mapped"),
         )
-        .next("map it with `wardline crosswalk set`".to_owned())
+        .next("let somebody who has the command line map it with `wardline crosswalk set`".to_owned())
     };
     let (console, codec) = (&ask.console, ask.console.desk.codec()?);
     let (view, opener, asked) = (console.exceptions.clone(), Arc::clone(&codec), id.clone());
@@ -190,7 +190,7 @@ fn refused(error: &CorrectError) -> Problem {
             Problem::said(StatusCode::CONFLICT, "Not a correction of this event", &text)
         }
     };
-    match error.next() {
+    match error.on_page() {
         Some(next) => problem.next(next),
         None => problem,
     }

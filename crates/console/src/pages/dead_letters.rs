@@ -4,7 +4,7 @@ use super::{PAGE, REASON, slice};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
 use crate::html::{Act, Frame, Page, code_link, facts, form, number, pager, time};
-use crate::original::{MASK, Source, check_reason};
+use crate::original::{MASK, Source, check_reason, show};
 use crate::pages::errors;
 use crate::people::Right;
 use crate::problem::Problem;
@@ -213,7 +213,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
                     ("From", html! { span.mono { (letter.origin) } }),
                 ]))
                 h2 { "Source" }
-                (data.source.show(&[]))
+                (show(&data.source, &[]))
                 @if !data.headers.is_empty() {
                     h2 { "Headers" }
                     (facts(&data.headers.iter().map(|(name, value)| (name.as_str(), html! { (value.as_deref().unwrap_or("null")) })).collect::<Vec<_>>()))

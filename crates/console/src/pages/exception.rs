@@ -6,7 +6,7 @@ use super::{REASON, errors, reconciliation};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
 use crate::html::{Act as Form, Frame, Page, ago, code_link, facts, form, number, time};
-use crate::original::{Source, check_reason};
+use crate::original::{Source, check_reason, show as source_part};
 use crate::people::Right;
 use crate::problem::Problem;
 use crate::state::Console;
@@ -14,8 +14,10 @@ use crate::trail::Entry;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::exceptions::{
-    Act, By, Choice, DecideError, ExceptionsView, Found, Outcome, Proposal, Row, Standing, Step, ViewError,
+    Act, By, Choice, DecideError, ExceptionsView, Found, MasterUsed, Outcome, Proposal, Row, Standing, Step, ViewError,
+    masters,
 };
+use operations::original::name_of;
 use runtime::codec::Codec;
 use schemas::{Exception, ExceptionKind};
 use serde::Serialize;
@@ -44,11 +46,16 @@ struct Whole {
     /// Which of history and source are not shown, and why.
     not_read: Vec<String>,
     source: Option<Source>,
+    /// The master records that it has to do with.
+    masters: Vec<MasterUsed>,
     /// What waits for a second person.
     waiting: Waiting,
     /// The replay that would mend it, of a work item of reconciliation.
     replay: Option<operations::reconcile::Proposal>,
     standing: Standing,
+    /// Everything is shown, once: such a page is not asked for again by itself.
+    #[serde(skip)]
+    is_shown_once: bool,
 }
 
 /// One exception, without what may identify a patient.
@@ -68,7 +75,7 @@ pub async fn original(ask: Ask) -> Result<Answer, Problem> {
     let reason = ask.body.text("reason").unwrap_or_default().to_owned();
     check_reason(&reason)?;
     let id = find(&ask).await?;
-    let whole = read(&ask, &id).await?;
+    let whole = Whole { is_shown_once: true, ..read(&ask, &id).await? };
     ask.console
         .trail
         .record(Entry {
@@ -154,7 +161,7 @@ pub fn refusal(error: &DecideError) -> Problem {
         DecideError::Refused(_) => Problem::said(StatusCode::CONFLICT, "Not a decision for this exception", &text),
         DecideError::View(_) | DecideError::Records(_) | DecideError::Publish(_) => Problem::unavailable(&text),
     };
-    match error.next() {
+    match error.on_page() {
         Some(next) => problem.next(next),
         None => problem,
     }
@@ -194,6 +201,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     });
     let exception = exception.as_deref();
     let waiting = waiting(ask, &row, exception, &mut not_read).await;
+    let masters = masters(source.as_ref().and_then(Source::event), row.subject.as_deref());
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
         row,
@@ -205,9 +213,11 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         history: history.as_ref().clone(),
         not_read,
         source,
+        masters,
         waiting,
         replay: exception.and_then(reconciliation::proposed),
         standing: view.standing(),
+        is_shown_once: false,
     })
 }
 
@@ -239,23 +249,25 @@ async fn whole(
 
 fn page(data: &Whole, frame: &Frame<'_>) -> Page {
     let row = &data.row;
-    let title = errors::title_of(&row.code).unwrap_or_default();
     let body = html! {
         p { a href="/exceptions" { "Exceptions" } }
         h1 { (row.message) }
         (standing_note(&data.standing))
-        p { (state_chip(row)) " " (code_link(&row.code)) " " (title) }
-        @if let Some(fix) = &row.suggested_fix { p.note { "Suggested: " (fix) } }
+        p { (state_chip(row)) " " a href={ "/trace?id=" (row.exception_id) "&as=exception" } { "The way of its event" } }
         @for missing in &data.not_read { p.error role="alert" { "Not read: " (missing) "." } }
         div.columns {
             section {
+                h2 #verdict { "Verdict" }
+                (verdict(data))
+                (masters_used(&data.masters))
+                h2 { "About it" }
                 (about(data, frame))
                 @if row.is_open() && frame.may(Right::Act) { (acts(data, frame)) }
                 h2 #source { "Source" }
                 @match &data.source {
                     None => p { "The source could not be read." },
                     Some(source) => {
-                        (source.show(&data.field_paths))
+                        (source_part(source, &data.field_paths))
                         @if source.is_masked && frame.may(Right::SeeOriginals) { (show_form(row, frame)) }
                     },
                 }
@@ -270,7 +282,58 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
             }
         }
     };
-    Page::still(row.message.clone(), body)
+    // What is shown once is not asked for again; everything else follows what the room and other people do.
+    Page { is_live: !data.is_shown_once, ..Page::still(row.message.clone(), body) }
+}
+
+/// What was refused, by whom, for what, and what would make it go away.
+fn verdict(data: &Whole) -> Markup {
+    let row = &data.row;
+    let value = |path: &str| data.source.as_ref().and_then(|source| source.value_at(path));
+    html! {
+        (facts(&[
+            ("Code", html! { (code_link(&row.code)) " " (errors::title_of(&row.code).unwrap_or_default()) }),
+            ("Refused by", html! { (row.room) " " span.muted { (data.stage) " " (data.version) } }),
+            ("Suggested fix", html! { @if let Some(fix) = &row.suggested_fix { (fix) } }),
+        ]))
+        @if !data.field_paths.is_empty() {
+            div.scroll {
+                table.stack {
+                    thead { tr { th { "Field" } th { "Value" } } }
+                    tbody {
+                        @for path in &data.field_paths {
+                            tr {
+                                td data-name="Field" { span { span.mono { (path) } " " (name_of(path)) } }
+                                td data-name="Value" { span.mono { (value(path).as_deref().unwrap_or("not there")) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn masters_used(masters: &[MasterUsed]) -> Markup {
+    html! {
+        @if !masters.is_empty() {
+            h2 #masters { "Master records used" }
+            div.scroll {
+                table.stack {
+                    thead { tr { th { "Record" } th { "Key" } th { "How" } } }
+                    tbody {
+                        @for one in masters {
+                            tr {
+                                td data-name="Record" { a href={ "/topics/" (one.topic) } { (one.topic) } }
+                                td data-name="Key" { span.mono { (one.key) } }
+                                td data-name="How" { span { (one.told()) } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
 }
 
 fn about(data: &Whole, frame: &Frame<'_>) -> Markup {
@@ -284,9 +347,7 @@ fn about(data: &Whole, frame: &Frame<'_>) -> Markup {
         ("Raised", html! { (time(row.raised_at)) ", " (ago(row.raised_at, frame.now)) " ago" }),
         ("Due", html! { (time(row.due_at)) }),
         ("Class", html! { (super::topics::class_name(row.class)) }),
-        ("Room", html! { (row.room) " " span.muted { (data.stage) " " (data.version) } }),
         ("About", html! { @if let Some(subject) = &row.subject { span.mono { (subject) } } }),
-        ("Fields", html! { span.mono { (data.field_paths.join(", ")) } }),
         (
             "Events that wait",
             html! { (number(row.events as i128)) @if row.parked_key { span.muted { " (later events of the key wait behind it)" } } },

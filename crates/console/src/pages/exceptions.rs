@@ -10,13 +10,16 @@ use crate::problem::Problem;
 use crate::state::Console;
 use maud::{Markup, html};
 use operations::crosswalk::MappingProposal;
-use operations::exceptions::{self, By, Cause, Choice, Filter, Listed, Money, Row, Standing};
+use operations::exceptions::{self, By, Cause, Choice, Filter, Listed, Row, Standing};
 use schemas::ExceptionState;
 use serde::Serialize;
 use serde_json::json;
 
 /// Stands in an address for exceptions that are about nothing, or that nobody has.
 const NONE: &str = "-";
+
+/// Fields that narrow a list of exceptions to what is retried at once; all of them hold for both.
+const NARROWS: [&str; 4] = ["code", "room", "subject", "assignee"];
 
 /// What may be asked for.
 pub const QUERY: &[Field] = &[
@@ -34,6 +37,7 @@ pub const CAUSE: &[Field] = &[
     Field::required("code", Kind::Line(16), "Code"),
     Field::optional("room", Kind::Line(64), "Room"),
     Field::optional("subject", Kind::Line(300), "What it is about, `kind/key`; - for nothing"),
+    Field::optional("assignee", Kind::Line(80), "Only what this person has; - for nobody"),
     COMMENT[0],
 ];
 
@@ -95,7 +99,9 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
 pub async fn retry_cause(ask: Ask) -> Result<Answer, Problem> {
     let text = |name: &str| ask.body.text(name).map(str::to_owned);
     let code = text("code").unwrap_or_default();
-    let choice = Choice::Cause { code: code.clone(), room: text("room"), subject: text("subject").map(none_as_empty) };
+    let list = format!("/exceptions?{}", narrowed(&ask.body));
+    let (subject, assignee) = (text("subject").map(none_as_empty), text("assignee").map(none_as_empty));
+    let choice = Choice::Cause { code, room: text("room"), subject, assignee };
     let by = By { actor: ask.name().to_owned(), comment: text("comment"), via: crate::ROOM };
     let outcome = decided(&ask.console, choice, exceptions::Act::Retry, by).await?;
     let left_out = match outcome.left_out.len() {
@@ -109,7 +115,16 @@ pub async fn retry_cause(ask: Ask) -> Result<Answer, Problem> {
         .map(|refusal| json!({"exceptionId": refusal.exception_id, "code": refusal.code, "why": refusal.why}))
         .collect();
     let result = json!({"done": outcome.done, "leftOut": refusals});
-    Ok(Answer::done(said, format!("/exceptions?code={code}"), result))
+    Ok(Answer::done(said, list, result))
+}
+
+/// What narrows a list to that which is retried at once, as it stands in an address.
+fn narrowed(fields: &Fields) -> String {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    for name in NARROWS {
+        query.extend_pairs(fields.text(name).map(|value| (name, value)));
+    }
+    query.finish()
 }
 
 fn none_as_empty(text: String) -> String {
@@ -158,11 +173,6 @@ pub fn check_ready(console: &Console) -> Result<(), Problem> {
     Err(problem)
 }
 
-/// Amounts as people read them.
-pub fn money_text(money: &[Money]) -> String {
-    money.iter().map(|one| format!("{} {}", one.amount, one.currency)).collect::<Vec<_>>().join(", ")
-}
-
 /// The causes, each a row that leads to its exceptions.
 pub fn cause_table(causes: &[Cause], now: i64) -> Markup {
     html! {
@@ -196,7 +206,7 @@ pub fn cause_table(causes: &[Cause], now: i64) -> Markup {
                             }
                             td.right data-name="Worth" {
                                 span {
-                                    @if cause.money.is_empty() { span.muted { "not known" } } @else { (money_text(&cause.money)) }
+                                    @if cause.money.is_empty() { span.muted { "not known" } } @else { (exceptions::money_text(&cause.money)) }
                                 }
                             }
                         }
@@ -279,12 +289,12 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
                 }
             }
             (pager("/exceptions", &data.query, data.page, data.rows_per_page, data.listed.total))
-            @if let Some(code) = data.query.text("code")
+            @if data.query.text("code").is_some()
                 && frame.may(Right::Act)
                 && data.query.text("state").is_none_or(|state| state == "open")
             {
-                h2 { "Retry all of this cause" }
-                (retry_form(code, &data.query, frame))
+                h2 { "Retry all that are listed" }
+                (retry_form(&data.query, frame))
             }
         }
         @if let Some(why) = &data.mappings_not_read { p.error role="alert" { "Not read: the mappings that wait: " (why) "." } }
@@ -310,17 +320,15 @@ fn exception_row(row: &Row, now: i64) -> Markup {
     }
 }
 
-fn retry_form(code: &str, query: &Fields, frame: &Frame<'_>) -> Markup {
-    let mut hidden = vec![("code", code.to_owned())];
-    for name in ["room", "subject"] {
-        hidden.extend(query.text(name).map(|value| (name, value.to_owned())));
-    }
+/// Retries what the list shows, on all its pages: no more, whatever narrows it.
+fn retry_form(query: &Fields, frame: &Frame<'_>) -> Markup {
+    let hidden = NARROWS.into_iter().filter_map(|name| Some((name, query.text(name)?.to_owned()))).collect();
     form(
         frame,
         &Act {
             action: "/causes/retry".to_owned(),
             label: "Retry all",
-            help: "Has the events of all open exceptions with this code, room and subject processed again. Do it when the cause is mended.",
+            help: "Has the events of all open exceptions that this list shows, on all its pages, processed again. Do it when the cause is mended.",
             fields: COMMENT,
             hidden,
             is_grave: false,
@@ -345,5 +353,18 @@ mod tests {
             Filter { subject: Some(String::new()), assignee: Some(String::new()), ..Filter::default() }
         );
         assert_eq!(filter("code=WL-4010&room=validate").room.as_deref(), Some("validate"));
+    }
+
+    #[test]
+    fn what_narrows_a_list_is_kept_when_it_was_retried() {
+        let fields = |query: &str| Fields::of_form(query.as_bytes()).unwrap();
+        let all = "code=WL-4010&room=validate&subject=master.item.v1%2F4711&assignee=-";
+        assert_eq!(narrowed(&fields(&format!("{all}&comment=so&page=2"))), all);
+        assert_eq!(narrowed(&fields("code=WL-4010&state=open")), "code=WL-4010");
+        // Whatever the filter of the list holds is what is retried: none of its fields may be lost on the way.
+        let rest = ["state", "order", "page"];
+        for field in QUERY.iter().filter(|field| !rest.contains(&field.name)) {
+            assert!(NARROWS.contains(&field.name) && CAUSE.iter().any(|one| one.name == field.name), "{}", field.name);
+        }
     }
 }

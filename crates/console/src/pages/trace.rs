@@ -1,39 +1,58 @@
 //! The way of one event, from the source message to the ERP document and the supplier's answer.
 
 use crate::ask::{Answer, Ask};
-use crate::fields::{Field, Kind};
+use crate::fields::{Field, Fields, Kind};
 use crate::html::{Frame, Page, chip, number, pretty};
 use crate::problem::Problem;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::sight::SightError;
-use operations::sight::trace::{Gap, Question, Step, StepKind, Trace, trace};
+use operations::sight::trace::{Gap, IdKind, Question, SINCE_FORM, Step, StepKind, Trace, since_ms, trace};
 use serde::Serialize;
 use std::sync::Arc;
 
-/// What is looked for.
-pub const QUERY: &[Field] = &[Field::optional(
-    "id",
-    Kind::Line(200),
-    "Event id, message control id, exception id, key, order, lot, serial number, UDI or ERP document",
-)];
+/// What is looked for, and where.
+pub const QUERY: &[Field] = &[
+    Field::optional(
+        "id",
+        Kind::Line(200),
+        "Event id, message control id, exception id, key, order, lot, serial number, UDI or ERP document",
+    ),
+    Field::optional("as", Kind::OneOf(&KINDS), "What the id is; makes the search faster and narrower"),
+    Field::optional("since", Kind::Line(40), "Look at nothing older: a time (RFC 3339), or 90m, 12h, 30d before now"),
+];
+
+/// What an id may be, as it stands in an address and as people say it.
+const KINDS: [&str; 10] =
+    ["event", "message", "exception", "key", "order", "lot", "serial", "udi", "document", "business-key"];
 
 #[derive(Serialize)]
 struct Traced {
     id: String,
     trace: Option<Trace>,
+    #[serde(skip)]
+    query: Fields,
 }
 
 /// Looks for it; a few searches at a time, because each reads topics.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let Some(id) = ask.query.text("id").map(str::to_owned) else {
-        return Ok(Answer::view(Traced { id: String::new(), trace: None }, page));
+        return Ok(Answer::view(Traced { id: String::new(), trace: None, query: ask.query }, page));
     };
-    let question = Question { id: id.clone(), ..Question::default() };
+    let question = question(&id, &ask.query, runtime::clock::now_micros() / 1_000)?;
     let config = Arc::clone(&ask.console.site.config);
     let searching = async move { trace(&config, question, |_| ()).await };
     let found = ask.console.searches.topics(searching).await?.map_err(|error| refusal(&error))?;
-    Ok(Answer::view(Traced { id, trace: Some(found) }, page))
+    Ok(Answer::view(Traced { id, trace: Some(found), query: ask.query }, page))
+}
+
+fn question(id: &str, query: &Fields, now_ms: i64) -> Result<Question, Problem> {
+    let since = query.text("since").map(|text| {
+        let wrong = || Problem::not_understood(format!("since is no time: {SINCE_FORM}"));
+        since_ms(text, now_ms).ok_or_else(wrong)
+    });
+    let kind = query.text("as").and_then(IdKind::named);
+    Ok(Question { id: id.to_owned(), kind, since_ms: since.transpose()?, with_phi: false })
 }
 
 fn refusal(error: &SightError) -> Problem {
@@ -54,13 +73,26 @@ fn page(data: &Traced, _: &Frame<'_>) -> Page {
                 label for="id" { "Id" }
                 input #id name="id" value=(data.id) size="40" autocomplete="off" required;
             }
+            div {
+                label for="as" { "What it is" }
+                select #as name="as" {
+                    option value="" { "anything" }
+                    @for kind in KINDS {
+                        option value=(kind) selected[data.query.text("as") == Some(kind)] { (kind.replace('-', " ")) }
+                    }
+                }
+            }
+            div {
+                label for="since" { "Not before" }
+                input #since name="since" value=(data.query.text("since").unwrap_or_default()) size="20" placeholder="12h, 30d or a time" autocomplete="off";
+            }
             button type="submit" { "Look" }
         }
         @match &data.trace {
             None => p.muted { "Any id that you have: of an event, a message, an exception, a key, an order, a lot, a serial number, a UDI, an ERP document." },
             Some(trace) if trace.steps.is_empty() => {
                 p { "Nothing was found for " span.mono { (data.id) } "." }
-                p.muted { (trace.searched.text()) "." }
+                p.muted { (trace.searched.on_page()) "." }
             },
             Some(trace) => (way(trace)),
         }
@@ -72,7 +104,7 @@ fn way(trace: &Trace) -> Markup {
     html! {
         p.muted {
             @if let Some(kind) = trace.found_as { "Found as " (kind.as_str()) "; " }
-            (trace.searched.text()) "."
+            (trace.searched.on_page()) "."
         }
         div.scroll {
             table.stack {
@@ -144,5 +176,36 @@ fn kind_name(kind: StepKind) -> &'static str {
         StepKind::Noticed => "noticed",
         StepKind::Audit => "audit",
         StepKind::DeadLetter => "dead letter",
+    }
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use operations::sight::trace::Searched;
+
+    #[test]
+    fn what_stands_in_the_address_narrows_the_search() {
+        let asked = |query: &str| question("4711", &Fields::of_form(query.as_bytes()).unwrap(), 100_000_000);
+        let narrow = asked("as=lot&since=1h").unwrap();
+        assert_eq!((narrow.kind, narrow.since_ms, narrow.with_phi), (Some(IdKind::Lot), Some(96_400_000), false));
+        assert_eq!(asked("since=1970-01-01T00:00:01Z").unwrap().since_ms, Some(1_000));
+        let wide = asked("").unwrap();
+        assert_eq!((wide.id.as_str(), wide.kind, wide.since_ms), ("4711", None, None));
+        assert!(asked("since=yesterday").unwrap_err().detail.contains("30d"));
+        for kind in KINDS {
+            assert_eq!(IdKind::named(kind).map(IdKind::as_str), Some(kind));
+        }
+    }
+
+    #[test]
+    fn advice_is_in_the_words_of_the_page() {
+        let searched = Searched { since_ms: Some(0), is_truncated: true, ..Searched::default() };
+        let further = Searched { since_ms: Some(0), ..Searched::default() };
+        for said in [searched.on_page(), further.on_page()] {
+            assert!(!said.contains("--"), "{said}");
+        }
+        assert!(further.on_page().contains("Not before") && searched.text().contains("--since"));
     }
 }

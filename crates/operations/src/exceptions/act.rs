@@ -13,6 +13,8 @@ use std::borrow::Cow;
 
 /// Stands for an actor that nobody named.
 const NOBODY: &str = "unknown";
+/// Who can do what this person cannot.
+const AGREES: &str = "let somebody else, who may approve, agree to it on this page";
 /// What is proposed is not what the second person saw.
 pub(super) const CHANGED: &str = "WL-1451";
 
@@ -82,8 +84,10 @@ pub struct Refusal {
     pub code: &'static str,
     /// Why, as the end of a sentence about the exception.
     pub why: String,
-    /// What to do instead.
+    /// What to do instead, at a terminal.
     pub next: String,
+    /// What to do instead, on the page of the exception.
+    pub on_page: String,
 }
 
 /// What a decision depends on.
@@ -149,11 +153,20 @@ impl<'a> Facts<'a> {
             CHANGED,
             format!("is not corrected: what was seen is not what waits{}", now.unwrap_or_default()),
             format!("look at it with `wardline exceptions show {id}`, then agree to what you see, or `retry {id}` if you do not"),
+            "look at the correction that is proposed now, then agree to it, or press Retry if you do not",
         )
     }
 
-    fn refused(&self, code: &'static str, why: impl Into<String>, next: impl Into<String>) -> Refusal {
-        Refusal { exception_id: self.id.to_owned(), code, why: why.into(), next: next.into() }
+    /// A refusal, with what to do instead at a terminal and on the page of the exception.
+    fn refused(
+        &self,
+        code: &'static str,
+        why: impl Into<String>,
+        next: impl Into<String>,
+        on_page: impl Into<String>,
+    ) -> Refusal {
+        let (why, next, on_page) = (why.into(), next.into(), on_page.into());
+        Refusal { exception_id: self.id.to_owned(), code, why, next, on_page }
     }
 }
 
@@ -179,36 +192,58 @@ impl Act {
     /// Why not.
     pub fn check(&self, facts: &Facts<'_>, by: &By, two_people: &[Criticality]) -> Result<(), Refusal> {
         match facts.state {
-            ExceptionState::Discarded => return Err(facts.refused("WL-7071", "was discarded", once_more(facts))),
+            ExceptionState::Discarded => return Err(discarded(facts)),
             ExceptionState::Resolved => {
-                return Err(facts.refused("WL-7071", "is resolved", "leave it: nothing waits for a decision"));
+                let leave = "leave it: nothing waits for a decision";
+                return Err(facts.refused("WL-7071", "is resolved", leave, leave));
             }
             ExceptionState::Open | ExceptionState::Retrying | ExceptionState::Unknown => {}
         }
-        let says_nothing = by.comment.as_deref().is_none_or(|comment| comment.trim().is_empty());
+        if by.comment.as_deref().is_none_or(|comment| comment.trim().is_empty()) {
+            self.may_be_silent(facts)?;
+        }
+        let id = facts.id;
         match (self, facts.parked_key) {
-            (Self::Comment, _) if says_nothing => {
-                Err(facts.refused("WL-7106", "is to be commented without a text", "say something with --comment TEXT"))
-            }
-            (Self::Correct(_), _) if says_nothing => {
-                Err(facts.refused("WL-7243", "is to be corrected without a reason", "say why with --reason TEXT"))
-            }
             (Self::Correct(_), true) if two_people.contains(&facts.class) => named(facts, by),
             (Self::ApproveCorrection { seen }, _) => correction_can_be_approved(facts, by, seen.as_deref()),
             (Self::Retry | Self::Correct(_), false) => Err(facts.refused(
                 "WL-7071",
                 format!("has nothing to retry: {} keeps no event for it", facts.room),
-                "let its source send it again, corrected, then `wardline exceptions resolve ID`",
+                format!(
+                    "let its source send it again, corrected, then `wardline exceptions resolve {id} --comment TEXT`"
+                ),
+                "let its source send it again, corrected, then press Mark as settled",
             )),
             (Self::Resolve, true) => Err(facts.refused(
                 "WL-7071",
                 "has a parked event, which would wait for ever with all later ones of its key",
-                "use `wardline exceptions discard ID` when the matter was settled by hand, or `retry ID`",
+                format!(
+                    "use `wardline exceptions discard {id} --comment TEXT` when the matter was settled by hand, or `retry {id}`"
+                ),
+                "press Discard when the matter was settled by hand, or Retry",
             )),
             (Self::Discard, _) if two_people.contains(&facts.class) => can_be_asked(facts, by),
             (Self::ApproveDiscard, _) => can_be_approved(facts, by),
             _ => Ok(()),
         }
+    }
+
+    /// Whether it can be decided without a word: whoever reads the record later must find why something was given up, settled
+    /// elsewhere or changed.
+    fn may_be_silent(&self, facts: &Facts<'_>) -> Result<(), Refusal> {
+        let (code, why) = match self {
+            Self::Comment => ("WL-7106", "is to be commented without a text"),
+            Self::Correct(_) => ("WL-7243", "is to be corrected without a reason"),
+            Self::Discard => ("WL-1440", "is to be discarded without a reason"),
+            Self::Resolve => ("WL-1440", "is to be marked as settled without a reason"),
+            Self::Assign { .. } | Self::Retry | Self::ApproveDiscard | Self::ApproveCorrection { .. } => return Ok(()),
+        };
+        let next = match self {
+            Self::Correct(_) => "say why with --reason TEXT",
+            Self::Comment => "say something with --comment TEXT",
+            _ => "say why with --comment TEXT",
+        };
+        Err(facts.refused(code, why, next, "say it in the field above the button"))
     }
 
     /// The record that says it. The caller has checked it.
@@ -329,6 +364,7 @@ fn named(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
             "WL-7110",
             "is decided by two people, and who this one is was not said",
             "name yourself with --actor NAME",
+            "sign in under a name of your own",
         ));
     }
     Ok(())
@@ -338,15 +374,15 @@ fn can_be_asked(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
     named(facts, by)?;
     match facts.requested_by {
         None => Ok(()),
-        Some(asked) if same_person(asked, &by.actor) => Err(facts.refused(
-            "WL-7107",
+        Some(asked) if same_person(asked, &by.actor) => Err(somebody_else(
+            facts,
             format!("is discarded when a second person approves it, and {asked} has asked already"),
-            "let somebody else run `wardline exceptions discard ID --approve`",
         )),
         Some(asked) => Err(facts.refused(
             "WL-7108",
             format!("waits for approval: {asked} has asked to discard it"),
-            "run `wardline exceptions discard ID --approve` if you agree, or `retry ID` if not",
+            format!("run `wardline exceptions discard {0} --approve` if you agree, or `retry {0}` if not", facts.id),
+            "press Agree to discard if you agree, or Retry if not",
         )),
     }
 }
@@ -357,15 +393,20 @@ fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
         None => Err(facts.refused(
             "WL-7109",
             "has no request to discard it that could be approved",
-            "ask for it with `wardline exceptions discard ID`",
+            format!("ask for it with `wardline exceptions discard {} --comment TEXT`", facts.id),
+            "press Discard to ask for it",
         )),
-        Some(asked) if same_person(asked, &by.actor) => Err(facts.refused(
-            "WL-7107",
+        Some(asked) if same_person(asked, &by.actor) => Err(somebody_else(
+            facts,
             format!("is discarded when a second person approves it, and {asked} is the one who asked"),
-            "let somebody else run `wardline exceptions discard ID --approve`",
         )),
         Some(_) => Ok(()),
     }
+}
+
+fn somebody_else(facts: &Facts<'_>, why: String) -> Refusal {
+    let next = format!("let somebody else run `wardline exceptions discard {} --approve`", facts.id);
+    facts.refused("WL-7107", why, next, AGREES)
 }
 
 fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
@@ -380,21 +421,25 @@ fn of_row<'a>((by, mark): (&'a str, &'a str)) -> Proposed<'a> {
 
 fn correction_can_be_approved(facts: &Facts<'_>, by: &By, seen: Option<&str>) -> Result<(), Refusal> {
     named(facts, by)?;
+    let id = facts.id;
     match (&facts.correction, seen) {
         (None, _) => Err(facts.refused(
             "WL-7244",
             "has no correction that waits for an approval",
-            "correct it with `wardline exceptions correct ID --set FIELD=VALUE --reason TEXT`",
+            format!("correct it with `wardline exceptions correct {id} --set FIELD=VALUE --reason TEXT`"),
+            "look at its history: somebody has agreed to it or taken it back; Correct proposes another one",
         )),
         (Some(proposed), _) if same_person(proposed.by, &by.actor) => Err(facts.refused(
             "WL-7107",
             format!("is corrected when a second person approves it, and {} is the one who corrected", proposed.by),
-            "let somebody else run `wardline exceptions correct ID --approve`",
+            format!("let somebody else run `wardline exceptions correct {id} --approve`"),
+            AGREES,
         )),
         (Some(_), None) => Err(facts.refused(
             "WL-1450",
             "is corrected when a second person approves what they saw, and what this one saw was not said",
-            format!("look at it with `wardline exceptions show {}`, and give the mark that stands there", facts.id),
+            format!("look at it with `wardline exceptions show {id}`, and give the mark that stands there"),
+            "look at the correction that is proposed, and agree to it there",
         )),
         // A list is asked first, and the whole record says more.
         (Some(Proposed { mark, sets: Some(_), .. }), Some(seen)) if mark != seen => Err(facts.changed()),
@@ -403,13 +448,24 @@ fn correction_can_be_approved(facts: &Facts<'_>, by: &By, seen: Option<&str>) ->
 }
 
 /// How a discarded event is processed after all: its record is still on the topic.
-fn once_more(facts: &Facts<'_>) -> String {
-    match facts.place {
-        Some((topic, partition, offset)) if facts.parked_key => format!(
-            "leave it; should the event be processed after all: `wardline replay plan {} --topic {topic} --partition \
-             {partition} --from-offset {offset} --to-offset {offset} --reason TEXT`",
-            facts.room
+fn discarded(facts: &Facts<'_>) -> Refusal {
+    let (next, on_page) = match facts.place {
+        Some((topic, partition, offset)) if facts.parked_key => (
+            format!(
+                "leave it; should the event be processed after all: `wardline replay plan {} --topic {topic} --partition \
+                 {partition} --from-offset {offset} --to-offset {offset} --reason TEXT`",
+                facts.room
+            ),
+            format!(
+                "leave it; should the event be processed after all, plan a replay of {} on the page Replays: {topic}, \
+                 partition {partition}, offset {offset}",
+                facts.room
+            ),
         ),
-        _ => "leave it; should it count after all, let its source send it again, corrected".to_owned(),
-    }
+        _ => {
+            let leave = "leave it; should it count after all, let its source send it again, corrected";
+            (leave.to_owned(), leave.to_owned())
+        }
+    };
+    facts.refused("WL-7071", "was discarded", next, on_page)
 }

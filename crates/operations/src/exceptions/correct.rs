@@ -67,8 +67,22 @@ impl CorrectError {
                 "write --set FIELD=VALUE with a field as the contract of the topic under schemas/avro names it"
             }
             Self::StillRefused { .. } => "correct the field that it names as well, or remove the cause and retry",
-            Self::NoEvent(_) => "let its source send it again, corrected, then `wardline exceptions resolve ID`",
+            Self::NoEvent(_) => {
+                "let its source send it again, corrected, then `wardline exceptions resolve ID --comment TEXT`"
+            }
             Self::Room { .. } => "give this command the configuration that the room runs with",
+        };
+        Some(text.to_owned())
+    }
+
+    /// What to do next on the page of the exception; none where nothing but the usual about Kafka and the registry can be said.
+    pub fn on_page(&self) -> Option<String> {
+        let text = match self {
+            Self::Decide(error) => return error.on_page(),
+            Self::Field(_) => "name a field as the page of its topic does, and give it a value that fits",
+            Self::StillRefused { .. } => "correct the field that it names as well, or remove the cause and press Retry",
+            Self::NoEvent(_) => "let its source send it again, corrected, then press Mark as settled",
+            Self::Room { .. } => "start the console with the configuration that the room runs with",
         };
         Some(text.to_owned())
     }

@@ -43,6 +43,8 @@ pub enum Choice {
         room: Option<String>,
         /// Subject, `kind/key`; any when left out.
         subject: Option<String>,
+        /// Who has them; an empty text means nobody, any when left out.
+        assignee: Option<String>,
     },
 }
 
@@ -136,7 +138,7 @@ impl Decider {
         by: &By,
     ) -> Result<Outcome, DecideError> {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let choice = Choice::Cause { code: code.to_owned(), room: text(room), subject: text(subject) };
+        let choice = Choice::Cause { code: code.to_owned(), room: text(room), subject: text(subject), assignee: None };
         self.decide(&choice, &Act::Retry, by).await
     }
 
@@ -185,6 +187,7 @@ impl Decider {
             code: "WL-7111",
             why: "changes faster than it can be decided".to_owned(),
             next: "look at it again and decide then".to_owned(),
+            on_page: "look at it again and decide then".to_owned(),
         };
         outcome.left_out.extend(open.into_iter().map(moving));
         match outcome.left_out.pop() {
@@ -216,6 +219,7 @@ impl Decider {
                 code: "WL-7112",
                 why: "was settled by its room in the same moment".to_owned(),
                 next: "leave it: nothing waits for a decision".to_owned(),
+                on_page: "leave it: nothing waits for a decision".to_owned(),
             },
         }
     }
@@ -300,18 +304,17 @@ impl Decider {
     fn chosen(&self, choice: &Choice, act: &Act, by: &By) -> Result<(Vec<String>, Vec<Refusal>), DecideError> {
         match choice {
             Choice::Ids(starts) => Ok((self.named(starts, act, by)?, Vec::new())),
-            Choice::Cause { code, room, subject } => {
+            Choice::Cause { code, room, subject, assignee } => {
                 let filter = Filter {
                     code: Some(code.clone()),
                     room: room.clone(),
                     subject: subject.clone(),
+                    assignee: assignee.clone(),
                     ..Filter::default()
                 };
                 let rows = self.view.list(&filter, Page::all()).rows;
                 if rows.is_empty() {
-                    let room = room.as_ref().map(|room| format!(" of room {room}")).unwrap_or_default();
-                    let about = subject.as_ref().map(|about| format!(" and is about {about}")).unwrap_or_default();
-                    return Err(DecideError::Unknown(format!("no open exception{room} has the code {code}{about}")));
+                    return Err(DecideError::Unknown(none_of(code, &filter)));
                 }
                 sifted(rows, act, by, self.two_people())
             }
@@ -367,7 +370,7 @@ impl Decider {
 }
 
 impl DecideError {
-    /// What to do next; none where nothing but the usual about Kafka and the registry can be said.
+    /// What to do next at a terminal; none where nothing but the usual about Kafka and the registry can be said.
     pub fn next(&self) -> Option<String> {
         match self {
             Self::Unknown(_) => {
@@ -377,6 +380,30 @@ impl DecideError {
             Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
         }
     }
+
+    /// What to do next on a page; none where nothing but the usual about Kafka and the registry can be said.
+    pub fn on_page(&self) -> Option<String> {
+        match self {
+            Self::Unknown(_) => {
+                Some("look for it on the page Exceptions, where `all` shows the settled ones too".to_owned())
+            }
+            Self::Refused(refusal) => Some(refusal.on_page.clone()),
+            Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
+        }
+    }
+}
+
+/// That nothing is open which a choice of a cause means, in its words.
+fn none_of(code: &str, filter: &Filter) -> String {
+    let said = |text: &Option<String>, none: &str, some: &dyn Fn(&str) -> String| match text.as_deref() {
+        None => String::new(),
+        Some("") => none.to_owned(),
+        Some(text) => some(text),
+    };
+    let room = said(&filter.room, "", &|room| format!(" of room {room}"));
+    let who = said(&filter.assignee, " that nobody has", &|who| format!(" that {who} has"));
+    let about = said(&filter.subject, " and is about nothing", &|about| format!(" and is about {about}"));
+    format!("no open exception{room}{who} has the code {code}{about}")
 }
 
 fn one(id: &str) -> Choice {

@@ -15,7 +15,7 @@ const STEPS_MAX: usize = 10_000;
 const SKEW_MS: i64 = 3_600_000;
 
 /// One thing that happened to an exception.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Step {
     /// When, microseconds since 1970.

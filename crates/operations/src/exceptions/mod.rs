@@ -14,6 +14,7 @@ mod hours;
 mod id;
 mod index;
 mod list;
+mod masters;
 mod pool;
 mod proposal;
 mod query;
@@ -33,8 +34,11 @@ pub use crosswalk::mapped_code;
 pub use decider::{Choice, DecideError, Decider, Done, Outcome};
 pub use feed::subject_text;
 pub use history::Step;
+pub use masters::{MasterUsed, masters};
 pub use proposal::{Proposal, ProposedField};
 pub use records::{RecordsError, newest};
-pub use types::{Cause, Causes, Filter, Found, Hour, Listed, Money, Oldest, Page, Row, Standing, Stopped, is_open};
+pub use types::{
+    Cause, Causes, Filter, Found, Hour, Listed, Money, Oldest, Page, Row, Standing, Stopped, is_open, money_text,
+};
 pub use view::{ExceptionsView, ViewError};
 pub use waiting::Origin;

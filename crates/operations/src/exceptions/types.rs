@@ -2,6 +2,7 @@
 
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use serde::Serialize;
+use std::fmt;
 
 /// An amount of money.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -11,6 +12,32 @@ pub struct Money {
     pub currency: String,
     /// The amount with its sign; credits and returns are negative.
     pub amount: Decimal,
+}
+
+impl fmt::Display for Money {
+    /// With two decimal places at least, and narrow spaces between the thousands: `48 210.00 EUR`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut amount = self.amount;
+        amount.rescale(amount.scale().max(2));
+        let text = amount.abs().to_string();
+        let (whole, part) = text.split_once('.').unwrap_or((&text, "00"));
+        if amount.is_sign_negative() && !amount.is_zero() {
+            f.write_str("-")?;
+        }
+        for (index, digit) in whole.chars().enumerate() {
+            if index > 0 && (whole.len() - index).is_multiple_of(3) {
+                f.write_str("\u{202f}")?;
+            }
+            write!(f, "{digit}")?;
+        }
+        write!(f, ".{part} {}", self.currency)
+    }
+}
+
+/// Amounts as people read them, one after the other.
+#[must_use]
+pub fn money_text(money: &[Money]) -> String {
+    money.iter().map(Money::to_string).collect::<Vec<_>>().join(", ")
 }
 
 /// What one cause holds up. What has one cause is mended once.
@@ -243,4 +270,27 @@ pub struct Standing {
     pub keys: usize,
     /// Bytes of memory it holds, about.
     pub bytes: usize,
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn money_is_written_as_people_read_it() {
+        let money = |amount: &str| Money { currency: "EUR".to_owned(), amount: amount.parse().unwrap() };
+        for (amount, text) in [
+            ("48210", "48 210.00 EUR"),
+            ("1234567.8912", "1 234 567.8912 EUR"),
+            ("-1000.5", "-1 000.50 EUR"),
+            ("-0.00", "0.00 EUR"),
+            ("999.999", "999.999 EUR"),
+            ("7", "7.00 EUR"),
+        ] {
+            assert_eq!(money(amount).to_string().replace('\u{202f}', " "), text);
+        }
+        assert_eq!(money_text(&[money("1"), money("2")]), "1.00 EUR, 2.00 EUR");
+        assert_eq!(money_text(&[]), "");
+    }
 }

@@ -110,6 +110,65 @@ fn two_people_discard_what_is_next_to_the_patient() {
 }
 
 #[test]
+fn nothing_is_given_up_or_settled_without_a_reason() {
+    let open = |parked| exception(ExceptionState::Open, parked);
+    for comment in [None, Some(""), Some(" \n")] {
+        let silent = By { comment: comment.map(str::to_owned), ..by("ada") };
+        for (act, parked) in [(Act::Discard, true), (Act::Discard, false), (Act::Resolve, false)] {
+            let refusal = refused(&act, &open(parked), &silent).unwrap();
+            assert_eq!((refusal.code, refusal.next.contains("--comment")), ("WL-1440", true), "{refusal}");
+        }
+        // Who asked has said why; who agrees, tries again or takes it on need not.
+        for act in [Act::Retry, Act::Assign { to: Some("ada".to_owned()) }] {
+            assert_eq!(refused(&act, &open(true), &silent), None);
+        }
+        let asked = Exception { room: "validate".to_owned(), origin_topic: Some(USAGE.to_owned()), ..open(true) };
+        let asked = decided(&Act::Discard, asked, "bob").unwrap();
+        assert_eq!(refused(&Act::ApproveDiscard, &asked, &silent), None);
+    }
+}
+
+/// Whoever is at a page has no command line, and whoever is at a terminal has no buttons.
+#[test]
+fn what_to_do_instead_is_said_where_the_person_is() {
+    let (open, settled) = (exception(ExceptionState::Open, true), exception(ExceptionState::Discarded, true));
+    let placed = Exception { origin_partition: Some(2), origin_offset: Some(17), ..settled.clone() };
+    let source = exception(ExceptionState::Open, false);
+    let two = Exception { room: "validate".to_owned(), origin_topic: Some(USAGE.to_owned()), ..open.clone() };
+    let asked = decided(&Act::Discard, two.clone(), "ada").unwrap();
+    let change = FieldChange { path: "lot".to_owned(), before: None, after: "\"A\"".to_owned() };
+    let proposed = decided(&Act::Correct(vec![change.clone()]), two.clone(), "ada").unwrap();
+    let agree = |seen: Option<&str>| Act::ApproveCorrection { seen: seen.map(str::to_owned) };
+    let silent = By { comment: None, ..by("ada") };
+    let cases = [
+        (Act::Retry, &settled, by("ada")),
+        (Act::Retry, &placed, by("ada")),
+        (Act::Retry, &source, by("ada")),
+        (Act::Resolve, &open, by("ada")),
+        (Act::Resolve, &source, silent.clone()),
+        (Act::Discard, &open, silent.clone()),
+        (Act::Comment, &open, silent.clone()),
+        (Act::Correct(vec![change]), &open, silent),
+        (Act::Discard, &two, by("unknown")),
+        (Act::Discard, &asked, by("ada")),
+        (Act::Discard, &asked, by("bob")),
+        (Act::ApproveDiscard, &two, by("bob")),
+        (Act::ApproveDiscard, &asked, by("ada")),
+        (agree(None), &two, by("bob")),
+        (agree(None), &proposed, by("ada")),
+        (agree(None), &proposed, by("bob")),
+        (agree(Some("m0")), &proposed, by("bob")),
+    ];
+    for (act, exception, by) in &cases {
+        let refusal = refused(act, exception, by).unwrap();
+        let (page, terminal) = (&refusal.on_page, &refusal.next);
+        assert!(!page.contains("wardline ") && !page.contains("--") && !page.contains('`'), "{act:?}: {page}");
+        assert!(!terminal.contains("press") && !terminal.contains(" ID"), "{act:?}: {terminal}");
+        assert!(!page.is_empty() && !terminal.is_empty(), "{act:?}");
+    }
+}
+
+#[test]
 fn a_note_changes_neither_state_nor_who_has_it() {
     let retrying = Exception { assignee: Some("ada".to_owned()), ..exception(ExceptionState::Retrying, true) };
     let noted = decided(&Act::Comment, retrying, "bob").unwrap();

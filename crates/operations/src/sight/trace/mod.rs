@@ -21,7 +21,7 @@ use tokio::runtime::Handle;
 use super::{SightError, time_text};
 use search::{Found, Search};
 
-pub use question::IdKind;
+pub use question::{IdKind, SINCE_FORM, since_ms};
 pub use story::{Gap, Step, StepKind};
 
 /// Most chains of one answer: a lot may be used hundreds of times.
@@ -75,14 +75,27 @@ pub struct Searched {
 }
 
 impl Searched {
-    /// One line for people.
+    /// One line for people at a terminal.
     #[must_use]
     pub fn text(&self) -> String {
+        self.told("narrow it with --as or --since", "an earlier --since looks further back")
+    }
+
+    /// One line for people who see a page with the fields `What it is` and `Not before`.
+    #[must_use]
+    pub fn on_page(&self) -> String {
+        self.told(
+            "say what it is, or look at nothing before a later time",
+            "an earlier time in `Not before` looks further back",
+        )
+    }
+
+    fn told(&self, narrower: &str, further: &str) -> String {
         let since = self.since_ms.map_or_else(|| "the beginning".to_owned(), time_text);
         let whole = match (self.is_truncated, self.is_whole, self.since_ms) {
-            (true, _, _) => "; there is more than is shown: narrow it with --as or --since",
-            (false, false, Some(_)) => "; the beginning was not found: an earlier --since looks further back",
-            (false, _, _) => "",
+            (true, _, _) => format!("; there is more than is shown: {narrower}"),
+            (false, false, Some(_)) => format!("; the beginning was not found: {further}"),
+            (false, _, _) => String::new(),
         };
         format!("looked at {} records since {since} in {} ms{whole}", self.records, self.took_ms)
     }

@@ -8,6 +8,8 @@ use uuid::Uuid;
 const MINUTE_MS: i64 = 60_000;
 const HOUR_MS: i64 = 60 * MINUTE_MS;
 const DAY_MS: i64 = 24 * HOUR_MS;
+/// How a time before now is written, for whoever wrote it otherwise.
+pub const SINCE_FORM: &str = "write minutes (90m), hours (12h), days (30d) or an RFC 3339 time (2026-03-01T08:00:00Z)";
 /// How much earlier than an id says its first record is looked for: clocks differ.
 pub(super) const CLOCKS_MS: i64 = 5 * MINUTE_MS;
 
@@ -37,6 +39,17 @@ pub enum IdKind {
     BusinessKey,
 }
 
+/// A duration before now, or a time, as milliseconds since 1970; none when it is neither.
+#[must_use]
+pub fn since_ms(text: &str, now_ms: i64) -> Option<i64> {
+    let units = [("m", MINUTE_MS), ("h", HOUR_MS), ("d", DAY_MS)];
+    let ago = units.into_iter().find_map(|(unit, unit_ms)| {
+        let number: i64 = text.strip_suffix(unit)?.parse().ok().filter(|number| *number > 0)?;
+        now_ms.checked_sub(number.checked_mul(unit_ms)?)
+    });
+    ago.or_else(|| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_millisecond))
+}
+
 /// All kinds, in the order in which a match is named.
 const KINDS: [IdKind; 10] = [
     IdKind::Event,
@@ -52,6 +65,12 @@ const KINDS: [IdKind; 10] = [
 ];
 
 impl IdKind {
+    /// The kind that is called so.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        KINDS.into_iter().find(|kind| kind.as_str() == name)
+    }
+
     /// For people.
     #[must_use]
     pub const fn as_str(self) -> &'static str {
