@@ -37,6 +37,14 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     assert_eq!((&cause["code"], &cause["room"]), (&exception["code"], &exception["room"]));
     assert_eq!((&cause["exceptions"], &cause["events"]), (&Value::from(1), &Value::from(0)), "a source parks nothing");
     let short = &id[..8];
+    let room = cause["room"].as_str().unwrap();
+    let told = said(&run(&["exceptions", "causes"]));
+    assert!(told.contains(&format!("--room {room} --subject -`")), "only this cause is retried: {told}");
+    let none = run(&["exceptions", "ls", "--limit", "0"]);
+    assert!(said(&none).contains("the newest 0 of 1"), "{}", said(&none));
+    let other = run(&["exceptions", "ls", "--subject", "master.item.v1/none"]);
+    assert!(said(&other).contains("about master.item.v1/none"), "{}", said(&other));
+    assert!(text(&run(&["exceptions", "ls", "--subject", "-"])).contains(short));
     let refused = run(&["exceptions", "retry", short]);
     assert_eq!(refused.status.code(), Some(2));
     assert!(said(&refused).contains("WL-7071") && said(&refused).contains("nothing to retry"), "{}", said(&refused));
@@ -123,15 +131,22 @@ fn two_people(run: &impl Fn(&[&str]) -> Output, id: &str) {
         let output = run(&[&["exceptions"], arguments].concat());
         assert!(output.status.code() == Some(2) && said(&output).contains(code), "{}", said(&output));
     };
-    refused(&["discard", id, "--actor", "unknown"], "WL-7110");
+    refused(&["discard", id, "--actor", "unknown", "--comment", "sent twice"], "WL-7110");
+    refused(&["discard", id, "--actor", "ada"], "WL-1440");
+    refused(&["resolve", id, "--actor", "ada"], "WL-1440");
     refused(&["comment", id], "WL-7106");
     text(&run(&["exceptions", "assign", id, "--to", "ada", "--actor", "eve"]));
     text(&run(&["exceptions", "comment", id, "--comment", "asked the sender", "--actor", "ada"]));
-    let asked = run(&["exceptions", "discard", id, "--actor", "ada", "--json"]);
+    let asked = run(&["exceptions", "discard", id, "--actor", "ada", "--comment", "sent twice", "--json"]);
     assert!(text(&asked).contains("DISCARD_REQUESTED") && said(&asked).contains("--approve"), "{}", said(&asked));
     refused(&["discard", id, "--approve", "--actor", "ada"], "WL-7107");
     let waiting = text(&run(&["exceptions", "ls", "--to-approve", "--assignee", "ada"]));
     assert!(waiting.contains("ada (as ") && waiting.contains("wants to discard it"), "{waiting}");
+    let sheet = text(&run(&["exceptions", "show", &id[..8]]));
+    for said in ["verdict\n", "PID-5 Patient name", "asked the sender", "--approve", "history, newest first\n"] {
+        assert!(sheet.contains(said), "{said}: {sheet}");
+    }
+    assert!(!sheet.contains("1970") && !sheet.contains("fieldPaths"), "PHI-1, and no raw record: {sheet}");
     text(&run(&["exceptions", "discard", id, "--approve", "--actor", "bob"]));
     let history = text(&run(&["exceptions", "history", id, "--json"]));
     let steps: Vec<Value> = history.lines().map(|line| serde_json::from_str(line).unwrap()).collect();

@@ -51,6 +51,79 @@ async fn an_exception_is_found_by_its_cause_and_retried() {
     none.refused(404, "WL-7063");
 }
 
+/// What is retried at once is what the list shows, no more: also where it is narrowed to what one person has.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_list_of_one_person_is_retried_alone() {
+    let place = Place::start().await;
+    let all: Vec<_> = (1..=3).map(|number| exception(number, ONE_PERSON)).collect();
+    place.raise(&all).await;
+    let browser = place.browser("olga").await;
+    browser.post(&format!("/exceptions/{}/assign", all[1].exception_id), &[("to", "oscar")]).await;
+    let narrow = "code=WL-4001&room=validate&subject=master.item.v1%2F4711&assignee=oscar";
+    let listed = browser.get(&format!("/exceptions?{narrow}")).await.text;
+    assert!(listed.contains("<input type=\"hidden\" name=\"assignee\" value=\"oscar\">"), "{listed}");
+    let fields = [
+        ("code", "WL-4001"),
+        ("room", "validate"),
+        ("subject", "master.item.v1/4711"),
+        ("assignee", "oscar"),
+        ("comment", "mended"),
+    ];
+    let retried = browser.post("/causes/retry", &fields).await;
+    assert_eq!(retried.header("location"), format!("/exceptions?{narrow}"), "the list is as narrow as before");
+    let state = |number: usize| place.console.exceptions.row(&all[number].exception_id).unwrap().state;
+    let states = [state(0), state(1), state(2)];
+    assert_eq!(states, [ExceptionState::Open, ExceptionState::Retrying, ExceptionState::Open]);
+    let nobody = json!({"code": "WL-4001", "assignee": "-"});
+    let rest = place.call(Method::POST, "/api/v1/causes/retry", Some(nobody)).await;
+    assert_eq!(rest.json()["done"].as_array().unwrap().len(), 2, "{}", rest.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_says_what_was_refused_and_leads_to_its_way() {
+    let place = Place::start().await;
+    let named = schemas::Exception { field_paths: vec!["PID[1]-3.1".to_owned()], ..exception(1, ONE_PERSON) };
+    place.raise(std::slice::from_ref(&named)).await;
+    let id = &named.exception_id;
+    let browser = place.browser("olga").await;
+    let page = browser.get(&format!("/exceptions/{id}")).await.text;
+    for said in [
+        &format!("href=\"/trace?id={id}&amp;as=exception\"") as &str,
+        "Add the item to the item master.",
+        "PID[1]-3.1</span> Patient identifier list",
+        "Master records used",
+        "href=\"/topics/master.item.v1\"",
+        "PID-5</span> Patient name",
+        "<body data-live>",
+    ] {
+        assert!(page.contains(said), "{said} is not in {page}");
+    }
+    assert!(!page.contains("M1^^^"), "PHI-1: the value of a field that is blamed is masked too");
+    let shown = browser.post(&format!("/exceptions/{id}/original"), &[("reason", "wrong patient at OR 3")]).await.text;
+    assert!(shown.contains("M1^^^GENERAL^MR") && !shown.contains("data-live"), "shown once: {shown}");
+    let call = place.call(Method::GET, &format!("/api/v1/exceptions/{id}"), None).await.json();
+    assert_eq!(call["masters"][0]["topic"], "master.item.v1", "{call}");
+    let (refused, terminal) = (browser.post(&format!("/exceptions/{id}/resolve"), &[("comment", "x")]).await, "wardline ");
+    assert!(refused.text.contains("press Discard") && !refused.text.contains(terminal), "{}", refused.text);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_trace_is_narrowed_in_the_form_and_in_the_api() {
+    let place = Place::start().await;
+    place.raise(&[exception(1, ONE_PERSON)]).await;
+    let id = exception(1, "").exception_id;
+    let browser = place.browser("vic").await;
+    let page = browser.get(&format!("/trace?id={id}&as=exception&since=1h")).await.text;
+    assert!(page.contains("<option value=\"exception\" selected>") && page.contains("value=\"1h\""), "{page}");
+    assert!(page.contains("Found as exception"), "{page}");
+    let as_lot = place.call(Method::GET, &format!("/api/v1/trace?id={id}&as=lot&since=1h"), None).await;
+    assert_eq!(as_lot.json()["trace"]["steps"], json!([]), "an exception is no lot: {}", as_lot.text);
+    for wrong in ["as=person", "since=yesterday"] {
+        let call = place.call(Method::GET, &format!("/api/v1/trace?id={id}&{wrong}"), None).await;
+        call.refused(422, "WL-7131");
+    }
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn giving_up_needs_a_second_person_where_the_flow_demands_it() {
     let place = Place::start().await;
