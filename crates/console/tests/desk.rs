@@ -103,7 +103,8 @@ async fn an_exception_says_what_was_refused_and_leads_to_its_way() {
     assert!(shown.contains("M1^^^GENERAL^MR") && !shown.contains("data-live"), "shown once: {shown}");
     let call = place.call(Method::GET, &format!("/api/v1/exceptions/{id}"), None).await.json();
     assert_eq!(call["masters"][0]["topic"], "master.item.v1", "{call}");
-    let (refused, terminal) = (browser.post(&format!("/exceptions/{id}/resolve"), &[("comment", "x")]).await, "wardline ");
+    let (refused, terminal) =
+        (browser.post(&format!("/exceptions/{id}/resolve"), &[("comment", "x")]).await, "wardline ");
     assert!(refused.text.contains("press Discard") && !refused.text.contains(terminal), "{}", refused.text);
 }
 

@@ -35,9 +35,8 @@ fn no_field_of_the_corpus_is_without_a_name() {
         }
     }
     assert!(named > 10_000, "only {named} fields were read");
-    let known = |(segment, number): &(String, usize)| {
-        BEYOND.iter().any(|(beyond, first)| segment == beyond && number >= first)
-    };
+    let known =
+        |(segment, number): &(String, usize)| BEYOND.iter().any(|(beyond, first)| segment == beyond && number >= first);
     nameless.retain(|field| !known(field));
     assert!(nameless.is_empty(), "without a name: {nameless:?}");
 }

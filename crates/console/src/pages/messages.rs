@@ -3,7 +3,7 @@
 use super::REASON;
 use crate::ask::{Answer, Ask};
 use crate::html::{Act, Frame, Page, facts, form};
-use crate::original::{Source, check_reason};
+use crate::original::{Source, check_reason, show};
 use crate::people::Right;
 use crate::problem::Problem;
 use crate::trail::Entry;
@@ -79,7 +79,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
                     ("Kept at", html! { span.mono { (data.place) } }),
                 ]))
                 h2 { "Source" }
-                (data.source.show(&[]))
+                (show(&data.source, &[]))
             }
             section {
                 @if data.source.is_masked && frame.may(Right::SeeOriginals) {
