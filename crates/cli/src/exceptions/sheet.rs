@@ -139,7 +139,7 @@ impl Sheet<'_> {
             }
         }
         act(format!("trace {id}"), "the way of its event");
-        act(format!("exceptions show {id} --raw"), "the bytes; they may identify a patient");
+        act(format!("exceptions show {id} --raw --reason TEXT"), "the bytes; they may identify a patient");
         acts
     }
 }

@@ -30,7 +30,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
         let shown = Shown {
             what: "the source of an exception",
             event_id: exception.origin_event_id.clone(),
-            exception_id: Some(id),
+            exception_id: Some(id.clone()),
             ..Shown::default()
         };
         unmask::record(config, &options.unmask, shown).await?;

@@ -6,7 +6,7 @@ use crate::html::plot::{self, Series};
 use crate::html::{Frame, Page, number};
 use crate::problem::Problem;
 use maud::{Markup, html};
-use operations::exceptions::{Standing, money_text};
+use operations::exceptions::Standing;
 use operations::sight::activity::HourActivity;
 use operations::sight::worth::DomainWork;
 use serde::Serialize;

@@ -1,7 +1,7 @@
 //! What waits in a domain, and what that is worth.
 
 use super::activity::DomainActivity;
-use crate::exceptions::{Money, Stopped};
+use crate::exceptions::{Money, Stopped, money_text};
 use serde::Serialize;
 use std::collections::BTreeMap;
 
@@ -50,8 +50,7 @@ impl Parked {
     /// What is known of what they are worth, for people; none when nothing is known.
     #[must_use]
     pub fn worth(&self) -> Option<String> {
-        let sums: Vec<String> = self.money.iter().map(|one| format!("{} {}", one.amount, one.currency)).collect();
-        (!sums.is_empty()).then(|| sums.join(", "))
+        (!self.money.is_empty()).then(|| money_text(&self.money))
     }
 }
 
