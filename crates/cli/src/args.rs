@@ -26,7 +26,7 @@ pub use replay::{
     Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplaySelect, ReplayShadow, ReplayStep,
 };
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
-pub use sight::{Activity, Sla, Trace};
+pub use sight::{Activity, Message, Sla, Trace};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;
@@ -106,6 +106,8 @@ pub enum Command {
     Status(Status),
     /// Follow one event from the source message to the ERP document and the supplier's answer.
     Trace(Trace),
+    /// Show a received message as it came, beside the event that was made of it.
+    Message(Message),
     /// Show how well the promises of topics.yaml are kept today, and what is about to break.
     Sla(Sla),
     /// Show what each domain did, hour by hour: in, done, waiting, exceptions, durations.

@@ -18,6 +18,7 @@ mod exceptions;
 mod explain;
 mod failure;
 mod groups;
+mod message;
 mod output;
 mod parse;
 mod parts;
@@ -90,6 +91,7 @@ pub fn execute(arguments: Arguments) -> Result<(), Failure> {
         Command::Send(send) => send::execute(&globals, &send),
         Command::Status(status) => status::execute(&globals, &status),
         Command::Trace(trace) => trace::execute(&globals, &trace),
+        Command::Message(options) => message::execute(&globals, &options),
         Command::Sla(options) => sight::sla(&globals, &options),
         Command::Activity(options) => sight::activity(&globals, &options),
         Command::Exceptions(exceptions) => exceptions::execute(&globals, &exceptions),

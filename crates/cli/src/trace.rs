@@ -6,6 +6,7 @@ use crate::{Failure, context, sight, unmask};
 use operations::audit::Shown;
 use operations::sight::trace::{Gap, Question, SINCE_FORM, Step, Trace as Answer, since_ms};
 use runtime::clock;
+use std::collections::BTreeSet;
 
 /// Executes `wardline trace`.
 pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
@@ -75,6 +76,9 @@ fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
     output.table(&["TIME", "SINCE BEFORE", "PLACE", "TYPE", "WHAT"], &rows)?;
     for gap in answer.gaps.iter().filter(|gap| gap.is_open) {
         output.line(format!("{} (for {})", gap.reason, length(gap.duration_ms)))?;
+    }
+    for message in answer.steps.iter().filter_map(|step| step.message.as_ref()).collect::<BTreeSet<_>>() {
+        output.line(format!("as it came: wardline message {message}"))?;
     }
     output.finish()
 }

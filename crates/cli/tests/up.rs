@@ -56,6 +56,7 @@ fn the_data_of_up_is_found_again_after_kill_9() {
     assert!(answer.contains("AA"), "{answer}");
     let before = client.events_within("UP-1", 2);
     assert!(before.len() >= 2, "{before:#?}");
+    as_it_came(&client);
     up.kill();
 
     let (up, variables) = place.up("second");
@@ -69,6 +70,22 @@ fn the_data_of_up_is_found_again_after_kill_9() {
     let rooms = status["rooms"].as_array().unwrap();
     assert!(rooms.len() >= 8 && rooms.iter().all(|room| room["state"] == "ready"), "{status:#}");
     assert!(up.stop("TERM").success());
+}
+
+/// RAW-1: the way of an event begins with the message as it came: without its patient, and whole for a reason.
+fn as_it_came(client: &Client<'_>) {
+    let told = text(&client.run(&["trace", "UP-1"]));
+    let id = told.split("wardline message ").nth(1).and_then(|rest| rest.split_whitespace().next()).unwrap();
+    let masked = text(&client.run(&["message", id]));
+    assert!(masked.contains("PID-5") && !masked.contains("Abel"), "{masked}");
+    let refused = client.run(&["message", id, "--raw"]);
+    assert!(!refused.status.success() && refused.stdout.is_empty());
+    let whole = client.run(&["message", id, "--raw", "--reason", "the ward asks for it", "--actor", "ada"]);
+    assert_eq!(String::from_utf8_lossy(&whole.stdout).trim_end(), MESSAGES.trim_end(), "{}", text(&whole));
+    let shown = text(&client.run(&["audit", "ls", "--code", "show-original"]));
+    assert!(shown.contains("the ward asks for it") && shown.contains("ada"), "{shown}");
+    let wrong = client.run(&["message", "UP-1"]);
+    assert!(String::from_utf8_lossy(&wrong.stderr).contains("WL-7246"));
 }
 
 /// Parts alone, for rooms that run elsewhere: it goes on until it is stopped, and a room of its own process gets ready on it.

@@ -45,10 +45,23 @@ impl MessageId {
 
     /// The message of an event as JSON.
     pub fn of_event(event: &Value) -> Option<Self> {
-        let published_at = event.pointer("/meta/publishedAt")?;
-        let time = |text: &str| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
-        let micros = published_at.as_i64().or_else(|| published_at.as_str().and_then(time))?;
-        Self::of(event.pointer("/meta/source/contentHash")?.as_str()?, micros)
+        Self::of(event.pointer("/meta/source/contentHash")?.as_str()?, micros(event.pointer("/meta/publishedAt")?)?)
+    }
+
+    /// The message behind an event of a topic that clinical sources or their followers write; what comes from the ERP has none.
+    pub fn behind(topic: Option<&str>, event: Option<&Value>) -> Option<Self> {
+        let of_messages = |topic: &&str| topic.starts_with("clinical.") || topic.starts_with("supply.usage-");
+        topic.filter(of_messages).and(event).and_then(Self::of_event)
+    }
+
+    /// The message of a receipt as JSON, when it is kept: what became an exception or a dead letter is there.
+    pub fn of_receipt(receipt: &Value) -> Option<Self> {
+        let text = |name: &str| receipt.get(name).and_then(Value::as_str);
+        let is_kept = matches!(text("outcome"), Some("EVENTS" | "DROPPED"));
+        let is_message =
+            text("source").is_some_and(|source| source.starts_with("hl7v2/") || source.starts_with("fhir/"));
+        let micros = micros(receipt.get("receivedAt")?)?;
+        (is_kept && is_message).then(|| Self::of(text("contentHash")?, micros)).flatten()
     }
 
     /// Reads what [`std::fmt::Display`] has written: `DIGEST@SECONDS`.
@@ -63,6 +76,12 @@ impl std::fmt::Display for MessageId {
     fn fmt(&self, text: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(text, "{}@{}", self.content_hash, self.at_ms / 1_000)
     }
+}
+
+/// A time as JSON has it, as a number or as a text.
+fn micros(time: &Value) -> Option<i64> {
+    let text = |text: &str| text.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_microsecond);
+    time.as_i64().or_else(|| time.as_str().and_then(text))
 }
 
 /// Looks a message up; none when it is not kept (any more). It blocks.
@@ -143,6 +162,15 @@ mod tests {
             let event = serde_json::json!({"meta": {"publishedAt": published_at, "source": source}});
             assert_eq!(MessageId::of_event(&event).unwrap().at_ms, 1_700_000_000_123);
         }
+    }
+
+    #[test]
+    fn a_receipt_names_the_message_that_is_kept() {
+        let receipt = |source: &str, outcome: &str| serde_json::json!({"source": source, "outcome": outcome, "contentHash": "a1".repeat(32), "receivedAt": 7_000_000});
+        let found = |source: &str, outcome: &str| MessageId::of_receipt(&receipt(source, outcome)).map(|id| id.at_ms);
+        assert_eq!(found("hl7v2/EHR|N", "EVENTS"), Some(7_000));
+        assert_eq!(found("fhir/clinic", "DROPPED"), Some(7_000));
+        assert_eq!((found("erp/tryton", "EVENTS"), found("hl7v2/EHR|N", "EXCEPTION")), (None, None));
     }
 
     #[test]

@@ -99,3 +99,25 @@ pub struct Activity {
     #[arg(long)]
     pub json: bool,
 }
+
+/// Options of `message`.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Its fields are shown without their values, unless --with-phi or --raw is given with a --reason, which goes on record first."
+)]
+pub struct Message {
+    /// The message, as `trace` and `exceptions show` print it: DIGEST@SECONDS.
+    pub id: String,
+    /// Show the values too. They may identify a patient.
+    #[arg(long, requires = "reason", conflicts_with = "raw")]
+    pub with_phi: bool,
+    /// Write the bytes to stdout and nothing else. They may identify a patient.
+    #[arg(long, requires = "reason")]
+    pub raw: bool,
+    /// Who is shown them, and why.
+    #[command(flatten)]
+    pub unmask: Unmask,
+    /// JSON.
+    #[arg(long, conflicts_with = "raw")]
+    pub json: bool,
+}

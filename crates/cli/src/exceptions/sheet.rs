@@ -4,6 +4,7 @@
 use super::minute;
 use crate::agree::quoted;
 use operations::exceptions::{MasterUsed, Row, Step};
+use operations::messages::MessageId;
 use operations::original::{Source, name_of};
 use schemas::Exception;
 
@@ -22,6 +23,8 @@ pub struct Sheet<'a> {
     pub source: &'a Source,
     /// The master records that it has to do with.
     pub masters: &'a [MasterUsed],
+    /// The message that its event was made of.
+    pub message: Option<MessageId>,
     /// The correction that waits for a second person, in lines; empty when there is none.
     pub proposed: &'a [String],
     /// What happened to it.
@@ -139,6 +142,9 @@ impl Sheet<'_> {
             }
         }
         act(format!("trace {id}"), "the way of its event");
+        if let Some(message) = &self.message {
+            act(format!("message {message}"), "the message that its event was made of");
+        }
         act(format!("exceptions show {id} --raw --reason TEXT"), "the bytes; they may identify a patient");
         acts
     }
@@ -207,6 +213,7 @@ mod tests {
             title: "unknown item",
             source: &Source::of(MESSAGE).masked(),
             masters: &masters(None, row.subject.as_deref()),
+            message: MessageId::of(&"ab".repeat(32), 7_000_000),
             proposed,
             history: &history,
         };
@@ -247,6 +254,7 @@ mod tests {
         assert!(asked.contains("ada has asked to discard it") && !asked.contains("discard e1 --comment"), "{asked}");
         let settled = shown(&Row { state: ExceptionState::Resolved, ..row() }, &[]);
         let (_, next) = settled.split_once("\nnext\n").unwrap_or_default();
-        assert_eq!(next.lines().count(), 2, "{next}");
+        assert_eq!(next.lines().count(), 3, "{next}");
+        assert!(next.contains("  wardline message abab"), "{next}");
     }
 }

@@ -7,6 +7,7 @@ use crate::output::{self, Output};
 use crate::{Failure, agree, unmask};
 use operations::audit::Shown;
 use operations::exceptions::{ExceptionsView, Found, Proposal, Row, masters};
+use operations::messages::MessageId;
 use operations::original::Source;
 use runtime::Config;
 use runtime::codec::Codec;
@@ -54,6 +55,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
         title: console::error_text(&row.code).map_or("not a code of this version", |text| text.title),
         source: &source,
         masters: &masters(source.event(), row.subject.as_deref()),
+        message: MessageId::behind(row.origin_topic.as_deref(), source.event()),
         proposed: &proposal.iter().flat_map(proposed).collect::<Vec<_>>(),
         history: &view.history(&id).await.map_err(view_failure)?,
     };

@@ -17,6 +17,7 @@ use operations::exceptions::{
     Act, By, Choice, DecideError, ExceptionsView, Found, MasterUsed, Outcome, Proposal, Row, Standing, Step, ViewError,
     masters,
 };
+use operations::messages::MessageId;
 use operations::original::name_of;
 use runtime::codec::Codec;
 use schemas::{Exception, ExceptionKind};
@@ -48,6 +49,8 @@ struct Whole {
     source: Option<Source>,
     /// The master records that it has to do with.
     masters: Vec<MasterUsed>,
+    /// The message that its event was made of.
+    message: Option<String>,
     /// What waits for a second person.
     waiting: Waiting,
     /// The replay that would mend it, of a work item of reconciliation.
@@ -201,7 +204,9 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     });
     let exception = exception.as_deref();
     let waiting = waiting(ask, &row, exception, &mut not_read).await;
-    let masters = masters(source.as_ref().and_then(Source::event), row.subject.as_deref());
+    let event = source.as_ref().and_then(Source::event);
+    let masters = masters(event, row.subject.as_deref());
+    let message = MessageId::behind(row.origin_topic.as_deref(), event).map(|id| id.to_string());
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
         row,
@@ -214,6 +219,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         not_read,
         source,
         masters,
+        message,
         waiting,
         replay: exception.and_then(reconciliation::proposed),
         standing: view.standing(),
@@ -253,7 +259,10 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         p { a href="/exceptions" { "Exceptions" } }
         h1 { (row.message) }
         (standing_note(&data.standing))
-        p { (state_chip(row)) " " a href={ "/trace?id=" (row.exception_id) "&as=exception" } { "The way of its event" } }
+        p {
+            (state_chip(row)) " " a href={ "/trace?id=" (row.exception_id) "&as=exception" } { "The way of its event" }
+            @if let Some(message) = &data.message { " " a href={ "/messages/" (message) } { "The message that it was made of" } }
+        }
         @for missing in &data.not_read { p.error role="alert" { "Not read: " (missing) "." } }
         div.columns {
             section {

@@ -139,6 +139,7 @@ fn step_row(index: usize, step: &Step) -> Markup {
             td.wide data-name="Happened" {
                 div {
                     (step.summary)
+                    @if let Some(message) = &step.message { " " a href={ "/messages/" (message) } { "as it came" } }
                     details id=(format!("step-{index}")) { summary { "record" } pre tabindex="0" { (value) } }
                 }
             }

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::messages::MessageId;
 use crate::sight::time_text;
 
 /// A shorter time between two steps needs no name, milliseconds.
@@ -57,6 +58,8 @@ pub struct Step {
     pub kind: StepKind,
     /// Room that wrote it, when it is known.
     pub room: Option<String>,
+    /// The message as it came, by the id that [`MessageId`] reads; none where none is kept.
+    pub message: Option<String>,
     /// CloudEvents type.
     #[serde(rename = "type")]
     pub event_type: Option<String>,
@@ -134,6 +137,10 @@ pub(super) fn step(record: &Record, value: Value) -> Step {
         place: record.place.to_string(),
         kind: kind(&topic, record.value.is_none()),
         room: room(&topic, record, &value),
+        message: (topic == topics::OPS_RECEIPT_V1.name())
+            .then(|| MessageId::of_receipt(&value))
+            .flatten()
+            .map(|id| id.to_string()),
         event_type: text(headers::TYPE),
         event_id: text(headers::ID),
         causation_id: text(headers::CAUSATION_ID),
