@@ -64,7 +64,7 @@ fn by(actor: &str) -> Words {
 }
 
 fn at(rate: u32) -> Apply {
-    Apply { words: by("Ada"), rate, accept_changes: false }
+    Apply { words: by("Ada"), rate, ..Apply::default() }
 }
 
 fn code<T>(outcome: Result<T, ReplayError>) -> String {

@@ -9,8 +9,8 @@ use crate::output::{self, Output};
 use crate::{Failure, context, rooms};
 use indicatif::ProgressBar;
 use operations::replay::{
-    Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request, Runner, Status,
-    Words, field_condition,
+    Apply, Outcome, Overtaken, Plan, Preview, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request,
+    Runner, Status, Words, field_condition,
 };
 use runtime::codec::Codec;
 use runtime::shutdown;
@@ -37,7 +37,7 @@ async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), 
         ReplayAction::Approve(step) => {
             let approved = replays.approve(&step.id, &words(step)).await.map_err(failure)?;
             said(&approved, step.json)?;
-            output::note("`wardline replay apply ID --rate N` hands the records over");
+            output::note("`wardline replay apply ID` hands the records over");
             Ok(())
         }
         ReplayAction::Pause(step) => said(&replays.pause(&step.id, &words(step)).await.map_err(failure)?, step.json),
@@ -73,24 +73,29 @@ async fn plan(replays: &Arc<Replays>, options: &ReplayPlan) -> Result<(), Failur
     spinner.finish_and_clear();
     let planned = planned.map_err(failure)?;
     let mut output = Output::stdout();
+    let planned = Preview::at_rate(planned, Some(options.rate));
     if options.json {
         output.json(&planned)?;
     } else {
         preview(&mut output, &planned)?;
-        let seconds = u64::try_from(planned.counts.records).unwrap_or_default().div_ceil(u64::from(options.rate));
-        output.line(format!("  takes at least {} at {} records in a second", duration(seconds), options.rate))?;
     }
     output.finish()?;
-    output::note(&if planned.needs_approval {
-        format!("somebody else has to agree: `wardline replay approve {} --actor NAME`", short(&planned))
+    let id = short(&planned.plan);
+    output::note(&if planned.plan.needs_approval {
+        format!("somebody else has to agree: `wardline replay approve {id} --actor NAME`")
     } else {
-        format!("`wardline replay apply {} --rate {}` hands them over", short(&planned), options.rate)
+        format!("`wardline replay apply {id} --rate {}` hands them over", options.rate)
     });
     Ok(())
 }
 
 async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Failure> {
-    let apply = Apply { words: words(&options.step), rate: options.rate, accept_changes: options.accept_changes };
+    let apply = Apply {
+        words: words(&options.step),
+        rate: options.rate,
+        accept_changes: options.accept_changes,
+        override_order: options.override_order.clone(),
+    };
     let spinner = output::spinner("records counted again");
     let told = spinner.clone();
     let runner = Runner::apply(replays, &options.step.id, &apply, move |read| told.set_position(read)).await;
@@ -155,7 +160,8 @@ fn row(plan: &Plan) -> Vec<String> {
 }
 
 /// What a plan comes to.
-fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
+fn preview(output: &mut Output, preview: &Preview) -> Result<(), Failure> {
+    let plan = &preview.plan;
     let counts = &plan.counts;
     output.line(format!(
         "replay {} ({}), planned by {}: {}",
@@ -191,7 +197,7 @@ fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
     for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
         output.line(format!("  {count} {text}"))?;
     }
-    for change in &counts.changes {
+    for change in counts.changes.iter().filter(|_| plan.correction > 0) {
         output.line(format!("  {}: {} -> {} in {}", change.path, change.before, change.after, change.records))?;
     }
     if counts.events == 0 && plan.correction == 0 {
@@ -210,12 +216,26 @@ fn preview(output: &mut Output, plan: &Plan) -> Result<(), Failure> {
         let examples = counts.newer_examples.join(", ");
         output.line(format!("  {} newer events of these keys exist, for example {examples}", counts.newer))?;
     }
-    Ok(())
+    if let Some(late) = &preview.overtaken {
+        overtaken(output, late)?;
+    }
+    let takes = duration(preview.takes_at_least_s);
+    output.line(format!("  takes at least {takes} at {} records in a second", preview.takes_at_rate))
+}
+
+/// What would take effect behind newer events, and what is needed for that.
+fn overtaken(output: &mut Output, late: &Overtaken) -> Result<(), Failure> {
+    output.line(format!("  out of order: newer events of {} keys took effect already", late.keys))?;
+    for one in &late.examples {
+        let (key, newer) = (&one.key, one.newer);
+        output.line(format!("    {key}: {newer} took effect, the newest {}, before {}", one.newest, one.record))?;
+    }
+    output.line("  `wardline replay apply` refuses it (WL-7261) without --override-order REASON")
 }
 
 fn show(output: &mut Output, status: &Status) -> Result<(), Failure> {
-    let plan = &status.plan;
-    preview(output, plan)?;
+    preview(output, &status.plan)?;
+    let plan = &status.plan.plan;
     if let Some(approver) = &plan.approved_by {
         output.line(format!("  approved by {approver}"))?;
     } else if plan.needs_approval {

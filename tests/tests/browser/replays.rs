@@ -1,7 +1,7 @@
 //! Traces, topics and dead letters are looked at; replays are planned, agreed to, handed over, paused, gone on with, given up.
 
 use super::{dead_letter, plan, sign_in};
-use schemas::{SupplyUsage, ValidatedUsage};
+use schemas::{Event, Exception, ExceptionKind, ExceptionState, SupplyUsage, Timestamp, ValidatedUsage};
 use serde_json::json;
 use std::collections::HashSet;
 use wardline_tests::browser::{Browser, Tab};
@@ -45,6 +45,7 @@ async fn topics_traces_dead_letters_and_replays_are_looked_at_and_agreed_to() {
     anna.reads("approved").await;
     let room = desk.stack.run(vec![toys::validate()]).await;
     olga.open(&format!("{}{path}", desk.url)).await;
+    assert_eq!(olga.eval("document.querySelectorAll('[name=override_order]').length").await, json!(0), "not needed");
     olga.fill("form[action$='/apply'] [name=rate]", "1000").await;
     olga.click("form[action$='/apply'] button").await;
     // The page follows by itself what the process behind it does.
@@ -123,4 +124,84 @@ async fn a_replay_is_paused_and_gone_on_with() {
     }
     browser.end().await;
     room.stop().await;
+}
+
+/// The first event of a stay is given up, and the two behind it go on; gives where the first one stands.
+async fn overtaken(desk: &Desk) -> (i32, i64) {
+    let room = desk.stack.run(vec![toys::validate()]).await;
+    let usages = [usage("enc-1", 1, "REJECT"), usage("enc-1", 2, "plain"), usage("enc-1", 3, "plain")];
+    desk.stack.publish(&usages).await;
+    let raised = desk.stack.until::<Exception>("the refusal", |exceptions| !exceptions.is_empty()).await.remove(0);
+    let discarded = Exception {
+        kind: ExceptionKind::Discarded,
+        state: ExceptionState::Discarded,
+        at: Timestamp(runtime::clock::now_micros()),
+        ..raised.clone()
+    };
+    desk.stack.publish(&[discarded]).await;
+    desk.stack.until::<ValidatedUsage>("the newer events", |events| events.len() == 2).await;
+    room.stop().await;
+    (raised.origin_partition.unwrap(), raised.origin_offset.unwrap())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_replay_behind_newer_events_is_planned_with_every_condition_and_asks_why() {
+    let desk = Desk::start(|_| ()).await;
+    let (partition, offset) = overtaken(&desk).await;
+    let browser = Browser::start().await;
+    let (olga, anna) = (browser.tab().await, browser.tab().await);
+    sign_in(&desk, &olga, "olga").await;
+    sign_in(&desk, &anna, "anna").await;
+
+    olga.open(&format!("{}/replay", desk.url)).await;
+    let kind = usage("enc-1", 1, "REJECT").event_type().into_owned();
+    let (partition_text, first, last) = (partition.to_string(), offset.to_string(), (offset + 2).to_string());
+    let wanted = [
+        ("room", toys::VALIDATE),
+        ("partition", &partition_text),
+        ("from_offset", &first),
+        ("to_offset", &last),
+        ("event_id", "enc-1-1\nenc-1-3, enc-9-9"),
+        ("type", &kind),
+        ("field", "encounterRef=enc-1"),
+        ("reason", "it was given up too early"),
+    ];
+    for (name, text) in wanted {
+        olga.fill(&format!("form[action$='/replay/plan'] [name={name}]"), text).await;
+    }
+    olga.click("form[action$='/replay/plan'] button").await;
+    olga.reads("Out of order").await;
+    let path = olga.path().await;
+    let status = desk.api(&path).await;
+    let selection = &status["plan"]["selection"];
+    let said = (&selection["partitions"], &selection["fromOffset"], &selection["toOffset"], &selection["eventType"]);
+    assert_eq!(said, (&json!([partition]), &json!(offset), &json!(offset + 2), &json!(kind)));
+    assert_eq!(selection["eventIds"], json!(["enc-1-1", "enc-1-3", "enc-9-9"]));
+    assert_eq!(selection["fields"], json!([{"path": "encounterRef", "value": "enc-1"}]));
+    assert_eq!((&status["plan"]["counts"]["records"], &status["plan"]["takesAtLeastS"]), (&json!(2), &json!(1)));
+    let topic = SupplyUsage::topic().name;
+    let late = json!({"key": "enc-1", "record": format!("{topic}-{partition}@{offset}"),
+        "newest": format!("{topic}-{partition}@{}", offset + 2), "newer": 2});
+    assert_eq!(status["plan"]["overtaken"], json!({"keys": 1, "examples": [late]}));
+    let bad = super::looks::seen(&olga, "a replay out of order").await;
+    assert_eq!(bad, Vec::<String>::new());
+
+    anna.open(&format!("{}{path}", desk.url)).await;
+    anna.reads("Would come late").await;
+    anna.click("form[action$='/approve'] button").await;
+    anna.reads("approved").await;
+    olga.open(&format!("{}{path}", desk.url)).await;
+    olga.click("form[action$='/apply'] button").await;
+    olga.reads("WL-7261").await;
+    assert_eq!(desk.api(&path).await["plan"]["state"], "APPROVED", "nothing has begun");
+    olga.open(&format!("{}{path}", desk.url)).await;
+    olga.fill("form[action$='/apply'] [name=override_order]", "nobody else reads it").await;
+    olga.click("form[action$='/apply'] button").await;
+    olga.reads("done").await;
+    let started = desk.audited("why is on record", |audit| audit.code == "replay.started").await;
+    assert!(started.detail.contains("nobody else reads it") && started.actor.as_deref() == Some("olga"), "{started:?}");
+    for tab in [olga, anna] {
+        tab.close().await;
+    }
+    browser.end().await;
 }

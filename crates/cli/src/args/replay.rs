@@ -2,6 +2,7 @@
 
 use crate::actor;
 use clap::{Args, Subcommand};
+use operations::replay::RATE_USUAL;
 
 /// Options of `replay`.
 #[derive(Debug, Args)]
@@ -47,7 +48,7 @@ pub struct ReplayPlan {
     #[arg(long)]
     pub correct: bool,
     /// Rate for which to tell how long it takes, records in a second.
-    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = RATE_USUAL, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// Why; goes on record. No patient data.
     #[arg(long, value_name = "TEXT")]
@@ -135,11 +136,14 @@ pub struct ReplayApply {
     #[command(flatten)]
     pub step: ReplayStep,
     /// Most records in a second, so that the live flow is not disturbed.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, default_value_t = RATE_USUAL, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: u32,
     /// Go on although a recount differs from the plan; needs --comment.
     #[arg(long, requires = "comment")]
     pub accept_changes: bool,
+    /// Why events are to take effect behind newer ones of their key; needed only where the plan tells of such, and goes on record.
+    #[arg(long, value_name = "REASON")]
+    pub override_order: Option<String>,
 }
 
 /// Options of `replay resume`.

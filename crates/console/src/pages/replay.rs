@@ -1,41 +1,30 @@
 //! Replays: plan, look, agree, apply, pause, go on, give up. What is applied here is handed over by the process of this console;
 //! when that stops the replay is paused, and anybody goes on with it, here or elsewhere.
 
+mod ask;
+mod look;
+
+pub use ask::PLAN;
+
 use super::exception::{COMMENT, SAY};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
-use crate::html::{Act, Frame, Page, chip, facts, form, number, pretty, time};
+use crate::html::{Act, Frame, Page, chip, form, number, pretty, time};
 use crate::people::Right;
 use crate::problem::Problem;
 use crate::runs::{Begin, BeginError, Told};
 use crate::state::Console;
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::replay::{Apply, Plan, ReplayError, ReplaySelection, ReplayState, Replays, Request, Status, Words};
+use operations::replay::{Apply, Plan, Preview, RATE_USUAL, ReplayError, ReplayState, Replays, Status, Words};
 use serde::Serialize;
 use serde_json::json;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
-/// What is to be replayed.
-pub const PLAN: &[Field] = &[
-    Field::required("room", Kind::Line(64), "Room that is to process the records again"),
-    Field::optional("topic", Kind::Line(100), "Topic, when the room reads several"),
-    Field::optional("from_time", Kind::Line(40), "From this time on, for example 2026-03-01T08:00:00Z"),
-    Field::optional("until_time", Kind::Line(40), "Before this time"),
-    Field::optional("key", Kind::Line(200), "Only records with this key"),
-    Field::optional("event_id", Kind::Line(80), "Only this event"),
-    Field::optional(
-        "correct",
-        Kind::Flag,
-        "Correct: make the events anew where they would come out otherwise with the master data of today",
-    ),
-    Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record"),
-];
-
-/// Records in a second when nothing is said.
-const RATE_USUAL: u32 = 100;
+/// How a refusal begins because newer events took effect.
+const OVERTAKEN: &str = "WL-7261";
 /// A replay whose process has said nothing for so long may have lost it, seconds: a sign of life comes every two.
 const SILENT_S: i64 = 15;
 /// How long who applies a replay waits until it has begun; counting much takes longer, and goes on.
@@ -50,7 +39,14 @@ pub const APPLY: &[Field] = &[
         "Go on although a recount differs from the plan; then the comment must say why",
     ),
     COMMENT[0],
+    Field::optional(
+        "override_order",
+        Kind::Text(1_000),
+        "Why events must take effect behind newer ones of their key, without patient data; it goes on record",
+    ),
 ];
+/// The same where no newer event took effect.
+const APPLY_IN_ORDER: &[Field] = &[APPLY[0], APPLY[1], APPLY[2]];
 /// How it goes on.
 pub const RESUME: &[Field] =
     &[Field::optional("rate", Kind::Number, "Records in a second at most; as before when left out"), COMMENT[0]];
@@ -92,7 +88,7 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
     let status = ask.console.desk.status(&replays(&ask.console)?, ask.part("id"), refusal).await?;
     let mut here = Here { under_way: false, counted: None, failed: None, next: None };
-    match ask.console.runs.told(&status.plan.replay_id) {
+    match ask.console.runs.told(&status.plan.plan.replay_id) {
         None | Some(Told::Ended) => {}
         Some(Told::HandingOver) => here.under_way = true,
         Some(Told::Counting(records)) => (here.under_way, here.counted) = (true, Some(records)),
@@ -105,15 +101,16 @@ pub async fn one(ask: Ask) -> Result<Answer, Problem> {
 pub async fn apply(ask: Ask) -> Result<Answer, Problem> {
     let apply = Apply {
         words: words(&ask),
-        rate: rate(&ask)?.unwrap_or(RATE_USUAL),
+        rate: ask::rate(&ask)?.unwrap_or(RATE_USUAL),
         accept_changes: ask.body.flag("accept_changes"),
+        override_order: ask.body.text("override_order").map(str::to_owned),
     };
     begin(&ask, Begin::Apply(apply), "Its records are being handed over.").await
 }
 
 /// Goes on where it was paused, or where its process is gone.
 pub async fn resume(ask: Ask) -> Result<Answer, Problem> {
-    let what = Begin::Resume(rate(&ask)?, words(&ask));
+    let what = Begin::Resume(ask::rate(&ask)?, words(&ask));
     begin(&ask, what, "It goes on.").await
 }
 
@@ -139,29 +136,9 @@ async fn begin(ask: &Ask, what: Begin, said: &str) -> Result<Answer, Problem> {
     }
 }
 
-fn rate(ask: &Ask) -> Result<Option<u32>, Problem> {
-    let Some(rate) = ask.body.number("rate") else { return Ok(None) };
-    let fits = u32::try_from(rate).ok().filter(|rate| *rate > 0);
-    fits.map(Some).ok_or_else(|| Problem::not_understood("rate must be at least 1 record in a second"))
-}
-
 /// Counts what a replay comes to, and puts the plan on record.
 pub async fn plan(ask: Ask) -> Result<Answer, Problem> {
-    let text = |name: &str| ask.body.text(name).map(str::to_owned);
-    let request = Request {
-        room: text("room").unwrap_or_default(),
-        topic: text("topic"),
-        selection: ReplaySelection {
-            from_time_ms: milliseconds(&ask, "from_time")?,
-            until_time_ms: milliseconds(&ask, "until_time")?,
-            event_ids: text("event_id").into_iter().collect(),
-            key: text("key"),
-            ..ReplaySelection::default()
-        },
-        correct: ask.body.flag("correct"),
-        reason: text("reason").unwrap_or_default(),
-        actor: ask.name().to_owned(),
-    };
+    let request = ask::request(&ask)?;
     let replays = replays(&ask.console)?;
     // Counting a large range takes a while; the plan is on record also when nobody waits any more.
     let planning = async move { replays.plan(&request, |_| ()).await };
@@ -205,21 +182,15 @@ where
 
 fn replays(console: &Console) -> Result<Arc<Replays>, Problem> {
     let (config, codec) = (Arc::clone(&console.site.config), console.desk.codec()?);
-    Replays::new(config, codec, console.site.rooms.clone()).map_err(|error| refusal(&error))
+    Replays::beside(&console.exceptions, config, codec, console.site.rooms.clone()).map_err(|error| refusal(&error))
 }
 
 fn words(ask: &Ask) -> Words {
     Words { actor: ask.name().to_owned(), comment: ask.body.text("comment").map(str::to_owned) }
 }
 
-fn milliseconds(ask: &Ask, name: &str) -> Result<Option<i64>, Problem> {
-    let Some(text) = ask.body.text(name) else { return Ok(None) };
-    let read = text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
-    read.map(Some).map_err(|_| Problem::not_understood(format!("{name} must be a time like 2026-03-01T08:00:00Z")))
-}
-
 fn done(plan: &Plan, said: &str) -> Result<Answer, Problem> {
-    Ok(Answer::done(said, format!("/replay/{}", plan.replay_id), json!({"plan": plan})))
+    Ok(Answer::done(said, format!("/replay/{}", plan.replay_id), json!({"plan": Preview::at_rate(plan.clone(), None)})))
 }
 
 fn refusal(error: &ReplayError) -> Problem {
@@ -288,43 +259,17 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
 
 fn page(data: &One, frame: &Frame<'_>) -> Page {
     let (here, data) = (&data.here, &data.status);
-    let plan = &data.plan;
-    let counts = &plan.counts;
-    let count = |value: i64| html! { (number(i128::from(value))) };
-    let money = |amounts: &[schemas::Money]| {
-        let all: Vec<String> = amounts.iter().map(|one| format!("{} {}", one.amount, one.currency)).collect();
-        html! { (all.join(", ")) }
-    };
+    let plan = &data.plan.plan;
     let body = html! {
         p { a href="/replay" { "Replays" } }
         h1 { "Replay into " (plan.room) }
         p { (state_chip(plan)) " " (plan.reason) }
         (progress(data, here))
-        @if plan.correction > 0 { (corrects(plan)) }
+        @if plan.correction > 0 { (look::corrects(plan)) }
+        @if let Some(late) = &data.plan.overtaken { (look::overtaken(late)) }
         div.columns {
             section {
-                (facts(&[
-                    ("Topic", html! { span.mono { (plan.topic) } }),
-                    ("Records", count(counts.records)),
-                    ("Keys", count(counts.keys)),
-                    ("Left out, the same", left_out(counts.unchanged, "nothing would come out otherwise")),
-                    ("Left out, refused", left_out(counts.refused, "the room would refuse them now, or a person has corrected them")),
-                    ("Of these posted", left_out(counts.posted, "what was posted is taken back and posted anew")),
-                    ("Handed over", count(data.handed)),
-                    ("Of these parked", count(data.still_parked)),
-                    ("Effects at most", count(counts.effects)),
-                    ("Suppressed", html! { (number(i128::from(counts.suppressed))) span.muted { " (have had their effect)" } }),
-                    ("In doubt", count(counts.in_doubt)),
-                    ("Documents there", count(counts.documents)),
-                    ("New documents", count(counts.new_documents)),
-                    ("Money in all", money(&counts.amounts)),
-                    ("Not posted yet", money(&counts.new_amounts)),
-                    ("Newer events", count(counts.newer)),
-                    ("Planned", html! { (time(plan.planned_at.0)) " by " (plan.planned_by) }),
-                    ("Approved by", html! { @if let Some(who) = &plan.approved_by { (who) } }),
-                    ("Last word", html! { @if let Some(comment) = &plan.comment { (comment) " (" (plan.actor) ")" } }),
-                    ("Id", html! { span.mono { (plan.replay_id) } }),
-                ]))
+                (look::numbers(data))
             }
             section { (acts(data, here, frame)) }
         }
@@ -346,43 +291,10 @@ fn kinds() -> Markup {
     }
 }
 
-/// What a correcting replay changes: the fields before and after.
-fn corrects(plan: &Plan) -> Markup {
-    let changes = &plan.counts.changes;
-    html! {
-        p.note {
-            "This replay corrects: it makes the events anew whose fields would come out otherwise with the master data at the time of the plan. "
-            "What was written stays on record, and the corrections come behind it."
-        }
-        @if changes.is_empty() { p { "Nothing would come out otherwise." } } @else {
-            div.scroll {
-                table.stack {
-                    caption { "What comes out otherwise, the most frequent first" }
-                    thead { tr { th { "Field" } th { "As it was written" } th { "As it would be now" } th.right { "Records" } } }
-                    tbody {
-                        @for change in changes {
-                            tr {
-                                td data-name="Field" { span.mono { (change.path) } }
-                                td data-name="Was" { span { (change.before) } }
-                                td data-name="Would be" { span { (change.after) } }
-                                td.right data-name="Records" { span { (number(i128::from(change.records))) } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
-}
-
-/// A number that is only worth telling when there are any, with what it means.
-fn left_out(count: i64, why: &str) -> Markup {
-    html! { @if count > 0 { (number(i128::from(count))) span.muted { " (" (why) ")" } } }
-}
-
 /// How far it is, and whether anybody is at it.
 fn progress(data: &Status, here: &Here) -> Markup {
-    let (plan, all) = (&data.plan, data.plan.counts.records.max(1));
+    let plan = &data.plan.plan;
+    let all = plan.counts.records.max(1);
     let has_begun = !matches!(plan.state, ReplayState::Planned | ReplayState::Approved | ReplayState::Unknown);
     html! {
         @if let Some(why) = &here.failed {
@@ -408,15 +320,18 @@ fn progress(data: &Status, here: &Here) -> Markup {
 
 /// Whether it should be handed over and nobody seems to be at it.
 fn is_silent(data: &Status, here: &Here) -> bool {
-    data.plan.state == ReplayState::Running && !here.under_way && data.silent_s > SILENT_S
+    data.plan.plan.state == ReplayState::Running && !here.under_way && data.silent_s > SILENT_S
 }
 
 fn acts(data: &Status, here: &Here, frame: &Frame<'_>) -> Markup {
-    let plan = &data.plan;
+    let plan = &data.plan.plan;
     let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field], is_grave: bool| {
         let action = format!("/replay/{}/{name}", plan.replay_id);
         form(frame, &Act { action, label, help, fields, hidden: Vec::new(), is_grave })
     };
+    // What a recount has found since is told by its refusal.
+    let is_late = data.plan.overtaken.is_some() || here.failed.as_ref().is_some_and(|why| why.starts_with(OVERTAKEN));
+    let apply = if is_late { APPLY } else { APPLY_IN_ORDER };
     let is_own = frame.person.is_some_and(|person| operations::same_person(&person.name, &plan.planned_by));
     let may_begin = match plan.state {
         ReplayState::Planned => !plan.needs_approval,
@@ -428,7 +343,7 @@ fn acts(data: &Status, here: &Here, frame: &Frame<'_>) -> Markup {
             (act("approve", "Approve", "With you as the second person it may be applied.", COMMENT, false))
         }
         @if may_begin && !here.under_way && frame.may(Right::Act) {
-            (act("apply", "Apply", "Counts once more, and then hands the records over to the room, beside the live flow. When a recount differs it does not begin.", APPLY, false))
+            (act("apply", "Apply", "Counts once more, and then hands the records over to the room, beside the live flow. When a recount differs it does not begin.", apply, false))
         }
         @if plan.state == ReplayState::Running && frame.may(Right::Act) {
             (act("pause", "Pause", "Stops the process that hands records over, wherever it runs.", COMMENT, false))

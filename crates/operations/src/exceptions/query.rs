@@ -8,6 +8,7 @@ use super::waiting::Worth;
 use schemas::Criticality;
 use std::cmp::{Ordering, Reverse};
 use std::collections::BTreeSet;
+use std::ops::Range;
 
 /// How much longer an exception of each class may take, microseconds, in the order of [`CLASSES`].
 pub type DueMicros = [i64; CLASSES.len()];
@@ -103,6 +104,12 @@ impl Index {
             (Some(id), None) => Found::One(id.to_string()),
             (Some(_), Some(_)) => Found::Several,
         }
+    }
+
+    /// How many events of a room's topic wait that came from these offsets of partitions; none when some were left out.
+    pub fn parked_within(&self, room: &str, topic: &str, places: &[(i32, Range<i64>)]) -> Option<usize> {
+        let count = |(partition, offsets): &(i32, Range<i64>)| self.waiting.within(room, topic, *partition, offsets);
+        (self.parked_left_out == 0).then(|| places.iter().map(count).sum())
     }
 
     /// Counts and what is missing.

@@ -16,7 +16,7 @@ use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, ConfigError, Shutdown, clock};
 use schemas::{Exception, topics};
-use std::ops::ControlFlow;
+use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::watch;
@@ -237,6 +237,12 @@ impl ExceptionsView {
         }
         let trouble = self.shared.trouble().unwrap_or_else(|| "there is more to read".to_owned());
         Err(ViewError::Behind { within_s: within.as_secs(), trouble })
+    }
+
+    /// How many events of a room's topic wait that came from these offsets of partitions; none while that cannot be told from
+    /// here. Takes time by what the range or the partition holds, whichever is less.
+    pub fn parked_within(&self, room: &str, topic: &str, places: &[(i32, Range<i64>)]) -> Option<usize> {
+        if self.caught_up() { self.shared.read().parked_within(room, topic, places) } else { None }
     }
 
     /// How it stands: whether it has caught up, what is in its way, and what is missing in it.

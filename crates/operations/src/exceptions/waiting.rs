@@ -4,6 +4,7 @@ use super::pool::{NONE, map_bytes};
 use super::types::Money;
 use schemas::Decimal;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 use std::sync::Arc;
 
 /// Decimal places of the money that is counted.
@@ -160,6 +161,19 @@ impl Waiting {
         Some((gone.lane, worth))
     }
 
+    /// How many events of a room's topic wait that came from these offsets of a partition.
+    pub fn within(&self, room: &str, topic: &str, partition: i32, offsets: &Range<i64>) -> usize {
+        let held = self.stream_of(room, topic).and_then(|stream| self.origins.get(&(stream, partition)));
+        let Some(held) = held else { return 0 };
+        let asked = usize::try_from(offsets.end.saturating_sub(offsets.start)).unwrap_or_default();
+        // A short range is asked offset by offset, a long one of what is held.
+        if asked < held.len() {
+            offsets.clone().filter(|offset| held.contains_key(offset)).count()
+        } else {
+            held.keys().filter(|offset| offsets.contains(offset)).count()
+        }
+    }
+
     /// The lane of a key of a room's topic; made when there is none.
     pub fn lane(&mut self, room: &str, topic: &str, key: &str) -> u32 {
         let stream = self.stream(room, topic);
@@ -284,5 +298,21 @@ impl Waiting {
             self.currencies.push(currency.to_owned());
         }
         (amount, number)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_waits_of_a_range_is_counted_from_either_side() {
+        let mut waiting = Waiting::default();
+        for offset in [3, 5, 8, 900] {
+            waiting.add(&Origin { room: "r", topic: "t", partition: 1, offset }, "k", None);
+        }
+        let count = |room: &str, partition, offsets: Range<i64>| waiting.within(room, "t", partition, &offsets);
+        assert_eq!([count("r", 1, 3..6), count("r", 1, 3..8), count("r", 1, 4..901)], [2, 2, 3]);
+        assert_eq!([count("r", 1, 6..6), count("r", 0, 0..901), count("other", 1, 0..901)], [0, 0, 0]);
     }
 }

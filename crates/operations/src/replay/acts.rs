@@ -1,14 +1,17 @@
 //! What people do with plans: make one, agree to it, pause it, give it up, look at it.
 
 use super::corrected::Correcting;
-use super::plan::{Count, waiting};
+use super::order::Overtaken;
+use super::plan::{Count, Preview, waiting};
 use super::select::start_of;
 use super::steps::{Step, may_approve, named, needs_approval, state_text};
 use super::store::{self, Holder, blocking};
-use super::{Plan, ReplayConfig, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Request};
+use super::{CLOCK_SLACK_MS, Plan, ReplayConfig, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Request};
+use crate::exceptions::ExceptionsView;
 use runtime::codec::Codec;
+use runtime::reader::{From, Range};
 use runtime::{Config, clock};
-use schemas::Timestamp;
+use schemas::{Timestamp, topics};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -18,6 +21,8 @@ pub struct Replays {
     pub(super) own: ReplayConfig,
     pub(super) codec: Arc<Codec>,
     rooms: Vec<ReplayRoom>,
+    /// Knows what waits, where it is followed.
+    view: Option<ExceptionsView>,
 }
 
 /// Who takes a step, and what they say.
@@ -33,8 +38,8 @@ pub struct Words {
 #[derive(Clone, Debug, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Status {
-    /// The plan.
-    pub plan: Plan,
+    /// The plan, with what follows from it.
+    pub plan: Preview,
     /// Records that were handed over.
     pub handed: i64,
     /// Of these, at most so many wait in the room still: others of the same range that wait cannot be told from them.
@@ -50,7 +55,21 @@ impl Replays {
     /// When the block `operations.replay` cannot be used.
     pub fn new(config: Arc<Config>, codec: Arc<Codec>, rooms: Vec<ReplayRoom>) -> Result<Arc<Self>, ReplayError> {
         let own = ReplayConfig::of(&config)?;
-        Ok(Arc::new(Self { config, own, codec, rooms }))
+        Ok(Arc::new(Self { config, own, codec, rooms, view: None }))
+    }
+
+    /// The same beside a view that knows what waits: how a replay stands is then told without reading all of it.
+    ///
+    /// # Errors
+    /// As [`Replays::new`].
+    pub fn beside(
+        view: &ExceptionsView,
+        config: Arc<Config>,
+        codec: Arc<Codec>,
+        rooms: Vec<ReplayRoom>,
+    ) -> Result<Arc<Self>, ReplayError> {
+        let own = ReplayConfig::of(&config)?;
+        Ok(Arc::new(Self { config, own, codec, rooms, view: Some(view.clone()) }))
     }
 
     /// The block of the configuration in force.
@@ -154,19 +173,47 @@ impl Replays {
     /// When there is no such plan, or Kafka or the registry does not answer.
     pub async fn status(self: &Arc<Self>, id: &str) -> Result<Status, ReplayError> {
         let plan = self.find(id).await?;
-        let (of, asked) = (Arc::clone(self), plan.clone());
-        let waiting = blocking(move || waiting(&of.config.kafka, &asked.room, &asked.topic, of.own.parked_max)).await?;
-        let is_handed = |place: &&(i32, i64)| {
-            plan.spans.iter().any(|span| span.partition == place.0 && (span.start..span.next).contains(&place.1))
-        };
         Ok(Status {
             handed: handed(&plan),
-            still_parked: i64::try_from(waiting.iter().filter(is_handed).count())
-                .unwrap_or(i64::MAX)
-                .min(handed(&plan)),
+            still_parked: self.still_parked(&plan).await?,
             silent_s: clock::now_micros().saturating_sub(plan.at.0).max(0) / 1_000_000,
-            plan,
+            plan: Preview::at_rate(plan, None),
         })
+    }
+
+    /// Records of a plan that were handed over and wait in the room still, at most.
+    async fn still_parked(self: &Arc<Self>, plan: &Plan) -> Result<i64, ReplayError> {
+        let most = handed(plan);
+        let Some(started) = plan.started_at.filter(|_| most > 0) else { return Ok(0) };
+        let passed = plan.spans.iter().filter(|span| span.start < span.next);
+        let places: Vec<_> = passed.map(|span| (span.partition, span.start..span.next)).collect();
+        let known = self.view.as_ref().and_then(|view| view.parked_within(&plan.room, &plan.topic, &places));
+        let found = match known {
+            Some(known) => known,
+            None => self.parked_since(plan, started, places).await?,
+        };
+        Ok(i64::try_from(found).unwrap_or(i64::MAX).min(most))
+    }
+
+    /// The same as the parking lot says it, read from where the replay began to write into it.
+    async fn parked_since(
+        self: &Arc<Self>,
+        plan: &Plan,
+        started: Timestamp,
+        places: Vec<(i32, std::ops::Range<i64>)>,
+    ) -> Result<usize, ReplayError> {
+        let (of, room, topic) = (Arc::clone(self), plan.room.clone(), plan.topic.clone());
+        blocking(move || {
+            let from = From::TimeMs((started.0 / 1_000).saturating_sub(CLOCK_SLACK_MS).max(0));
+            let range = Range { from, ..Range::all(topics::OPS_PARKED_V1.name()) };
+            let range = range.partitions(places.iter().map(|(partition, _)| *partition));
+            let waiting = waiting(&of.config.kafka, &range, (&room, &topic), of.own.parked_max)?;
+            let is_handed = |place: &&(i32, i64)| {
+                places.iter().any(|(partition, offsets)| *partition == place.0 && offsets.contains(&place.1))
+            };
+            Ok(waiting.iter().filter(is_handed).count())
+        })
+        .await
     }
 
     /// The plan whose id is this or begins so.
@@ -228,8 +275,9 @@ pub(super) fn handed(plan: &Plan) -> i64 {
 /// What a plan comes to, for the audit topic.
 pub(super) fn in_numbers(plan: &Plan) -> String {
     let counts = &plan.counts;
+    let overtaken = Overtaken::of(plan).map(|overtaken| format!("; {overtaken}")).unwrap_or_default();
     format!(
-        "{} records of {} keys, {} effects to make, {} suppressed, {} in doubt",
+        "{} records of {} keys, {} effects to make, {} suppressed, {} in doubt{overtaken}",
         counts.records, counts.keys, counts.effects, counts.suppressed, counts.in_doubt
     )
 }

@@ -1,5 +1,6 @@
 //! Why a step of a replay was not taken, and what to do next.
 
+use super::order::Overtaken;
 use super::plan::Difference;
 use runtime::codec::WireError;
 use runtime::config::ConfigError;
@@ -157,6 +158,14 @@ pub enum ReplayError {
         /// The newer one.
         other: String,
     },
+    /// Newer events of the same keys took effect.
+    #[error("WL-7261: replay {id} would let events take effect out of order: {overtaken}")]
+    Overtaken {
+        /// The plan.
+        id: String,
+        /// By what.
+        overtaken: Overtaken,
+    },
     /// The configuration.
     #[error(transparent)]
     Config(#[from] ConfigError),
@@ -210,6 +219,9 @@ impl ReplayError {
             Self::NotCorrectable(_) => "name the room that recognises what was wrong, validate or enrich",
             Self::Shadow { .. } => "give this command the configuration that the room runs with",
             Self::Superseded { .. } => "plan it again: what the other one has corrected is then left out",
+            Self::Overtaken { .. } => {
+                "leave these records out, or plan with --correct when what was written is wrong; where they must take effect all the same, apply it with --override-order REASON"
+            }
             Self::Config(_) => "correct the block operations.replay of the configuration",
             Self::Wire(_) => "check that --registry names a running schema registry",
             Self::Read(_) | Self::Publish(_) | Self::Kafka(_) => {

@@ -65,6 +65,11 @@ impl Known {
         })
     }
 
+    /// Whether the effect of the event of this place has happened.
+    pub fn is_applied(&self, place: (i32, i64)) -> bool {
+        matches!(self.by_origin.get(&place), Some(Fate::Applied(_)))
+    }
+
     /// How many entries are held.
     pub fn len(&self) -> usize {
         self.by_origin.len().max(self.by_identity.len())
@@ -143,6 +148,8 @@ mod tests {
         ]);
         let by_place: String = (0..7).map(|offset| letter(&known, offset, None)).collect();
         assert_eq!(by_place, "-ad-a--");
+        let applied: Vec<i64> = (0..7).filter(|offset| known.is_applied((0, *offset))).collect();
+        assert_eq!(applied, [1, 4]);
         // The same fact at another place.
         let by_fact = ["usage/a/0", "usage/a/1", "usage/b/0", "usage/c/0", "usage/d@0"];
         let by_fact: String = by_fact.iter().map(|identity| letter(&known, 99, Some(identity))).collect();

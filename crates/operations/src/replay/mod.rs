@@ -15,6 +15,7 @@ mod corrected;
 mod count;
 mod error;
 mod known;
+mod order;
 mod plan;
 pub mod reset;
 mod runner;
@@ -26,7 +27,8 @@ mod store;
 pub use acts::{Replays, Status, Words};
 pub use config::ReplayConfig;
 pub use error::ReplayError;
-pub use plan::{Difference, Request, differences};
+pub use order::{Overtaken, OvertakenKey};
+pub use plan::{Difference, Preview, Request, differences};
 pub use runner::{Apply, Outcome, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;
@@ -37,6 +39,9 @@ use runtime::{Foresee, Room, RoomInfo};
 
 /// Code on the audit topic of the step from which on records are handed over.
 pub const STARTED: &str = "replay.started";
+
+/// Records in a second when nothing is said.
+pub const RATE_USUAL: u32 = 100;
 
 /// Clocks of hosts differ: what became of a record is looked for so much earlier than the record, milliseconds.
 const CLOCK_SLACK_MS: i64 = 300_000;

@@ -4,8 +4,9 @@ use super::acts::Replays;
 use super::corrected::{Correcting, Judged, Tally};
 use super::count::{Counter, Facts, Meaning, meaning};
 use super::known::Known;
+use super::order::{History, Order, Overtaken};
 use super::select::{Wanted, end_of, start_of};
-use super::{Plan, ReplayError, ReplayRoom, ReplaySelection};
+use super::{Plan, RATE_USUAL, ReplayError, ReplayRoom, ReplaySelection};
 use runtime::RoomKind;
 use runtime::codec::{Codec, WireError};
 use runtime::config::KafkaConfig;
@@ -37,6 +38,32 @@ pub struct Request {
     pub actor: String,
 }
 
+/// A plan, with what follows from it.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Preview {
+    /// The plan.
+    #[serde(flatten)]
+    pub plan: Plan,
+    /// What would take effect behind newer events; none when the order is kept.
+    pub overtaken: Option<Overtaken>,
+    /// How long handing over takes at least, seconds.
+    pub takes_at_least_s: u64,
+    /// At so many records in a second.
+    pub takes_at_rate: u32,
+}
+
+impl Preview {
+    /// What follows when it is handed over at this rate; when none is said at its own, or the usual one.
+    pub fn at_rate(plan: Plan, rate: Option<u32>) -> Self {
+        let own = u32::try_from(plan.rate).ok().filter(|rate| *rate > 0);
+        let takes_at_rate = rate.or(own).unwrap_or(RATE_USUAL).max(1);
+        let records = u64::try_from(plan.counts.records).unwrap_or_default();
+        let takes_at_least_s = records.div_ceil(u64::from(takes_at_rate));
+        Self { overtaken: Overtaken::of(&plan), takes_at_least_s, takes_at_rate, plan }
+    }
+}
+
 /// Something that a recount found to be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -56,7 +83,8 @@ impl std::fmt::Display for Difference {
 }
 
 /// What differs between a plan and a recount of it, so that its preview does not hold. A live flow that has gone on is no
-/// difference: newer events of the same keys wait behind the replayed ones.
+/// difference: newer events of the same keys wait behind the replayed ones, and what took effect is told by
+/// [`Overtaken`].
 pub fn differences(planned: &Plan, now: &Plan) -> Vec<Difference> {
     let (before, after) = (&planned.counts, &now.counts);
     let pairs = [
@@ -87,6 +115,13 @@ pub fn differences(planned: &Plan, now: &Plan) -> Vec<Difference> {
         found.push(Difference { what: "records, the same number of others".to_owned(), planned, now });
     }
     found
+}
+
+/// What is counted of the records of a range.
+struct Sums {
+    counter: Counter,
+    tally: Tally,
+    order: Order,
 }
 
 /// What a count of a plan needs.
@@ -140,15 +175,16 @@ impl Count {
 
     /// Counts the records of these spans into the plan. Tells how many were read.
     pub fn run(&self, plan: &mut Plan, spans: &[ReplaySpan], read: &dyn Fn(u64)) -> Result<(), ReplayError> {
-        let known = self.known()?;
-        let waiting = waiting(self.kafka(), self.room.info.name, self.topic.name, self.replays.own.parked_max)?;
+        let history = self.history(spans)?;
+        let of = (self.room.info.name, self.topic.name);
+        let waiting = waiting(self.kafka(), &parking_lot(), of, self.replays.own.parked_max)?;
         let passed = self.passed()?;
-        let mut counter = Counter::new(self.replays.own.keys_max);
-        let mut tally = Tally::default();
+        let counter = Counter::new(self.replays.own.keys_max);
+        let mut sums = Sums { counter, tally: Tally::default(), order: Order::default() };
         let mut visited = 0;
         for span in spans {
             let committed = passed.get(&span.partition).copied().unwrap_or_default();
-            counter.span(ReplaySpan { committed, ..span.clone() });
+            sums.counter.span(ReplaySpan { committed, ..span.clone() });
             // On to the end of the topic: newer events of the same keys wait behind the replayed ones.
             let range = Range {
                 topic: self.topic.name.to_owned(),
@@ -162,7 +198,7 @@ impl Count {
                 if visited % 1_000 == 0 {
                     read(visited);
                 }
-                match self.one(&record, span, (&known, &waiting), &mut counter, &mut tally) {
+                match self.one(&record, span, (&history, &waiting), &mut sums) {
                     Ok(()) => ControlFlow::Continue(()),
                     Err(error) => {
                         failed = Some(error);
@@ -175,8 +211,11 @@ impl Count {
             }
         }
         read(visited);
-        counter.finish(plan);
-        tally.finish(plan);
+        sums.counter.finish(plan);
+        match self.correcting {
+            Some(_) => sums.tally.finish(plan),
+            None => sums.order.finish(self.topic.name, plan),
+        }
         Ok(())
     }
 
@@ -184,12 +223,15 @@ impl Count {
         &self,
         record: &Record,
         span: &ReplaySpan,
-        (known, waiting): (&Known, &HashSet<(i32, i64)>),
-        counter: &mut Counter,
-        tally: &mut Tally,
+        (history, waiting): (&History, &HashSet<(i32, i64)>),
+        sums: &mut Sums,
     ) -> Result<(), ReplayError> {
+        let Sums { counter, tally, order } = sums;
         let place = (record.place.partition, record.place.offset);
         let key = record.key.as_deref().unwrap_or_default();
+        if history.took_effect(record) {
+            order.took_effect(place, key);
+        }
         let chosen = place.1 < span.end && self.takes(record)?;
         if !chosen {
             counter.pass(|| record.place.to_string(), key);
@@ -205,8 +247,12 @@ impl Count {
             return counter.take(place, key, &Facts { amount, ..Facts::default() }, Meaning::Events);
         }
         let facts = self.facts(record)?;
-        let means = self.meaning(known, place, &facts);
-        counter.take(place, key, &facts, means)
+        let means = self.meaning(&history.known, place, &facts);
+        counter.take(place, key, &facts, means)?;
+        if history.is_late(record, means) {
+            order.late(place, key);
+        }
+        Ok(())
     }
 
     /// Whether a record of the selection is handed over.
@@ -256,7 +302,7 @@ impl Count {
     }
 
     /// The effects of the room, where it has any.
-    fn known(&self) -> Result<Known, ReplayError> {
+    pub(super) fn known(&self) -> Result<Known, ReplayError> {
         let mut known = Known::default();
         if self.room.info.kind != RoomKind::Effect {
             return Ok(known);
@@ -289,7 +335,7 @@ impl Count {
         Ok(lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect())
     }
 
-    fn kafka(&self) -> &KafkaConfig {
+    pub(super) fn kafka(&self) -> &KafkaConfig {
         &self.replays.config.kafka
     }
 
@@ -298,15 +344,21 @@ impl Count {
     }
 }
 
-/// Places of one topic from which the room has parked records, or had them parked by a replay, that wait now.
+/// All of the parking lot.
+pub(super) fn parking_lot() -> Range {
+    Range::all(topics::OPS_PARKED_V1.name())
+}
+
+/// Places of one topic from which the room has parked records, or had them parked by a replay, that wait now, as far as this range
+/// of the parking lot tells.
 pub(super) fn waiting(
     kafka: &KafkaConfig,
-    room: &str,
-    topic: &str,
+    parked: &Range,
+    (room, topic): (&str, &str),
     most: usize,
 ) -> Result<HashSet<(i32, i64)>, ReplayError> {
     let mut waiting = HashSet::new();
-    reader::read_range(kafka, &Range::all(topics::OPS_PARKED_V1.name()), |record| {
+    reader::read_range(kafka, parked, |record| {
         let key = record.key_text();
         if let Some((from, partition, offset)) = origin(room, &key)
             && from == topic

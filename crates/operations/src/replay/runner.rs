@@ -1,7 +1,8 @@
 //! Hands the records of a plan over, at a bounded rate, and keeps its progress in the same transactions.
 
 use super::acts::{Replays, Words, handed, in_numbers};
-use super::plan::{Count, Difference, differences, waiting};
+use super::order::Overtaken;
+use super::plan::{Count, Difference, differences, parking_lot, waiting};
 use super::steps::{Step, may_apply, may_resume, may_run_at, named, state_text};
 use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
@@ -45,6 +46,8 @@ pub struct Apply {
     pub rate: u32,
     /// Go on although a recount differs from the plan.
     pub accept_changes: bool,
+    /// Why to go on although newer events of the same keys took effect; goes on record.
+    pub override_order: Option<String>,
 }
 
 /// How handing over came to an end.
@@ -79,7 +82,8 @@ impl Runner {
     /// Begins a plan: counts again and looks whether the preview holds. `read` is told how many records were read.
     ///
     /// # Errors
-    /// When it is not approved where it must be, too old, or a recount differs and the changes are not accepted.
+    /// When it is not approved where it must be, too old, a recount differs and the changes are not accepted, or newer events of
+    /// the same keys took effect and nobody stands for that.
     pub async fn apply(
         replays: &Arc<Replays>,
         id: &str,
@@ -95,13 +99,20 @@ impl Runner {
         if !found.is_empty() {
             accept(&seen, &actor, apply, &found)?;
         }
+        let late = Overtaken::of(&now);
+        let order = late.as_ref().map(|late| override_order(&seen, &actor, apply, late)).transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
         let mut detail = format!("started at {} records in a second", apply.rate);
-        if !found.is_empty() {
+        if !found.is_empty() || order.is_some() {
             (plan.counts, plan.spans) = (now.counts, now.spans);
+        }
+        if !found.is_empty() {
             let told: Vec<String> = found.iter().map(Difference::to_string).collect();
             detail = format!("{detail}, changes accepted ({}): {}", told.join("; "), in_numbers(plan));
+        }
+        if let Some((late, why)) = late.zip(order) {
+            detail = format!("{detail}, order overridden ({late}): {why}");
         }
         plan.rate = i32::try_from(apply.rate).unwrap_or(i32::MAX);
         plan.started_at = Some(Timestamp(clock::now_micros()));
@@ -214,7 +225,9 @@ impl Runner {
         let plan = self.plan.clone();
         let count = Count::of_plan(&self.replays, &plan).await?;
         let (of, asked) = (Arc::clone(&self.replays), plan.clone());
-        let parked = blocking(move || waiting(&of.config.kafka, &asked.room, &asked.topic, of.own.parked_max)).await?;
+        let parked =
+            blocking(move || waiting(&of.config.kafka, &parking_lot(), (&asked.room, &asked.topic), of.own.parked_max))
+                .await?;
         let (sender, receiver) = channel(WINDOW);
         let reading = tokio::task::spawn_blocking(move || {
             let send = |read| sender.blocking_send(read).is_ok();
@@ -373,6 +386,20 @@ fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Difference]) -> Resu
     Ok(())
 }
 
+/// Why somebody lets events take effect behind newer ones of their key. Where a second person is needed, a second person stands
+/// for the keys that the plan did not tell when it was agreed to.
+fn override_order(seen: &Plan, actor: &str, apply: &Apply, late: &Overtaken) -> Result<String, ReplayError> {
+    let Some(why) = &apply.override_order else {
+        return Err(ReplayError::Overtaken { id: seen.replay_id.clone(), overtaken: late.clone() });
+    };
+    let why = named(why, "the reason to override the order")?;
+    let is_new = Overtaken::of(seen).is_none_or(|known| known.keys < late.keys);
+    if is_new && seen.needs_approval && same_person(&seen.planned_by, actor) {
+        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
+    }
+    Ok(why)
+}
+
 /// Reads one partition from where the plan has got to. False when nobody takes the records any more.
 fn read_span(
     count: &Count,
@@ -450,13 +477,31 @@ mod tests {
         let seen = |needs_approval| Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
         let said = |needs, actor: &str, accept_changes, comment: Option<&str>| {
             let words = Words { actor: actor.to_owned(), comment: comment.map(str::to_owned) };
-            code(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes }, &found))
+            code(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes, ..Apply::default() }, &found))
         };
         assert_eq!(said(true, "Bert", false, Some("x")).as_deref(), Some("WL-7158"));
         assert_eq!(said(true, "Bert", true, None).as_deref(), Some("WL-7162"));
         assert_eq!(said(true, "ada", true, Some("x")).as_deref(), Some("WL-7164"));
         assert_eq!(said(true, "Bert", true, Some("x")), None);
         assert_eq!(said(false, "Ada", true, Some("x")), None);
+    }
+
+    #[test]
+    fn ord_1_the_order_is_overridden_with_a_reason_and_by_somebody_who_has_seen_it() {
+        let late = |keys| Overtaken { keys, ..Overtaken::default() };
+        let told = |keys| schemas::ReplayChange { records: keys, ..schemas::ReplayChange::default() };
+        let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
+            let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
+            seen.counts.changes = (planned > 0).then(|| told(planned)).into_iter().collect();
+            let apply = Apply { override_order: why.map(str::to_owned), ..Apply::default() };
+            code(override_order(&seen, actor, &apply, &late(2)).map(|_| ()))
+        };
+        assert_eq!(said(true, 2, "Ada", None).as_deref(), Some("WL-7261"));
+        assert_eq!(said(true, 2, "Ada", Some(" ")).as_deref(), Some("WL-7162"));
+        assert_eq!(said(true, 2, "Ada", Some("x")), None, "who agreed has seen them");
+        assert_eq!(said(true, 1, "ada", Some("x")).as_deref(), Some("WL-7164"), "one more since");
+        assert_eq!(said(true, 0, "Bert", Some("x")), None);
+        assert_eq!(said(false, 0, "Ada", Some("x")), None);
     }
 
     #[tokio::test]

@@ -1,7 +1,7 @@
 //! What became of the records of a range, as the topics tell it. Held in memory, so the range is bounded.
 
 use super::super::known::hash;
-use super::super::plan::{Count, waiting};
+use super::super::plan::{Count, parking_lot, waiting};
 use super::super::store::visit_readable;
 use super::super::{CLOCK_SLACK_MS, ReplayError};
 use super::compare::Became;
@@ -11,8 +11,11 @@ use runtime::reader::{From, Range, Until};
 use runtime::record::Record;
 use runtime::shadow::Shadow;
 use schemas::{Audit, AuditKind, Effect, EffectState, Event, Exception, ExceptionState, headers, topics};
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use tokio::runtime::Handle;
+
+/// Versions that are told.
+const VERSIONS_MAX: usize = 10;
 
 /// A place in the topic of the range.
 type At = (i32, i64);
@@ -50,6 +53,8 @@ pub(super) struct Past<'a> {
     records: HashMap<At, One>,
     before: HashMap<String, Vec<Before>>,
     applied: HashSet<u128>,
+    /// Versions of what refused records of the range. Events and effects do not say theirs.
+    versions: BTreeSet<String>,
     count: &'a Count,
     shadow: &'a dyn Shadow,
     handle: &'a Handle,
@@ -87,8 +92,8 @@ impl<'a> Past<'a> {
     ) -> Result<Self, ReplayError> {
         let Seen { records, causes, first_ms } = seen;
         let since = first_ms.map_or(From::Earliest, |first| From::TimeMs(first.saturating_sub(CLOCK_SLACK_MS).max(0)));
-        let (before, applied) = (HashMap::new(), HashSet::new());
-        let mut past = Self { records, before, applied, count, shadow, handle };
+        let (before, applied, versions) = (HashMap::new(), HashSet::new(), BTreeSet::new());
+        let mut past = Self { records, before, applied, versions, count, shadow, handle };
         past.dead_letters(since)?;
         past.audits(since)?;
         past.parked()?;
@@ -128,6 +133,11 @@ impl<'a> Past<'a> {
         let all = self.before.get(one.prior_key.as_ref()?)?.iter();
         let others = all.filter(|before| before.cause != Some(place) && own.is_none_or(|own| before.order < own));
         others.max_by_key(|before| before.order).map(|before| before.value.as_ref())
+    }
+
+    /// Versions of what refused records of the range, as far as that is on record.
+    pub fn versions(&self) -> Vec<String> {
+        self.versions.iter().cloned().collect()
     }
 
     /// Whether an effect happened.
@@ -188,7 +198,9 @@ impl<'a> Past<'a> {
             let partition = number("wl_partition").and_then(|number| i32::try_from(number).ok());
             let room = record.header("wl_room").unwrap_or_default();
             let code = record.header("wl_code").unwrap_or_default().to_owned();
-            past.told(room, record.header("wl_topic"), partition, number("wl_offset"), Became::DeadLetter(code));
+            let is_ours =
+                past.told(room, record.header("wl_topic"), partition, number("wl_offset"), Became::DeadLetter(code));
+            past.version(is_ours, record.header("wl_version").unwrap_or_default());
             Ok(())
         })
     }
@@ -202,14 +214,17 @@ impl<'a> Past<'a> {
                 ExceptionState::Discarded => Became::Discarded(said.code),
                 _ => Became::Rejected(said.code),
             };
-            past.told(&said.room, said.origin_topic.as_deref(), said.origin_partition, said.origin_offset, became);
+            let topic = said.origin_topic.as_deref();
+            let is_ours = past.told(&said.room, topic, said.origin_partition, said.origin_offset, became);
+            past.version(is_ours, &said.version);
             Ok(())
         })
     }
 
     fn parked(&mut self) -> Result<(), ReplayError> {
         let (replays, room) = (&self.count.replays, self.count.room.info.name);
-        let waits = waiting(&replays.config.kafka, room, self.count.topic.name, replays.own.parked_max)?;
+        let waits =
+            waiting(&replays.config.kafka, &parking_lot(), (room, self.count.topic.name), replays.own.parked_max)?;
         for place in waits {
             if let Some(one) = self.records.get_mut(&place) {
                 one.told = Some(Became::Waits);
@@ -247,14 +262,30 @@ impl<'a> Past<'a> {
         })
     }
 
-    /// Something that a room says about a record; what is told later in [`Past::gather`] counts more.
-    fn told(&mut self, room: &str, topic: Option<&str>, partition: Option<i32>, offset: Option<i64>, became: Became) {
+    fn version(&mut self, is_ours: bool, version: &str) {
+        if is_ours && !version.is_empty() && self.versions.len() < VERSIONS_MAX {
+            self.versions.insert(version.to_owned());
+        }
+    }
+
+    /// Something that a room says about a record; what is told later in [`Past::gather`] counts more. Whether it is one of the
+    /// range.
+    fn told(
+        &mut self,
+        room: &str,
+        topic: Option<&str>,
+        partition: Option<i32>,
+        offset: Option<i64>,
+        became: Became,
+    ) -> bool {
         if room == self.count.room.info.name
             && topic == Some(self.count.topic.name)
             && let Some(one) = partition.zip(offset).and_then(|place| self.records.get_mut(&place))
         {
             one.told = Some(became);
+            return true;
         }
+        false
     }
 
     fn decoded<T: Event>(&self, record: &Record) -> Result<Option<T>, ReplayError> {
