@@ -5,9 +5,13 @@
 
 use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
 use operations::replay::{ReplayRoom, Replays, Words};
+use parquet::file::reader::SerializedFileReader;
+use parquet::record::RowAccessor;
+use parquet::record::reader::RowIter;
 use runtime::reader;
 use schemas::{Audit, AuditKind, EnrichedUsage, ErpPosting};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+use std::path::Path;
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
@@ -41,8 +45,12 @@ fn code<T>(outcome: Result<T, ResetError>) -> String {
 }
 
 async fn positions(stack: &Stack) -> BTreeMap<i32, i64> {
+    positions_of(stack, erp_post::NAME).await
+}
+
+async fn positions_of(stack: &Stack, room: &'static str) -> BTreeMap<i32, i64> {
     let kafka = stack.config.kafka.clone();
-    let lags = move || reader::group_lag(&kafka, erp_post::NAME, &[TOPIC]).unwrap();
+    let lags = move || reader::group_lag(&kafka, room, &[TOPIC]).unwrap();
     let lags = tokio::task::spawn_blocking(lags).await.unwrap();
     lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect()
 }
@@ -79,6 +87,10 @@ async fn rpl_1_a_room_is_set_back_by_two_people_and_repeats_no_effect() {
         panic!("one is not enough")
     };
     assert_eq!((&asked, positions(&stack).await), (&plan, stood.clone()));
+    let waiting = replays.resets_requested().await.unwrap();
+    let [found] = waiting.as_slice() else { panic!("who is to agree finds it: {waiting:?}") };
+    assert_eq!((&found.id, found.actor.as_str(), found.reason.as_str()), (&asked.id, "Ada", back.reason.as_str()));
+    assert_eq!(found.moves, plan.moves, "and what it comes to");
     assert_eq!(code(replays.reset_approve(&asked.id, &words(" ada ")).await), "WL-7257");
     assert_eq!(code(replays.reset_approve("nobody", &words("Bert")).await), "WL-7258");
     let done = replays.reset_approve(&asked.id[..8], &words("Bert")).await.unwrap();
@@ -87,6 +99,7 @@ async fn rpl_1_a_room_is_set_back_by_two_people_and_repeats_no_effect() {
         assert_eq!(Some(&position), wanted.get(&partition).or(stood.get(&partition)), "partition {partition}");
     }
     assert_eq!(code(replays.reset_approve(&asked.id, &words("Carl")).await), "WL-7258", "it is done");
+    assert!(replays.resets_requested().await.unwrap().is_empty(), "nothing waits any more");
     for code in [reset::REQUESTED, reset::STARTED, reset::DONE] {
         let audits = said(&stack, code).await;
         assert_eq!(audits.len(), plan.moves.len(), "{code}");
@@ -151,4 +164,57 @@ async fn loss_1_nothing_is_passed_over_unless_two_people_stand_for_it() {
     let partition = *positions(&stack).await.keys().next().unwrap();
     let here = ResetRequest { partitions: vec![partition], ..request(Target::Offset(at)) };
     assert_eq!(code(replays.reset_preview(&here, |_| ()).await), "WL-7255");
+}
+
+/// Event ids of all rows of the usages, one for each row.
+fn rows(lake: &Path) -> Vec<String> {
+    let inside = |folder: &Path| -> Vec<_> {
+        let entries = std::fs::read_dir(folder).into_iter().flatten();
+        entries.map(|entry| entry.unwrap().path()).collect()
+    };
+    let files = inside(&lake.join(TOPIC)).into_iter().flat_map(|partition| inside(&partition));
+    let finished = files.filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
+    // A file of the room may be renamed between the listing and the reading.
+    let readable = finished.filter_map(|path| SerializedFileReader::try_from(path.as_path()).ok());
+    let ids = |file| RowIter::from_file_into(Box::new(file)).map(|row| row.unwrap().get_string(3).unwrap().clone());
+    readable.flat_map(ids).collect()
+}
+
+/// FX-1: a reset, agreed to by two people, has the files loaded again from the beginning, and no row is there twice.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_read_again_into_analytics_doubles_no_row() {
+    let mut stack = Stack::start().await;
+    let lake = stack.dir.path().join("lake");
+    stack.configure(analytics::NAME, serde_json::json!({"directory": lake, "file_wait_ms": 200}));
+    let known = vec![ReplayRoom::from(&analytics::room())];
+    let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), known).unwrap();
+    stack.publish(&(0..USAGES).map(usage).collect::<Vec<_>>()).await;
+    let running = stack.run(vec![analytics::room()]).await;
+    testkit::until("a row of each usage", || rows(&lake).len() == USAGES).await;
+    running.stop().await;
+    let before: HashSet<String> = rows(&lake).into_iter().collect();
+    let stood = positions_of(&stack, analytics::NAME).await;
+    assert_eq!((before.len(), stood.values().sum::<i64>()), (USAGES, i64::try_from(USAGES).unwrap()));
+
+    let back =
+        ResetRequest { room: analytics::NAME.to_owned(), topic: Some(TOPIC.to_owned()), ..request(Target::Earliest) };
+    let ResetOutcome::Requested(asked) = replays.reset(&back, |_| ()).await.unwrap() else {
+        panic!("it is of patients")
+    };
+    assert_eq!((asked.again, asked.skipped), (USAGES as u64, 0));
+    replays.reset_approve(&asked.id, &words("Bert")).await.unwrap();
+    assert_eq!(positions_of(&stack, analytics::NAME).await.values().sum::<i64>(), 0, "it stands at the beginning");
+
+    stack.publish(&[usage(USAGES)]).await;
+    let running = stack.run(vec![analytics::room()]).await;
+    let lag = |stood: BTreeMap<i32, i64>| USAGES as i64 + 1 - stood.values().sum::<i64>();
+    let started = runtime::clock::tick();
+    while lag(positions_of(&stack, analytics::NAME).await) > 0 {
+        assert!(runtime::clock::tick().since(started) < testkit::stack::PATIENCE, "it does not read to the end");
+    }
+    running.stop().await;
+    let after = rows(&lake);
+    let ids: HashSet<String> = after.iter().cloned().collect();
+    assert_eq!((after.len(), ids.len()), (USAGES + 1, USAGES + 1), "one row for each, and none twice");
+    assert!(before.is_subset(&ids));
 }

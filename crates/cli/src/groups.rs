@@ -3,7 +3,7 @@
 use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
 use crate::output::{self, Output};
 use crate::{Failure, context, rooms};
-use operations::replay::reset::{ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
+use operations::replay::reset::{Move, Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
 use operations::replay::{ReplayRoom, Replays, Words};
 use runtime::codec::Codec;
 use runtime::reader::PartitionLag;
@@ -13,6 +13,17 @@ use std::sync::Arc;
 
 /// Columns of the list.
 const HEAD: [&str; 7] = ["room", "members", "topic", "partition", "next", "end", "behind"];
+
+/// Columns of the resets that wait for a second person.
+const ASKED_HEAD: [&str; 6] = ["reset", "room", "asked for by", "why", "what", "next"];
+
+/// A reset that waits, as a line of JSON of its own.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Asked<'a> {
+    requested_reset: &'a Requested,
+    next: String,
+}
 
 /// A room in a partition.
 #[derive(Debug, Serialize)]
@@ -28,7 +39,10 @@ struct Standing {
 pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
     let config = Arc::new(context::running(globals)?);
     match &options.action {
-        GroupsAction::Ls(options) => list(&config, options),
+        GroupsAction::Ls(options) => {
+            list(&config, options)?;
+            context::block_on(requested(config, options))?
+        }
         GroupsAction::Reset(options) => context::block_on(reset(config, options))?,
         GroupsAction::Approve(options) => context::block_on(approve(config, options))?,
     }
@@ -56,6 +70,39 @@ fn list(config: &Config, options: &GroupsLs) -> Result<(), Failure> {
         output.table(&HEAD, &rows)?;
     }
     output.finish()
+}
+
+/// The resets that wait for a second person, and how somebody agrees.
+async fn requested(config: Arc<Config>, options: &GroupsLs) -> Result<(), Failure> {
+    let waiting = replays(config)?.resets_requested().await.map_err(failure)?;
+    let mut output = Output::stdout();
+    if options.json {
+        for one in &waiting {
+            output.json(&Asked { requested_reset: one, next: next(one) })?;
+        }
+    } else if !waiting.is_empty() {
+        output.line("")?;
+        output.table(&ASKED_HEAD, &waiting.iter().map(asked_row).collect::<Vec<_>>())?;
+    }
+    output.finish()
+}
+
+fn next(one: &Requested) -> String {
+    format!("wardline groups approve {} --actor NAME", one.id)
+}
+
+fn asked_row(one: &Requested) -> Vec<String> {
+    vec![one.id.clone(), one.room.clone(), one.actor.clone(), one.reason.clone(), what(&one.moves), next(one)]
+}
+
+/// In one line: partitions by topic, and what that comes to.
+fn what(moves: &[Move]) -> String {
+    let mut topics: Vec<&str> = moves.iter().map(|one| one.topic.as_str()).collect();
+    topics.dedup();
+    let (again, skipped) = moves.iter().fold((0, 0), |sum, one| (sum.0 + one.again, sum.1 + one.skipped));
+    let count = moves.len();
+    let partitions = if count == 1 { "partition" } else { "partitions" };
+    format!("{count} {partitions} of {}: {again} records again, {skipped} passed over", topics.join(", "))
 }
 
 async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure> {
@@ -193,6 +240,21 @@ impl Standing {
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_asked_for_is_one_line() {
+        let one = |topic: &str, partition, again, skipped| Move {
+            topic: topic.to_owned(),
+            partition,
+            from: None,
+            to: 0,
+            again,
+            skipped,
+        };
+        assert_eq!(what(&[one("t", 3, 5, 0)]), "1 partition of t: 5 records again, 0 passed over");
+        let several = [one("t", 0, 5, 0), one("t", 1, 1, 0), one("u", 0, 0, 2)];
+        assert_eq!(what(&several), "3 partitions of t, u: 6 records again, 2 passed over");
+    }
 
     #[test]
     fn a_place_is_an_offset_a_time_or_an_end() {

@@ -14,7 +14,7 @@ pub struct Groups {
 /// What to do with where rooms stand.
 #[derive(Debug, Subcommand)]
 pub enum GroupsAction {
-    /// Show where each room stands, and who reads for it.
+    /// Show where each room stands, who reads for it, and which resets wait for a second person.
     Ls(GroupsLs),
     /// Set where a room goes on, while it stands still: shows what that comes to, and does it with --apply. A replay is the
     /// first choice; this is for loading files again, and for passing over what must never be processed.
@@ -26,7 +26,7 @@ pub enum GroupsAction {
 /// Options of `groups ls`.
 #[derive(Debug, Args)]
 pub struct GroupsLs {
-    /// One JSON line per partition.
+    /// One JSON line per partition, and one per reset that waits (`requestedReset`).
     #[arg(long)]
     pub json: bool,
 }

@@ -56,8 +56,15 @@ pub async fn execute(replays: &Arc<Replays>, config: &Config, options: &ReplaySh
 
 fn show(output: &mut Output, report: &ShadowReport) -> Result<(), Failure> {
     let ShadowReport { room, version, topic, records, .. } = report;
-    output
-        .line(format!("{room} {version} over {records} records of {topic}; nothing was written, nobody was called"))?;
+    output.line(format!(
+        "{room} {version} (this program) over {records} records of {topic}; nothing was written, nobody was called"
+    ))?;
+    output.line(match report.compared_with.as_slice() {
+        [] => "  compared with what is on the topics, which does not say which version wrote it".to_owned(),
+        known => {
+            format!("  compared with what is on the topics; of what was refused there, by version {}", known.join(", "))
+        }
+    })?;
     let lines = [
         (report.same, "the same"),
         (report.fields_differ, "with other fields, events or effects"),

@@ -61,6 +61,15 @@ impl Replays {
         Ok(ResetOutcome::Done(plan))
     }
 
+    /// The resets that wait for a second person, oldest first, as far back as one may agree.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn resets_requested(self: &Arc<Self>) -> Result<Vec<Requested>, ResetError> {
+        let (of, handle) = (Arc::clone(self), tokio::runtime::Handle::current());
+        blocking(move || Ok(requested::all(&of, &handle))).await?
+    }
+
     /// Agrees to a reset as the second person, and carries it out as it was asked for.
     ///
     /// # Errors
@@ -70,7 +79,7 @@ impl Replays {
         let (of, wanted) = (Arc::clone(self), id.to_owned());
         let handle = tokio::runtime::Handle::current();
         let requested = blocking(move || Ok(requested::find(&of, &wanted, &handle))).await??;
-        let Requested { id, room, actor: asked_by, reason, moves } = requested;
+        let Requested { id, room, actor: asked_by, reason, moves, .. } = requested;
         if same_person(&asked_by, &actor) {
             return Err(ResetError::SamePerson { id, actor });
         }

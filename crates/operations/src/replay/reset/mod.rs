@@ -14,6 +14,7 @@ mod requested;
 pub use act::ResetOutcome;
 pub use error::ResetError;
 pub use plan::{Move, ResetPlan, Target, TopicEffects};
+pub use requested::Requested;
 
 /// Code on the audit topic of a reset that waits for a second person.
 pub const REQUESTED: &str = "group.reset.requested";

@@ -7,6 +7,8 @@ use runtime::codec::WireError;
 use runtime::reader::{self, From, Range, Until};
 use runtime::{clock, groups};
 use schemas::{Audit, AuditKind, topics};
+use serde::Serialize;
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use tokio::runtime::Handle;
 
@@ -14,8 +16,9 @@ use tokio::runtime::Handle;
 const BEGIN: &str = "reset ";
 
 /// A reset that somebody has asked for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Requested {
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Requested {
     /// Its id, whole.
     pub id: String,
     /// The room.
@@ -24,7 +27,9 @@ pub(super) struct Requested {
     pub actor: String,
     /// Why.
     pub reason: String,
-    /// Where each partition is to go on.
+    /// When, microseconds since 1970.
+    pub at: i64,
+    /// Where each partition is to go on, and what that comes to as it was asked for.
     pub moves: Vec<Move>,
 }
 
@@ -36,6 +41,19 @@ pub(super) fn detail(id: &str, one: &Move, why: &str) -> String {
 
 /// The one reset whose id begins so, and that is not done. Blocks.
 pub(super) fn find(replays: &Replays, start: &str, handle: &Handle) -> Result<Requested, ResetError> {
+    if start.is_empty() {
+        return Err(ResetError::Unknown("a reset without an id was not asked for".to_owned()));
+    }
+    pick(&said(replays, start, handle)?, start)
+}
+
+/// All that wait for a second person, oldest first. Blocks.
+pub(super) fn all(replays: &Replays, handle: &Handle) -> Result<Vec<Requested>, ResetError> {
+    Ok(waiting(&said(replays, "", handle)?))
+}
+
+/// What the audit topic says of resets whose id begins so, as far back as a second person may agree. Blocks.
+fn said(replays: &Replays, start: &str, handle: &Handle) -> Result<Vec<Audit>, ResetError> {
     let age_ms = i64::try_from(replays.own.plan_age_max_s.saturating_mul(1_000)).unwrap_or(i64::MAX);
     let since_ms = (clock::now_micros() / 1_000).saturating_sub(age_ms).max(0);
     let topic = topics::OPS_AUDIT_V1.name().to_owned();
@@ -49,8 +67,7 @@ pub(super) fn find(replays: &Replays, start: &str, handle: &Handle) -> Result<Re
         }
         if failed.is_some() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })?;
-    failed.map_or(Ok(()), |error| Err(ResetError::from(error)))?;
-    pick(&audits, start)
+    failed.map_or(Ok(audits), |error| Err(ResetError::from(error)))
 }
 
 /// Where the partitions stand now, with the same targets. Fails while the room runs. Blocks.
@@ -76,11 +93,29 @@ fn decoded(replays: &Replays, value: &[u8], handle: &Handle) -> Result<Audit, Wi
 }
 
 fn is_meant(audit: &Audit, start: &str) -> bool {
-    !start.is_empty() && id_of(audit).is_some_and(|id| id.starts_with(start))
+    id_of(audit).is_some_and(|id| id.starts_with(start))
 }
 
 fn id_of(audit: &Audit) -> Option<&str> {
     audit.detail.strip_prefix(BEGIN)?.split_once(": ").map(|(id, _)| id)
+}
+
+/// The requests that are not done, oldest first.
+fn waiting(audits: &[Audit]) -> Vec<Requested> {
+    let ids: BTreeSet<&str> = audits.iter().filter_map(id_of).collect();
+    let of = |id: &str| -> Vec<Audit> { audits.iter().filter(|audit| id_of(audit) == Some(id)).cloned().collect() };
+    let mut waiting: Vec<Requested> = ids.into_iter().filter_map(|id| pick(&of(id), id).ok()).collect();
+    waiting.sort_by_key(|one| one.at);
+    waiting
+}
+
+/// What the detail of an audit record says of its partition: from where, and how many records again and passed over.
+fn told(detail: &str) -> Option<(Option<i64>, u64, u64)> {
+    let mut words = detail.split_once(": from ")?.1.split_whitespace();
+    let from = words.next()?.parse().ok();
+    let again = words.nth(2)?.parse().ok()?;
+    let skipped = words.nth(2)?.parse().ok()?;
+    Some((from, again, skipped))
 }
 
 /// The newest request among what was said, put together from its partitions.
@@ -99,13 +134,15 @@ fn pick(audits: &[Audit], start: &str) -> Result<Requested, ResetError> {
     let mut moves: Vec<Move> = of_it
         .filter_map(|audit| {
             let (topic, partition) = (audit.origin_topic.clone()?, audit.origin_partition?);
-            Some(Move { topic, partition, from: None, to: audit.origin_offset?, again: 0, skipped: 0 })
+            let (from, again, skipped) = told(&audit.detail).unwrap_or_default();
+            Some(Move { topic, partition, from, to: audit.origin_offset?, again, skipped })
         })
         .collect();
     moves.sort_by(|one, other| (&one.topic, one.partition).cmp(&(&other.topic, other.partition)));
     let reason = newest.detail.splitn(3, ": ").nth(2).unwrap_or_default().to_owned();
     let actor = newest.actor.clone().unwrap_or_default();
-    Ok(Requested { id: id.to_owned(), room: newest.room.clone(), actor, reason, moves })
+    let (id, room, at) = (id.to_owned(), newest.room.clone(), newest.at.0);
+    Ok(Requested { id, room, actor, reason, at, moves })
 }
 
 #[cfg(test)]
@@ -137,6 +174,22 @@ mod tests {
         assert_eq!((found.id.as_str(), found.actor.as_str(), found.reason.as_str()), ("abc", "ada", "prices: wrong"));
         let places: Vec<(i32, i64)> = found.moves.iter().map(|one| (one.partition, one.to)).collect();
         assert_eq!(places, [(0, 4), (1, 4)]);
+        let one = &found.moves[0];
+        assert_eq!((one.from, one.again, one.skipped, found.at), (Some(9), 5, 0, 7));
+    }
+
+    #[test]
+    fn all_that_wait_are_found_and_what_is_done_is_not() {
+        let audits = [
+            said(REQUESTED, "b", 0, 9),
+            said(REQUESTED, "a", 0, 3),
+            said(DONE, "a", 0, 5),
+            said(REQUESTED, "c", 1, 6),
+            said(REQUESTED, "c", 0, 6),
+        ];
+        let found: Vec<(String, usize)> = waiting(&audits).into_iter().map(|one| (one.id, one.moves.len())).collect();
+        assert_eq!(found, [("c".to_owned(), 2), ("b".to_owned(), 1)]);
+        assert_eq!(told("reset x: from nowhere to 4, 5 records again, 7 passed over: why"), Some((None, 5, 7)));
     }
 
     #[test]

@@ -111,7 +111,7 @@ impl Rehearsal<'_> {
             tally.take(&record.place.to_string(), record.header(headers::ID).unwrap_or_default(), &compared);
             Ok(())
         })?;
-        Ok(tally.finish())
+        Ok(ShadowReport { compared_with: past.versions(), ..tally.finish() })
     }
 
     /// Visits the chosen records of the spans.

@@ -25,6 +25,9 @@ pub struct ShadowReport {
     pub writes: String,
     /// Version that was asked.
     pub version: String,
+    /// Versions of what it is compared with, where they are known: exceptions and dead letters of the range say theirs, events and
+    /// effects do not.
+    pub compared_with: Vec<String>,
     /// Records looked at.
     pub records: u64,
     /// With the same fate.
