@@ -3,10 +3,9 @@
 use super::acts::{Replays, Words, handed, in_numbers};
 use super::order::Overtaken;
 use super::plan::{Count, Difference, differences, parking_lot, waiting};
-use super::steps::{Step, may_apply, may_resume, may_run_at, named, state_text};
+use super::steps::{Step, accept, may_apply, may_resume, may_run_at, named, override_order, state_text};
 use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
-use crate::same_person;
 use processor::{Code, Reason};
 use runtime::correction::{self, CORRECTION_HEADER};
 use runtime::desk::Desk;
@@ -373,33 +372,6 @@ async fn recount(
     .await
 }
 
-/// Whether somebody may go on although the preview does not hold. What was agreed to was another preview: where a second person
-/// is needed, a second person accepts.
-fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Difference]) -> Result<(), ReplayError> {
-    if !apply.accept_changes {
-        return Err(ReplayError::Changed { id: seen.replay_id.clone(), differences: found.to_vec() });
-    }
-    named(apply.words.comment.as_deref().unwrap_or_default(), "the reason to accept the changes")?;
-    if seen.needs_approval && same_person(&seen.planned_by, actor) {
-        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
-    }
-    Ok(())
-}
-
-/// Why somebody lets events take effect behind newer ones of their key. Where a second person is needed, a second person stands
-/// for the keys that the plan did not tell when it was agreed to.
-fn override_order(seen: &Plan, actor: &str, apply: &Apply, late: &Overtaken) -> Result<String, ReplayError> {
-    let Some(why) = &apply.override_order else {
-        return Err(ReplayError::Overtaken { id: seen.replay_id.clone(), overtaken: late.clone() });
-    };
-    let why = named(why, "the reason to override the order")?;
-    let is_new = Overtaken::of(seen).is_none_or(|known| known.keys < late.keys);
-    if is_new && seen.needs_approval && same_person(&seen.planned_by, actor) {
-        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
-    }
-    Ok(why)
-}
-
 /// Reads one partition from where the plan has got to. False when nobody takes the records any more.
 fn read_span(
     count: &Count,
@@ -466,43 +438,6 @@ fn joined(ended: Result<Result<(), ReplayError>, tokio::task::JoinError>) -> Res
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
-
-    fn code(result: Result<(), ReplayError>) -> Option<String> {
-        result.err().map(|error| error.to_string().split(':').next().unwrap_or_default().to_owned())
-    }
-
-    #[test]
-    fn rpl_1_changes_are_accepted_with_a_reason_and_by_a_second_person() {
-        let found = [Difference { what: "records".to_owned(), planned: 1, now: 2 }];
-        let seen = |needs_approval| Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
-        let said = |needs, actor: &str, accept_changes, comment: Option<&str>| {
-            let words = Words { actor: actor.to_owned(), comment: comment.map(str::to_owned) };
-            code(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes, ..Apply::default() }, &found))
-        };
-        assert_eq!(said(true, "Bert", false, Some("x")).as_deref(), Some("WL-7158"));
-        assert_eq!(said(true, "Bert", true, None).as_deref(), Some("WL-7162"));
-        assert_eq!(said(true, "ada", true, Some("x")).as_deref(), Some("WL-7164"));
-        assert_eq!(said(true, "Bert", true, Some("x")), None);
-        assert_eq!(said(false, "Ada", true, Some("x")), None);
-    }
-
-    #[test]
-    fn ord_1_the_order_is_overridden_with_a_reason_and_by_somebody_who_has_seen_it() {
-        let late = |keys| Overtaken { keys, ..Overtaken::default() };
-        let told = |keys| schemas::ReplayChange { records: keys, ..schemas::ReplayChange::default() };
-        let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
-            let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
-            seen.counts.changes = (planned > 0).then(|| told(planned)).into_iter().collect();
-            let apply = Apply { override_order: why.map(str::to_owned), ..Apply::default() };
-            code(override_order(&seen, actor, &apply, &late(2)).map(|_| ()))
-        };
-        assert_eq!(said(true, 2, "Ada", None).as_deref(), Some("WL-7261"));
-        assert_eq!(said(true, 2, "Ada", Some(" ")).as_deref(), Some("WL-7162"));
-        assert_eq!(said(true, 2, "Ada", Some("x")), None, "who agreed has seen them");
-        assert_eq!(said(true, 1, "ada", Some("x")).as_deref(), Some("WL-7164"), "one more since");
-        assert_eq!(said(true, 0, "Bert", Some("x")), None);
-        assert_eq!(said(false, 0, "Ada", Some("x")), None);
-    }
 
     #[tokio::test]
     async fn what_was_read_is_gathered_without_waiting_for_more() {

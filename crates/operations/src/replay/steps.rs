@@ -1,5 +1,8 @@
 //! Which step may follow which, and who may take it. Pure.
 
+use super::order::Overtaken;
+use super::plan::Difference;
+use super::runner::Apply;
 use super::{Plan, ReplayConfig, ReplayError, ReplayState, STARTED};
 use crate::same_person;
 use schemas::catalogue::Criticality;
@@ -113,6 +116,33 @@ pub(super) fn may_resume(plan: &Plan, config: &ReplayConfig, now: i64) -> Result
     fresh(plan, plan.at.0, config, now)
 }
 
+/// Whether somebody may go on although the preview does not hold. What was agreed to was another preview: where a second person
+/// is needed, a second person accepts.
+pub(super) fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Difference]) -> Result<(), ReplayError> {
+    if !apply.accept_changes {
+        return Err(ReplayError::Changed { id: seen.replay_id.clone(), differences: found.to_vec() });
+    }
+    named(apply.words.comment.as_deref().unwrap_or_default(), "the reason to accept the changes")?;
+    if seen.needs_approval && same_person(&seen.planned_by, actor) {
+        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
+    }
+    Ok(())
+}
+
+/// Why somebody lets events take effect behind newer ones of their key. Where a second person is needed, a second person stands
+/// for the keys that the plan did not tell when it was agreed to.
+pub(super) fn override_order(seen: &Plan, actor: &str, apply: &Apply, late: &Overtaken) -> Result<String, ReplayError> {
+    let Some(why) = &apply.override_order else {
+        return Err(ReplayError::Overtaken { id: seen.replay_id.clone(), overtaken: late.clone() });
+    };
+    let why = named(why, "the reason to override the order")?;
+    let is_new = Overtaken::of(seen).is_none_or(|known| known.keys < late.keys);
+    if is_new && seen.needs_approval && same_person(&seen.planned_by, actor) {
+        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
+    }
+    Ok(why)
+}
+
 /// Whether the rate is one that may be asked for.
 pub(super) fn may_run_at(rate: u32, config: &ReplayConfig) -> Result<(), ReplayError> {
     if (1..=config.rate_max).contains(&rate) { Ok(()) } else { Err(ReplayError::Rate { rate, most: config.rate_max }) }
@@ -137,6 +167,7 @@ fn fresh(plan: &Plan, since: i64, config: &ReplayConfig, now: i64) -> Result<(),
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
+    use crate::replay::Words;
     use ReplayState::{Aborted, Approved, Done, Paused, Planned, Running, Unknown};
     use schemas::Timestamp;
 
@@ -146,6 +177,43 @@ mod tests {
 
     fn code(error: &ReplayError) -> String {
         error.to_string().split(':').next().unwrap_or_default().to_owned()
+    }
+
+    fn refused(result: Result<(), ReplayError>) -> Option<String> {
+        result.err().as_ref().map(code)
+    }
+
+    #[test]
+    fn rpl_1_changes_are_accepted_with_a_reason_and_by_a_second_person() {
+        let found = [Difference { what: "records".to_owned(), planned: 1, now: 2 }];
+        let seen = |needs_approval| Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
+        let said = |needs, actor: &str, accept_changes, comment: Option<&str>| {
+            let words = Words { actor: actor.to_owned(), comment: comment.map(str::to_owned) };
+            refused(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes, ..Apply::default() }, &found))
+        };
+        assert_eq!(said(true, "Bert", false, Some("x")).as_deref(), Some("WL-7158"));
+        assert_eq!(said(true, "Bert", true, None).as_deref(), Some("WL-7162"));
+        assert_eq!(said(true, "ada", true, Some("x")).as_deref(), Some("WL-7164"));
+        assert_eq!(said(true, "Bert", true, Some("x")), None);
+        assert_eq!(said(false, "Ada", true, Some("x")), None);
+    }
+
+    #[test]
+    fn ord_1_the_order_is_overridden_with_a_reason_and_by_somebody_who_has_seen_it() {
+        let late = |keys| Overtaken { keys, ..Overtaken::default() };
+        let told = |keys| schemas::ReplayChange { records: keys, ..schemas::ReplayChange::default() };
+        let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
+            let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
+            seen.counts.changes = (planned > 0).then(|| told(planned)).into_iter().collect();
+            let apply = Apply { override_order: why.map(str::to_owned), ..Apply::default() };
+            refused(override_order(&seen, actor, &apply, &late(2)).map(|_| ()))
+        };
+        assert_eq!(said(true, 2, "Ada", None).as_deref(), Some("WL-7261"));
+        assert_eq!(said(true, 2, "Ada", Some(" ")).as_deref(), Some("WL-7162"));
+        assert_eq!(said(true, 2, "Ada", Some("x")), None, "who agreed has seen them");
+        assert_eq!(said(true, 1, "ada", Some("x")).as_deref(), Some("WL-7164"), "one more since");
+        assert_eq!(said(true, 0, "Bert", Some("x")), None);
+        assert_eq!(said(false, 0, "Ada", Some("x")), None);
     }
 
     #[test]
