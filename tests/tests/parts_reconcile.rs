@@ -34,6 +34,8 @@ use wardline_tests::hospital::HospitalStack;
 
 /// How long the differences may take to be older than what is allowed.
 const PATIENCE: Duration = Duration::from_secs(180);
+/// Usages of a bigger day.
+const BIGGER: &str = "10000";
 /// A stock location, its place of use, an item without lots and a cost centre of the hospital.
 const PLACE: [&str; 2] = ["OR1", "USE-OR1"];
 const ITEM: &str = "71-400101";
@@ -100,6 +102,30 @@ fn a_clean_day_has_no_difference_and_every_planted_one_is_found_once() {
     desk.reconcile(&["--last", "2h", "--report", page.to_str().unwrap()]);
     let page = std::fs::read_to_string(page).unwrap();
     assert!(page.contains("WL-7172") && page.contains("Signature") && page.contains("ops.effect.v1"), "{page}");
+}
+
+/// A bigger day, read from topics and decoded as `wardline reconcile` does: what is planted is found, each once and as what it
+/// is, and nothing else. `wardline bench reconcile --topics` has a hundred times as many.
+#[test]
+fn a_bigger_day_on_topics_has_the_planted_differences_and_a_clean_one_has_none() {
+    for (more, planted) in [(&[][..], 18), (&["--clean"], 0)] {
+        let (wardline, broker) = (env!("CARGO_BIN_EXE_wardline-under-test"), env!("CARGO_BIN_EXE_embedded-broker"));
+        let stack = HospitalStack::start(wardline, broker);
+        let mut command = Command::new(wardline);
+        command.args(["bench", "reconcile", "--topics", "--events", BIGGER]).args(more).envs(stack.addresses());
+        let ended = command.output().unwrap();
+        let (output, log) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
+        // It fails by itself when what is found differs from what is planted in kind, part or number.
+        assert!(ended.status.success(), "{output}\n{log}");
+        let measured: Value = serde_json::from_str(&output).unwrap_or_else(|error| panic!("{error}: {output}\n{log}"));
+        assert_eq!(
+            (&measured["planted"], &measured["found"]),
+            (&Value::from(planted), &Value::from(planted)),
+            "{output}"
+        );
+        let records = measured["records"].as_u64().unwrap();
+        assert!(records > 5 * BIGGER.parse::<u64>().unwrap(), "only {records} records were read");
+    }
 }
 
 /// How often each kind of difference was found.

@@ -146,6 +146,7 @@ fn a_day_is_seen_while_a_room_is_stopped_and_after_it() {
 
     counts_equal_what_the_topics_say(&hospital, &view);
     the_whole_way_is_found_by_each_kind_of_id(&hospital);
+    the_suppliers_answer_is_at_the_end_of_the_way(&hospital);
     a_serial_number_an_order_and_an_exception_are_found(&hospital);
     trigger.stop();
     until("the end of the follower", || (!view.is_running()).then_some(()));
@@ -269,6 +270,53 @@ fn the_whole_way_is_found_by_each_kind_of_id(hospital: &Hospital) {
             let shown = serde_json::to_string(&told.steps).unwrap();
             assert!(!shown.contains("familyName"), "PHI-1: {id} shows a name");
         }
+    }
+}
+
+/// What a supplier was told about a usage, by the usage and by the notice: every step follows from the one before, up to the answer.
+fn the_suppliers_answer_is_at_the_end_of_the_way(hospital: &Hospital) {
+    let enriched: HashMap<String, Record> = hospital
+        .records("supply.usage-enriched.v1")
+        .into_iter()
+        .filter_map(|record| Some((record.header(headers::ID)?.to_owned(), record)))
+        .collect();
+    let is_of_a_usage = |record: &Record| {
+        let cause = record.header(headers::CAUSATION_ID).and_then(|cause| enriched.get(cause));
+        cause.is_some() && hospital.json(record)["state"] == "DELIVERED"
+    };
+    let notices = hospital.records("partner.supplier-notice.v1");
+    let notice =
+        notices.iter().find(|record| is_of_a_usage(record)).expect("a supplier has taken a notice about a usage");
+    let (value, cause) = (hospital.json(notice), notice.header(headers::CAUSATION_ID).unwrap());
+    let answer = value["responseStatus"].as_i64().expect("the status that the supplier answered with");
+    assert!((200..300).contains(&answer), "{value:#}");
+    for (id, kind) in [(text(&value, "/noticeId"), IdKind::Document), (cause.to_owned(), IdKind::Event)] {
+        let told = hospital.trace(&id, Some(kind));
+        let find = |topic: &str, id: &str| {
+            let step = told.steps.iter().find(|step| step.topic == topic && step.event_id.as_deref() == Some(id));
+            step.unwrap_or_else(|| panic!("{id} on {topic} is not in the way of {kind:?}: {:?}", told.searched))
+        };
+        let noticed = find("partner.supplier-notice.v1", notice.header(headers::ID).unwrap());
+        assert_eq!((noticed.kind, noticed.room.as_deref()), (StepKind::Noticed, Some("supplier-fanout")));
+        assert!(
+            noticed.summary.contains("DELIVERED") && noticed.summary.contains(&format!("answer {answer}")),
+            "{noticed:?}"
+        );
+        let mut before = noticed;
+        for topic in ["supply.usage-enriched.v1", "supply.usage-validated.v1", "clinical.supply-usage.v1"] {
+            let step = find(topic, before.causation_id.as_deref().expect("it follows from something"));
+            assert!(step.time_ms <= before.time_ms, "{step:?} comes behind {before:?}");
+            before = step;
+        }
+        let is_effect = |step: &&operations::sight::trace::Step| {
+            step.kind == StepKind::Effect && step.value["documentKey"] == value["noticeId"]
+        };
+        let effects: Vec<&Value> = told.steps.iter().filter(is_effect).map(|step| &step.value["state"]).collect();
+        assert_eq!(
+            effects.last(),
+            Some(&&Value::from("APPLIED")),
+            "FX-1: what was done outside is on the way: {effects:?}"
+        );
     }
 }
 
