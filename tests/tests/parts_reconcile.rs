@@ -35,7 +35,7 @@ use wardline_tests::hospital::HospitalStack;
 /// How long the differences may take to be older than what is allowed.
 const PATIENCE: Duration = Duration::from_secs(180);
 /// Usages of a bigger day.
-const BIGGER: &str = "10000";
+const BIGGER: &str = "40000";
 /// A stock location, its place of use, an item without lots and a cost centre of the hospital.
 const PLACE: [&str; 2] = ["OR1", "USE-OR1"];
 const ITEM: &str = "71-400101";

@@ -227,6 +227,7 @@ mod tests {
             overdue: 2,
             oldest_waiting_s: 130,
             breach_at_ms,
+            cause: None,
         };
         let start = "AT RISK usage-posted (patient-adjacent): 2 events wait beyond the promise, the oldest for 130 s; ";
         assert_eq!(alerted(&alert(5_000), 5_000), format!("{start}there are too many misses already"));

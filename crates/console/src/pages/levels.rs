@@ -1,7 +1,7 @@
 //! Service levels: what is kept of what was promised today, what waits, and what is about to break.
 
 use crate::ask::{Answer, Ask};
-use crate::html::{Frame, Page, chip, number, pretty, time};
+use crate::html::{Frame, Page, chip, code_link, number, pretty, time};
 use crate::pages::topics::class_name;
 use crate::problem::Problem;
 use crate::state::Console;
@@ -12,7 +12,16 @@ use operations::sight::levels::{LevelAlert, LevelReport, LevelState, LevelsSnaps
 /// How they stand now.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let view = followed(&ask.console)?;
-    let snapshot = ask.console.desk.reads.memory(move || view.snapshot()).await?;
+    let exceptions = ask.console.exceptions.clone();
+    let look = move || {
+        let mut snapshot = view.snapshot();
+        // Without an alert nobody has to go through the causes.
+        if !snapshot.alerts.is_empty() {
+            snapshot.name_causes(&exceptions.causes());
+        }
+        snapshot
+    };
+    let snapshot = ask.console.desk.reads.memory(look).await?;
     Ok(Answer::view(snapshot, page))
 }
 
@@ -81,7 +90,15 @@ fn alerts(alerts: &[LevelAlert], at_ms: i64) -> Markup {
                 b { (alert.level) } " (" (class_name(alert.class)) "): " (number(alert.overdue))
                 " events wait beyond the promise, the oldest for " (pretty(seconds(alert.oldest_waiting_s)))
                 "; too many misses " (breach_text(Some(alert.breach_at_ms), at_ms)) ". "
-                a href="/exceptions" { "What is open" }
+                @match &alert.cause {
+                    Some(cause) => {
+                        "Most of what waits on its way waits in " b { (cause.room) } " for " (code_link(&cause.code))
+                        @if let Some(subject) = &cause.subject { " " span.mono { (subject) } }
+                        ": " (number(cause.events as i128)) " events. "
+                        a href={ "/exceptions?room=" (cause.room) "&code=" (cause.code) } { "Its exceptions" }
+                    },
+                    None => { "No exception is open on its way: look whether a " a href="/" { "room is behind" } ". " a href="/exceptions" { "What is open" } },
+                }
             }
         }
     }

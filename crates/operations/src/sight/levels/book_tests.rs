@@ -1,6 +1,8 @@
 #![allow(clippy::unwrap_used, reason = "test")]
 
+use super::super::{LevelAlert, LevelsSnapshot};
 use super::*;
+use crate::exceptions::Cause;
 use schemas::topics;
 
 const DAY: Day = Day { start_ms: 1_000_000_000, end_ms: 1_086_400_000 };
@@ -53,6 +55,59 @@ fn one_that_waits_beyond_the_promise_is_a_miss_before_it_arrives() {
     book.arrives(77, NOON_MS + within + 2_000);
     let report = book.report(NOON_MS + within + 3_000);
     assert_eq!((report.state, report.late, report.in_time, report.oldest_waiting_s), (LevelState::Missed, 1, 50, 0));
+}
+
+/// An alert opens when something waits too long, names what most of it waits for, follows the causes, and closes by itself.
+#[test]
+fn an_alert_names_its_cause_and_closes_with_what_is_behind_it() {
+    let (mut book, within) = (book(), book().level.within_ms);
+    let late_ms = NOON_MS + i64::try_from(within).unwrap() + 1_000;
+    let cause = |room: &str, code: &str, events| Cause {
+        code: code.to_owned(),
+        room: room.to_owned(),
+        subject: Some(format!("supplier/{code}")),
+        exceptions: 1,
+        keys: events,
+        events,
+        since: NOON_MS * 1_000,
+        message: String::new(),
+        suggested_fix: None,
+        overdue: 0,
+        due: 0,
+        money: Vec::new(),
+        events_without_price: events,
+    };
+    let alerts = |book: &Book, now_ms: i64, causes: &[Cause]| {
+        let level = book.report(now_ms);
+        let mut snapshot = LevelsSnapshot {
+            at_ms: now_ms,
+            day_start_ms: DAY.start_ms,
+            caught_up: true,
+            problem: None,
+            alerts: LevelAlert::of(&level, now_ms, 3_600).into_iter().collect(),
+            classes: Vec::new(),
+            levels: vec![level],
+        };
+        snapshot.name_causes(causes);
+        snapshot.alerts
+    };
+    let room = *book.level.rooms.first().unwrap();
+    let open = [cause("elsewhere", "WL-1", 900), cause(room, "WL-2", 3), cause(room, "WL-3", 40)];
+    book.begins(1, NOON_MS);
+    assert_eq!(alerts(&book, NOON_MS + 1_000, &open), [], "what waits within its promise is no alert");
+    let opened = alerts(&book, late_ms, &open);
+    let named = opened[0].cause.as_ref().unwrap();
+    assert_eq!((named.room.as_str(), named.code.as_str(), named.events), (room, "WL-3", 40));
+    assert_eq!(named.subject.as_deref(), Some("supplier/WL-3"));
+    let mended = alerts(&book, late_ms, &open[..2]);
+    assert_eq!(mended[0].cause.as_ref().unwrap().code, "WL-2", "what is mended is named no more");
+    assert_eq!(
+        alerts(&book, late_ms, &open[..1])[0].cause,
+        None,
+        "what waits in a room elsewhere holds nothing up here"
+    );
+    book.arrives(1, late_ms + 10);
+    assert_eq!(alerts(&book, late_ms + 20, &open), [], "nothing is overdue any more");
 }
 
 #[test]

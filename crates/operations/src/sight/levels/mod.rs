@@ -9,10 +9,11 @@ mod book;
 mod forecast;
 mod view;
 
-use schemas::Criticality;
+use schemas::{Criticality, topics};
 use serde::{Deserialize, Serialize};
 
 use super::chain::Bounds;
+use crate::exceptions::Cause;
 
 pub use view::{LevelsView, today};
 
@@ -190,6 +191,44 @@ pub struct LevelAlert {
     pub oldest_waiting_s: u64,
     /// When the misses of today become too many, milliseconds since 1970; in the past: they are already.
     pub breach_at_ms: i64,
+    /// What most of the events wait for that wait in the rooms on its way; none when no exception is open there, or nobody looked.
+    pub cause: Option<AlertCause>,
+}
+
+/// What holds events up.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct AlertCause {
+    /// Room that waits.
+    pub room: String,
+    /// Why: a stable code with a page.
+    pub code: String,
+    /// What it is about, `kind/key`; none where the events themselves are at fault.
+    pub subject: Option<String>,
+    /// Events that wait for it.
+    pub events: usize,
+    /// Open exceptions of it.
+    pub exceptions: usize,
+}
+
+impl LevelsSnapshot {
+    /// Names the cause of each alert: of the open causes in the rooms on its way the one that most events wait for. Causes come
+    /// as [`ExceptionsView::causes`](crate::exceptions::ExceptionsView::causes) gives them; one that is gone is named no more.
+    pub fn name_causes(&mut self, causes: &[Cause]) {
+        for alert in &mut self.alerts {
+            let level = topics::SERVICE_LEVELS.iter().find(|level| level.name == alert.level);
+            let rooms = level.map(|level| level.rooms).unwrap_or_default();
+            let of_way = causes.iter().filter(|cause| rooms.contains(&cause.room.as_str()));
+            let first = of_way.max_by_key(|cause| (cause.events, cause.exceptions, std::cmp::Reverse(cause.since)));
+            alert.cause = first.map(|cause| AlertCause {
+                room: cause.room.clone(),
+                code: cause.code.clone(),
+                subject: cause.subject.clone(),
+                events: cause.events,
+                exceptions: cause.exceptions,
+            });
+        }
+    }
 }
 
 impl LevelAlert {
@@ -204,6 +243,7 @@ impl LevelAlert {
             overdue: level.overdue,
             oldest_waiting_s: level.oldest_waiting_s,
             breach_at_ms,
+            cause: None,
         })
     }
 }
