@@ -75,7 +75,7 @@ fn print(found: &AuditFound, json: bool) -> Result<(), Failure> {
     }
     if !found.records.is_empty() {
         let rows: Vec<Vec<String>> = found.records.iter().map(row).collect();
-        output.table(&["TIME", "WHAT", "ROOM", "WHO", "CODE", "ABOUT", "DETAIL"], &rows)?;
+        output.table(&["TIME (UTC)", "WHAT", "ROOM", "WHO", "CODE", "ABOUT", "DETAIL"], &rows)?;
     }
     output.finish()?;
     if found.records.is_empty() {
