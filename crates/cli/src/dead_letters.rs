@@ -72,7 +72,7 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
         found.iter().try_for_each(|letter| output.json(letter))?;
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(Letter::row).collect();
-        output.table(&["ID", "TIME", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
+        output.table(&["ID", "TIME (UTC)", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
     }
     output.finish()?;
     if left_out > 0 {

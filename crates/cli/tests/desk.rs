@@ -63,6 +63,11 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     assert_eq!((&letter["code"], &letter["stage"]), (&Value::from("WL-1001"), &Value::from("read")), "RAW-1");
     let letter_id = letter["id"].as_str().unwrap();
     unmasking(&run, letter_id, id);
+    let activity = run(&["activity", "--hours", "1"]);
+    assert!(text(&activity).contains("supply: 0 events are parked") && said(&activity).contains("UTC"), "{activity:?}");
+    let activity = text(&run(&["activity", "--json"]));
+    let domain: Value = serde_json::from_str(activity.lines().next().unwrap()).unwrap();
+    assert_eq!((&domain["domain"], &domain["parked"]["events"]), (&Value::from("clinical"), &Value::from(0)));
     let nothing = run(&["dead-letters", "ls", "--code", "WL-9999"]);
     assert!(nothing.status.success() && said(&nothing).contains("no dead letter with code WL-9999"));
     assert!(up.stop("TERM").success());
