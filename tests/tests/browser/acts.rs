@@ -8,7 +8,7 @@ use runtime::clock::now_micros;
 use runtime::source_bytes;
 use schemas::{ExceptionKind, ExceptionState};
 use testkit::until;
-use wardline_tests::browser::Browser;
+use wardline_tests::browser::{Browser, Tab};
 use wardline_tests::desk::Desk;
 use wardline_tests::events::usage;
 use wardline_tests::toys;
@@ -74,6 +74,7 @@ async fn all_of_a_cause_are_tried_again_at_once() {
     let asked = desk.stack.events::<schemas::Audit>().await;
     let asked = asked.iter().filter(|audit| audit.code == "exception.retry" && audit.actor.as_deref() == Some("olga"));
     assert_eq!(asked.count(), 2, "each is on record");
+    follows(&desk, &browser, &tab, listed["rows"][0]["exceptionId"].as_str().unwrap()).await;
     tab.close().await;
     browser.end().await;
     room.stop().await;
@@ -102,4 +103,24 @@ async fn a_message_is_seen_without_its_patient_and_once_with_it() {
     assert!(shown.iter().any(|audit| audit.code == "show-original" && audit.detail.contains("the ward asks")));
     tab.close().await;
     browser.end().await;
+}
+
+/// The page of an exception shows what others do about it, and is not loaded anew for that.
+async fn follows(desk: &Desk, browser: &Browser, olga: &Tab, id: &str) {
+    let page = format!("{}/exceptions/{id}", desk.url);
+    olga.open(&page).await;
+    olga.reads("Verdict").await;
+    olga.eval("window.isAsOpened = true").await;
+    let anna = browser.tab().await;
+    sign_in(desk, &anna, "anna").await;
+    anna.open(&page).await;
+    anna.fill("form[action$='/comment'] [name=comment]", "the buyer knows of it").await;
+    anna.click("form[action$='/comment'] button").await;
+    anna.reads("the buyer knows of it").await;
+    anna.close().await;
+    olga.reads("the buyer knows of it").await;
+    assert_eq!(olga.eval("window.isAsOpened === true").await, serde_json::json!(true), "the page was loaded anew");
+    // What leads to the way of its event does so.
+    olga.click("main a[href^='/trace?']").await;
+    olga.reads("Found as exception").await;
 }
