@@ -83,10 +83,7 @@ async fn all_of_a_cause_are_tried_again_at_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_is_seen_without_its_patient_and_once_with_it() {
     let desk = Desk::start(|_| ()).await;
-    let message = b"MSH|^~\\&|EHR|NORTH|||20260914||DFT^P03|7|P|2.5.1\rPID|1||7^^^N^MR||Abel^Ada\r";
-    let id = MessageId::of(&"ab".repeat(32), now_micros()).unwrap();
-    let kept: Vec<_> = source_bytes::records(&id.content_hash, message, "application/hl7-v2", None).collect();
-    desk.stack.publish_raw(&kept).await;
+    let id = kept(&desk).await;
     let browser = Browser::start().await;
     let tab = browser.tab().await;
     sign_in(&desk, &tab, "olga").await;
@@ -103,6 +100,15 @@ async fn a_message_is_seen_without_its_patient_and_once_with_it() {
     assert!(shown.iter().any(|audit| audit.code == "show-original" && audit.detail.contains("the ward asks")));
     tab.close().await;
     browser.end().await;
+}
+
+/// A message that is kept as it came; its id.
+pub(super) async fn kept(desk: &Desk) -> MessageId {
+    let message = b"MSH|^~\\&|EHR|NORTH|||20260914||DFT^P03|7|P|2.5.1\rPID|1||7^^^N^MR||Abel^Ada\r";
+    let id = MessageId::of(&"ab".repeat(32), now_micros()).unwrap();
+    let records: Vec<_> = source_bytes::records(&id.content_hash, message, "application/hl7-v2", None).collect();
+    desk.stack.publish_raw(&records).await;
+    id
 }
 
 /// The page of an exception shows what others do about it, and is not loaded anew for that.

@@ -1,5 +1,6 @@
 //! Pages are kept up to date, are worked by keys alone, and can be used in the light, in the dark and on a telephone.
 
+use super::acts::kept;
 use super::{dead_letter, exception, plan, sign_in};
 use console::people::Right;
 use console::routes::{Method, ROUTES};
@@ -131,8 +132,10 @@ async fn every_page_can_be_used_in_the_light_in_the_dark_and_on_a_telephone() {
     sign_in(&desk, &tab, "anna").await;
     let replay = plan(&desk, &tab, "the rule was wrong").await;
     let one = format!("/exceptions/{}", exception(1, "").exception_id);
+    let message = format!("/messages/{}", kept(&desk).await);
     let ids = [
         ("/exceptions/{id}", one.as_str()),
+        ("/messages/{id}", &message),
         ("/dead-letters/{id}", "/dead-letters/0@0"),
         ("/replay/{id}", &replay),
         ("/topics/{name}", "/topics/clinical.supply-usage.v1"),

@@ -65,7 +65,7 @@ async fn topics_traces_dead_letters_and_replays_are_looked_at_and_agreed_to() {
 }
 
 /// What the bytes of [`dead_letter`] say in their second field, as a browser would find it.
-const BYTES: &str = r"/MSH-2\s+no header/";
+const BYTES: &str = r"/MSH-2\s+Encoding characters\s+no header/";
 
 /// With a reason, which is on record with the name; then its page again, where its bytes are not.
 async fn dead_letter_is_shown_once(desk: &Desk, olga: &Tab) {
