@@ -105,7 +105,7 @@ fn a_clean_day_has_no_difference_and_every_planted_one_is_found_once() {
 }
 
 /// A bigger day, read from topics and decoded as `wardline reconcile` does: what is planted is found, each once and as what it
-/// is, and nothing else. `wardline bench reconcile --topics` has a hundred times as many.
+/// is, and nothing else. `wardline bench reconcile --topics` has a million.
 #[test]
 fn a_bigger_day_on_topics_has_the_planted_differences_and_a_clean_one_has_none() {
     for (more, planted) in [(&[][..], 18), (&["--clean"], 0)] {

@@ -5,7 +5,8 @@
 mod common;
 
 use common::Place;
-use operations::reconcile::{Kept, Report};
+use operations::reconcile::fact::Spot;
+use operations::reconcile::{Difference, Kept, Kind, Part, Proposal, Report, items};
 use reqwest::Method;
 use serde_json::{Value, json};
 use testkit::stack::Stack;
@@ -66,4 +67,38 @@ async fn a_report_is_downloaded_and_outlives_the_console_that_made_it() {
     }
     viewer.get("/reconciliation/report?id=../../secret&form=json").await.refused(404, "WL-7281");
     place.get(&format!("/api/v1/reconciliation/report?id={id}&form=json")).await.refused(401, "WL-7122");
+}
+
+/// The page of a work item plans the replay that mends it, for whoever may act.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_work_item_has_the_form_of_the_replay_that_mends_it() {
+    let place = Place::start().await;
+    let spot = Spot::new("supply.usage-enriched.v1", 2, 17).unwrap();
+    let doubt = Difference::new(Kind::InDoubt, Part::Erp, "wl-1", 5, "nobody knows".to_owned())
+        .replay(Proposal::again("erp-post", spot), str::to_owned);
+    let gone = Difference::new(Kind::Missing, Part::Erp, "wl-2", 5, "it is gone".to_owned()).next("book it by hand");
+    place.raise(&[items::item(&doubt, 1_000), items::item(&gone, 1_000)]).await;
+    let (olga, vic) = (place.browser("olga").await, place.browser("vic").await);
+    let path = format!("/exceptions/{}", doubt.id);
+    let page = olga.get(&path).await.text;
+    for hidden in [
+        r#"action="/replay/plan""#,
+        r#"name="room" value="erp-post""#,
+        r#"name="topic" value="supply.usage-enriched.v1""#,
+        r#"name="partition" value="2""#,
+        r#"name="from_offset" value="17""#,
+        r#"name="to_offset" value="17""#,
+        "wardline replay plan erp-post",
+    ] {
+        assert!(page.contains(hidden), "{hidden} is not on {page}");
+    }
+    assert!(!vic.get(&path).await.text.contains("/replay/plan"), "who only looks plans nothing");
+    let by_hand = olga.get(&format!("/exceptions/{}", gone.id)).await.text;
+    assert!(by_hand.contains("book it by hand") && !by_hand.contains("/replay/plan"), "{by_hand}");
+    // The form is understood; this console knows no such room.
+    let mut fields: Vec<(&str, String)> = Proposal::again("erp-post", spot).fields();
+    fields.push(("reason", "the answer was lost".to_owned()));
+    let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
+    let planned = olga.post("/replay/plan", &fields).await;
+    assert!(planned.text.contains("erp-post") && !planned.text.contains("WL-7131"), "{}", planned.text);
 }
