@@ -215,7 +215,7 @@ mod tests {
             money: vec![Money { currency: "EUR".to_owned(), amount: Decimal::new(125_050, 2) }],
             events_without_price: 1,
         };
-        assert_eq!(waits(&parked), "3 events are parked, worth 1250.50 EUR (1 without a price)");
+        assert_eq!(waits(&parked), "3 events are parked, worth 1\u{202f}250.50 EUR (1 without a price)");
         assert_eq!(waits(&Parked::default()), "0 events are parked");
     }
 
