@@ -78,5 +78,5 @@ fn handles_know_their_topic() {
     assert_eq!(topics::find("master.item.v2"), None);
     assert!(topics::MASTER_ITEM_V1.info().compacted && topics::MASTER_ITEM_V1.info().retention_ms().is_none());
     assert!(topics::OPS_DEAD_LETTER_V1.info().schema.is_empty());
-    assert_eq!(topics::ALL.len(), 22);
+    assert_eq!(topics::ALL.len(), 23);
 }

@@ -50,7 +50,7 @@ struct Whole {
     /// The master records that it has to do with.
     masters: Vec<MasterUsed>,
     /// The message that its event was made of.
-    message: Option<String>,
+    source_message: Option<String>,
     /// What waits for a second person.
     waiting: Waiting,
     /// The replay that would mend it, of a work item of reconciliation.
@@ -206,7 +206,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     let waiting = waiting(ask, &row, exception, &mut not_read).await;
     let event = source.as_ref().and_then(Source::event);
     let masters = masters(event, row.subject.as_deref());
-    let message = MessageId::behind(row.origin_topic.as_deref(), event).map(|id| id.to_string());
+    let source_message = MessageId::behind(row.origin_topic.as_deref(), event).map(|id| id.to_string());
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
         row,
@@ -219,7 +219,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         not_read,
         source,
         masters,
-        message,
+        source_message,
         waiting,
         replay: exception.and_then(reconciliation::proposed),
         standing: view.standing(),
@@ -261,7 +261,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         (standing_note(&data.standing))
         p {
             (state_chip(row)) " " a href={ "/trace?id=" (row.exception_id) "&as=exception" } { "The way of its event" }
-            @if let Some(message) = &data.message { " " a href={ "/messages/" (message) } { "The message that it was made of" } }
+            @if let Some(message) = &data.source_message { " " a href={ "/messages/" (message) } { "The message that it was made of" } }
         }
         @for missing in &data.not_read { p.error role="alert" { "Not read: " (missing) "." } }
         div.columns {
