@@ -11,6 +11,7 @@ use runtime::health::Health;
 use runtime::{Config, admin, run_rooms_with, shutdown};
 use schemas::topics::{
     CLINICAL_ENCOUNTER_V1, CLINICAL_SUPPLY_USAGE_V1, OPS_DEAD_LETTER_V1, OPS_EXCEPTION_V1, OPS_RECEIPT_V1,
+    OPS_SOURCE_V1,
 };
 use schemas::{Event, SupplyUsage, TopicInfo};
 use serde_json::{Value, json};
@@ -142,6 +143,7 @@ fn written() -> Vec<&'static TopicInfo> {
         OPS_EXCEPTION_V1.info(),
         OPS_RECEIPT_V1.info(),
         OPS_DEAD_LETTER_V1.info(),
+        OPS_SOURCE_V1.info(),
     ]
 }
 
