@@ -6,6 +6,7 @@ use crate::{Failure, context, exceptions, rooms, sight};
 use operations::sight::lag::{self, TopicLag};
 use runtime::codec::Codec;
 use runtime::reader::{self, PartitionLag, ReadError};
+use runtime::readers::Readers;
 use runtime::{Config, RoomInfo, RoomKind};
 use schemas::topics;
 use serde::Serialize;
@@ -55,13 +56,13 @@ pub fn execute(globals: &Globals, options: &Status) -> Result<(), Failure> {
 }
 
 /// How many records each room has not finished. Sources have no group: what they read, they only remember.
-pub async fn lags(config: &Config, rooms: &[RoomInfo]) -> Result<Vec<Vec<PartitionLag>>, Failure> {
+pub async fn lags(readers: &Readers, rooms: &[RoomInfo]) -> Result<Vec<Vec<PartitionLag>>, Failure> {
     // At the same time, because a client waits a while until it knows who keeps the positions of a group.
     let ask = |room: &RoomInfo| {
-        let (kafka, room) = (config.kafka.clone(), room.clone());
+        let (readers, room) = (readers.clone(), room.clone());
         tokio::task::spawn_blocking(move || match room.kind {
             RoomKind::Source => Ok(Vec::new()),
-            _ => reader::group_lag(&kafka, room.name, &room.reads),
+            _ => readers.group_lag(room.name, &room.reads),
         })
     };
     let mut lags = Vec::with_capacity(rooms.len());
@@ -112,7 +113,7 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     let infos: Vec<RoomInfo> = rooms::all().iter().map(|room| room.info().clone()).collect();
     let blocking = config.clone();
     let parked = tokio::task::spawn_blocking(move || parked_keys(&blocking));
-    let lags = infos.iter().zip(lags(config, &infos).await?);
+    let lags = infos.iter().zip(lags(&Readers::new(&config.kafka), &infos).await?);
     let parked = parked.await.map_err(Failure::kafka)?.map_err(Failure::kafka)?;
     let mut by_room = BTreeMap::new();
     for key in parked {

@@ -13,7 +13,7 @@ use operations::messages::{self, Message, MessageId};
 use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::Codec;
 use runtime::health::RoomState;
-use runtime::reader::{self, From, Range, ReadError, Until};
+use runtime::reader::{From, Range, ReadError, Until};
 use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, RoomInfo, RoomKind, clock};
@@ -120,7 +120,7 @@ impl Desk {
     /// # Errors
     /// When Kafka does not answer in time.
     pub async fn lags(&self) -> Result<Arc<Lags>, Problem> {
-        self.lags.get(|| read_lags(Arc::clone(&self.config), self.rooms.clone())).await
+        self.lags.get(|| read_lags(self.readers.clone(), self.rooms.clone())).await
     }
 
     /// What people did and what was left out, by what is asked for; `name` stands for the question.
@@ -272,14 +272,15 @@ impl RoomLag {
     }
 }
 
-async fn read_lags(config: Arc<Config>, rooms: Vec<RoomInfo>) -> Result<Lags, Problem> {
+async fn read_lags(readers: Readers, rooms: Vec<RoomInfo>) -> Result<Lags, Problem> {
     // At the same time, because a client waits a while until it knows who keeps the positions of a group.
     let ask = |room: RoomInfo| {
-        let config = Arc::clone(&config);
+        let readers = readers.clone();
         tokio::task::spawn_blocking(move || {
             let lag = match room.kind {
                 RoomKind::Source => Ok(None),
-                _ => reader::group_lag(&config.kafka, room.name, &room.reads)
+                _ => readers
+                    .group_lag(room.name, &room.reads)
                     .map(|partitions| Some(partitions.iter().map(|partition| partition.lag).sum())),
             };
             (room, lag)

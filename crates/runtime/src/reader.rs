@@ -4,6 +4,8 @@
 //! end-of-partition event), because the last offsets of a partition may be transaction markers or compacted away and then
 //! no record with such an offset ever comes.
 
+mod lag;
+
 use crate::ask::{ask, is_passing};
 use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
@@ -18,6 +20,9 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::time::Duration;
+
+pub(crate) use lag::group_lag_with;
+pub use lag::{PartitionLag, group_lag};
 
 /// Longest wait for one answer of the broker.
 const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
@@ -73,24 +78,6 @@ pub struct Span {
     pub start: i64,
     /// Offset before which to stop.
     pub end: i64,
-}
-
-/// Up to so many offsets a lag is looked at record by record.
-const MARKERS_MAX: i64 = 100;
-
-/// How far a group has got in one partition.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
-pub struct PartitionLag {
-    /// Topic.
-    pub topic: String,
-    /// Partition.
-    pub partition: i32,
-    /// Next offset the group will read; none when it never committed.
-    pub committed: Option<i64>,
-    /// Offset after the last committed record.
-    pub end: i64,
-    /// Records between the two; where many are left, transaction markers are counted with them.
-    pub lag: i64,
 }
 
 /// Why a range could not be read.
@@ -213,10 +200,14 @@ pub fn spans(kafka: &KafkaConfig, range: &Range) -> Result<BTreeMap<i32, Span>, 
 /// # Errors
 /// See [`ReadError`].
 pub fn ends(kafka: &KafkaConfig, topics: &[&str]) -> Result<BTreeMap<(String, i32), i64>, ReadError> {
-    let consumer = consumer(kafka, "wardline-reader")?;
+    ends_with(&consumer(kafka, "wardline-reader")?, topics)
+}
+
+/// As [`ends`], on a connection that is there.
+pub(crate) fn ends_with(consumer: &Reader, topics: &[&str]) -> Result<BTreeMap<(String, i32), i64>, ReadError> {
     let mut ends = BTreeMap::new();
     for topic in topics {
-        for (partition, span) in spans_with(&consumer, &Range::all(*topic))? {
+        for (partition, span) in spans_with(consumer, &Range::all(*topic))? {
             ends.insert(((*topic).to_owned(), partition), span.end);
         }
     }
@@ -257,85 +248,6 @@ pub fn read_one(kafka: &KafkaConfig, topic: &str, partition: i32, offset: i64) -
         ControlFlow::Break(())
     })?;
     Ok(found)
-}
-
-/// Where a group stands in each partition of the topics. Does not join the group.
-///
-/// # Errors
-/// See [`ReadError`].
-pub fn group_lag(kafka: &KafkaConfig, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>, ReadError> {
-    let consumer = consumer(kafka, group)?;
-    let mut asked = TopicPartitionList::new();
-    for topic in topics {
-        for partition in partitions(&consumer, topic, STALL_TIMEOUT)? {
-            asked.add_partition(topic, partition);
-        }
-    }
-    let committed = ask(STALL_TIMEOUT, || consumer.committed_offsets(asked.clone(), ANSWER_TIMEOUT))?;
-    let mut lags = Vec::with_capacity(committed.count());
-    for element in committed.elements() {
-        let (low, end) = watermarks(&consumer, element.topic(), element.partition())?;
-        let next = match element.offset() {
-            Offset::Offset(offset) => Some(offset),
-            _ => None,
-        };
-        lags.push(PartitionLag {
-            topic: element.topic().to_owned(),
-            partition: element.partition(),
-            committed: next,
-            end,
-            lag: (end - next.unwrap_or(low).max(low)).max(0),
-        });
-    }
-    for topic in topics {
-        without_markers(kafka, topic, &mut lags)?;
-    }
-    Ok(lags)
-}
-
-/// Offsets left may be nothing but the markers of transactions: looks, where few are left, so that a room that has done
-/// everything shows 0.
-fn without_markers(kafka: &KafkaConfig, topic: &str, lags: &mut [PartitionLag]) -> Result<(), ReadError> {
-    let doubtful = |lag: &PartitionLag| lag.topic == topic && lag.lag > 0 && lag.lag <= MARKERS_MAX;
-    let mut open: BTreeMap<i32, (i64, i64)> =
-        lags.iter().filter(|lag| doubtful(lag)).map(|lag| (lag.partition, (lag.end, 0))).collect();
-    if open.is_empty() {
-        return Ok(());
-    }
-    let consumer = consumer_waiting(kafka, "wardline-reader", RANGE_WAIT)?;
-    let mut assignment = TopicPartitionList::new();
-    for lag in lags.iter().filter(|lag| doubtful(lag)) {
-        assignment.add_partition_offset(topic, lag.partition, Offset::Offset(lag.end - lag.lag))?;
-    }
-    consumer.assign(&assignment)?;
-    let mut stall = Stall::new(topic);
-    let mut counted: BTreeMap<i32, i64> = BTreeMap::new();
-    while !open.is_empty() {
-        match consumer.poll(POLL_SLICE) {
-            None => stall.idle()?,
-            Some(Ok(message)) => {
-                stall.reset();
-                let (partition, offset) = (message.partition(), message.offset());
-                let Some((end, records)) = open.get_mut(&partition) else { continue };
-                *records += i64::from(offset < *end);
-                if offset + 1 >= *end {
-                    counted.insert(partition, *records);
-                    open.remove(&partition);
-                }
-            }
-            Some(Err(KafkaError::PartitionEOF(partition))) => {
-                if let Some((_, records)) = open.remove(&partition) {
-                    counted.insert(partition, records);
-                }
-            }
-            Some(Err(error)) if is_passing(&error) => stall.error(&error),
-            Some(Err(error)) => return Err(error.into()),
-        }
-    }
-    for lag in lags.iter_mut().filter(|lag| lag.topic == topic) {
-        lag.lag = counted.get(&lag.partition).copied().unwrap_or(lag.lag);
-    }
-    Ok(())
 }
 
 /// Number of partitions of each topic of the cluster.
@@ -411,6 +323,13 @@ pub(crate) fn walk(
         }
     }
     Ok(visited)
+}
+
+/// Makes a connection ready for the next read.
+pub(crate) fn let_go(consumer: &Reader) -> Result<(), KafkaError> {
+    // A partition that is paused stays so, also when it is assigned anew.
+    consumer.resume(&consumer.assignment()?)?;
+    consumer.unassign()
 }
 
 /// Also says how long the broker may wait for records before it tells that a partition is at its end.

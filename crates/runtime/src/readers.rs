@@ -2,10 +2,12 @@
 
 use crate::config::KafkaConfig;
 use crate::kafka::Reader;
-use crate::reader::{RANGE_WAIT, Range, ReadError, Span, consumer_waiting, read_range_with, spans_with};
+use crate::reader::{
+    PartitionLag, RANGE_WAIT, Range, ReadError, Span, consumer_waiting, ends_with, group_lag_with, let_go,
+    read_range_with, spans_with,
+};
 use crate::record::Record;
-use rdkafka::consumer::Consumer as _;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -19,12 +21,14 @@ const IDLE_MAX: usize = 4;
 pub struct Readers {
     kafka: Arc<KafkaConfig>,
     idle: Arc<Mutex<Vec<Reader>>>,
+    /// A connection learns once who keeps the positions of its group, and that takes up to a second.
+    groups: Arc<Mutex<HashMap<String, Reader>>>,
 }
 
 impl Readers {
     /// Connects when something is read first.
     pub fn new(kafka: &KafkaConfig) -> Self {
-        Self { kafka: Arc::new(kafka.clone()), idle: Arc::default() }
+        Self { kafka: Arc::new(kafka.clone()), idle: Arc::default(), groups: Arc::default() }
     }
 
     /// See [`crate::reader::read_range`].
@@ -56,25 +60,46 @@ impl Readers {
         Ok(found)
     }
 
+    /// See [`crate::reader::ends`].
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn ends(&self, topics: &[&str]) -> Result<BTreeMap<(String, i32), i64>, ReadError> {
+        self.with(|reader| ends_with(reader, topics))
+    }
+
+    /// See [`crate::reader::group_lag`]. Keeps one connection for each group that is asked for.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn group_lag(&self, group: &str, topics: &[&str]) -> Result<Vec<PartitionLag>, ReadError> {
+        let before = lock(&self.groups).remove(group);
+        let reader = match before {
+            Some(reader) => reader,
+            None => consumer_waiting(&self.kafka, group, RANGE_WAIT)?,
+        };
+        let lags = group_lag_with(&reader, topics)?;
+        lock(&self.groups).insert(group.to_owned(), reader);
+        Ok(lags)
+    }
+
     /// A connection that has failed is not used again.
     fn with<T>(&self, read: impl FnOnce(&Reader) -> Result<T, ReadError>) -> Result<T, ReadError> {
-        let before = self.idle().pop();
+        let before = lock(&self.idle).pop();
         let reader = match before {
             Some(reader) => reader,
             None => consumer_waiting(&self.kafka, "wardline-reader", RANGE_WAIT)?,
         };
         let answer = read(&reader)?;
-        // A partition that is paused stays so, also when it is assigned anew.
-        reader.resume(&reader.assignment()?)?;
-        reader.unassign()?;
-        let mut idle = self.idle();
+        let_go(&reader)?;
+        let mut idle = lock(&self.idle);
         if idle.len() < IDLE_MAX {
             idle.push(reader);
         }
         Ok(answer)
     }
+}
 
-    fn idle(&self) -> MutexGuard<'_, Vec<Reader>> {
-        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
-    }
+fn lock<T>(shared: &Mutex<T>) -> MutexGuard<'_, T> {
+    shared.lock().unwrap_or_else(PoisonError::into_inner)
 }

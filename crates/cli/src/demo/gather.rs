@@ -5,7 +5,8 @@ use operations::reconcile::{self, Kind, Options, Report, Room, Unwatched, Window
 use operations::replay::STARTED;
 use processor::laws::{Outcome, Violation, check_loss, check_once};
 use runtime::codec::Codec;
-use runtime::reader::{self, Range, ReadError};
+use runtime::reader::{Range, ReadError};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, clock};
 use schemas::{
@@ -15,6 +16,16 @@ use schemas::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+
+/// What the topics are read with.
+pub struct Desk<'a> {
+    /// Where they are.
+    pub config: &'a Config,
+    /// Decodes their events.
+    pub codec: Codec,
+    /// Reads them.
+    pub readers: Readers,
+}
 
 /// What is on the topics.
 #[derive(Default)]
@@ -37,33 +48,44 @@ pub struct Gathered {
     replayed: bool,
 }
 
+impl<'a> Desk<'a> {
+    /// A desk at an installation.
+    ///
+    /// # Errors
+    /// When the client of the registry cannot be made.
+    pub fn new(config: &'a Config) -> Result<Self, Failure> {
+        let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+        Ok(Self { config, codec, readers: Readers::new(&config.kafka) })
+    }
+}
+
 /// The postings on the topic now that moved something in the ERP.
-pub async fn postings(config: &Config, codec: &Codec) -> Result<Vec<ErpPosting>, Failure> {
-    let mut postings: Vec<ErpPosting> = typed(config, codec, topics::ERP_POSTING_V1.name()).await?;
+pub async fn postings(desk: &Desk<'_>) -> Result<Vec<ErpPosting>, Failure> {
+    let mut postings: Vec<ErpPosting> = typed(desk, topics::ERP_POSTING_V1.name()).await?;
     postings.retain(|posting| posting.kind != PostingKind::NoneNeeded);
     Ok(postings)
 }
 
 /// Ids of the messages that have a receipt from this source format, by message id.
-pub async fn receipts(config: &Config, codec: &Codec) -> Result<Vec<Receipt>, Failure> {
-    typed(config, codec, topics::OPS_RECEIPT_V1.name()).await
+pub async fn receipts(desk: &Desk<'_>) -> Result<Vec<Receipt>, Failure> {
+    typed(desk, topics::OPS_RECEIPT_V1.name()).await
 }
 
 /// Reads everything.
-pub async fn gather(config: &Config, codec: &Codec) -> Result<Gathered, Failure> {
+pub async fn gather(desk: &Desk<'_>) -> Result<Gathered, Failure> {
     let mut all = Gathered::default();
     for topic in topics::ALL.iter().filter(|topic| !topic.name.starts_with("ops.")) {
-        for record in read(config, topic.name).await? {
+        for record in read(desk, topic.name).await? {
             all.event(topic.name, &record);
         }
     }
-    all.postings = postings(config, codec).await?;
-    let notices: Vec<SupplierNotice> = typed(config, codec, topics::PARTNER_SUPPLIER_NOTICE_V1.name()).await?;
+    all.postings = postings(desk).await?;
+    let notices: Vec<SupplierNotice> = typed(desk, topics::PARTNER_SUPPLIER_NOTICE_V1.name()).await?;
     let taken = notices.iter().filter(|notice| notice.state == NoticeState::Delivered);
     all.notices = u64::try_from(taken.count()).unwrap_or_default();
-    all.receipts = receipts(config, codec).await?;
-    all.ops(config, codec).await?;
-    all.reconciled = Some(reconciled(config).await?);
+    all.receipts = receipts(desk).await?;
+    all.ops(desk).await?;
+    all.reconciled = Some(reconciled(desk.config).await?);
     Ok(all)
 }
 
@@ -123,13 +145,13 @@ impl Gathered {
         self.event_ids.entry(topic).or_default().extend(record.header(headers::ID).map(str::to_owned));
     }
 
-    async fn ops(&mut self, config: &Config, codec: &Codec) -> Result<(), Failure> {
-        let exceptions = latest::<Exception>(config, codec, topics::OPS_EXCEPTION_V1.name()).await?;
+    async fn ops(&mut self, desk: &Desk<'_>) -> Result<(), Failure> {
+        let exceptions = latest::<Exception>(desk, topics::OPS_EXCEPTION_V1.name()).await?;
         self.exceptions = exceptions.into_values().collect();
-        for audit in typed::<Audit>(config, codec, topics::OPS_AUDIT_V1.name()).await? {
+        for audit in typed::<Audit>(desk, topics::OPS_AUDIT_V1.name()).await? {
             self.replayed |= audit.kind == AuditKind::Replay && audit.code == STARTED;
         }
-        let letters = read(config, topics::OPS_DEAD_LETTER_V1.name()).await?.len();
+        let letters = read(desk, topics::OPS_DEAD_LETTER_V1.name()).await?.len();
         let letters = u64::try_from(letters).unwrap_or_default();
         self.counts.insert(topics::OPS_DEAD_LETTER_V1.name().to_owned(), letters);
         Ok(())
@@ -146,10 +168,10 @@ fn outcome_of(receipt: &Receipt) -> Outcome {
 }
 
 /// Every record of a topic, decoded; what cannot be decoded is told elsewhere.
-async fn typed<T: Event>(config: &Config, codec: &Codec, topic: &'static str) -> Result<Vec<T>, Failure> {
+async fn typed<T: Event>(desk: &Desk<'_>, topic: &'static str) -> Result<Vec<T>, Failure> {
     let mut events = Vec::new();
-    for record in read(config, topic).await? {
-        match decode::typed::<T>(codec, &record).await {
+    for record in read(desk, topic).await? {
+        match decode::typed::<T>(&desk.codec, &record).await {
             Ok(event) => events.extend(event),
             Err(error) if error.blames_record() => {}
             Err(error) => return Err(Failure::registry(error)),
@@ -158,22 +180,22 @@ async fn typed<T: Event>(config: &Config, codec: &Codec, topic: &'static str) ->
     Ok(events)
 }
 
-async fn latest<T: Event>(config: &Config, codec: &Codec, topic: &'static str) -> Result<BTreeMap<String, T>, Failure> {
-    let events: Vec<T> = typed(config, codec, topic).await?;
+async fn latest<T: Event>(desk: &Desk<'_>, topic: &'static str) -> Result<BTreeMap<String, T>, Failure> {
+    let events: Vec<T> = typed(desk, topic).await?;
     Ok(events.into_iter().map(|event| (event.key(), event)).collect())
 }
 
-async fn read(config: &Config, topic: &'static str) -> Result<Vec<Record>, Failure> {
+async fn read(desk: &Desk<'_>, topic: &'static str) -> Result<Vec<Record>, Failure> {
     let mut records = Vec::new();
-    each(config, topic, |record| records.push(record)).await?;
+    each(desk, topic, |record| records.push(record)).await?;
     Ok(records)
 }
 
-async fn each(config: &Config, topic: &'static str, mut visit: impl FnMut(Record)) -> Result<(), Failure> {
-    let kafka = config.kafka.clone();
+async fn each(desk: &Desk<'_>, topic: &'static str, mut visit: impl FnMut(Record)) -> Result<(), Failure> {
+    let readers = desk.readers.clone();
     let (sender, mut receiver) = tokio::sync::mpsc::channel(1_000);
     let reading = tokio::task::spawn_blocking(move || {
-        reader::read_range(&kafka, &Range::all(topic), |record| {
+        readers.read_range(&Range::all(topic), |record| {
             if sender.blocking_send(record).is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
         })
     });

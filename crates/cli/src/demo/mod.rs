@@ -22,10 +22,9 @@ use crate::parts::{self, Choice, Part, Plan};
 use crate::system::{self, Applies, System};
 use crate::{Failure, context, rooms, run};
 use day::Day;
-use gather::Gathered;
+use gather::{Desk, Gathered};
 use processor::laws::Law;
 use report::Report;
-use runtime::codec::Codec;
 use runtime::{Config, RoomInfo};
 use schemas::topics as names;
 use serde_json::json;
@@ -126,8 +125,8 @@ async fn play(system: &System, day: &Day, options: &Demo, progress: &Progress) -
     progress.step(&format!("{} rooms are ready", system.health.states().len()));
     steps::master_data(config, day.items).await?;
     progress.step("the ERP's master data is there; the day begins");
-    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
-    let before = u64::try_from(gather::postings(config, &codec).await?.len()).unwrap_or_default();
+    let desk = Desk::new(config)?;
+    let before = u64::try_from(gather::postings(&desk).await?.len()).unwrap_or_default();
     steps::bad_record(config, day.date).await?;
     let listen = context::room::<hl7v2::config::Hl7v2Config>(config, "hl7v2")?.listen;
     let base = context::room::<::fhir::FhirConfig>(config, "fhir")?.base_url;
@@ -135,13 +134,13 @@ async fn play(system: &System, day: &Day, options: &Demo, progress: &Progress) -
         tokio::try_join!(traffic::hl7v2(&listen, day.lists.clone()), traffic::fhir(&base, &day.resources))?;
     progress.step(&format!("{} messages and resources are sent and acknowledged", spoken.count + put.count));
     let bound = Duration::from_secs(options.wait_s);
-    steps::followed(config, &codec, &day.followed(), bound).await?;
+    steps::followed(&desk, &day.followed(), bound).await?;
     let infos: Vec<RoomInfo> = rooms::all().iter().map(|room| room.info().clone()).collect();
-    progress.step(&match quiet::wait(config, &codec, &infos, bound).await? {
+    progress.step(&match quiet::wait(&desk, &infos, bound).await? {
         0 => "all is processed; the report is drawn from the topics and from the ERP".to_owned(),
         left => format!("{left} records are still under way after {} s: the report counts them", options.wait_s),
     });
-    let gathered = gather::gather(config, &codec).await?;
+    let gathered = gather::gather(&desk).await?;
     let mut report = count(day, &gathered, before);
     report.received = spoken.count + put.count;
     report.acknowledged = spoken.answers;

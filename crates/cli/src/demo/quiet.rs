@@ -1,10 +1,10 @@
 //! Waits until nothing is under way any more.
 
+use super::gather::Desk;
 use crate::output;
 use crate::{Failure, decode, exceptions, status};
-use runtime::codec::Codec;
 use runtime::reader;
-use runtime::{Config, RoomInfo, clock};
+use runtime::{RoomInfo, clock};
 use schemas::{Exception, Parked, topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -27,7 +27,7 @@ struct Look {
 
 /// Waits until every room has finished what is on its topics, whatever is parked waits for a person, and nothing new has
 /// appeared for a while, or until `bound` is over. Gives the records that are left: 0 when all is quiet.
-pub async fn wait(config: &Config, codec: &Codec, rooms: &[RoomInfo], bound: Duration) -> Result<i64, Failure> {
+pub async fn wait(desk: &Desk<'_>, rooms: &[RoomInfo], bound: Duration) -> Result<i64, Failure> {
     let progress = output::spinner("waiting until all is processed; records left:");
     let started = clock::tick();
     let mut before = Look::default();
@@ -35,7 +35,7 @@ pub async fn wait(config: &Config, codec: &Codec, rooms: &[RoomInfo], bound: Dur
     let mut left = 0;
     while clock::tick().since(started) < bound {
         // While a broker is away there is nothing to see, and it is not quiet; the wait is bounded.
-        let Ok(now) = look(config, rooms).await else {
+        let Ok(now) = look(desk, rooms).await else {
             still = 0;
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
@@ -44,7 +44,7 @@ pub async fn wait(config: &Config, codec: &Codec, rooms: &[RoomInfo], bound: Dur
         still = if now.lag == 0 && now.ends == before.ends { still + 1 } else { 0 };
         before = now;
         if still >= STILL_LOOKS
-            && let Ok(parked) = waiting(config, codec).await
+            && let Ok(parked) = waiting(desk).await
         {
             left = parked;
             if left == 0 {
@@ -58,12 +58,12 @@ pub async fn wait(config: &Config, codec: &Codec, rooms: &[RoomInfo], bound: Dur
     Ok(left)
 }
 
-async fn look(config: &Config, rooms: &[RoomInfo]) -> Result<Look, Failure> {
+async fn look(desk: &Desk<'_>, rooms: &[RoomInfo]) -> Result<Look, Failure> {
     // Cursors move with every poll of a source and say nothing about work left.
     let watched = topics::ALL.iter().map(|topic| topic.name).filter(|name| *name != topics::OPS_CURSOR_V1.name());
-    let (kafka, watched) = (config.kafka.clone(), watched.collect::<Vec<_>>());
-    let ends = tokio::task::spawn_blocking(move || reader::ends(&kafka, &watched));
-    let lags = status::lags(config, rooms).await?;
+    let (readers, watched) = (desk.readers.clone(), watched.collect::<Vec<_>>());
+    let ends = tokio::task::spawn_blocking(move || readers.ends(&watched));
+    let lags = status::lags(&desk.readers, rooms).await?;
     Ok(Look {
         lag: lags.iter().flatten().map(|partition| partition.lag).sum(),
         ends: ends.await.map_err(Failure::kafka)?.map_err(Failure::kafka)?,
@@ -72,15 +72,15 @@ async fn look(config: &Config, rooms: &[RoomInfo]) -> Result<Look, Failure> {
 
 /// Parked records of keys for which no person has been asked yet: they are tried again by themselves, or an exception is
 /// raised when their budget is used up.
-async fn waiting(config: &Config, codec: &Codec) -> Result<i64, Failure> {
-    let kafka = config.kafka.clone();
+async fn waiting(desk: &Desk<'_>) -> Result<i64, Failure> {
+    let kafka = desk.config.kafka.clone();
     let read = move || reader::latest_by_key(&kafka, topics::OPS_PARKED_V1.name(), PARKED_MAX);
     let records = tokio::task::spawn_blocking(read).await.map_err(Failure::kafka)?.map_err(Failure::kafka)?;
     let mut parked: Vec<Parked> = Vec::with_capacity(records.len());
     for record in records.values() {
-        parked.extend(decode::typed::<Parked>(codec, record).await.map_err(Failure::registry)?);
+        parked.extend(decode::typed::<Parked>(&desk.codec, record).await.map_err(Failure::registry)?);
     }
-    let exceptions = exceptions::load(config, codec).await?;
+    let exceptions = exceptions::load(desk.config, &desk.codec).await?;
     let without = without_person(&parked, &exceptions);
     Ok(i64::try_from(without).unwrap_or(i64::MAX))
 }

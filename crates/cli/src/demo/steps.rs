@@ -1,6 +1,6 @@
 //! The steps of a hospital day that wait for the rooms.
 
-use super::gather;
+use super::gather::{self, Desk};
 use crate::Failure;
 use crate::output;
 use jiff::civil::Date;
@@ -93,17 +93,12 @@ pub async fn bad_record(config: &Config, date: Date) -> Result<(), Failure> {
 }
 
 /// Waits until the FHIR connector has seen every resource that it follows.
-pub async fn followed(
-    config: &Config,
-    codec: &Codec,
-    wanted: &BTreeSet<String>,
-    bound: Duration,
-) -> Result<(), Failure> {
+pub async fn followed(desk: &Desk<'_>, wanted: &BTreeSet<String>, bound: Duration) -> Result<(), Failure> {
     let progress = output::spinner("FHIR resources not yet polled:");
     let started = clock::tick();
     while clock::tick().since(started) < bound {
         // While a broker is away nothing is seen; the wait is bounded.
-        let Ok(receipts) = gather::receipts(config, codec).await else {
+        let Ok(receipts) = gather::receipts(desk).await else {
             tokio::time::sleep(LOOK_EVERY).await;
             continue;
         };

@@ -12,8 +12,8 @@ use super::scope::{Outside, SLACK_MS, Scope};
 use super::spill::SpillError;
 use crate::replay::{STARTED, reset};
 use runtime::codec::{Codec, WireError};
-use runtime::config::KafkaConfig;
-use runtime::reader::{From, Range, ReadError, Until, read_range};
+use runtime::reader::{From, Range, ReadError, Until};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use schemas::{
     Audit, AuditKind, Effect, EffectState, ErpPosting, Event, Exception, ExceptionState, NoticeState, Parked, Receipt,
@@ -82,8 +82,8 @@ impl Watch for Unwatched {
 
 /// Reads topics into books.
 pub struct Collector<'a> {
-    /// The cluster.
-    pub kafka: &'a KafkaConfig,
+    /// Reads the cluster.
+    pub readers: Readers,
     /// Decodes.
     pub codec: Arc<Codec>,
     /// What is compared. Rooms that were replayed are noted in it.
@@ -125,8 +125,8 @@ impl Collector<'_> {
         let range = Range { topic: topic.to_owned(), partitions: Vec::new(), from, until: Until::EndNow };
         let mut outcome = Ok(());
         let mut records = 0;
-        let kafka = self.kafka.clone();
-        read_range(&kafka, &range, |record| {
+        let readers = self.readers.clone();
+        readers.read_range(&range, |record| {
             records += 1;
             if records % 10_000 == 0 {
                 self.watch.read(topic, records);

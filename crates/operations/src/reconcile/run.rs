@@ -9,6 +9,7 @@ use super::spill::Room;
 use super::tally::{Compared, Findings, Money};
 use connector::erp::Erp;
 use runtime::codec::Codec;
+use runtime::readers::Readers;
 use runtime::{Config, RoomInfo, clock};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
@@ -157,11 +158,11 @@ pub async fn reconcile(
         scope.allowed_ms.iter_mut().for_each(|allowed| *allowed = 0);
     }
     let books = Books::new(&options.room);
-    let (kafka, handle, told) = (config.kafka.clone(), Handle::current(), Arc::clone(&watch));
+    let (readers, handle, told) = (Readers::new(&config.kafka), Handle::current(), Arc::clone(&watch));
     let reading = tokio::task::spawn_blocking(move || {
         let (mut scope, mut books) = (scope, books);
         let mut collector = Collector {
-            kafka: &kafka,
+            readers,
             codec,
             scope: &mut scope,
             books: &mut books,
