@@ -28,6 +28,22 @@ impl RoomProcess {
         Self { child }
     }
 
+    /// Resident memory now, MB.
+    pub fn memory_mb(&self) -> f64 {
+        self.status_mb("VmRSS:")
+    }
+
+    /// Highest resident memory so far, MB.
+    pub fn peak_memory_mb(&self) -> f64 {
+        self.status_mb("VmHWM:")
+    }
+
+    fn status_mb(&self, name: &str) -> f64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
+        line.trim().trim_end_matches(" kB").parse::<f64>().unwrap() / 1_024.0
+    }
+
     /// SIGTERM, and waits for the end: drain and good-bye.
     pub fn terminate(mut self) {
         let told = Command::new("kill").args(["-TERM", &self.child.id().to_string()]).status().unwrap();
