@@ -63,6 +63,36 @@ fn read(kafka: &KafkaConfig) {
     assert_eq!(lag.map(i64::unsigned_abs).map_err(|error| error.to_string()), Ok(EVENTS));
 }
 
+/// What is asked again on a connection that is kept is answered as it stands now, and the newest places are the newest.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_connection_that_is_kept_says_how_things_stand_now() {
+    let stack = Stack::start().await;
+    let topic = SupplyUsage::topic().name;
+    let readers = Readers::new(&stack.config.kafka);
+    for round in 1..=3 {
+        let events: Vec<SupplyUsage> = (0..10).map(|number| usage("enc", round * 10 + number, "plain")).collect();
+        stack.publish(&events).await;
+        let readers = readers.clone();
+        let read = move || {
+            let behind: i64 = readers.group_lag("nobody", &[topic]).unwrap().iter().map(|lag| lag.lag).sum();
+            let ends: i64 = readers.ends(&[topic]).unwrap().values().sum();
+            let mut places = Vec::new();
+            let newest = Range { from: From::Newest(3), ..Range::all(topic) };
+            readers
+                .read_range(&newest, |record| {
+                    places.push(record.place.offset);
+                    ControlFlow::Continue(())
+                })
+                .unwrap();
+            (behind, ends, places)
+        };
+        let (behind, ends, places) = tokio::task::spawn_blocking(read).await.unwrap();
+        let all = i64::try_from(round).unwrap() * 10;
+        assert_eq!((behind, ends), (all, all), "one key, so one partition has them all");
+        assert_eq!(places, [all - 3, all - 2, all - 1]);
+    }
+}
+
 fn tail(stack: &Stack) -> Tail {
     Tail::open(&stack.config.kafka, SupplyUsage::topic().name, From::Earliest).unwrap()
 }

@@ -45,6 +45,8 @@ pub enum From {
     Offset(i64),
     /// The first record at or after this time, milliseconds since 1970.
     TimeMs(i64),
+    /// So many places before the end of the range, or the oldest record when there are fewer.
+    Newest(i64),
 }
 
 /// Where a range ends, in each partition.
@@ -368,7 +370,7 @@ pub(crate) fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i3
     }
     let starts = match range.from {
         From::TimeMs(time) => Some(offsets_at(consumer, &range.topic, &ids, time)?),
-        From::Earliest | From::Offset(_) => None,
+        From::Earliest | From::Offset(_) | From::Newest(_) => None,
     };
     let ends = match range.until {
         Until::TimeMs(time) => Some(offsets_at(consumer, &range.topic, &ids, time)?),
@@ -378,15 +380,16 @@ pub(crate) fn spans_with(consumer: &Reader, range: &Range) -> Result<BTreeMap<i3
     for id in ids {
         // With read_committed the upper watermark is the last stable offset: what is still open is not in the range.
         let (low, high) = watermarks(consumer, &range.topic, id)?;
-        let start = match range.from {
-            From::Earliest => low,
-            From::Offset(offset) => offset.max(low),
-            From::TimeMs(_) => starts.as_ref().and_then(|at| at.get(&id).copied()).unwrap_or(high),
-        };
         let end = match range.until {
             Until::EndNow => high,
             Until::Offset(offset) => offset.min(high),
             Until::TimeMs(_) => ends.as_ref().and_then(|at| at.get(&id).copied()).unwrap_or(high).min(high),
+        };
+        let start = match range.from {
+            From::Earliest => low,
+            From::Offset(offset) => offset.max(low),
+            From::TimeMs(_) => starts.as_ref().and_then(|at| at.get(&id).copied()).unwrap_or(high),
+            From::Newest(places) => end.saturating_sub(places).max(low),
         };
         spans.insert(id, Span { start, end });
     }

@@ -117,6 +117,7 @@ impl Sheet<'_> {
         if self.history.len() > STEPS_MAX {
             lines.push(format!("  and {} earlier ones", self.history.len() - STEPS_MAX));
         }
+        lines.push(format!("  also what was done long ago: wardline audit ls --exception {}", self.row.exception_id));
         lines
     }
 

@@ -283,7 +283,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
             }
             section {
                 h2 { "History" }
-                (history(&data.history))
+                (history(&data.row.exception_id, &data.history))
                 @if let Some(advice) = errors::advice(&row.code) {
                     h2 { "What the code says to do" }
                     (advice)
@@ -413,8 +413,9 @@ fn show_form(row: &Row, frame: &Frame<'_>) -> Markup {
     )
 }
 
-fn history(steps: &[Step]) -> Markup {
+fn history(id: &str, steps: &[Step]) -> Markup {
     html! {
+        p.muted { "Also what was done long ago is " a href={ "/audit?exception=" (id) } { "on the audit page" } "." }
         @if steps.is_empty() { p.muted { "Nothing is told of it." } }
         ol.history {
             @for step in steps.iter().rev() {

@@ -11,6 +11,9 @@ use std::ops::ControlFlow;
 
 /// Most records of one exception that are told.
 const STEPS_MAX: usize = 10_000;
+/// So many places before the end of each partition of the audit topic are looked at: it also holds every effect that was
+/// suppressed, and a page of an old exception must not take longer for each of them. `wardline audit ls --exception` reads on.
+const AUDIT_PLACES: i64 = 5_000;
 /// By so much the clock of who raised it may be ahead of the brokers', milliseconds.
 const SKEW_MS: i64 = 3_600_000;
 
@@ -32,7 +35,7 @@ pub struct Step {
     pub assignee: Option<String>,
 }
 
-/// Reads what the topics still tell.
+/// Reads what the topics still tell: all records of the exception, and of the newest audit records those about it.
 pub async fn read(
     readers: &Readers,
     codec: &Codec,
@@ -40,19 +43,24 @@ pub async fn read(
     partition: i32,
     raised_at: i64,
 ) -> Result<Vec<Step>, RecordsError> {
-    let from = From::TimeMs((raised_at / 1_000).saturating_sub(SKEW_MS));
-    let range =
-        |topic: &str, partitions: Vec<i32>| Range { topic: topic.to_owned(), partitions, from, until: Until::EndNow };
+    let raised = From::TimeMs((raised_at / 1_000).saturating_sub(SKEW_MS));
+    let range = |topic: &str, partitions: Vec<i32>, from: From| Range {
+        topic: topic.to_owned(),
+        partitions,
+        from,
+        until: Until::EndNow,
+    };
     // All records of an exception are in the partition of its newest one: that is where its key leads.
     let key = id.to_owned();
-    let exceptions = range(topics::OPS_EXCEPTION_V1.name(), vec![partition]);
+    let exceptions = range(topics::OPS_EXCEPTION_V1.name(), vec![partition], raised);
     let exceptions = matching(readers, exceptions, move |record| record.key_text() == key);
     let text = id.as_bytes().to_vec();
     let holds = move |record: &Record| {
         let value = record.value.as_deref().unwrap_or_default();
         !text.is_empty() && value.windows(text.len()).any(|part| part == text)
     };
-    let audits = matching(readers, range(topics::OPS_AUDIT_V1.name(), Vec::new()), holds);
+    let audits = range(topics::OPS_AUDIT_V1.name(), Vec::new(), From::Newest(AUDIT_PLACES));
+    let audits = matching(readers, audits, holds);
     let (exceptions, audits) = tokio::try_join!(exceptions, audits)?;
     let mut steps = Vec::with_capacity(exceptions.len());
     for record in &exceptions {

@@ -101,7 +101,7 @@ impl Correcting {
         let from = match from {
             From::TimeMs(at_ms) => From::TimeMs(at_ms.saturating_sub(CLOCK_SLACK_MS).max(0)),
             // An offset of what is read says nothing of what is written.
-            From::Offset(_) | From::Earliest => From::Earliest,
+            From::Offset(_) | From::Newest(_) | From::Earliest => From::Earliest,
         };
         blocking(move || {
             this.read_written(&of, from)?;

@@ -167,6 +167,7 @@ pub(crate) fn read_range(
         }
         let mut next = match range.from {
             From::Offset(offset) => offset,
+            From::Newest(places) => end.saturating_sub(places).max(0),
             From::Earliest | From::TimeMs(_) => 0,
         };
         let mut failures = 0;
