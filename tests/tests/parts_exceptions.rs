@@ -5,11 +5,14 @@
 
 use operations::exceptions::{By, Cause, DecideError, Decider, ExceptionsView, Filter, Page, Row};
 use runtime::{Shutdown, clock, shutdown};
-use schemas::{Audit, AuditKind, Exception, ExceptionKind, ExceptionState, Timestamp, ValidatedUsage};
+use schemas::{
+    Audit, AuditKind, Decimal, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, Money,
+    SupplyUsage, Timestamp, ValidatedUsage,
+};
 use std::time::Duration;
 use testkit::stack::Stack;
 use testkit::until;
-use wardline_tests::events::usage;
+use wardline_tests::events::{documented, usage};
 use wardline_tests::toys;
 
 const WITHIN: Duration = Duration::from_secs(60);
@@ -209,4 +212,38 @@ async fn told(stack: &Stack, view: &ExceptionsView, id: &str) {
         ("exception.approve-discard", "bob", "discarded: sent twice, agreed"),
     ];
     assert_eq!(acts, expected);
+}
+
+/// A usage of an article that nobody knows, with what its sender charges.
+fn charged(visit: &str, number: usize, cents: Option<i64>) -> SupplyUsage {
+    let money = |cents| Money { amount: Decimal::new(cents, 2), currency: "EUR".to_owned() };
+    SupplyUsage { stated_amount: cents.map(money), ..documented(visit, number, "4711", "OR1") }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_waits_for_an_unknown_item_has_its_money_and_carries_it_on() {
+    let stack = Stack::with(|config| config.limits.wait_budget_ms.patient_adjacent = 0).await;
+    let (_trigger, stop) = shutdown();
+    let view = start(&stack, &stop);
+    stack.publish(&[MasterLocation { location_id: "OR1".to_owned(), ..MasterLocation::default() }]).await;
+    let running = stack.run(vec![validate::room()]).await;
+    let usages = [charged("enc-1", 1, Some(4_830_000)), charged("enc-1", 2, Some(-9_000)), charged("enc-2", 3, None)];
+    stack.publish(&usages).await;
+    until("the cause tells its events", || counts(&view) == (2, 2, 3)).await;
+    let cause = view.causes().remove(0);
+    let money: Vec<String> = cause.money.iter().map(|one| format!("{} {}", one.amount, one.currency)).collect();
+    assert_eq!((money.join(", ").as_str(), cause.events_without_price), ("48210 EUR", 1));
+
+    stack
+        .publish(&[MasterItem { item_id: "4711".to_owned(), base_uom: "EA".to_owned(), ..MasterItem::default() }])
+        .await;
+    let three = |events: &[ValidatedUsage]| events.len() == 3;
+    let validated = stack.until::<ValidatedUsage>("all go on", three).await;
+    let mut stated: Vec<_> =
+        validated.into_iter().map(|event| (event.meta.business_key, event.stated_amount)).collect();
+    stated.sort_by(|one, other| one.0.cmp(&other.0));
+    let sent = usages.map(|usage| (usage.meta.business_key, usage.stated_amount));
+    assert_eq!(stated, sent, "what the sender charges travels on");
+    until("nothing waits", || view.causes().is_empty()).await;
+    running.stop().await;
 }

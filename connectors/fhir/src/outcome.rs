@@ -72,6 +72,8 @@ pub mod code {
     pub const INCOMPLETE: &str = "WL-2009";
     /// A warning: two places say different things about a device.
     pub const DISAGREEMENT: &str = "WL-2010";
+    /// A warning: what a charge comes to cannot be used.
+    pub const AMOUNT: &str = "WL-1441";
 }
 
 impl Refusal {

@@ -76,7 +76,7 @@ fn quantities_are_exact_or_refused() {
             "productCodeableConcept":{{"text":"x"}}}}"#
         )
     };
-    check(&charge("1.50"), expect!["usage#1 r0 CREATE USED 1.50 item=x warnings=WL-2009"]);
+    check(&charge("1.50"), expect!["usage#1 r0 CREATE USED 1.50 item=x warnings=WL-2009,WL-1441"]);
     check(
         &charge("0.1234567"),
         expect![

@@ -130,6 +130,64 @@ fn two_charges_for_gloves_are_two_usages_and_that_of_the_procedure_is_told_once(
     );
 }
 
+const GLOVES: &str = r#"{"resourceType":"ChargeItem","id":"g1","meta":{"versionId":"1"},"status":"billable",
+    "code":{"text":"x"},"subject":{"reference":"Patient/p1"},"context":{"reference":"Encounter/e4"},"quantity":{"value":4},
+    "priceOverride":{"value":850.50,"currency":"EUR"},"productCodeableConcept":{"coding":[{"code":"71-100777"}]}}"#;
+
+#[test]
+fn loss_1_a_charge_says_what_it_comes_to_or_a_finding_why_not() {
+    let says = |price: &str| {
+        let mut ward = ward();
+        let line = ward.tell(&GLOVES.replace(r#"{"value":850.50,"currency":"EUR"}"#, price));
+        line.strip_prefix("usage#1 r0 CREATE USED 4 item=71-100777 in=WARD4")
+            .unwrap_or_else(|| panic!("{line}"))
+            .to_owned()
+    };
+    assert_eq!(says(r#"{"value":850.50,"currency":"EUR"}"#), " amount=850.5EUR");
+    assert_eq!(says(r#"{"value":-850.50,"currency":"EUR"}"#), " amount=-850.5EUR");
+    assert_eq!(says(r#"{"currency":"EUR"}"#), "");
+    assert_eq!(says(r#"{"value":850.50}"#), " warnings=WL-1441");
+    assert_eq!(says(r#"{"value":0.0000001,"currency":"EUR"}"#), " warnings=WL-1441");
+    assert_eq!(says(r#"{"value":12345678901234567,"currency":"EUR"}"#), " warnings=WL-1441");
+}
+
+#[test]
+fn r5_says_a_total_or_what_one_comes_to() {
+    let charge = |components: &str, products: &str| {
+        let mut ward = ward();
+        ward.version = Some(Version::R5);
+        ward.tell(&format!(
+            r#"{{"resourceType":"ChargeItem","id":"c1","status":"billable","code":{{"text":"x"}},
+            "subject":{{"reference":"Patient/p1"}},"encounter":{{"reference":"Encounter/e4"}},"quantity":{{"value":3}},
+            {components}"product":[{products}]}}"#
+        ))
+    };
+    let glove = r#"{"concept":{"coding":[{"code":"71-100777"}]}}"#;
+    let priced = |element: &str, kind: &str, value: &str| {
+        format!(r#""{element}":{{"type":"{kind}","amount":{{"value":{value},"currency":"EUR"}}}},"#)
+    };
+    let (total, unit) = ("totalPriceComponent", "unitPriceComponent");
+    let all = priced(total, "base", "60") + &priced(unit, "base", "21");
+    expect!["usage#1 r0 CREATE USED 3 item=71-100777 in=WARD4 amount=60EUR"].assert_eq(&charge(&all, glove));
+    expect!["usage#1 r0 CREATE USED 3 item=71-100777 in=WARD4 amount=63EUR"]
+        .assert_eq(&charge(&priced(unit, "base", "21"), glove));
+    expect!["usage#1 r0 CREATE USED 3 item=71-100777 in=WARD4"].assert_eq(&charge(&priced(total, "tax", "9"), glove));
+    let two = format!(r#"{glove},{{"concept":{{"coding":[{{"code":"71-100778"}}]}}}}"#);
+    expect![[r#"
+        usage#1 r0 CREATE USED 3 item=71-100777 in=WARD4
+        usage#2 r0 CREATE USED 3 item=71-100778 in=WARD4"#]]
+    .assert_eq(&charge(&all, &two));
+}
+
+#[test]
+fn what_a_charge_comes_to_goes_along_with_what_the_procedure_says() {
+    let priced = CHARGE.replace(r#""quantity""#, r#""priceOverride":{"value":850.5,"currency":"EUR"},"quantity""#);
+    let dearer = priced.replace("850.5", "900").replace(r#""versionId":"1""#, r#""versionId":"2""#);
+    // A changed amount alone moves no stock, so it waits for the next revision.
+    check(&[&priced, &dearer, &implant(1, "completed")], expect![[r#""#]]);
+    check(&[&implant(1, "completed"), &priced, &implant(2, "entered-in-error")], expect![[r#""#]]);
+}
+
 #[test]
 fn what_is_entered_in_error_is_retracted_when_nobody_states_it_any_more() {
     check(

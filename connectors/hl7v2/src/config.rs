@@ -176,6 +176,9 @@ pub struct MappingConfig {
     pub fallback_charset: Option<String>,
     /// The values of MSH-11 that may reach the topics; others are rejected with AR and table 0357 code 202.
     pub processing_ids: Vec<String>,
+    /// The currency (ISO 4217) of the amounts in FT1-11 and FT1-12 that name none. Without it such an amount is left out of the
+    /// event, with a warning (WL-1441).
+    pub currency: Option<String>,
     /// Whether FT1-10 empty means one. Otherwise it is an exception (WL-1013).
     pub empty_quantity_is_one: bool,
     /// Coding systems of FT1-7 that name services and diagnoses. A charge with such a code and nothing that names an article
@@ -230,6 +233,7 @@ impl Default for MappingConfig {
             facility: String::new(),
             fallback_charset: Some("8859/1".to_owned()),
             processing_ids: vec!["P".to_owned(), String::new()],
+            currency: None,
             empty_quantity_is_one: false,
             service_code_systems: systems.map(str::to_owned).to_vec(),
             one_use_per_serial: true,

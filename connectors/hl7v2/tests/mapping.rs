@@ -76,6 +76,61 @@ fn the_sign_comes_from_type_and_quantity_once() {
     check_quantity("CG", "0.50", "0.5", UsageKind::Used);
 }
 
+/// Amounts as FT1-11 and FT1-12 of a charge of four; what the event says, and the warnings.
+#[track_caller]
+fn check_amount(config: &MappingConfig, kind: &str, amounts: &str, expected: &str) {
+    let segments = format!("FT1|1|T1||20260914||{kind}|A1^Gauze^L|||4|{amounts}\r");
+    let found = usages_with(config.clone(), "DFT^P03", &segments).remove(0);
+    assert_eq!(found.quantity.abs(), 4.into(), "the use is taken: {kind} {amounts}");
+    let money = found.stated_amount.map(|money| format!("{} {}", money.amount, money.currency));
+    let warnings = found.meta.warnings.iter().map(|warning| format!("{} {}", warning.code, warning.path));
+    assert_eq!(money.into_iter().chain(warnings).collect::<Vec<_>>().join(", "), expected, "{kind} {amounts}");
+}
+
+#[test]
+fn the_amount_is_that_of_all_of_it_with_its_currency() {
+    let check = |kind: &str, amounts: &str, expected: &str| {
+        check_amount(&MappingConfig::default(), kind, amounts, expected);
+    };
+    check("CG", "", "");
+    check("CG", "\"\"|\"\"", "");
+    check("CG", "850.00&EUR", "850 EUR");
+    check("CG", "850&usd^UP|1&EUR", "850 USD");
+    check("CG", "|212.50&EUR", "850 EUR");
+    check("CG", "|0.00125&EUR", "0.005 EUR");
+    check("CG", "|0.0000125&EUR", "0.0001 EUR");
+    check("CD", "850&EUR", "-850 EUR");
+    check("CD", "-850&EUR", "-850 EUR");
+    check("CD", "|212.5&EUR", "-850 EUR");
+    check("CG", "-850&EUR", "-850 EUR");
+}
+
+#[test]
+fn loss_1_an_amount_that_cannot_be_used_is_a_finding_and_the_use_is_taken() {
+    let check = |amounts: &str, expected: &str| check_amount(&MappingConfig::default(), "CG", amounts, expected);
+    check("850", "WL-1441 FT1-11");
+    check("|212.5", "WL-1441 FT1-12");
+    check("850|212.5&EUR", "850 EUR, WL-1441 FT1-11");
+    check("much&EUR|more", "WL-1441 FT1-11, WL-1441 FT1-12");
+    check("1,850.00&EUR", "WL-1441 FT1-11");
+    check("850&EURO", "WL-1441 FT1-11");
+    check("850&E U", "WL-1441 FT1-11");
+    check("99999999999999.9999&EUR", "99999999999999.9999 EUR");
+    check("99999999999999.99999&EUR", "WL-1441 FT1-11");
+    check("|99999999999999&EUR", "WL-1441 FT1-12");
+    check("|79228162514264337593543950335&EUR", "WL-1441 FT1-12");
+}
+
+#[test]
+fn a_site_says_in_which_currency_amounts_without_one_are() {
+    let config = MappingConfig { currency: Some("chf".to_owned()), ..MappingConfig::default() };
+    check_amount(&config, "CG", "850", "850 CHF");
+    check_amount(&config, "CG", "850&EUR", "850 EUR");
+    let wrong = MappingConfig { currency: Some("francs".to_owned()), ..MappingConfig::default() };
+    let refused = Mapper::new(wrong, b"synthetic-data-only").unwrap_err().to_string();
+    assert!(refused.starts_with("WL-1050: currency francs"), "{refused}");
+}
+
 #[test]
 fn charges_without_stock_are_dropped_by_rule() {
     for charge in ["PY|A1^Gauze^L|||1", "AJ|A1^Gauze^L|||1", "CG|A1^Gauze^L|||0", "CG|99213^Visit^C4|||1"] {

@@ -114,6 +114,7 @@ async fn causes(config: &Config, options: &ExceptionsCauses) -> Result<(), Failu
             output::note(&format!(
                 "what waits for a master record goes on by itself when that arrives; else: `{again}`"
             ));
+            output::note("worth is what waits, by price or by the sender's charge; `+`: some of it says neither");
         }
     }
     Ok(())
@@ -145,7 +146,7 @@ fn cause_row(cause: &Cause) -> Vec<String> {
     ]
 }
 
-/// What waits is worth, where it is known; `+` where some of it does not say it.
+/// What waits is worth, by price or by the sender's charge, where it is known; `+` where some of it says neither.
 fn worth(cause: &Cause) -> String {
     match (cause.money.is_empty(), cause.events_without_price > 0) {
         (true, _) => "-".to_owned(),

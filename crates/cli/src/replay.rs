@@ -197,7 +197,7 @@ fn preview(output: &mut Output, preview: &Preview) -> Result<(), Failure> {
     for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
         output.line(format!("  {count} {text}"))?;
     }
-    for change in counts.changes.iter().filter(|_| plan.correction > 0) {
+    for change in &counts.changes {
         output.line(format!("  {}: {} -> {} in {}", change.path, change.before, change.after, change.records))?;
     }
     if counts.events == 0 && plan.correction == 0 {

@@ -174,7 +174,7 @@ fn waits(parked: &Parked) -> String {
     let worth = parked.worth().map(|worth| format!(", worth {worth}")).unwrap_or_default();
     let unknown = match parked.events_without_price {
         0 => String::new(),
-        events => format!(" ({events} without a price)"),
+        events => format!(" ({events} without price and charge)"),
     };
     format!("{} events are parked{worth}{unknown}", parked.events)
 }
@@ -215,7 +215,7 @@ mod tests {
             money: vec![Money { currency: "EUR".to_owned(), amount: Decimal::new(125_050, 2) }],
             events_without_price: 1,
         };
-        assert_eq!(waits(&parked), "3 events are parked, worth 1\u{202f}250.50 EUR (1 without a price)");
+        assert_eq!(waits(&parked), "3 events are parked, worth 1\u{202f}250.50 EUR (1 without price and charge)");
         assert_eq!(waits(&Parked::default()), "0 events are parked");
     }
 

@@ -63,6 +63,9 @@ pub struct SupplyUsage {
     /// Transaction and order numbers of the source (FT1-2, FT1-23).
     #[serde(default)]
     pub order_refs: Vec<String>,
+    /// What the sender says all of it comes to, below zero when given back (FT1-11, else FT1-12 times FT1-10; price of a ChargeItem). Never posted.
+    #[serde(default)]
+    pub stated_amount: Option<Money>,
     /// Clear identifiers; null unless the topic policy allows them. PHI: direct.
     #[serde(default)]
     pub phi: Option<DirectIdentifiers>,

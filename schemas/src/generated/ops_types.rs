@@ -296,6 +296,12 @@ pub struct ReplayCounts {
     /// Postings in the ERP that a correcting replay makes anew.
     #[serde(default)]
     pub posted: i64,
+    /// Keys of which an event would take effect behind newer ones.
+    #[serde(default)]
+    pub overtaken_keys: i64,
+    /// Some of them. PHI: indirect.
+    #[serde(default)]
+    pub overtaken: Vec<ReplayOvertaken>,
     /// Digest of the places and of what is known about their effects, lower-case hex.
     #[serde(default)]
     pub digest: String,
@@ -309,6 +315,23 @@ pub struct ReplayField {
     pub path: String,
     /// What it must be, as text. PHI: indirect.
     pub value: String,
+}
+
+/// A key of which a replay would let an event take effect behind newer ones.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct ReplayOvertaken {
+    /// The key, as text. PHI: indirect.
+    pub key: String,
+    /// Place of the first record that would take effect late: topic, partition and offset.
+    #[serde(default)]
+    pub record: String,
+    /// Place of the newest event of the key that took effect.
+    #[serde(default)]
+    pub newest: String,
+    /// Newer events of the key that took effect.
+    #[serde(default)]
+    pub newer: i64,
 }
 
 /// Which records of a topic are asked for. All conditions must hold.

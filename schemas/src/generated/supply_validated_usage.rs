@@ -63,6 +63,9 @@ pub struct ValidatedUsage {
     /// Transaction and order numbers of the source (FT1-2, FT1-23).
     #[serde(default)]
     pub order_refs: Vec<String>,
+    /// What the sender says all of it comes to, below zero when given back (FT1-11, else FT1-12 times FT1-10; price of a ChargeItem). Never posted.
+    #[serde(default)]
+    pub stated_amount: Option<Money>,
     /// ERP item id; null when nothing matched.
     #[serde(default)]
     pub item_id: Option<String>,
@@ -109,6 +112,7 @@ impl Default for ValidatedUsage {
             usage: Default::default(),
             consignment: Default::default(),
             order_refs: Default::default(),
+            stated_amount: Default::default(),
             item_id: Default::default(),
             item_match: default_validated_usage_item_match(),
             location_id: Default::default(),
@@ -147,6 +151,7 @@ impl From<SupplyUsage> for ValidatedUsage {
             usage: base.usage,
             consignment: base.consignment,
             order_refs: base.order_refs,
+            stated_amount: base.stated_amount,
             ..Self::default()
         }
     }

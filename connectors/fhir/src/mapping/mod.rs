@@ -4,6 +4,7 @@
 //!
 //! What was told before, and therefore whether a statement becomes an event, is the business of [`crate::seen`].
 
+mod amount;
 mod device;
 mod encounter;
 mod modifiers;

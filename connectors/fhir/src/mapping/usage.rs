@@ -1,5 +1,6 @@
 //! Procedure, DeviceUseStatement/DeviceUsage, SupplyDelivery and ChargeItem -> usages of articles.
 
+use super::amount::charged;
 use super::device::{DeviceFacts, Referred};
 use super::people::Visit;
 use super::{Reading, Sighting, Statement};
@@ -139,6 +140,8 @@ impl Reading<'_> {
         let cost_centre = self.root.child_reference("costCenter");
         common.facts.department = cost_centre.as_ref().and_then(Reference::name);
         let quantity = self.root.child("quantity").as_ref().map(quantity).transpose()?.flatten();
+        let counted = quantity.as_ref().map_or(Decimal::ONE, |(value, _)| *value);
+        let amount = charged(&self.root, counted, &mut common.facts.meta.warnings);
         let mut sightings = Vec::new();
         if let Some(device) = self.root.child("productReference") {
             sightings.extend(self.of_device(&common, &device, UsageKind::Used)?);
@@ -148,9 +151,12 @@ impl Reading<'_> {
         for product in self.root.items("product") {
             sightings.extend(self.of_codeable_reference(&common, &product, UsageKind::Used)?);
         }
+        // A charge for several articles does not say what one of them comes to.
+        let amount = amount.filter(|_| sightings.len() == 1);
         // A charge code may be in the crosswalk of the item master, so it is tried last.
         let charge = self.root.child_code("code");
         let sightings = sightings.into_iter().filter_map(|mut sighting| {
+            sighting.facts.stated_amount.clone_from(&amount);
             sighting.facts.item_refs.extend(charge.clone());
             sighting.counted(quantity.clone())
         });

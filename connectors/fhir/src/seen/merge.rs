@@ -24,6 +24,7 @@ pub(super) fn add(told: &SupplyUsage, ground: &mut Ground, sighting: &Sighting, 
     put(&mut merged.department, &new.department, correcting);
     put(&mut merged.procedure, &new.procedure, correcting);
     put(&mut merged.performer_ref, &new.performer_ref, correcting);
+    put(&mut merged.stated_amount, &new.stated_amount, correcting);
     put(&mut merged.meta.occurred_at, &new.meta.occurred_at, correcting);
     if merged.meta.occurred_at == new.meta.occurred_at {
         merged.meta.occurred_precision = new.meta.occurred_precision;

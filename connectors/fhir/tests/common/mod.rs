@@ -176,6 +176,7 @@ fn usage(event: &SupplyUsage, number: usize) -> String {
         ("procedure", codes(&event.procedure)),
         ("by", event.performer_ref.clone()),
         ("at", event.meta.occurred_at.map(|at| at.to_string())),
+        ("amount", event.stated_amount.as_ref().map(|money| format!("{}{}", money.amount, money.currency))),
     ] {
         if let Some(value) = value {
             write!(line, " {name}={value}").unwrap();

@@ -8,7 +8,7 @@ use schemas::{Code, UsageKind};
 use super::context::{Context, warning};
 use super::usage::{Use, date};
 use super::values::{code, location, text};
-use super::{MappedEvent, Refusal};
+use super::{MappedEvent, Refusal, amount};
 use crate::config::ZSegment;
 use crate::mllp::ErrorPlace;
 use crate::parser::{Segment, Value};
@@ -100,6 +100,7 @@ fn charge(context: &Context<'_>, group: &[Segment<'_>]) -> Result<Option<Use>, B
         found.usage = if found.quantity.is_sign_negative() { UsageKind::Returned } else { UsageKind::Used };
     }
     found.orders = [charge.field(2), charge.field(23)].into_iter().filter_map(text).collect();
+    found.stated_amount = amount::stated(context, charge, found.quantity, &mut found.warnings);
     found.fact = text(charge.field(2))
         .map(|transaction| format!("{}/{}/{transaction}", context.identity.system, context.identity.facility));
     Ok(Some(found))

@@ -6,6 +6,7 @@
 //! Pure: the same bytes, configuration and time give the same outcome. Rules that drop a message are the constants of
 //! [`rules`]; everything that needs a person is a [`Refusal`] with its code and place.
 
+mod amount;
 mod charge;
 mod context;
 mod device;
@@ -152,6 +153,9 @@ pub enum MappingConfigError {
     /// The fallback character set is not known.
     #[error("WL-1050: fallback_charset {0} is not a character set that is supported")]
     Charset(String),
+    /// The currency of amounts that name none is no currency.
+    #[error("WL-1050: currency {0} is not the code of a currency (ISO 4217: three letters)")]
+    Currency(String),
     /// A Z-segment has no proper name.
     #[error("WL-1050: z_segments: {0} is not the name of a Z-segment (Z and two letters or digits)")]
     ZSegment(String),
@@ -178,6 +182,9 @@ impl Mapper {
             Some(name) => Some(Charset::named(name).ok_or_else(|| MappingConfigError::Charset(name.clone()))?),
             None => None,
         };
+        if let Some(wrong) = config.currency.as_deref().filter(|currency| !amount::is_currency(currency)) {
+            return Err(MappingConfigError::Currency(wrong.to_owned()));
+        }
         let proper = |name: &str| {
             name.len() == 3 && name.starts_with('Z') && name.bytes().all(|byte| byte.is_ascii_alphanumeric())
         };

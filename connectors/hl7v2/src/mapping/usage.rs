@@ -2,7 +2,7 @@
 
 use rust_decimal::Decimal;
 use schemas::{
-    Action, Code, Date, Location, Precision, SupplyUsage, Udi, UdiIssuer, UsageKind, Warning, event_type, topics,
+    Action, Code, Date, Location, Money, Precision, SupplyUsage, Udi, UdiIssuer, UsageKind, Warning, event_type, topics,
 };
 
 use super::MappedEvent;
@@ -30,6 +30,8 @@ pub(super) struct Use {
     pub(super) usage: UsageKind,
     pub(super) consignment: Option<bool>,
     pub(super) orders: Vec<String>,
+    /// What the sender says all of it comes to; below zero when it is given back.
+    pub(super) stated_amount: Option<Money>,
     pub(super) occurred: Option<When>,
     /// Place of the segment, for warnings.
     pub(super) path: String,
@@ -97,6 +99,7 @@ impl Use {
             usage: self.usage,
             consignment: self.consignment,
             order_refs: self.orders,
+            stated_amount: self.stated_amount,
             phi: context.direct_identifiers(),
         }))
     }

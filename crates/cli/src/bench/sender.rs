@@ -144,7 +144,7 @@ impl Charge {
             "|P|2.5\rEVN|P03|20261123120000\r\
              PID|1||P{connection:06}^^^FAC1^MR||DOE^JANE^Q||19700101|F|||1 MAIN ST^^SPRINGFIELD^IL^62701\r\
              PV1|1|I|OR^12^1^FAC1||||1234^SURGEON^SAM||||||||||||V{connection:06}^^^FAC1^VN\r\
-             FT1|1|||20261123120000||CG|ITM-1234^Hip stem, cemented, size 4^L|||2|EA|||||||||1234^SURGEON^SAM\r"
+             FT1|1|||20261123120000||CG|ITM-1234^Hip stem, cemented, size 4^L|||2|98.00&EUR|||||||||1234^SURGEON^SAM\r"
         );
         let detail = "(01)00012345678905(17)281231(10)A1 ".repeat(5);
         let mut line = 1;

@@ -3,6 +3,9 @@
 use super::story::{Stay, Twist, Use};
 use jiff::civil::Date;
 
+/// The hospital's currency.
+const CURRENCY: &str = "EUR";
+
 /// A message on its way, with what identifies it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Message {
@@ -129,7 +132,7 @@ impl Writer<'_> {
         self.push(control_id, &text, &Name::Ascii);
     }
 
-    /// FT1 with the site's ZSC: item, unit, quantity, device identifier, lot, serial, expiry, wasted, label.
+    /// FT1 with what one comes to and the site's ZSC: item, unit, quantity, device identifier, lot, serial, expiry, wasted, label.
     fn charge(&self, set: usize, number: usize, used: &Use, time: &str) -> String {
         let Stay { visit, theatre, .. } = self.stay;
         let (kind, sign) = if used.credit { ("CD", "-") } else { ("CG", "") };
@@ -137,12 +140,13 @@ impl Writer<'_> {
         let wasted = if used.wasted { "Y" } else { "N" };
         let label = if lot.is_empty() { String::new() } else { label(used) };
         format!(
-            "FT1|{set}|{visit}T{number}||{time}||{kind}|{item}^{name}^L|||{sign}{quantity}|||{theatre}^{theatre}^L|||\
+            "FT1|{set}|{visit}T{number}||{time}||{kind}|{item}^{name}^L|||{sign}{quantity}||{price}&{CURRENCY}|{theatre}^{theatre}^L|||\
              {theatre}^1^A^GENERAL||I||1001^Adams^Ann|1001^Adams^Ann\r\
              ZSC|{set}|{item}|{unit}|{quantity}|{gtin}|{lot}||{expires}|{wasted}|{label}\r",
             item = used.item,
             name = used.name,
             quantity = used.quantity,
+            price = used.price,
             unit = used.unit,
             gtin = used.gtin,
         )
@@ -306,5 +310,9 @@ mod tests {
         let charge = text.split('\r').find(|segment| segment.starts_with("ZSC|1|71-1")).unwrap();
         assert_eq!(charge.split('|').count(), 11, "{charge}");
         assert!(text.contains("|CD|"));
+        assert_eq!(components::Hospital::load().unwrap().currency, CURRENCY);
+        let charges = text.split('\r').filter(|segment| segment.starts_with("FT1|"));
+        let unpriced = |segment: &&str| !segment.split('|').nth(12).is_some_and(|price| price.ends_with("&EUR"));
+        assert_eq!(charges.filter(unpriced).count(), 0, "what waits has its money");
     }
 }

@@ -32,6 +32,8 @@ pub struct Use {
     pub quantity: u32,
     /// Unit as sent.
     pub unit: String,
+    /// What the source charges for one, in the hospital's currency, as decimal text.
+    pub price: String,
     /// Lot number.
     pub lot: Option<String>,
     /// Expiry, `YYYYMMDD`.
@@ -143,6 +145,7 @@ pub fn labelled(item: &Item, quantity: u32) -> Use {
         gtin: item.gtin.clone(),
         quantity,
         unit: "EA".to_owned(),
+        price: item.cost.clone(),
         lot: lot.map(|lot| lot.number.clone()),
         expires: lot.map(|lot| lot.expires.replace('-', "")),
         credit: false,

@@ -63,8 +63,8 @@ fn section(domain: &DomainWork) -> Markup {
                 div.card.warn[sum(|hour| hour.exceptions) > 0] { b { (number(sum(|hour| hour.exceptions))) } "exceptions raised" }
                 div.card {
                     b { (domain.parked.worth().as_deref().unwrap_or("-")) }
-                    "waits in money, in " (number(domain.parked.events as i128)) " parked events"
-                    @if domain.parked.events_without_price > 0 { " (" (number(domain.parked.events_without_price as i128)) " without a price)" }
+                    "waits in money, by price or by the sender's charge, in " (number(domain.parked.events as i128)) " parked events"
+                    @if domain.parked.events_without_price > 0 { " (" (number(domain.parked.events_without_price as i128)) " without either)" }
                 }
             }
             div.plots {

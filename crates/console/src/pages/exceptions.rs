@@ -206,7 +206,9 @@ pub fn cause_table(causes: &[Cause], now: i64) -> Markup {
                             }
                             td.right data-name="Worth" {
                                 span {
-                                    @if cause.money.is_empty() { span.muted { "not known" } } @else { (exceptions::money_text(&cause.money)) }
+                                    @if cause.money.is_empty() { span.muted { "not known" } } @else {
+                                        (exceptions::money_text(&cause.money)) @if cause.events_without_price > 0 { " +" }
+                                    }
                                 }
                             }
                         }
@@ -214,6 +216,7 @@ pub fn cause_table(causes: &[Cause], now: i64) -> Markup {
                 }
             }
         }
+        p.muted { "Worth: what waits, by price or by the sender's charge; + where some of it says neither." }
     }
 }
 

@@ -71,13 +71,22 @@ struct ParkedPart<'a> {
     value: Option<&'a [u8]>,
 }
 
-/// What an enriched usage says of money.
+/// What a usage says of money: by the price of its item, which is known when it is enriched, or by what its sender charges.
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct PricePart<'a> {
     #[serde(default)]
     currency: Option<&'a str>,
     #[serde(default)]
     amount: Option<Amount>,
+    #[serde(default, borrow)]
+    stated_amount: Option<StatedPart<'a>>,
+}
+
+#[derive(Deserialize)]
+struct StatedPart<'a> {
+    amount: Amount,
+    currency: &'a str,
 }
 
 impl Feed {
@@ -133,7 +142,7 @@ impl Feed {
         let (writer, body) = self.opened(value)?;
         let part: ParkedPart<'_> = schemas::codec::decode_part(&writer, body)?;
         let money = match part.value {
-            Some(event) if part.topic == topics::SUPPLY_USAGE_ENRICHED_V1.name() => self.money(event)?,
+            Some(event) if is_usage(part.topic) => self.money(event)?,
             _ => None,
         };
         Ok(Some(ParkedEvent { key: part.key.to_owned(), money }))
@@ -148,7 +157,9 @@ impl Feed {
             Err(error) => return Err(error),
         };
         let Ok(part) = schemas::codec::decode_part::<PricePart<'_>>(&writer, body) else { return Ok(None) };
-        Ok(part.amount.zip(part.currency).map(|(amount, currency)| (amount.0, currency.to_owned())))
+        let priced = part.amount.zip(part.currency);
+        let stated = part.stated_amount.map(|stated| (stated.amount, stated.currency));
+        Ok(priced.or(stated).map(|(amount, currency)| (amount.0, currency.to_owned())))
     }
 
     fn opened<'a>(&self, value: &'a [u8]) -> Result<runtime::codec::Opened<'a>, WireError> {
@@ -157,6 +168,16 @@ impl Feed {
             None => self.handle.block_on(self.codec.open(value)),
         }
     }
+}
+
+/// Whether the events of a topic say what they are worth.
+fn is_usage(topic: &str) -> bool {
+    [
+        topics::CLINICAL_SUPPLY_USAGE_V1.name(),
+        topics::SUPPLY_USAGE_VALIDATED_V1.name(),
+        topics::SUPPLY_USAGE_ENRICHED_V1.name(),
+    ]
+    .contains(&topic)
 }
 
 /// What an exception whose record lies at a place tells.
@@ -245,31 +266,55 @@ impl<'de> Deserialize<'de> for Amount {
 mod tests {
     use super::*;
     use runtime::record::Place;
-    use schemas::{EnrichedUsage, Event as _, Parked};
+    use schemas::{EnrichedUsage, Event, Money, Parked, SupplyUsage, ValidatedUsage};
+
+    fn record<T: Event>(codec: &Codec, topic: &str, event: &T) -> Record {
+        let value = Some(codec.encode(event).unwrap().into());
+        let parked = Parked { key: "enc-1".to_owned(), topic: topic.to_owned(), value, ..Parked::default() };
+        let place = Place { topic: Arc::from("ops.parked.v1"), partition: 0, offset: 1 };
+        let value = Some(codec.encode(&parked).unwrap());
+        Record { place, timestamp_ms: None, key: None, value, headers: Vec::new() }
+    }
+
+    fn eur(cents: i64) -> Money {
+        Money { amount: Decimal::new(cents, 2), currency: "EUR".to_owned() }
+    }
 
     #[tokio::test(flavor = "multi_thread")]
-    async fn a_parked_event_says_what_it_is_worth_when_it_carries_a_price() {
-        let (parked, enriched) = (Parked::topic(), EnrichedUsage::topic());
-        let codec = Arc::new(Codec::fixed(&[(parked, 1), (enriched, 2)]).unwrap());
-        let usage = |amount: Option<Decimal>| EnrichedUsage {
-            encounter_ref: "enc-1".to_owned(),
-            amount,
-            currency: Some("EUR".to_owned()),
-            ..EnrichedUsage::default()
-        };
-        let record = |topic: &str, event: &EnrichedUsage| {
-            let value = Some(codec.encode(event).unwrap().into());
-            let parked = Parked { key: "enc-1".to_owned(), topic: topic.to_owned(), value, ..Parked::default() };
-            let place = Place { topic: Arc::from("ops.parked.v1"), partition: 0, offset: 1 };
-            let value = Some(codec.encode(&parked).unwrap());
-            Record { place, timestamp_ms: None, key: None, value, headers: Vec::new() }
-        };
+    async fn a_parked_event_says_what_it_is_worth_by_its_price_or_as_its_sender_charges_it() {
+        let (enriched, sent, validated) = (EnrichedUsage::topic(), SupplyUsage::topic(), ValidatedUsage::topic());
+        let known = [(Parked::topic(), 1), (enriched, 2), (sent, 3), (validated, 4)];
+        let codec = Arc::new(Codec::fixed(&known).unwrap());
         let feed = Feed::new(Arc::clone(&codec));
-        let money = |topic: &str, amount| feed.parked(&record(topic, &usage(amount))).unwrap().unwrap().money;
-        let price = Decimal::new(-12_345, 2);
-        assert_eq!(money(enriched.name, Some(price)), Some((price, "EUR".to_owned())));
-        assert_eq!(money(enriched.name, None), None);
-        assert_eq!(money("another.topic.v1", Some(price)), None, "only that topic carries a price");
+        let money = |record: Record| {
+            let money = feed.parked(&record).unwrap().unwrap().money;
+            money.map(|(amount, currency)| format!("{} {currency}", amount.normalize()))
+        };
+        let priced = |topic: &str, cents: Option<i64>, stated_amount: Option<Money>| {
+            let (amount, currency) = (cents.map(|cents| Decimal::new(cents, 2)), Some("CHF".to_owned()));
+            let encounter_ref = "enc-1".to_owned();
+            let usage = EnrichedUsage { encounter_ref, amount, currency, stated_amount, ..EnrichedUsage::default() };
+            money(record(&codec, topic, &usage))
+        };
+        assert_eq!(priced(enriched.name, Some(-12_345), None).as_deref(), Some("-123.45 CHF"));
+        assert_eq!(priced(enriched.name, Some(-12_345), Some(eur(1))).as_deref(), Some("-123.45 CHF"), "its price");
+        assert_eq!(priced(enriched.name, None, Some(eur(4_821_000))).as_deref(), Some("48210 EUR"), "else the charge");
+        assert_eq!(priced(enriched.name, None, None), None);
+        assert_eq!(priced("another.topic.v1", Some(1), None), None, "only usages are worth something");
+
+        let stated = |stated_amount: Option<Money>| {
+            let usage = SupplyUsage { encounter_ref: "enc-1".to_owned(), stated_amount, ..SupplyUsage::default() };
+            let checked = ValidatedUsage::from(usage.clone());
+            let worth = money(record(&codec, sent.name, &usage));
+            assert_eq!(money(record(&codec, validated.name, &checked)), worth, "what was validated says the same");
+            worth
+        };
+        assert_eq!(stated(Some(eur(-85_000))).as_deref(), Some("-850 EUR"), "a credit");
+        assert_eq!(stated(None), None);
+    }
+
+    #[test]
+    fn the_key_of_a_parked_record_says_where_it_came_from() {
         assert_eq!(origin_of("erp-post|t|3|17").unwrap().offset, 17);
         assert!(origin_of("erp-post|t|3").is_none());
     }

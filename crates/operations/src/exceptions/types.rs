@@ -66,9 +66,9 @@ pub struct Cause {
     pub overdue: usize,
     /// When the first of them is due, microseconds since 1970.
     pub due: i64,
-    /// What the waiting events are worth, where they say it.
+    /// What the waiting events are worth, by the price of the item or else by what the sender charges, where they say it.
     pub money: Vec<Money>,
-    /// Waiting events that do not say what they are worth: only those of `supply.usage-enriched.v1` carry a price.
+    /// Waiting events that do not say what they are worth: neither a price of the item nor what the sender charges is known.
     pub events_without_price: usize,
 }
 

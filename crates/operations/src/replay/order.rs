@@ -15,7 +15,7 @@ use runtime::RoomKind;
 use runtime::codec::WireError;
 use runtime::reader::{self, From, Range, Until};
 use runtime::record::{Place, Record};
-use schemas::{Audit, AuditKind, ReplayChange, ReplaySpan, headers, topics};
+use schemas::{Audit, AuditKind, ReplayOvertaken, ReplaySpan, headers, topics};
 use serde::Serialize;
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
@@ -51,44 +51,16 @@ pub struct OvertakenKey {
 }
 
 impl Overtaken {
-    /// What the plan says of it; nothing when the order is kept, or the replay corrects: that posts differences.
-    ///
-    /// A plan has one list for what comes out otherwise. Of a correcting replay it tells fields; of a plain one the keys whose
-    /// order does, and a last line without a key counts those that are not told one by one.
+    /// What the plan says of it; nothing when the order is kept.
     pub fn of(plan: &Plan) -> Option<Self> {
-        if plan.correction > 0 || plan.counts.changes.is_empty() {
-            return None;
-        }
-        let mut overtaken = Self::default();
-        for line in &plan.counts.changes {
-            if line.before.is_empty() && line.path.is_empty() {
-                overtaken.keys += line.records;
-                continue;
-            }
-            overtaken.keys += 1;
-            overtaken.examples.push(OvertakenKey {
-                key: line.before.clone(),
-                record: line.path.clone(),
-                newest: line.after.clone(),
-                newer: line.records,
-            });
-        }
-        Some(overtaken)
-    }
-
-    fn lines(self) -> Vec<ReplayChange> {
-        let rest = self.keys - i64::try_from(self.examples.len()).unwrap_or_default();
-        let told = |one: OvertakenKey| ReplayChange {
-            path: one.record,
-            before: one.key,
-            after: one.newest,
-            records: one.newer,
+        let (keys, told) = (plan.counts.overtaken_keys, &plan.counts.overtaken);
+        let example = |one: &ReplayOvertaken| OvertakenKey {
+            key: one.key.clone(),
+            record: one.record.clone(),
+            newest: one.newest.clone(),
+            newer: one.newer,
         };
-        let mut lines: Vec<ReplayChange> = self.examples.into_iter().map(told).collect();
-        if rest > 0 {
-            lines.push(ReplayChange { records: rest, ..ReplayChange::default() });
-        }
-        lines
+        (keys > 0).then(|| Self { keys, examples: told.iter().map(example).collect() })
     }
 }
 
@@ -153,14 +125,14 @@ impl Order {
     pub fn finish(self, topic: &str, plan: &mut Plan) {
         let topic: Arc<str> = Arc::from(topic);
         let place = |(partition, offset)| Place { topic: Arc::clone(&topic), partition, offset }.to_string();
-        let told = |(late, key): (Late, String)| OvertakenKey {
+        let told = |(late, key): (Late, String)| ReplayOvertaken {
             key,
             record: place(late.first),
             newest: place(late.newest),
             newer: late.newer,
         };
-        let overtaken = Overtaken { keys: self.overtaken, examples: self.told.into_iter().map(told).collect() };
-        plan.counts.changes = overtaken.lines();
+        plan.counts.overtaken_keys = self.overtaken;
+        plan.counts.overtaken = self.told.into_iter().map(told).collect();
     }
 }
 
@@ -312,14 +284,6 @@ mod tests {
         assert_eq!((overtaken.keys, overtaken.examples.len()), (13, EXAMPLES));
         assert!(overtaken.to_string().ends_with(", and of 3 more"), "{overtaken}");
         assert!(!overtaken.to_string().contains("k1"), "places only: {overtaken}");
-    }
-
-    #[test]
-    fn what_corrects_has_changes_and_no_order_to_keep() {
-        let mut plan = plan("0 1 a late\n0 2 a done");
-        assert!(Overtaken::of(&plan).is_some());
-        plan.correction = 1;
-        assert_eq!(Overtaken::of(&plan), None);
     }
 
     #[test]

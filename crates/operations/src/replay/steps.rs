@@ -201,10 +201,9 @@ mod tests {
     #[test]
     fn ord_1_the_order_is_overridden_with_a_reason_and_by_somebody_who_has_seen_it() {
         let late = |keys| Overtaken { keys, ..Overtaken::default() };
-        let told = |keys| schemas::ReplayChange { records: keys, ..schemas::ReplayChange::default() };
         let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
             let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
-            seen.counts.changes = (planned > 0).then(|| told(planned)).into_iter().collect();
+            seen.counts.overtaken_keys = planned;
             let apply = Apply { override_order: why.map(str::to_owned), ..Apply::default() };
             refused(override_order(&seen, actor, &apply, &late(2)).map(|_| ()))
         };
