@@ -184,8 +184,22 @@ fn what_a_charge_comes_to_goes_along_with_what_the_procedure_says() {
     let priced = CHARGE.replace(r#""quantity""#, r#""priceOverride":{"value":850.5,"currency":"EUR"},"quantity""#);
     let dearer = priced.replace("850.5", "900").replace(r#""versionId":"1""#, r#""versionId":"2""#);
     // A changed amount alone moves no stock, so it waits for the next revision.
-    check(&[&priced, &dearer, &implant(1, "completed")], expect![[r#""#]]);
-    check(&[&implant(1, "completed"), &priced, &implant(2, "entered-in-error")], expect![[r#""#]]);
+    check(
+        &[&priced, &dearer, &implant(1, "completed")],
+        expect![[r#"
+            usage#1 r0 CREATE USED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=WARD4 department=CC-4100 amount=850.5EUR
+            dropped usage.already-told
+            usage#1 r1 UPDATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 department=CC-4100 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z amount=900EUR"#]],
+    );
+    let gone = priced.replace("billable", "entered-in-error");
+    check(
+        &[&implant(1, "completed"), &priced, &implant(2, "entered-in-error"), &gone],
+        expect![[r#"
+            usage#1 r0 CREATE IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
+            dropped usage.already-told
+            dropped usage.still-stated
+            usage#1 r1 RETRACT IMPLANTED 1 di=00844588003288 item=HS-9 lot=LOT71A serial=SN710001 expiry=2028-11-30 in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z amount=850.5EUR"#]],
+    );
 }
 
 #[test]

@@ -217,7 +217,10 @@ impl Usages {
         let named = told.device.is_none() && sighting.device.is_some();
         told.device = told.device.take().or_else(|| sighting.device.clone());
         let news = !told.live || merge::tells_more(&told.event, &merged);
-        if newly_vouched || named || ground != told.ground {
+        // What it comes to moves no stock: it is kept for the next revision.
+        let charged = told.event.stated_amount != merged.stated_amount;
+        told.event.stated_amount.clone_from(&merged.stated_amount);
+        if newly_vouched || named || charged || ground != told.ground {
             self.by_voucher.entry(resource.to_owned()).or_default().insert(key.to_owned());
             if let Some(device) = &sighting.device {
                 self.by_device.entry(device.clone()).or_default().insert(key.to_owned());
