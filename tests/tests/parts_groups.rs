@@ -33,6 +33,7 @@ fn request(to: Target) -> ResetRequest {
         reason: "the test asks for it".to_owned(),
         actor: "Ada".to_owned(),
         force: false,
+        previewed: None,
     }
 }
 

@@ -3,16 +3,16 @@
 use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
 use crate::output::{self, Output};
 use crate::{Failure, context, rooms};
-use operations::replay::reset::{Move, Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
+use operations::groups::{self, PartitionStanding};
+use operations::replay::reset::{Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target, told};
 use operations::replay::{ReplayRoom, Replays, Words};
+use runtime::Config;
 use runtime::codec::Codec;
-use runtime::reader::PartitionLag;
-use runtime::{Config, groups, reader};
 use serde::Serialize;
 use std::sync::Arc;
 
 /// Columns of the list.
-const HEAD: [&str; 7] = ["room", "members", "topic", "partition", "next", "end", "behind"];
+const HEAD: [&str; 9] = ["room", "state", "members", "topic", "partition", "next", "end", "behind", "oldest"];
 
 /// Columns of the resets that wait for a second person.
 const ASKED_HEAD: [&str; 6] = ["reset", "room", "asked for by", "why", "what", "next"];
@@ -30,9 +30,10 @@ struct Asked<'a> {
 #[serde(rename_all = "camelCase")]
 struct Standing {
     room: &'static str,
+    state: Option<String>,
     members: usize,
     #[serde(flatten)]
-    lag: PartitionLag,
+    at: PartitionStanding,
 }
 
 /// Executes `wardline groups`.
@@ -56,9 +57,9 @@ fn list(config: &Config, options: &GroupsLs) -> Result<(), Failure> {
         if info.reads.is_empty() {
             continue;
         }
-        let members = groups::members(&config.kafka, info.name).map_err(Failure::kafka)?.len();
-        for lag in reader::group_lag(&config.kafka, info.name, &info.reads).map_err(Failure::kafka)? {
-            let standing = Standing { room: info.name, members, lag };
+        let group = groups::standing(config, info).map_err(Failure::kafka)?;
+        for at in group.partitions {
+            let standing = Standing { room: info.name, state: group.state.clone(), members: group.members.len(), at };
             if options.json {
                 output.json(&standing)?;
             } else {
@@ -92,17 +93,7 @@ fn next(one: &Requested) -> String {
 }
 
 fn asked_row(one: &Requested) -> Vec<String> {
-    vec![one.id.clone(), one.room.clone(), one.actor.clone(), one.reason.clone(), what(&one.moves), next(one)]
-}
-
-/// In one line: partitions by topic, and what that comes to.
-fn what(moves: &[Move]) -> String {
-    let mut topics: Vec<&str> = moves.iter().map(|one| one.topic.as_str()).collect();
-    topics.dedup();
-    let (again, skipped) = moves.iter().fold((0, 0), |sum, one| (sum.0 + one.again, sum.1 + one.skipped));
-    let count = moves.len();
-    let partitions = if count == 1 { "partition" } else { "partitions" };
-    format!("{count} {partitions} of {}: {again} records again, {skipped} passed over", topics.join(", "))
+    vec![one.id.clone(), one.room.clone(), one.actor.clone(), one.reason.clone(), told(&one.moves), next(one)]
 }
 
 async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure> {
@@ -115,6 +106,7 @@ async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure
         reason: options.reason.clone(),
         actor: options.actor.clone(),
         force: options.force,
+        previewed: None,
     };
     let spinner = output::spinner("records counted");
     let told = spinner.clone();
@@ -166,20 +158,12 @@ fn replays(config: Arc<Config>) -> Result<Arc<Replays>, Failure> {
 }
 
 fn target(text: &str) -> Result<Target, Failure> {
-    let time = || text.parse::<jiff::Timestamp>().map(jiff::Timestamp::as_millisecond);
-    match text {
-        "earliest" => Ok(Target::Earliest),
-        "latest" => Ok(Target::Latest),
-        _ => match text.parse() {
-            Ok(offset) => Ok(Target::Offset(offset)),
-            Err(_) => time().map(Target::TimeMs).map_err(|error| {
-                Failure::usage(
-                    format!("WL-7066: {text} is no place to go on: {error}"),
-                    "write an offset, a time like 2026-03-01T08:00:00Z, earliest or latest",
-                )
-            }),
-        },
-    }
+    text.parse().map_err(|error| {
+        Failure::usage(
+            format!("WL-7066: {text} is no place to go on: {error}"),
+            "write an offset, a time like 2026-03-01T08:00:00Z, earliest or latest",
+        )
+    })
 }
 
 fn said(plan: &ResetPlan, json: bool) -> Result<(), Failure> {
@@ -223,15 +207,18 @@ fn failure(error: ResetError) -> Failure {
 
 impl Standing {
     fn row(&self) -> Vec<String> {
-        let next = self.lag.committed.map_or_else(|| "-".to_owned(), |next| next.to_string());
+        let PartitionStanding { lag, oldest_s } = &self.at;
+        let next = lag.committed.map_or_else(|| "-".to_owned(), |next| next.to_string());
         vec![
             self.room.to_owned(),
+            self.state.as_deref().unwrap_or("-").to_lowercase(),
             self.members.to_string(),
-            self.lag.topic.clone(),
-            self.lag.partition.to_string(),
+            lag.topic.clone(),
+            lag.partition.to_string(),
             next,
-            self.lag.end.to_string(),
-            self.lag.lag.to_string(),
+            lag.end.to_string(),
+            lag.lag.to_string(),
+            format!("{oldest_s} s"),
         ]
     }
 }
@@ -242,26 +229,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_was_asked_for_is_one_line() {
-        let one = |topic: &str, partition, again, skipped| Move {
-            topic: topic.to_owned(),
-            partition,
-            from: None,
-            to: 0,
-            again,
-            skipped,
-        };
-        assert_eq!(what(&[one("t", 3, 5, 0)]), "1 partition of t: 5 records again, 0 passed over");
-        let several = [one("t", 0, 5, 0), one("t", 1, 1, 0), one("u", 0, 0, 2)];
-        assert_eq!(what(&several), "3 partitions of t, u: 6 records again, 2 passed over");
-    }
-
-    #[test]
-    fn a_place_is_an_offset_a_time_or_an_end() {
-        assert_eq!(target("earliest").unwrap(), Target::Earliest);
-        assert_eq!(target("latest").unwrap(), Target::Latest);
+    fn what_is_no_place_is_refused_with_its_code() {
         assert_eq!(target("17").unwrap(), Target::Offset(17));
-        assert_eq!(target("1970-01-01T00:00:01Z").unwrap(), Target::TimeMs(1_000));
         assert!(target("yesterday").unwrap_err().to_string().contains("WL-7066"));
     }
 }

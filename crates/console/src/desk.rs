@@ -2,6 +2,7 @@
 
 use crate::cached::{Cached, CachedByName};
 use crate::config::BoundsConfig;
+use crate::groups::{self, Groups};
 use crate::pages::dead_letters::Letter;
 use crate::problem::Problem;
 use crate::reads::Reads;
@@ -10,6 +11,7 @@ use operations::audit::{self, AuditBounds, AuditFilter, AuditFound, Older};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
 use operations::exceptions::{ExceptionsView, Step};
 use operations::messages::{self, Message, MessageId};
+use operations::replay::reset::{Requested, ResetError};
 use operations::replay::{Plan, ReplayError, Replays, Status};
 use runtime::codec::Codec;
 use runtime::health::RoomState;
@@ -35,6 +37,8 @@ pub struct Desk {
     rooms: Vec<RoomInfo>,
     codec: Result<Arc<Codec>, String>,
     lags: Arc<Cached<Lags>>,
+    groups: Arc<Cached<Groups>>,
+    resets: Arc<Cached<Vec<Requested>>>,
     audits: CachedByName<AuditFound>,
     letters: Arc<Cached<Newest<Letter>>>,
     plans: Arc<Cached<Vec<Plan>>>,
@@ -91,6 +95,8 @@ impl Desk {
             rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
             codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
             lags: Cached::new(fresh, patience),
+            groups: Cached::new(fresh, patience),
+            resets: Cached::new(fresh, patience),
             audits: CachedByName::new(NAMED_MAX, fresh, patience),
             letters: Cached::new(fresh, patience),
             plans: Cached::new(fresh, patience),
@@ -121,6 +127,36 @@ impl Desk {
     /// When Kafka does not answer in time.
     pub async fn lags(&self) -> Result<Arc<Lags>, Problem> {
         self.lags.get(|| read_lags(self.readers.clone(), self.rooms.clone())).await
+    }
+
+    /// Where the groups of the rooms stand.
+    ///
+    /// # Errors
+    /// When Kafka does not answer in time.
+    pub async fn groups(&self) -> Result<Arc<Groups>, Problem> {
+        self.groups.get(|| groups::read(Arc::clone(&self.config), self.rooms.clone())).await
+    }
+
+    /// The resets that wait for a second person, oldest first.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn resets(
+        &self,
+        replays: &Arc<Replays>,
+        refusal: fn(&ResetError) -> Problem,
+    ) -> Result<Arc<Vec<Requested>>, Problem> {
+        let read = || {
+            let (replays, reads) = (Arc::clone(replays), Arc::clone(&self.reads));
+            async move { reads.through(replays.resets_requested()).await?.map_err(|error| refusal(&error)) }
+        };
+        self.resets.get(read).await
+    }
+
+    /// Somebody has asked for a reset or agreed to one: what was read before does not count any more.
+    pub fn groups_changed(&self) {
+        self.groups.forget();
+        self.resets.forget();
     }
 
     /// What people did and what was left out, by what is asked for; `name` stands for the question.

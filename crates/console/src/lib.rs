@@ -11,6 +11,7 @@ pub mod config;
 mod desk;
 mod edge;
 pub mod fields;
+mod groups;
 mod guard;
 pub mod html;
 mod kept;
@@ -23,6 +24,7 @@ mod reads;
 pub mod routes;
 mod runs;
 mod server;
+mod shadows;
 pub mod state;
 mod trail;
 

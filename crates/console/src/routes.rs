@@ -236,6 +236,25 @@ pub static ROUTES: &[Route] = &[
     })
     .taking(pages::trace::QUERY, &[]),
     Route::get("/replay", "/replay", "All replays, newest first.", |ask| Box::pin(pages::replay::list(ask))),
+    Route::get(
+        "/replay/shadow",
+        "/replay/shadow",
+        "What the version of this console would decide otherwise: comparisons of this process.",
+        |ask| Box::pin(pages::replay::shadow::list(ask)),
+    ),
+    Route::get(
+        "/replay/shadow/{id}",
+        "/replay/shadow/{id}",
+        "One comparison of versions: verdicts, fields, events, effects and money that differ.",
+        |ask| Box::pin(pages::replay::shadow::one(ask)),
+    ),
+    Route::act(
+        "/replay/shadow/run",
+        "/replay/shadow/run",
+        "Has a room of the version of this console decide records again, in the background; nothing is written, nobody is called.",
+        |ask| Box::pin(pages::replay::shadow::run(ask)),
+    )
+    .taking(&[], pages::replay::LOOKED_AT),
     Route::get("/replay/{id}", "/replay/{id}", "How a replay stands.", |ask| Box::pin(pages::replay::one(ask))),
     Route::act("/replay/plan", "/replay/plan", "Counts what a replay comes to, and puts the plan on record.", |ask| {
         Box::pin(pages::replay::plan(ask))
@@ -268,6 +287,34 @@ pub static ROUTES: &[Route] = &[
         Box::pin(pages::replay::abort(ask))
     })
     .taking(&[], pages::exception::SAY),
+    Route::get(
+        "/groups",
+        "/groups",
+        "Where the groups of the rooms stand, and the resets that wait for a second person.",
+        |ask| Box::pin(pages::groups::list(ask)),
+    ),
+    Route::get("/groups/{room}", "/groups/{room}", "Where the group of one room stands, by partition.", |ask| {
+        Box::pin(pages::groups::one(ask))
+    }),
+    Route::act(
+        "/groups/{room}/preview",
+        "/groups/{room}/preview",
+        "What it would come to that a room goes on elsewhere; nothing is changed.",
+        |ask| Box::pin(pages::groups::preview(ask)),
+    )
+    .taking(&[], pages::groups::PREVIEW),
+    Route::act(
+        "/groups/{room}/reset",
+        "/groups/{room}/reset",
+        "Sets where a room goes on, or asks for it where a second person has to agree.",
+        |ask| Box::pin(pages::groups::reset(ask)),
+    )
+    .taking(&[], pages::groups::RESET),
+    Route::act("/groups/approve", "/groups/approve", "Agrees to a reset as the second person.", |ask| {
+        Box::pin(pages::groups::approve(ask))
+    })
+    .with(Right::Approve)
+    .taking(&[], pages::groups::APPROVE),
     Route::get(
         "/service-levels",
         "/service-levels",
@@ -353,6 +400,7 @@ pub static NAVIGATION: &[(&str, &str)] = &[
     ("/service-levels", "Service levels"),
     ("/activity", "Activity"),
     ("/replay", "Replays"),
+    ("/groups", "Groups"),
     ("/reconciliation", "Reconciliation"),
     ("/crosswalk", "Mappings"),
     ("/dead-letters", "Dead letters"),
@@ -371,6 +419,9 @@ mod tests {
             ("/exceptions/e1/correction/approve", Some("/exceptions/e1")),
             ("/dead-letters/0@1/original", Some("/dead-letters/0@1")),
             ("/replay/plan", Some("/replay")),
+            ("/replay/shadow/run", Some("/replay/shadow")),
+            ("/groups/enrich/reset", Some("/groups/enrich")),
+            ("/groups/approve", Some("/groups")),
             ("/reconciliation/run", Some("/reconciliation")),
             ("/causes/retry", None),
             ("/exceptions/e1", None),

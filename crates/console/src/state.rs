@@ -10,6 +10,7 @@ use crate::people::throttle::Throttle;
 use crate::people::{self, Role};
 use crate::reads::Reads;
 use crate::runs::Runs;
+use crate::shadows::Shadows;
 use crate::trail::Trail;
 use connector::erp::Erp;
 use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
@@ -58,6 +59,8 @@ pub struct Console {
     pub runs: Runs,
     /// Comparisons that this process makes.
     pub comparisons: Comparisons,
+    /// Other versions that this process compares.
+    pub shadows: Shadows,
     /// Service levels and the activity of the domains; none where they are not followed here.
     pub levels: Option<LevelsView>,
     /// What goes on record.
@@ -121,6 +124,7 @@ impl Console {
             searches,
             runs,
             comparisons,
+            shadows: Shadows::default(),
             levels,
             trail,
             desk,

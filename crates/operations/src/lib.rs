@@ -7,6 +7,7 @@ pub mod audit;
 pub mod crosswalk;
 mod dump;
 pub mod exceptions;
+pub mod groups;
 pub mod messages;
 pub mod original;
 mod people;

@@ -44,15 +44,34 @@ pub enum SetError {
     },
 }
 
+/// A group as Kafka knows it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Group {
+    /// What Kafka calls its state, for example `Stable` or `Empty`; none when there is no such group.
+    pub state: Option<String>,
+    /// Client ids of its members.
+    pub members: Vec<String>,
+}
+
+/// What Kafka knows of a group.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub fn group(kafka: &KafkaConfig, group: &str) -> Result<Group, ReadError> {
+    let consumer = client(kafka, group)?;
+    let found = ask(PATIENCE, || consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT))?;
+    let known = found.groups().iter().find(|found| found.name() == group);
+    let members = known.iter().flat_map(|found| found.members()).map(|member| member.client_id().to_owned()).collect();
+    let state = known.map(|found| found.state().to_owned()).filter(|state| !state.is_empty() && state != "Dead");
+    Ok(Group { state, members })
+}
+
 /// Client ids of the members of a group; none when there is no such group.
 ///
 /// # Errors
 /// When Kafka does not answer.
 pub fn members(kafka: &KafkaConfig, group: &str) -> Result<Vec<String>, ReadError> {
-    let consumer = client(kafka, group)?;
-    let found = ask(PATIENCE, || consumer.fetch_group_list(Some(group), ANSWER_TIMEOUT))?;
-    let members = found.groups().iter().filter(|found| found.name() == group).flat_map(|found| found.members());
-    Ok(members.map(|member| member.client_id().to_owned()).collect())
+    Ok(self::group(kafka, group)?.members)
 }
 
 /// Sets where a group goes on. Kafka refuses it while the group has members, so that nobody's position changes under them.

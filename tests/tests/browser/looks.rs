@@ -138,6 +138,9 @@ async fn every_page_can_be_used_in_the_light_in_the_dark_and_on_a_telephone() {
         ("/messages/{id}", &message),
         ("/dead-letters/{id}", "/dead-letters/0@0"),
         ("/replay/{id}", &replay),
+        // None is made here: one that is made is looked at where it is made.
+        ("/replay/shadow/{id}", "/replay/shadow/none"),
+        ("/groups/{room}", "/groups/toy-validate"),
         ("/topics/{name}", "/topics/clinical.supply-usage.v1"),
         ("/errors/{code}", "/errors/WL-4001"),
         // None is kept here: one that is kept is looked at where its patient is shown.
@@ -148,6 +151,10 @@ async fn every_page_can_be_used_in_the_light_in_the_dark_and_on_a_telephone() {
         bad.extend(seen(&tab, &path).await);
     }
     assert_eq!(bad, Vec::<String>::new());
+    tab.open(&format!("{}{one}", desk.url)).await;
+    tab.until("document.querySelector('#masters + .scroll td')").await;
+    let hidden = "(() => { const box = document.querySelector('#masters + .scroll'); return box.scrollWidth - box.clientWidth; })()";
+    assert_eq!(tab.eval(hidden).await, json!(0), "a long key hides no column");
     // What is grey on white, and wider than any telephone, is found.
     tab.open("data:text/html,<p style='color:%23ccc;width:2000px'>grey").await;
     let found = seen(&tab, "a bad page").await.join("\n");
@@ -157,6 +164,13 @@ async fn every_page_can_be_used_in_the_light_in_the_dark_and_on_a_telephone() {
     room.stop().await;
 }
 
+/// In how many lines the header stands.
+const LINES: &str = "(() => { const box = (one) => one.getBoundingClientRect(); \
+    const parts = Array.from(document.querySelectorAll('header.top > *')).map(box); \
+    const links = new Set(Array.from(document.querySelectorAll('header nav a')).map((one) => box(one).top)); \
+    const apart = Math.max(...parts.map((one) => one.top)) >= Math.min(...parts.map((one) => one.bottom)); \
+    return Math.max(links.size, apart ? 2 : 1); })()";
+
 /// What is wrong with a page, however it is looked at.
 pub(super) async fn seen(tab: &Tab, path: &str) -> Vec<String> {
     let mut bad = Vec::new();
@@ -165,6 +179,10 @@ pub(super) async fn seen(tab: &Tab, path: &str) -> Vec<String> {
         tab.keep_picture(&format!("{path} {} {}", look.width, if look.dark { "dark" } else { "light" })).await;
         let found = tab.violations().await;
         bad.extend(found.into_iter().map(|violation| format!("{path} {look:?}: {violation}")));
+        let lines = tab.eval(LINES).await.as_u64().unwrap_or_default();
+        if look.width >= Look::DESK.width && lines > 1 {
+            bad.push(format!("{path} {look:?}: the header has {lines} lines"));
+        }
         let overflow = tab.overflow().await;
         if overflow > 0 {
             bad.push(format!("{path} {look:?}: {overflow} px too wide"));

@@ -5,6 +5,7 @@
 mod acts;
 mod attacks;
 mod corrections;
+mod groups;
 mod looks;
 mod people;
 mod reconciliation;

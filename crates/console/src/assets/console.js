@@ -23,7 +23,7 @@
     else if (details) details.open = !details.open;
   };
 
-  const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", w: "/trace",
+  const places = { o: "/", e: "/exceptions", d: "/dead-letters", a: "/audit", t: "/topics", r: "/replay", p: "/groups", w: "/trace",
     s: "/service-levels", h: "/activity", c: "/reconciliation", m: "/crosswalk" };
   let going = false;
 

@@ -100,8 +100,10 @@ impl Frame<'_> {
     fn header(&self) -> Markup {
         html! {
             header.top {
-                a.brand href="/" { (mark()) span { "Wardline" } }
-                span.tenant { (self.tenant) }
+                div.site {
+                    a.brand href="/" { (mark()) span { "Wardline" } }
+                    span.tenant title=(self.tenant) { (self.tenant) }
+                }
                 @if let Some(person) = self.person {
                     nav aria-label="Pages" {
                         ul {
@@ -136,7 +138,7 @@ impl Frame<'_> {
                 dl.facts {
                     dt { kbd { "j" } " / " kbd { "k" } } dd { "next, previous row" }
                     dt { kbd { "Enter" } } dd { "open the row" }
-                    dt { kbd { "g" } " then a letter" } dd { "g o overview, g e exceptions, g w trace, g s service levels, g h activity, g r replays, g c reconciliation, g m mappings, g d dead letters, g a audit, g t topics" }
+                    dt { kbd { "g" } " then a letter" } dd { "g o overview, g e exceptions, g w trace, g s service levels, g h activity, g r replays, g p groups, g c reconciliation, g m mappings, g d dead letters, g a audit, g t topics" }
                     dt { kbd { "/" } } dd { "to the filter or the search" }
                     dt { kbd { "Esc" } } dd { "close this" }
                 }

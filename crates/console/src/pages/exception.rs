@@ -334,7 +334,7 @@ fn masters_used(masters: &[MasterUsed]) -> Markup {
                         @for one in masters {
                             tr {
                                 td data-name="Record" { a href={ "/topics/" (one.topic) } { (one.topic) } }
-                                td data-name="Key" { span.mono { (one.key) } }
+                                td.breaks data-name="Key" { span.mono { (one.key) } }
                                 td data-name="How" { span { (one.told()) } }
                             }
                         }

@@ -9,6 +9,7 @@ pub mod dead_letters;
 pub mod errors;
 pub mod exception;
 pub mod exceptions;
+pub mod groups;
 pub mod levels;
 pub mod messages;
 pub mod oidc;

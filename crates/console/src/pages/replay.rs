@@ -3,8 +3,9 @@
 
 mod ask;
 mod look;
+pub mod shadow;
 
-pub use ask::PLAN;
+pub use ask::{LOOKED_AT, PLAN};
 
 use super::exception::{COMMENT, SAY};
 use crate::ask::{Answer, Ask};
@@ -180,7 +181,11 @@ where
     done(&plan, said)
 }
 
-fn replays(console: &Console) -> Result<Arc<Replays>, Problem> {
+/// The acts of replays, over what this console follows.
+///
+/// # Errors
+/// When the configuration or the client of the registry cannot be so.
+pub fn replays(console: &Console) -> Result<Arc<Replays>, Problem> {
     let (config, codec) = (Arc::clone(&console.site.config), console.desk.codec()?);
     Replays::beside(&console.exceptions, config, codec, console.site.rooms.clone()).map_err(|error| refusal(&error))
 }
@@ -193,7 +198,8 @@ fn done(plan: &Plan, said: &str) -> Result<Answer, Problem> {
     Ok(Answer::done(said, format!("/replay/{}", plan.replay_id), json!({"plan": Preview::at_rate(plan.clone(), None)})))
 }
 
-fn refusal(error: &ReplayError) -> Problem {
+/// A refusal as the console says it.
+pub fn refusal(error: &ReplayError) -> Problem {
     let text = error.to_string();
     let problem = match error {
         ReplayError::NoPlan(_) => Problem::said(StatusCode::NOT_FOUND, "No such replay", &text),
@@ -220,6 +226,7 @@ fn state_chip(plan: &Plan) -> Markup {
 fn list_page(data: &List, frame: &Frame<'_>) -> Page {
     let body = html! {
         h1 { "Replays" }
+        p { "What another version of a room would do is looked at beforehand: " a href="/replay/shadow" { "shadow comparisons" } "." }
         @if data.plans.is_empty() { p { "Nothing was planned yet." } } @else {
             div.scroll {
                 table.stack {

@@ -34,6 +34,9 @@ pub const PLAN: &[Field] = &[
     Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record"),
 ];
 
+/// Which records are looked at, without anything that is done about them.
+pub const LOOKED_AT: &[Field] = PLAN.split_at(11).0;
+
 /// The plan that is asked for.
 ///
 /// # Errors
@@ -43,20 +46,29 @@ pub fn request(ask: &Ask) -> Result<Request, Problem> {
     Ok(Request {
         room: text("room").unwrap_or_default(),
         topic: text("topic"),
-        selection: ReplaySelection {
-            partitions: partition(ask)?.into_iter().collect(),
-            from_offset: ask.body.number("from_offset"),
-            to_offset: ask.body.number("to_offset"),
-            from_time_ms: milliseconds(ask, "from_time")?,
-            until_time_ms: milliseconds(ask, "until_time")?,
-            event_ids: words(ask.body.text("event_id").unwrap_or_default()),
-            key: text("key"),
-            event_type: text("type"),
-            fields: conditions(ask.body.text("field").unwrap_or_default())?,
-        },
+        selection: selection(ask)?,
         correct: ask.body.flag("correct"),
         reason: text("reason").unwrap_or_default(),
         actor: ask.name().to_owned(),
+    })
+}
+
+/// The records that are asked for.
+///
+/// # Errors
+/// When a time, a number or a condition cannot be read.
+pub fn selection(ask: &Ask) -> Result<ReplaySelection, Problem> {
+    let text = |name: &str| ask.body.text(name).map(str::to_owned);
+    Ok(ReplaySelection {
+        partitions: partition(ask)?.into_iter().collect(),
+        from_offset: ask.body.number("from_offset"),
+        to_offset: ask.body.number("to_offset"),
+        from_time_ms: milliseconds(ask, "from_time")?,
+        until_time_ms: milliseconds(ask, "until_time")?,
+        event_ids: words(ask.body.text("event_id").unwrap_or_default()),
+        key: text("key"),
+        event_type: text("type"),
+        fields: conditions(ask.body.text("field").unwrap_or_default())?,
     })
 }
 

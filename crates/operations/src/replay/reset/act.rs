@@ -41,7 +41,8 @@ impl Replays {
     /// Sets where a room goes on, or puts on record that somebody asks for it where a second person has to agree.
     ///
     /// # Errors
-    /// As [`Replays::reset_preview`]; also when records would be passed over and nobody stands for it, or Kafka refuses.
+    /// As [`Replays::reset_preview`]; also when it is not what was previewed any more, when records would be passed over and nobody
+    /// stands for it, or Kafka refuses.
     pub async fn reset(
         self: &Arc<Self>,
         request: &ResetRequest,
@@ -50,6 +51,9 @@ impl Replays {
         let actor = named(&request.actor, "the actor")?;
         let reason = named(&request.reason, "the reason")?;
         let plan = self.reset_preview(request, read).await?;
+        if let Some(id) = request.previewed.as_ref().filter(|id| **id != plan.id) {
+            return Err(ResetError::Moved { id: id.clone(), room: plan.room });
+        }
         if plan.skipped > 0 && !request.force {
             return Err(ResetError::Loss { room: plan.room, records: plan.skipped });
         }

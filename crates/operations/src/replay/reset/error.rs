@@ -2,6 +2,7 @@
 
 use super::super::ReplayError;
 use runtime::groups::SetError;
+use std::borrow::Cow;
 
 /// Why a position was not set.
 #[derive(Debug, thiserror::Error)]
@@ -51,7 +52,7 @@ pub enum ResetError {
     #[error("WL-7258: {0}")]
     Unknown(String),
     /// The room has moved since.
-    #[error("WL-7259: reset {id} was asked for when {room} stood elsewhere")]
+    #[error("WL-7259: reset {id} was asked for or looked at when {room} stood elsewhere")]
     Moved {
         /// The reset.
         id: String,
@@ -65,8 +66,8 @@ pub enum ResetError {
 
 impl ResetError {
     /// What to do next.
-    pub fn next(&self) -> &'static str {
-        match self {
+    pub fn next(&self) -> Cow<'static, str> {
+        Cow::Borrowed(match self {
             Self::Members { .. } => {
                 "stop the room (all instances of it), wait until its session has ended, and ask again"
             }
@@ -78,11 +79,13 @@ impl ResetError {
             Self::Refused { .. } => {
                 "look whether the room was started meanwhile, with `wardline groups ls`, and ask again"
             }
-            Self::SamePerson { .. } => "let a second person agree: `wardline groups approve ID --actor NAME`",
+            Self::SamePerson { id, .. } => {
+                return format!("let a second person agree: `wardline groups approve {id} --actor NAME`").into();
+            }
             Self::Unknown(_) => "ask for it again with `wardline groups reset`; it prints the id",
             Self::Moved { .. } => "ask for it again: what would happen is then counted as it is now",
             Self::Replay(error) => error.next(),
-        }
+        })
     }
 
     /// Whether what was asked for is at fault, rather than something that may pass.

@@ -13,7 +13,7 @@ mod requested;
 
 pub use act::ResetOutcome;
 pub use error::ResetError;
-pub use plan::{Move, ResetPlan, Target, TopicEffects};
+pub use plan::{Move, ResetPlan, Target, TopicEffects, told};
 pub use requested::Requested;
 
 /// Code on the audit topic of a reset that waits for a second person.
@@ -42,4 +42,6 @@ pub struct ResetRequest {
     pub actor: String,
     /// Records may be passed over.
     pub force: bool,
+    /// The id of the preview that was looked at: nothing else is done than what it showed. None where nobody looked first.
+    pub previewed: Option<String>,
 }

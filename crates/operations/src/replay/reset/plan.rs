@@ -29,6 +29,33 @@ pub enum Target {
     Offset(i64),
 }
 
+impl std::str::FromStr for Target {
+    type Err = jiff::Error;
+
+    /// An offset, a time like `2026-03-01T08:00:00Z`, `earliest` or `latest`.
+    fn from_str(text: &str) -> Result<Self, jiff::Error> {
+        match text {
+            "earliest" => Ok(Self::Earliest),
+            "latest" => Ok(Self::Latest),
+            _ => match text.parse() {
+                Ok(offset) => Ok(Self::Offset(offset)),
+                Err(_) => text.parse::<jiff::Timestamp>().map(|time| Self::TimeMs(time.as_millisecond())),
+            },
+        }
+    }
+}
+
+/// In one line: partitions by topic, and what moving them comes to.
+#[must_use]
+pub fn told(moves: &[Move]) -> String {
+    let mut topics: Vec<&str> = moves.iter().map(|one| one.topic.as_str()).collect();
+    topics.dedup();
+    let (again, skipped) = moves.iter().fold((0, 0), |sum, one| (sum.0 + one.again, sum.1 + one.skipped));
+    let count = moves.len();
+    let partitions = if count == 1 { "partition" } else { "partitions" };
+    format!("{count} {partitions} of {}: {again} records again, {skipped} passed over", topics.join(", "))
+}
+
 /// One partition.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -291,6 +318,24 @@ mod tests {
         for (kind, topic, from, to, expected) in table {
             assert_eq!(needs(kind, topic, from, to), expected, "{kind:?} {topic} {from} -> {to}");
         }
+    }
+
+    #[test]
+    fn what_was_asked_for_is_one_line() {
+        let one = |topic: &str, again, skipped| Move { again, skipped, ..moved(topic, 0, 0) };
+        assert_eq!(told(&[one("t", 5, 0)]), "1 partition of t: 5 records again, 0 passed over");
+        let several = [one("t", 5, 0), one("t", 1, 0), one("u", 0, 2)];
+        assert_eq!(told(&several), "3 partitions of t, u: 6 records again, 2 passed over");
+    }
+
+    #[test]
+    fn a_place_is_an_offset_a_time_or_an_end() {
+        let read = |text: &str| text.parse::<Target>().ok();
+        assert_eq!(read("earliest"), Some(Target::Earliest));
+        assert_eq!(read("latest"), Some(Target::Latest));
+        assert_eq!(read("17"), Some(Target::Offset(17)));
+        assert_eq!(read("1970-01-01T00:00:01Z"), Some(Target::TimeMs(1_000)));
+        assert_eq!(read("yesterday"), None);
     }
 
     #[test]
