@@ -34,10 +34,25 @@ fn the_alert_asks_for_metrics_that_there_are() {
         budget_used: 1,
         breach_in_s: Some(0),
     });
+    runtime::metrics::service_level_causes(&[runtime::metrics::ServiceLevelCause {
+        level: level.name,
+        room: "validate".to_owned(),
+        code: "WL-4001".to_owned(),
+        subject: "master.item.v1/I-7".to_owned(),
+        events: 12,
+    }]);
     let page = runtime::metrics::encode();
-    for metric in ["wardline_service_level_events", "wardline_service_level_breach_in_seconds"] {
+    let cause = "wardline_service_level_cause_events";
+    for metric in ["wardline_service_level_events", "wardline_service_level_breach_in_seconds", cause] {
         assert!(template.contains(&format!("{metric}{{level=")), "{metric} is not in the alert");
         assert!(page.contains(&format!("{metric}{{level=\"{}\"", level.name)), "{metric} is not on the page");
     }
+    // What the alert tells people are labels of the metric.
+    let line = page.lines().find(|line| line.starts_with(cause)).unwrap();
+    for label in ["room", "code", "subject"] {
+        assert!(line.contains(&format!("{label}=\"")), "{line}");
+        assert!(template.contains(&format!("$labels.{label}")), "{label} is not told");
+    }
+    assert!(template.contains(&format!("max by (level, room, code, subject) (max_over_time({cause}{{level=")));
     assert!(template.contains("state=\"overdue\"") && page.contains("state=\"overdue\"} 1"));
 }

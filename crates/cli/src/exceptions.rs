@@ -14,7 +14,7 @@ use operations::exceptions::{
     self, Act, Cause, ExceptionsView, Filter, Listed, Page, RecordsError, Row, ViewError, money_text,
 };
 use runtime::codec::Codec;
-use runtime::{Config, ShutdownTrigger};
+use runtime::{Config, Shutdown, ShutdownTrigger};
 use schemas::Exception;
 use std::collections::HashMap;
 use std::time::Duration;
@@ -60,6 +60,11 @@ pub async fn load(config: &Config, codec: &Codec) -> Result<Vec<Exception>, Fail
 /// Whether somebody still has to do something about it.
 pub fn is_open(exception: &Exception) -> bool {
     exceptions::is_open(exception.state)
+}
+
+/// A view that goes on until the stop, and tells what it has read so far.
+pub fn following(config: &Config, stop: &Shutdown) -> Result<ExceptionsView, Failure> {
+    ExceptionsView::start(config, stop).map_err(view_failure)
 }
 
 /// A view that has read everything. It goes on as long as the trigger lives.

@@ -3,7 +3,7 @@
 use crate::args::{Activity, Globals, Sla};
 use crate::output::{self, Output};
 use crate::{Failure, context, exceptions, trace};
-use operations::sight::levels::{self, LevelAlert, LevelReport, LevelsSnapshot, LevelsView};
+use operations::sight::levels::{self, AlertCause, LevelAlert, LevelReport, LevelsSnapshot, LevelsView};
 use operations::sight::worth::{DomainWork, Parked};
 use operations::sight::{SightError, time_text};
 use runtime::health::Health;
@@ -31,9 +31,14 @@ pub fn sla(globals: &Globals, options: &Sla) -> Result<(), Failure> {
         return context::block_on(watch(config, options))?;
     }
     let progress = output::spinner("reading today");
-    let read = context::block_on(levels::today(config));
+    let read = context::block_on(levels::today(Arc::clone(&config)));
     progress.finish_and_clear();
-    let (snapshot, _) = read?.map_err(failure)?;
+    let (mut snapshot, _) = read?.map_err(failure)?;
+    // Without an alert nobody has to go through what waits.
+    if !snapshot.alerts.is_empty() {
+        let (view, _running) = context::block_on(exceptions::view(&config))??;
+        snapshot.name_causes(&view.causes());
+    }
     print_levels(&snapshot, options.json)
 }
 
@@ -50,10 +55,15 @@ async fn watch(config: Arc<Config>, options: &Sla) -> Result<(), Failure> {
         })?),
         None => None,
     };
-    let view = LevelsView::start(config, stop.clone()).map_err(failure)?;
+    let waits = exceptions::following(&config, &stop)?;
+    let causes = waits.clone();
+    let view = LevelsView::naming(config, stop.clone(), move || causes.causes()).map_err(failure)?;
     let signal = tokio::spawn(trigger.stop_on_signal());
     while !stop.requested() {
-        let snapshot = view.snapshot();
+        let mut snapshot = view.snapshot();
+        if !snapshot.alerts.is_empty() {
+            snapshot.name_causes(&waits.causes());
+        }
         if let Some(problem) = &snapshot.problem {
             output::note(&format!("not followed at the moment: {problem}"));
         } else if snapshot.caught_up {
@@ -91,13 +101,10 @@ fn print_levels(snapshot: &LevelsSnapshot, json: bool) -> Result<(), Failure> {
         output.line(alerted(alert, snapshot.at_ms))?;
     }
     output.finish()?;
-    if !snapshot.alerts.is_empty() {
-        output::note("`wardline status` names the room that is behind, `wardline exceptions causes` what holds it up");
-    }
     Ok(())
 }
 
-/// A service level that is at risk, in one line.
+/// A service level that is at risk: how much waits, for what, and what to type next.
 fn alerted(alert: &LevelAlert, now_ms: i64) -> String {
     let breach = if alert.breach_at_ms <= now_ms {
         "there are too many misses already".to_owned()
@@ -106,9 +113,20 @@ fn alerted(alert: &LevelAlert, now_ms: i64) -> String {
     };
     let (level, class, overdue) = (alert.level, alert.class.as_str(), alert.overdue);
     format!(
-        "AT RISK {level} ({class}): {overdue} events wait beyond the promise, the oldest for {} s; {breach}",
-        alert.oldest_waiting_s
+        "AT RISK {level} ({class}): {overdue} events wait beyond the promise, the oldest for {} s; {breach}\n  {}; next: `{}`",
+        alert.oldest_waiting_s,
+        caused(alert.cause.as_ref()),
+        alert.next
     )
+}
+
+/// What most of what waits on its way waits for.
+fn caused(cause: Option<&AlertCause>) -> String {
+    let Some(AlertCause { room, code, subject, events, .. }) = cause else {
+        return "no exception is open on its way: a room is behind or away".to_owned();
+    };
+    let subject = subject.as_ref().map(|subject| format!(" {subject}")).unwrap_or_default();
+    format!("most of what waits on its way waits in {room} for {code}{subject}: {events} events")
 }
 
 fn row(level: &LevelReport, now_ms: i64) -> Vec<String> {
@@ -221,16 +239,28 @@ mod tests {
 
     #[test]
     fn a_level_at_risk_says_since_when_and_until_when() {
-        let alert = |breach_at_ms| LevelAlert {
+        let alert = |breach_at_ms, cause: Option<&AlertCause>| LevelAlert {
             level: "usage-posted",
             class: Criticality::PatientAdjacent,
             overdue: 2,
             oldest_waiting_s: 130,
             breach_at_ms,
-            cause: None,
+            cause: cause.cloned(),
+            next: "wardline status".to_owned(),
         };
         let start = "AT RISK usage-posted (patient-adjacent): 2 events wait beyond the promise, the oldest for 130 s; ";
-        assert_eq!(alerted(&alert(5_000), 5_000), format!("{start}there are too many misses already"));
-        assert_eq!(alerted(&alert(65_000), 5_000), format!("{start}there will be too many misses in 1 min 0 s"));
+        let end = "\n  no exception is open on its way: a room is behind or away; next: `wardline status`";
+        assert_eq!(alerted(&alert(5_000, None), 5_000), format!("{start}there are too many misses already{end}"));
+        let soon = "there will be too many misses in 1 min 0 s";
+        assert_eq!(alerted(&alert(65_000, None), 5_000), format!("{start}{soon}{end}"));
+        let cause = AlertCause {
+            room: "validate".to_owned(),
+            code: "WL-4001".to_owned(),
+            subject: Some("master.item.v1/I-7".to_owned()),
+            events: 12,
+            exceptions: 3,
+        };
+        let end = "\n  most of what waits on its way waits in validate for WL-4001 master.item.v1/I-7: 12 events; next: `wardline status`";
+        assert_eq!(alerted(&alert(65_000, Some(&cause)), 5_000), format!("{start}{soon}{end}"));
     }
 }

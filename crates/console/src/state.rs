@@ -111,7 +111,10 @@ impl Console {
         let trail = Trail::new(&site.config, config.bounds.denied_per_minute);
         let desk = Desk::new(&site, &config.bounds);
         let exceptions = ExceptionsView::start(&site.config, stop)?;
-        let follow = || LevelsView::start(Arc::clone(&site.config), stop.clone());
+        let follow = || {
+            let causes = exceptions.clone();
+            LevelsView::naming(Arc::clone(&site.config), stop.clone(), move || causes.causes())
+        };
         let levels = config.service_levels.then(follow).transpose()?;
         let decider = OnceCell::new();
         Ok(Arc::new(Self {

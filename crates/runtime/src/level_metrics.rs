@@ -34,6 +34,29 @@ pub struct ServiceLevelNumbers {
     pub breach_in_s: Option<i64>,
 }
 
+/// What most events of a service level at risk wait for, for the page of metrics.
+#[derive(Clone, Debug)]
+pub struct ServiceLevelCause {
+    /// Name of the service level.
+    pub level: &'static str,
+    /// Room that waits.
+    pub room: String,
+    /// Why.
+    pub code: String,
+    /// The master record it is about; empty where it is about something else.
+    pub subject: String,
+    /// Events that wait for it.
+    pub events: u64,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct Cause {
+    level: &'static str,
+    room: String,
+    code: String,
+    subject: String,
+}
+
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct Level {
     level: &'static str,
@@ -65,6 +88,7 @@ pub(crate) struct Levels {
     budget: Family<Level, Gauge>,
     budget_used: Family<Level, Gauge>,
     breach: Family<Level, SecondsGauge>,
+    causes: Family<Cause, Gauge>,
 }
 
 impl Levels {
@@ -91,6 +115,15 @@ impl Levels {
         self.breach.get_or_create(&level).set(breach);
     }
 
+    /// Those of now, one for each service level at most; the others are gone from the page.
+    pub(crate) fn set_causes(&self, causes: &[ServiceLevelCause]) {
+        self.causes.clear();
+        for ServiceLevelCause { level, room, code, subject, events } in causes {
+            let labels = Cause { level, room: room.clone(), code: code.clone(), subject: subject.clone() };
+            self.causes.get_or_create(&labels).set(i64::try_from(*events).unwrap_or(i64::MAX));
+        }
+    }
+
     pub(crate) fn register(&self, registry: &mut Registry) {
         let help = "Share of the events of a day that must arrive in time";
         registry.register("service_level_target_ratio", help, self.target.clone());
@@ -106,6 +139,8 @@ impl Levels {
         registry.register("service_level_budget_used_events", help, self.budget_used.clone());
         let help = "Until the misses of today are too many, if it goes on as in the last minutes";
         registry.register_with_unit("service_level_breach_in", help, Unit::Seconds, self.breach.clone());
+        let help = "Events that wait for what most events of a service level at risk wait for";
+        registry.register("service_level_cause_events", help, self.causes.clone());
     }
 }
 
@@ -140,5 +175,33 @@ mod tests {
         ] {
             assert!(page.contains(line), "{line} is not in\n{page}");
         }
+    }
+
+    #[test]
+    fn the_causes_of_now_are_on_the_page_and_those_of_before_are_not() {
+        let cause = |level, subject: &str| ServiceLevelCause {
+            level,
+            room: "validate".to_owned(),
+            code: "WL-4001".to_owned(),
+            subject: subject.to_owned(),
+            events: 12,
+        };
+        let levels = Levels::default();
+        let mut registry = Registry::default();
+        levels.register(&mut registry);
+        let page = || {
+            let mut text = String::new();
+            prometheus_client::encoding::text::encode(&mut text, &registry).map(|()| text).unwrap_or_default()
+        };
+        levels.set_causes(&[cause("one", "master.item.v1/I-7"), cause("two", "")]);
+        let line = |level, subject| {
+            format!(
+                "service_level_cause_events{{level=\"{level}\",room=\"validate\",code=\"WL-4001\",subject=\"{subject}\"}} 12"
+            )
+        };
+        let seen = page();
+        assert!(seen.contains(&line("one", "master.item.v1/I-7")) && seen.contains(&line("two", "")), "{seen}");
+        levels.set_causes(&[cause("two", "")]);
+        assert!(!page().contains("level=\"one\"") && page().contains(&line("two", "")), "{}", page());
     }
 }

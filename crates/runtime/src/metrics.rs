@@ -4,7 +4,7 @@
 //! topics, verdicts, codes of acknowledgements and configured targets: a closed or configured set, never anything of a
 //! message (PHI-1, BND-1).
 
-pub use crate::level_metrics::ServiceLevelNumbers;
+pub use crate::level_metrics::{ServiceLevelCause, ServiceLevelNumbers};
 
 use crate::level_metrics::Levels;
 use prometheus_client::encoding::{EncodeLabelSet, text};
@@ -188,6 +188,11 @@ impl ReconcileMetrics {
 /// Puts a service level on the page. What is not known is `NaN`, what will not come `+Inf`.
 pub fn service_level(numbers: &ServiceLevelNumbers) {
     METRICS.levels.set(numbers);
+}
+
+/// Puts the causes of the service levels at risk on the page, instead of those of before.
+pub fn service_level_causes(causes: &[ServiceLevelCause]) {
+    METRICS.levels.set_causes(causes);
 }
 
 impl EffectOutcome {

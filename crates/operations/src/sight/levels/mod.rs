@@ -9,6 +9,7 @@ mod book;
 mod forecast;
 mod view;
 
+use runtime::metrics::ServiceLevelCause;
 use schemas::{Criticality, topics};
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +17,11 @@ use super::chain::Bounds;
 use crate::exceptions::Cause;
 
 pub use view::{LevelsView, today};
+
+/// How the subjects begin that are master records.
+const MASTER: &str = "master.";
+/// Longest subject that is a label of a metric, bytes.
+const SUBJECT_MAX: usize = 120;
 
 /// The block `operations.sight` of the configuration.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -193,6 +199,8 @@ pub struct LevelAlert {
     pub breach_at_ms: i64,
     /// What most of the events wait for that wait in the rooms on its way; none when no exception is open there, or nobody looked.
     pub cause: Option<AlertCause>,
+    /// The command to go on with: the exceptions of the cause, or which room is behind.
+    pub next: String,
 }
 
 /// What holds events up.
@@ -227,11 +235,25 @@ impl LevelsSnapshot {
                 events: cause.events,
                 exceptions: cause.exceptions,
             });
+            alert.next = next(alert.cause.as_ref());
         }
     }
 }
 
 impl LevelAlert {
+    /// Its cause for the page of metrics. Of what it is about only a master record is told there, and no longer one than fits.
+    pub(super) fn measured(&self) -> Option<ServiceLevelCause> {
+        let cause = self.cause.as_ref()?;
+        let is_told = |subject: &&String| subject.starts_with(MASTER) && subject.len() <= SUBJECT_MAX;
+        Some(ServiceLevelCause {
+            level: self.level,
+            room: cause.room.clone(),
+            code: cause.code.clone(),
+            subject: cause.subject.as_ref().filter(is_told).cloned().unwrap_or_default(),
+            events: cause.events as u64,
+        })
+    }
+
     /// The alert of a service level; none when it is not at risk at this moment.
     #[must_use]
     pub fn of(level: &LevelReport, at_ms: i64, within_s: u32) -> Option<Self> {
@@ -244,6 +266,58 @@ impl LevelAlert {
             oldest_waiting_s: level.oldest_waiting_s,
             breach_at_ms,
             cause: None,
+            next: next(None),
         })
+    }
+}
+
+/// What people type next.
+fn next(cause: Option<&AlertCause>) -> String {
+    let Some(cause) = cause else { return "wardline status".to_owned() };
+    // As a shell takes it: a subject may hold anything.
+    let quoted = |subject: &String| format!(" --subject '{}'", subject.replace('\'', "'\\''"));
+    let subject = cause.subject.as_ref().map(quoted).unwrap_or_default();
+    format!("wardline exceptions ls --room {} --code {}{subject}", cause.room, cause.code)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    fn alert(subject: Option<&str>) -> LevelAlert {
+        let cause = AlertCause {
+            room: "validate".to_owned(),
+            code: "WL-4001".to_owned(),
+            subject: subject.map(str::to_owned),
+            events: 12,
+            exceptions: 3,
+        };
+        LevelAlert {
+            level: "usage-posted",
+            class: Criticality::PatientAdjacent,
+            overdue: 2,
+            oldest_waiting_s: 130,
+            breach_at_ms: 0,
+            next: next(Some(&cause)),
+            cause: Some(cause),
+        }
+    }
+
+    #[test]
+    fn what_to_type_next_names_the_cause() {
+        assert_eq!(next(None), "wardline status");
+        let start = "wardline exceptions ls --room validate --code WL-4001";
+        assert_eq!(alert(None).next, start);
+        assert_eq!(alert(Some("master.item.v1/I'7")).next, format!(r"{start} --subject 'master.item.v1/I'\''7'"));
+    }
+
+    #[test]
+    fn phi_1_only_a_master_record_that_is_not_too_long_is_a_label_of_a_metric() {
+        let told = |subject: &str| alert(Some(subject)).measured().unwrap().subject;
+        assert_eq!(told("master.item.v1/I-7"), "master.item.v1/I-7");
+        assert_eq!(told("clinical.encounter.v1/E-1"), "");
+        assert_eq!(told(&format!("master.item.v1/{}", "x".repeat(SUBJECT_MAX))), "");
+        assert!(LevelAlert { cause: None, ..alert(None) }.measured().is_none());
     }
 }

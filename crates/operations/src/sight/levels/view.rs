@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::book::{Book, Day};
 use super::{ClassReport, LevelAlert, LevelsSnapshot, SightConfig};
+use crate::exceptions::Cause;
 use crate::sight::SightError;
 use crate::sight::activity::{self, DomainActivity, Ledger};
 use crate::sight::facts::Seen;
@@ -32,6 +33,9 @@ pub struct LevelsView {
     task: Arc<JoinHandle<()>>,
 }
 
+/// Gives the open causes of what waits.
+type Causes = Box<dyn Fn() -> Vec<Cause> + Send>;
+
 /// All accounts. What it holds is bounded by [`SightConfig`].
 struct Eye {
     config: SightConfig,
@@ -50,6 +54,20 @@ impl LevelsView {
     /// # Errors
     /// When the block `operations.sight` is not understood, or its time zone is not known.
     pub fn start(config: Arc<Config>, shutdown: Shutdown) -> Result<Self, SightError> {
+        Self::naming(config, shutdown, Vec::new)
+    }
+
+    /// As [`LevelsView::start`], with the cause of each level at risk on the page of metrics. `causes` gives those that are open, as
+    /// [`ExceptionsView::causes`](crate::exceptions::ExceptionsView::causes) does; it is asked only while a level is at risk.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn naming(
+        config: Arc<Config>,
+        shutdown: Shutdown,
+        causes: impl Fn() -> Vec<Cause> + Send + 'static,
+    ) -> Result<Self, SightError> {
+        let causes: Causes = Box::new(causes);
         let first = Eye::new(&config)?;
         let eye = Arc::new(Mutex::new(first));
         let shared = Arc::clone(&eye);
@@ -59,7 +77,7 @@ impl LevelsView {
         let task = thread.spawn(move || {
             let mut pause = PAUSE;
             while !shutdown.requested() {
-                if let Err(error) = run(&config, &handle, &shared, &shutdown, &mut pause) {
+                if let Err(error) = run(&config, &handle, &shared, &causes, &shutdown, &mut pause) {
                     tracing::warn!(%error, "service levels cannot be followed");
                     lock(&shared).problem = Some(error.to_string());
                     rest(pause, &shutdown);
@@ -118,6 +136,7 @@ fn run(
     config: &Config,
     handle: &Handle,
     shared: &Mutex<Eye>,
+    causes: &Causes,
     stop: &Shutdown,
     pause: &mut Duration,
 ) -> Result<(), SightError> {
@@ -126,7 +145,7 @@ fn run(
     *lock(shared) = eye;
     *pause = PAUSE;
     let mut turned = clock::tick();
-    publish(shared);
+    publish(shared, causes);
     source.follow(&mut positions, |seen| {
         if let Some(seen) = seen {
             lock(shared).take(&seen);
@@ -134,7 +153,7 @@ fn run(
         if clock::tick().since(turned) >= TURN {
             turned = clock::tick();
             lock(shared).turn(now_ms());
-            publish(shared);
+            publish(shared, causes);
         }
         if stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
     })
@@ -158,8 +177,14 @@ fn read_today(
 }
 
 /// Puts the numbers on the page of metrics.
-fn publish(shared: &Mutex<Eye>) {
-    let snapshot = lock(shared).snapshot(now_ms());
+fn publish(shared: &Mutex<Eye>, causes: &Causes) {
+    let mut snapshot = lock(shared).snapshot(now_ms());
+    if !snapshot.alerts.is_empty() {
+        snapshot.name_causes(&causes());
+    }
+    runtime::metrics::service_level_causes(
+        &snapshot.alerts.iter().filter_map(LevelAlert::measured).collect::<Vec<_>>(),
+    );
     for level in &snapshot.levels {
         runtime::metrics::service_level(&runtime::metrics::ServiceLevelNumbers {
             level: level.name,
