@@ -48,14 +48,7 @@ fn again(typed: &[String], mark: &str) -> String {
     format!("wardline {} --seen {mark}", words.collect::<Vec<_>>().join(" "))
 }
 
-/// A word as a shell takes it.
-pub fn quoted(word: &str) -> String {
-    let is_plain = |one: char| one.is_ascii_alphanumeric() || "-_./=:@,+%".contains(one);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', "'\\''"))
-}
+pub use operations::shell::quoted;
 
 /// A text without what would move the cursor, hide or turn round what somebody has to read.
 pub fn plain(text: &str) -> String {

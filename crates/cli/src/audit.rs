@@ -75,7 +75,7 @@ fn print(found: &AuditFound, json: bool) -> Result<(), Failure> {
     }
     if !found.records.is_empty() {
         let rows: Vec<Vec<String>> = found.records.iter().map(row).collect();
-        output.table(&["TIME (UTC)", "WHAT", "ROOM", "WHO", "CODE", "ABOUT", "DETAIL"], &rows)?;
+        output.table(&["TIME", "WHAT", "ROOM", "WHO", "CODE", "ABOUT", "DETAIL"], &rows)?;
     }
     output.finish()?;
     if found.records.is_empty() {
@@ -94,7 +94,7 @@ fn print(found: &AuditFound, json: bool) -> Result<(), Failure> {
 fn standing(found: &AuditFound) -> String {
     let back = found.back_to_ms.map_or_else(
         || "all that is asked for".to_owned(),
-        |time| format!("everything back to {}", output::time_text(time)),
+        |time| format!("everything back to {}", output::told_time(time.saturating_mul(1_000))),
     );
     let older = found.older.as_ref().map(|older| format!("; for older ones add --older {older}")).unwrap_or_default();
     format!("looked at {} records, {back}{older}", found.looked_at)
@@ -103,7 +103,7 @@ fn standing(found: &AuditFound) -> String {
 fn row(entry: &AuditEntry) -> Vec<String> {
     let audit = &entry.audit;
     vec![
-        output::time_text(audit.at.0 / 1_000).chars().take(19).collect(),
+        output::told_time(audit.at.0),
         audit.kind.as_str().to_lowercase(),
         audit.room.clone(),
         audit.actor.clone().unwrap_or_else(|| "-".to_owned()),
@@ -172,7 +172,7 @@ mod tests {
         };
         let entry = |audit: Audit| AuditEntry { place: "0@1".to_owned(), audit };
         let shown = row(&entry(audit.clone()));
-        assert_eq!(shown[..4], ["1970-01-01T00:00:01", "action", "cli", "ada (as deploy)"]);
+        assert_eq!(shown[..4], ["1970-01-01 00:00:01 UTC", "action", "cli", "ada (as deploy)"]);
         assert_eq!(shown[5], "ops.dead-letter.v1-2@17");
         let event = Audit { event_id: Some("e1".to_owned()), ..audit.clone() };
         assert_eq!(about(&entry(event.clone())), "event e1");
@@ -181,7 +181,7 @@ mod tests {
         let mut found = AuditFound { records: Vec::new(), looked_at: 9, back_to_ms: None, older: None };
         assert_eq!(standing(&found), "looked at 9 records, all that is asked for");
         (found.back_to_ms, found.older) = (Some(1_000), Some(Older::new([(0, 5)])));
-        let said = "looked at 9 records, everything back to 1970-01-01T00:00:01Z; for older ones add --older 0.5";
+        let said = "looked at 9 records, everything back to 1970-01-01 00:00:01 UTC; for older ones add --older 0.5";
         assert_eq!(standing(&found), said);
     }
 }

@@ -1,8 +1,9 @@
 //! The configuration of a command, and the async runtime for those that need one.
 
-use crate::Failure;
 use crate::args::Globals;
+use crate::{Failure, output, sight};
 use erp_systems::System;
+use operations::Zone;
 use runtime::Config;
 use serde_json::{Map, Value};
 use std::future::Future;
@@ -53,7 +54,10 @@ pub fn running(globals: &Globals) -> Result<Config, Failure> {
     let mut last = "no address".to_owned();
     for address in bootstrap.split(',').map(str::trim) {
         match connect(address) {
-            Ok(()) => return Ok(config),
+            Ok(()) => {
+                output::tell_times_in(Zone::of(&config).map_err(sight::failure)?);
+                return Ok(config);
+            }
             Err(error) => last = error.to_string(),
         }
     }

@@ -60,7 +60,7 @@ fn proposed(proposal: &MappingProposal) -> Vec<String> {
     let to = |target: &Option<String>| target.clone().unwrap_or_else(|| "nothing".to_owned());
     vec![
         format!("a mapping of the {kind} {code} of {source_system} waits for a second person:"),
-        format!("  {:<14} {actor}, {}", "proposed by", output::time_text(proposal.at / 1_000)),
+        format!("  {:<14} {actor}, {}", "proposed by", output::told_time(proposal.at)),
         format!("  {:<14} {reason}", "reason"),
         format!("  {:<14} {} -> {}", "means", to(&proposal.now), to(&proposal.target)),
         format!("  {:<14} {mark}", "mark"),

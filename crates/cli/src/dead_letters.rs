@@ -29,6 +29,8 @@ const HIDDEN: &str = "***";
 struct Letter {
     id: String,
     time: String,
+    #[serde(skip)]
+    at_ms: Option<i64>,
     room: String,
     stage: String,
     code: String,
@@ -72,7 +74,7 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
         found.iter().try_for_each(|letter| output.json(letter))?;
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(Letter::row).collect();
-        output.table(&["ID", "TIME (UTC)", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
+        output.table(&["ID", "TIME", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
     }
     output.finish()?;
     if left_out > 0 {
@@ -219,6 +221,7 @@ impl Letter {
         Self {
             id: format!("{}@{}", record.place.partition, record.place.offset),
             time: time.map(output::time_text).unwrap_or_default(),
+            at_ms: time,
             room: fact("wl_room"),
             stage: fact("wl_stage"),
             code: fact("wl_code"),
@@ -237,7 +240,7 @@ impl Letter {
     }
 
     fn row(&self) -> Vec<String> {
-        let time = self.time.chars().take(19).collect();
+        let time = self.at_ms.map_or_else(|| "-".to_owned(), |at_ms| output::told_time(at_ms.saturating_mul(1_000)));
         let cells = [&self.room, &self.stage, &self.code, &self.version, &self.origin].map(String::clone);
         [self.id.clone(), time].into_iter().chain(cells).collect()
     }
@@ -325,8 +328,15 @@ mod tests {
             ("wl_at", "1000000"),
         ];
         let letter = Letter::of(&record(&headers, b"?"));
-        let row =
-            ["2@17", "1970-01-01T00:00:01", "validate", "decode", "WL-6001", "0.1.0", "clinical.supply-usage.v1-1@5"];
+        let row = [
+            "2@17",
+            "1970-01-01 00:00:01 UTC",
+            "validate",
+            "decode",
+            "WL-6001",
+            "0.1.0",
+            "clinical.supply-usage.v1-1@5",
+        ];
         assert_eq!(letter.row(), row);
         let from_outside = Letter::of(&record(&[("wl_room", "hl7v2"), ("wl_origin", "mllp 127.0.0.1:9")], b"?"));
         assert_eq!((from_outside.topic, from_outside.origin.as_str()), (None, "mllp 127.0.0.1:9"));

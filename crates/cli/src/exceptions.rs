@@ -146,7 +146,7 @@ fn cause_row(cause: &Cause) -> Vec<String> {
         cause.keys.to_string(),
         cause.events.to_string(),
         worth(cause),
-        minute(cause.since),
+        output::told_time(cause.since),
         cause.message.clone(),
     ]
 }
@@ -228,13 +228,13 @@ async fn mappings(config: &Config, options: &ExceptionsLs, output: &mut Output) 
 fn list_row(row: &Row) -> Vec<String> {
     let due = match (row.is_open(), row.is_overdue) {
         (false, _) => "-".to_owned(),
-        (true, true) => format!("{} overdue", minute(row.due_at)),
-        (true, false) => minute(row.due_at),
+        (true, true) => format!("{} overdue", output::told_time(row.due_at)),
+        (true, false) => output::told_time(row.due_at),
     };
     let state = row.state.as_str().to_owned();
     vec![
         row.exception_id.chars().take(8).collect(),
-        output::time_text(row.raised_at / 1_000).chars().take(19).collect(),
+        output::told_time(row.raised_at),
         due,
         match (&row.discard_requested_by, &row.correction_requested_by) {
             (Some(by), _) if row.is_open() => format!("{state}, {by} wants to discard it"),
@@ -246,11 +246,6 @@ fn list_row(row: &Row) -> Vec<String> {
         row.code.clone(),
         row.message.clone(),
     ]
-}
-
-/// A time to the second, without its zone: UTC.
-fn minute(micros: i64) -> String {
-    output::time_text(micros / 1_000).chars().take(19).collect()
 }
 
 /// What is typed for nothing and nobody is an empty text in the library.

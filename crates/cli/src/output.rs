@@ -2,9 +2,11 @@
 
 use crate::Failure;
 use indicatif::{ProgressBar, ProgressStyle};
+use operations::Zone;
 use runtime::clock;
 use serde::Serialize;
 use std::io::{BufWriter, IsTerminal as _, StdoutLock, Write};
+use std::sync::OnceLock;
 use std::time::Duration;
 
 /// Buffered stdout. Flush it with [`Output::finish`].
@@ -110,7 +112,27 @@ pub fn bar(length: u64, message: &str) -> ProgressBar {
     bar
 }
 
-/// Milliseconds since 1970 as RFC 3339 text.
+/// What times are told in to people; UTC until a configuration has said.
+static ZONE: OnceLock<Zone> = OnceLock::new();
+
+/// Tells times in the zone of the configuration from now on; a process has one.
+pub fn tell_times_in(zone: Zone) {
+    if ZONE.set(zone).is_err() {
+        tracing::debug!("the time zone was told before");
+    }
+}
+
+/// Microseconds since 1970 as people read a time, with its distance from UTC.
+pub fn told_time(micros: i64) -> String {
+    ZONE.get_or_init(Zone::default).text(micros)
+}
+
+/// The same without its seconds.
+pub fn told_minute(micros: i64) -> String {
+    ZONE.get_or_init(Zone::default).minute(micros)
+}
+
+/// Milliseconds since 1970 as RFC 3339 text, for programs.
 pub fn time_text(milliseconds: i64) -> String {
     jiff::Timestamp::from_millisecond(milliseconds).map_or_else(|_| "-".to_owned(), |time| time.to_string())
 }

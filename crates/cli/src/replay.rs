@@ -155,7 +155,7 @@ fn row(plan: &Plan) -> Vec<String> {
         plan.counts.records.to_string(),
         handed(plan).to_string(),
         plan.planned_by.clone(),
-        plan.planned_at.to_string(),
+        output::told_time(plan.planned_at.0),
     ]
 }
 

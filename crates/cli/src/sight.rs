@@ -3,9 +3,9 @@
 use crate::args::{Activity, Globals, Sla};
 use crate::output::{self, Output};
 use crate::{Failure, context, exceptions, trace};
+use operations::sight::SightError;
 use operations::sight::levels::{self, AlertCause, LevelAlert, LevelReport, LevelsSnapshot, LevelsView};
 use operations::sight::worth::{DomainWork, Parked};
-use operations::sight::{SightError, time_text};
 use runtime::health::Health;
 use runtime::{Config, shutdown};
 use std::sync::Arc;
@@ -175,7 +175,7 @@ pub fn activity(globals: &Globals, options: &Activity) -> Result<(), Failure> {
         output.line(format!("{}: {}", domain.activity.domain.as_str(), waits(&domain.parked)))?;
     }
     output.finish()?;
-    output::note("hours are UTC; `wardline exceptions causes` says what holds events up, and what that is worth");
+    output::note("`wardline exceptions causes` says what holds events up, and what that is worth");
     Ok(())
 }
 
@@ -206,7 +206,7 @@ fn hours(work: &DomainWork, most: u8) -> Vec<Vec<String>> {
     let hours = domain.hours.iter().skip(skipped).map(|hour| {
         vec![
             domain.domain.as_str().to_owned(),
-            time_text(hour.hour_ms).chars().take(16).collect(),
+            output::told_minute(hour.hour_ms.saturating_mul(1_000)),
             hour.came.to_string(),
             hour.done.to_string(),
             hour.left_out.to_string(),

@@ -3,7 +3,7 @@
 use crate::ask::{Answer, Ask, Elsewhere};
 use crate::fields::Fields;
 use crate::guard::{self, Caller};
-use crate::html::{Frame, Page};
+use crate::html::{Frame, Page, zone};
 use crate::people::{By, Person, Right};
 use crate::problem::Problem;
 use crate::routes::{API, Method, NAVIGATION, ROUTES, Route, offered_on};
@@ -123,7 +123,7 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
     };
     let asked = Asked { console: &console, route, is_api, address };
     let answered = Box::pin(asked.ask(caller, &mut parts, body)).await;
-    let mut response = match answered {
+    let mut response = zone::within(&console.zone, || match answered {
         Ok(answer) => show(answer, is_api, &frame, &console),
         Err(problem) => {
             let looks = route.method == Method::Get && route.right != Right::Open && !is_api;
@@ -132,7 +132,7 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
                 false => show_problem(&problem, is_api, &frame),
             }
         }
-    };
+    });
     if said.is_some() && route.right != Right::Open {
         set_cookie(&mut response, &format!("{SAID}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
     }

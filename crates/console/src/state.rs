@@ -13,6 +13,7 @@ use crate::runs::Runs;
 use crate::shadows::Shadows;
 use crate::trail::Trail;
 use connector::erp::Erp;
+use operations::Zone;
 use operations::exceptions::{DecideError, Decider, ExceptionsView, ViewError};
 use operations::reconcile::{Kept, KeptError};
 use operations::replay::ReplayRoom;
@@ -45,6 +46,8 @@ pub struct Console {
     pub config: ConsoleConfig,
     /// The installation.
     pub site: Site,
+    /// What times are told in to people.
+    pub zone: Zone,
     /// Signs and checks cookies.
     pub sessions: Sessions,
     /// Sign-in with an identity provider, where one is configured.
@@ -97,6 +100,7 @@ impl Console {
     /// When the configuration cannot be so, or the exceptions cannot be followed.
     pub fn start(config: ConsoleConfig, site: Site, stop: &Shutdown) -> Result<Arc<Self>, StartError> {
         config.validate()?;
+        let zone = Zone::of(&site.config)?;
         let key = config.session_key.as_ref().map_or_else(people::random_text, |key| key.expose().to_owned());
         let sessions = Sessions::new(&key, config.session_idle_s, config.session_max_s)
             .map_err(|error| ConfigError { key: "session_key".to_owned(), reason: error.to_string() })?;
@@ -120,6 +124,7 @@ impl Console {
         Ok(Arc::new(Self {
             config,
             site,
+            zone,
             sessions,
             oidc,
             throttle,

@@ -12,6 +12,7 @@ mod proposal;
 
 use crate::exceptions::{By, ExceptionsConfig};
 use crate::same_person;
+use crate::shell::quoted;
 use runtime::codec::{Codec, WireError};
 use runtime::outgoing::Lineage;
 use runtime::publisher::{PublishError, TransactionalPublisher};
@@ -105,8 +106,13 @@ pub enum CrosswalkError {
     #[error("WL-7237: {0}")]
     Nothing(String),
     /// The second person is the first one.
-    #[error("WL-7238: {0} has proposed this mapping, and somebody else has to agree")]
-    SamePerson(String),
+    #[error("WL-7238: {actor} has proposed this mapping, and somebody else has to agree")]
+    SamePerson {
+        /// Who.
+        actor: String,
+        /// The code.
+        code: Box<MappedCode>,
+    },
     /// Something that goes on record is missing.
     #[error("WL-7239: {0}")]
     Unsaid(&'static str),
@@ -134,18 +140,39 @@ pub enum CrosswalkError {
 }
 
 impl CrosswalkError {
-    /// What to do next; none where nothing but the usual about Kafka and the registry can be said.
-    pub fn next(&self) -> Option<&'static str> {
+    /// What to do next on the command line; none where nothing but the usual about Kafka and the registry can be said.
+    pub fn next(&self) -> Option<String> {
+        let text = match self {
+            Self::NoTarget { .. } => "name an id of the ERP; the item or place must have been read from it",
+            Self::Nothing(_) => "look at what there is with `wardline crosswalk ls`",
+            Self::SamePerson { code, .. } => {
+                let MappedCode { kind, source_system, code } = code.as_ref();
+                let (source, code) = (quoted(source_system), quoted(code));
+                return Some(format!(
+                    "let somebody else run `wardline crosswalk approve {} {source} {code}`",
+                    kind.as_str()
+                ));
+            }
+            Self::Unsaid(_) => "say who with --actor and why with --reason; both go on record",
+            Self::NotSeen => "look at it with `wardline crosswalk ls --proposed`, and give the mark that stands there",
+            Self::Changed { .. } => {
+                "look at it with `wardline crosswalk ls --proposed`, then agree to what you see, or leave it"
+            }
+            Self::Config(_) => "correct the block operations.exceptions of the configuration",
+            Self::Read(_) | Self::Wire(_) | Self::Publish(_) => return None,
+        };
+        Some(text.to_owned())
+    }
+
+    /// What to do next on a page; none where nothing but the usual about Kafka and the registry can be said.
+    pub fn on_page(&self) -> Option<&'static str> {
         match self {
             Self::NoTarget { .. } => Some("name an id of the ERP; the item or place must have been read from it"),
-            Self::Nothing(_) => Some("look at what there is with `wardline crosswalk ls`"),
-            Self::SamePerson(_) => Some("let somebody else run `wardline crosswalk approve KIND SOURCE CODE`"),
-            Self::Unsaid(_) => Some("say who with --actor and why with --reason; both go on record"),
-            Self::NotSeen => {
-                Some("look at it with `wardline crosswalk ls --proposed`, and give the mark that stands there")
-            }
-            Self::Changed { .. } => {
-                Some("look at it with `wardline crosswalk ls --proposed`, then agree to what you see, or leave it")
+            Self::Nothing(_) => Some("look at the page of the mappings what there is, and what is proposed"),
+            Self::SamePerson { .. } => Some("let somebody else, who may approve, sign in and agree on this page"),
+            Self::Unsaid(_) => Some("fill in the code, its source system and why; it goes on record"),
+            Self::NotSeen | Self::Changed { .. } => {
+                Some("load the page again, then agree to what you see, or leave it")
             }
             Self::Config(_) => Some("correct the block operations.exceptions of the configuration"),
             Self::Read(_) | Self::Wire(_) | Self::Publish(_) => None,
@@ -248,7 +275,7 @@ impl Crosswalk {
         let mut mapping = self.all().await?.remove(&key_of(code)).ok_or_else(nothing)?;
         let change = mapping.proposal.take().ok_or_else(nothing)?;
         if same_person(&change.actor, &actor) {
-            return Err(CrosswalkError::SamePerson(change.actor));
+            return Err(CrosswalkError::SamePerson { actor: change.actor, code: Box::new(code.clone()) });
         }
         let mark = proposal::as_seen(&mapping.key(), &change, seen)?;
         if let Some(target) = &change.target {

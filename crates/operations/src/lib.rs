@@ -13,8 +13,11 @@ pub mod original;
 mod people;
 pub mod reconcile;
 pub mod replay;
+pub mod shell;
 pub mod sight;
 pub mod topics;
+mod zone;
 
 pub use dump::dump;
 pub use people::{AS_USER, same_person};
+pub use zone::Zone;

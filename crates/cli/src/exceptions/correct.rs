@@ -62,7 +62,9 @@ async fn named(
     let unclear = || {
         Failure::usage(
             format!("WL-7245: exception {id} does not say which code of which source is to be mapped"),
-            "say it with --kind and --code, or map it with `wardline crosswalk set`",
+            format!(
+                "say it: `wardline exceptions map {id} --kind KIND --code CODE --to TARGET --reason TEXT`, or, where it has no event, `wardline crosswalk set`"
+            ),
         )
     };
     let exception = view.exception(id).await.map_err(view_failure)?.ok_or_else(unclear)?;

@@ -1,8 +1,8 @@
 //! One exception as lines for a terminal: the verdict, the master records, the source with the names of its fields, what happened,
 //! and what to type next. Pure.
 
-use super::minute;
 use crate::agree::quoted;
+use crate::output::told_time;
 use operations::exceptions::{MasterUsed, Row, Step};
 use operations::messages::MessageId;
 use operations::original::{Source, name_of};
@@ -50,7 +50,7 @@ impl Sheet<'_> {
         let mut parts = vec![row.state.as_str().to_lowercase()];
         if row.is_open() {
             let late = if row.is_overdue { ", which has passed" } else { "" };
-            parts.push(format!("due {} UTC{late}", minute(row.due_at)));
+            parts.push(format!("due {}{late}", told_time(row.due_at)));
         }
         parts.extend(row.assignee.as_ref().map(|who| format!("{who} has it")));
         let asked = row.discard_requested_by.as_ref().filter(|_| row.is_open());
@@ -97,7 +97,7 @@ impl Sheet<'_> {
             ("events that wait", waits),
             ("class", serde_json::to_value(row.class).ok().and_then(|class| class.as_str().map(str::to_owned))),
         ];
-        let mut lines = vec![fact("id", &row.exception_id), fact("raised", &format!("{} UTC", minute(row.raised_at)))];
+        let mut lines = vec![fact("id", &row.exception_id), fact("raised", &told_time(row.raised_at))];
         lines.extend(optional.into_iter().filter_map(|(name, text)| Some(fact(name, &text?))));
         lines
     }
@@ -111,7 +111,7 @@ impl Sheet<'_> {
         let step = |step: &Step| {
             let who = step.actor.as_ref().map(|who| format!(" by {who}")).unwrap_or_default();
             let said = step.comment.as_ref().map(|said| format!(": {said}")).unwrap_or_default();
-            format!("  {}  {}{who}{said}", minute(step.at), step.what.to_lowercase().replace('_', " "))
+            format!("  {}  {}{who}{said}", told_time(step.at), step.what.to_lowercase().replace('_', " "))
         };
         let mut lines: Vec<String> = self.history.iter().rev().take(STEPS_MAX).map(step).collect();
         if self.history.len() > STEPS_MAX {
@@ -225,7 +225,7 @@ mod tests {
     fn an_exception_is_told_with_names_and_without_patients() {
         let shown = shown(&row(), &[]);
         for said in [
-            "the item is not in the item master\n  open; due 1970-01-01T01:00:00 UTC, which has passed; ada has it\n",
+            "the item is not in the item master\n  open; due 1970-01-01 01:00:00 UTC, which has passed; ada has it\n",
             "\nverdict\n  code             WL-4001: unknown item\n  refused by       validate process 1.0\n",
             "  field            FT1-7 Transaction code: \u{2022}\u{2022}\u{2022}\n",
             "  field            FT1-10 Transaction quantity: not there\n",
@@ -234,7 +234,7 @@ mod tests {
             "  from             t-1@7\n",
             "\n    PID-5 Patient name ",
             "\n>   FT1-7 Transaction code ",
-            "\nhistory, newest first\n  1970-01-01T00:00:02  retry requested\n",
+            "\nhistory, newest first\n  1970-01-01 00:00:02 UTC  retry requested\n",
             "  wardline exceptions retry e1 ",
             "  wardline trace e1 ",
         ] {

@@ -66,7 +66,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
 /// A correction that waits, for who has to agree to it.
 pub fn proposed(proposal: &Proposal) -> Vec<String> {
     let Proposal { exception_id, mark, actor, reason, at, fields } = proposal;
-    let when = output::time_text(at / 1_000);
+    let when = output::told_time(*at);
     let mut lines = vec![
         format!("a correction of exception {exception_id} waits for a second person:"),
         format!("  {:<14} {actor}, {when}", "proposed by"),
@@ -97,7 +97,7 @@ pub async fn history(config: &Config, options: &ExceptionsHistory) -> Result<(),
         .iter()
         .map(|step| {
             vec![
-                output::time_text(step.at / 1_000).chars().take(19).collect(),
+                output::told_time(step.at),
                 step.what.clone(),
                 step.state.map_or("-", |state| state.as_str()).to_owned(),
                 dash(&step.actor),

@@ -2,6 +2,7 @@
 
 mod parts;
 pub mod plot;
+pub mod zone;
 
 pub use parts::{Act, ago, chip, code_link, facts, form, number, pager, pretty, time};
 

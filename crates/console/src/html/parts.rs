@@ -1,6 +1,6 @@
 //! Small parts of pages.
 
-use super::Frame;
+use super::{Frame, zone};
 use crate::fields::{Field, Fields, Kind};
 use maud::{Markup, html};
 
@@ -30,15 +30,17 @@ pub fn chip(text: &str, kind: &str) -> Markup {
     html! { span.chip.(kind) { (text) } }
 }
 
-/// Microseconds since 1970 as a time that people read, UTC.
+/// Microseconds since 1970 as a time that people read, in the time zone of the page.
 pub fn time(micros: i64) -> Markup {
     let Ok(time) = jiff::Timestamp::from_microsecond(micros) else { return html! { "-" } };
     if micros == 0 {
         return html! { "-" };
     }
     let exact = time.to_string();
-    let short = time.strftime("%Y-%m-%d %H:%M:%S").to_string();
-    html! { time datetime=(exact) title=(exact) { (short) "\u{a0}UTC" } }
+    let told = zone::told(|zone| zone.text(micros));
+    // What belongs together is not broken apart.
+    let told = told.rsplit_once(' ').map_or(told.clone(), |(time, mark)| format!("{time}\u{a0}{mark}"));
+    html! { time datetime=(exact) title=(exact) { (told) } }
 }
 
 /// How long ago that was.

@@ -1,6 +1,6 @@
 //! A plot, drawn here: no script and no file of others is needed to see it.
 
-use super::number;
+use super::{number, zone};
 use maud::{Markup, html};
 use operations::exceptions::Hour;
 
@@ -80,7 +80,7 @@ fn line(series: &Series, starts_ms: &[i64], most: u64, said: fn(u64) -> String) 
         }
         @for (index, ((x, y), value)) in points.iter().enumerate().filter_map(|(index, point)| Some((index, point.as_ref()?))) {
             circle.(series.kind) cx=(x) cy=(y) r="3" {
-                title { (starts_ms.get(index).map(|start| clock_text(start * 1_000)).unwrap_or_default()) " UTC: " (series.name) " " (said(*value)) }
+                title { (starts_ms.get(index).map(|start| zone::told(|zone| zone.clock(start * 1_000))).unwrap_or_default()) ": " (series.name) " " (said(*value)) }
             }
         }
     }
@@ -121,18 +121,18 @@ pub fn hours(hours: &[Hour]) -> Markup {
             }
         }
         p.muted {
-            (number(all as i128)) " raised, " (number(open as i128)) " of them still open. Times are UTC."
+            (number(all as i128)) " raised, " (number(open as i128)) " of them still open. Times are " (zone::told(|zone| zone.name().to_owned())) "."
         }
     }
 }
 
 fn label(hour: &Hour) -> String {
-    format!("{} UTC: {} open, {} settled", clock_text(hour.start), hour.open, hour.settled)
+    format!("{}: {} open, {} settled", zone::told(|zone| zone.clock(hour.start)), hour.open, hour.settled)
 }
 
-/// A time of day, UTC, of microseconds since 1970.
+/// A time of day of microseconds since 1970, in the time zone of the page.
 pub fn clock_text(micros: i64) -> String {
-    jiff::Timestamp::from_microsecond(micros).map_or_else(|_| "-".to_owned(), |time| time.strftime("%H:%M").to_string())
+    zone::told(|zone| zone.bare_clock(micros))
 }
 
 #[cfg(test)]

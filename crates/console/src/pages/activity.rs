@@ -39,7 +39,7 @@ fn page(data: &Activity, _: &Frame<'_>) -> Page {
         (standing_note(data.caught_up, data.problem.as_deref()))
         (super::exceptions::standing_note(&data.standing))
         @for domain in &data.domains { (section(domain)) }
-        p.muted { "By hour, UTC, of the last " (operations::sight::activity::HOURS) ". " a href="/service-levels" { "What was promised" } "." }
+        p.muted { "By hour, " (crate::html::zone::told(|zone| zone.name().to_owned())) ", of the last " (operations::sight::activity::HOURS) ". " a href="/service-levels" { "What was promised" } "." }
     };
     Page::live("Activity", body)
 }

@@ -132,7 +132,7 @@ async fn mapping(ask: &Ask) -> Result<(String, MappedCode, Crosswalk), Problem> 
             "No code to map",
             &format!("WL-7245: exception {id} does not say which code of which source is to be mapped"),
         )
-        .next("let somebody who has the command line map it with `wardline crosswalk set`".to_owned())
+        .next("say what its code means on the page of the mappings, under Map a code")
     };
     let (console, codec) = (&ask.console, ask.console.desk.codec()?);
     let (view, opener, asked) = (console.exceptions.clone(), Arc::clone(&codec), id.clone());
@@ -198,8 +198,8 @@ fn refused(error: &CorrectError) -> Problem {
 
 pub(super) fn unmapped(error: &CrosswalkError) -> Problem {
     let text = error.to_string();
-    match error.next() {
-        Some(next) => Problem::said(StatusCode::CONFLICT, "Not a mapping", &text).next(next.to_owned()),
+    match error.on_page() {
+        Some(next) => Problem::said(StatusCode::CONFLICT, "Not a mapping", &text).next(next),
         None => Problem::unavailable(&text),
     }
 }

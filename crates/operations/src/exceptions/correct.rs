@@ -67,8 +67,10 @@ impl CorrectError {
                 "write --set FIELD=VALUE with a field as the contract of the topic under schemas/avro names it"
             }
             Self::StillRefused { .. } => "correct the field that it names as well, or remove the cause and retry",
-            Self::NoEvent(_) => {
-                "let its source send it again, corrected, then `wardline exceptions resolve ID --comment TEXT`"
+            Self::NoEvent(id) => {
+                return Some(format!(
+                    "let its source send it again, corrected, then `wardline exceptions resolve {id} --comment TEXT`"
+                ));
             }
             Self::Room { .. } => "give this command the configuration that the room runs with",
         };

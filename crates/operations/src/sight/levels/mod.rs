@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::chain::Bounds;
 use crate::exceptions::Cause;
+use crate::shell::quoted;
 
 pub use view::{LevelsView, today};
 
@@ -27,7 +28,7 @@ const SUBJECT_MAX: usize = 120;
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct SightConfig {
-    /// Where midnight is: a name of the time zone database. `UTC` when left out.
+    /// Where midnight is, and what times are told in to people: a name of the time zone database. `UTC` when left out.
     pub time_zone: String,
     /// How far before today what still waits is looked for, hours. 24 when left out.
     pub lookback_hours: u32,
@@ -274,9 +275,7 @@ impl LevelAlert {
 /// What people type next.
 fn next(cause: Option<&AlertCause>) -> String {
     let Some(cause) = cause else { return "wardline status".to_owned() };
-    // As a shell takes it: a subject may hold anything.
-    let quoted = |subject: &String| format!(" --subject '{}'", subject.replace('\'', "'\\''"));
-    let subject = cause.subject.as_ref().map(quoted).unwrap_or_default();
+    let subject = cause.subject.as_ref().map(|subject| format!(" --subject {}", quoted(subject))).unwrap_or_default();
     format!("wardline exceptions ls --room {} --code {}{subject}", cause.room, cause.code)
 }
 

@@ -11,6 +11,7 @@ use tokio::runtime::Handle;
 
 use super::book::{Book, Day};
 use super::{ClassReport, LevelAlert, LevelsSnapshot, SightConfig};
+use crate::Zone;
 use crate::exceptions::Cause;
 use crate::sight::SightError;
 use crate::sight::activity::{self, DomainActivity, Ledger};
@@ -211,9 +212,8 @@ fn publish(shared: &Mutex<Eye>, causes: &Causes) {
 
 impl Eye {
     fn new(config: &Config) -> Result<Self, SightError> {
+        let zone = Zone::of(config)?.zone().clone();
         let config: SightConfig = config.operation("sight").map_err(|error| SightError::Question(error.to_string()))?;
-        let zone = jiff::tz::TimeZone::get(&config.time_zone)
-            .map_err(|error| SightError::Question(format!("operations.sight.time_zone: {error}")))?;
         let day = day_of(now_ms(), &zone);
         let bounds = config.bounds();
         let books = topics::SERVICE_LEVELS.iter().map(|level| Book::new(level, bounds, day)).collect();
