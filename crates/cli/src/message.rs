@@ -15,9 +15,9 @@ const SOURCE_BYTES_MAX: usize = 1 << 20;
 
 /// Executes `wardline message`.
 pub fn execute(globals: &Globals, options: &Message) -> Result<(), Failure> {
-    let is_whole = options.raw || options.with_phi;
+    let is_whole = options.bytes.raw || options.with_phi;
     if is_whole {
-        unmask::check(&options.unmask)?;
+        unmask::check(&options.bytes.unmask)?;
     }
     let id = MessageId::parse(&options.id).ok_or_else(|| {
         Failure::usage(
@@ -40,10 +40,10 @@ pub fn execute(globals: &Globals, options: &Message) -> Result<(), Failure> {
             let (partition, offset) = message.place;
             let origin = Some((topics::OPS_SOURCE_V1.name().to_owned(), partition, offset));
             let shown = Shown { what: "the bytes of a message", origin, ..Shown::default() };
-            unmask::record(&config, &options.unmask, shown).await?;
+            unmask::record(&config, &options.bytes.unmask, shown).await?;
         }
         let mut output = Output::stdout();
-        if options.raw {
+        if options.bytes.raw {
             output.bytes(&message.bytes)?;
             return output.finish();
         }

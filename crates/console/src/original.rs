@@ -1,13 +1,32 @@
 //! Bytes as they came, as a part of a page: HL7 v2 by segments and fields with their names, JSON and events as a tree, the rest
 //! as numbers. What may identify a patient is left out unless it was asked for with a reason.
 
-use crate::html::number;
+use crate::html::{Act, Frame, form, number};
+use crate::pages::REASON;
+use crate::people::Right;
 use crate::problem::Problem;
 use maud::{Markup, html};
 use operations::original::{DEPTH_MAX, Original, is_blamed};
 use serde_json::Value;
 
 pub use operations::original::{MASK, Source};
+
+/// The form by which who has the right sees the bytes behind `path`, once; nothing where they are seen already.
+pub fn see_bytes(source: &Source, path: &str, frame: &Frame<'_>) -> Markup {
+    html! {
+        @if source.is_masked && frame.may(Right::SeeOriginals) {
+            h2 { "See the bytes" }
+            (form(frame, &Act {
+                action: format!("{path}/original"),
+                label: "Show once",
+                help: "Shows everything that came, once. Who asked and why goes on record.",
+                fields: REASON,
+                hidden: Vec::new(),
+                is_grave: false,
+            }))
+        }
+    }
+}
 
 /// As a part of a page; fields that are blamed stand out.
 pub fn show(source: &Source, blamed: &[String]) -> Markup {

@@ -98,3 +98,14 @@ pub struct Unmask {
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
 }
+
+/// Bytes as they came and nothing else, and for whom.
+#[derive(Debug, Args)]
+pub struct Raw {
+    /// Write the bytes as they came to stdout and nothing else. They may identify a patient.
+    #[arg(long, requires = "reason")]
+    pub raw: bool,
+    /// Who is shown them, and why.
+    #[command(flatten)]
+    pub unmask: Unmask,
+}

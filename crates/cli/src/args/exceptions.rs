@@ -1,6 +1,6 @@
 //! What can be typed after `exceptions`.
 
-use super::audit::Unmask;
+use super::audit::Raw;
 use super::corrections::{ExceptionsCorrect, ExceptionsMap};
 use crate::actor;
 use clap::{Args, Subcommand};
@@ -85,12 +85,9 @@ pub struct ExceptionsLs {
 pub struct ExceptionsShow {
     /// Exception id, or the start of one that is unique.
     pub id: String,
-    /// Write the original value bytes to stdout and nothing else. They may identify a patient.
-    #[arg(long, requires = "reason")]
-    pub raw: bool,
-    /// Who is shown them, and why.
+    /// The original value bytes alone, and for whom.
     #[command(flatten)]
-    pub unmask: Unmask,
+    pub bytes: Raw,
     /// JSON.
     #[arg(long, conflicts_with = "raw")]
     pub json: bool,

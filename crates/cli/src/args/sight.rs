@@ -1,6 +1,6 @@
 //! What can be typed after the commands that look.
 
-use super::audit::Unmask;
+use super::audit::{Raw, Unmask};
 use clap::{Args, ValueEnum};
 use operations::sight::trace::IdKind;
 
@@ -111,12 +111,9 @@ pub struct Message {
     /// Show the values too. They may identify a patient.
     #[arg(long, requires = "reason", conflicts_with = "raw")]
     pub with_phi: bool,
-    /// Write the bytes to stdout and nothing else. They may identify a patient.
-    #[arg(long, requires = "reason")]
-    pub raw: bool,
-    /// Who is shown them, and why.
+    /// The bytes alone, and for whom.
     #[command(flatten)]
-    pub unmask: Unmask,
+    pub bytes: Raw,
     /// JSON.
     #[arg(long, conflicts_with = "raw")]
     pub json: bool,

@@ -19,25 +19,25 @@ const SOURCE_BYTES_MAX: usize = 1 << 20;
 
 /// Shows one exception.
 pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failure> {
-    if options.raw {
-        unmask::check(&options.unmask)?;
+    if options.bytes.raw {
+        unmask::check(&options.bytes.unmask)?;
     }
     let (view, _running) = view(config).await?;
     let id = pick(&view, &options.id)?;
     let (Some(row), Some(exception)) = (view.row(&id), view.exception(&id).await.map_err(view_failure)?) else {
         return Err(unknown(&options.id));
     };
-    if options.raw {
+    if options.bytes.raw {
         let shown = Shown {
             what: "the source of an exception",
             event_id: exception.origin_event_id.clone(),
             exception_id: Some(id.clone()),
             ..Shown::default()
         };
-        unmask::record(config, &options.unmask, shown).await?;
+        unmask::record(config, &options.bytes.unmask, shown).await?;
     }
     let mut output = Output::stdout();
-    if options.raw {
+    if options.bytes.raw {
         output.bytes(exception.raw_value.as_ref().map_or(&[][..], AsRef::as_ref))?;
         return output.finish();
     }

@@ -1,12 +1,11 @@
 //! What could not be read at all.
 
-use super::{PAGE, REASON, slice};
+use super::{PAGE, slice};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
 use crate::html::{Act, Frame, Page, code_link, facts, form, number, pager, time};
-use crate::original::{MASK, Source, check_reason, show};
+use crate::original::{MASK, Source, check_reason, see_bytes, show};
 use crate::pages::errors;
-use crate::people::Right;
 use crate::problem::Problem;
 use crate::trail::Entry;
 use maud::html;
@@ -221,17 +220,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
             }
             section {
                 @if let Some(advice) = errors::advice(&letter.code) { h2 { "What to do" } (advice) }
-                @if data.source.is_masked && frame.may(Right::SeeOriginals) {
-                    h2 { "See the bytes" }
-                    (form(frame, &Act {
-                        action: format!("/dead-letters/{}/original", letter.id),
-                        label: "Show once",
-                        help: "Shows everything that came, once. Who asked and why goes on record.",
-                        fields: REASON,
-                        hidden: Vec::new(),
-                        is_grave: false,
-                    }))
-                }
+                (see_bytes(&data.source, &format!("/dead-letters/{}", letter.id), frame))
             }
         }
     };

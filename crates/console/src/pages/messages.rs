@@ -1,10 +1,8 @@
 //! A received message as it came, beside the event that was made of it.
 
-use super::REASON;
 use crate::ask::{Answer, Ask};
-use crate::html::{Act, Frame, Page, facts, form};
-use crate::original::{Source, check_reason, show};
-use crate::people::Right;
+use crate::html::{Frame, Page, facts};
+use crate::original::{Source, check_reason, see_bytes, show};
 use crate::problem::Problem;
 use crate::trail::Entry;
 use maud::html;
@@ -82,17 +80,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
                 (show(&data.source, &[]))
             }
             section {
-                @if data.source.is_masked && frame.may(Right::SeeOriginals) {
-                    h2 { "See the bytes" }
-                    (form(frame, &Act {
-                        action: format!("/messages/{}/original", data.id),
-                        label: "Show once",
-                        help: "Shows everything that came, once. Who asked and why goes on record.",
-                        fields: REASON,
-                        hidden: Vec::new(),
-                        is_grave: false,
-                    }))
-                }
+                (see_bytes(&data.source, &format!("/messages/{}", data.id), frame))
             }
         }
     };
