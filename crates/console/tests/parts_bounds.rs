@@ -45,6 +45,8 @@ async fn bnd_1_corrections_and_mappings_take_a_place_among_all_that_is_read() {
     };
     let said = tokio::time::timeout(PATIENCE, decided).await.expect("its place is not free again");
     said.refused(409, "WL-7242");
-    olga.post(&map, &mapping).await.refused(409, "WL-7245");
+    let unclear = olga.post(&map, &mapping).await;
+    unclear.refused(409, "WL-7245");
+    assert!(unclear.text.contains("on the page of the mappings") && !unclear.text.contains("wardline crosswalk"));
     anna.post(&format!("{map}/approve"), &[("seen", "m")]).await.refused(409, "WL-7245");
 }

@@ -441,6 +441,23 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_refusal_says_the_next_step_where_the_person_is() {
+        let code = MappedCode { kind: MappingKind::Item, source_system: "LAB 1".to_owned(), code: "I'7".to_owned() };
+        let same = CrosswalkError::SamePerson { actor: "ada".to_owned(), code: Box::new(code) };
+        assert!(
+            same.next().unwrap().contains(r"`wardline crosswalk approve item 'LAB 1' 'I'\''7'`"),
+            "{:?}",
+            same.next()
+        );
+        let nothing = CrosswalkError::Nothing("nothing".to_owned());
+        let changed = CrosswalkError::Changed { now: "nothing".to_owned() };
+        for error in [same, nothing, changed, CrosswalkError::NotSeen, CrosswalkError::Unsaid("why")] {
+            let on_page = error.on_page().unwrap();
+            assert!(!on_page.contains("wardline") && !on_page.contains("--"), "{on_page}");
+        }
+    }
+
+    #[test]
     fn what_is_in_force_stays_until_a_change_is_agreed_to() {
         let code = MappedCode { kind: MappingKind::Item, source_system: "S".to_owned(), code: " X ".to_owned() };
         let mut mapping = unmapped(&code);

@@ -269,6 +269,13 @@ mod tests {
     use schemas::{CorrectedField, Correction};
 
     #[test]
+    fn what_cannot_be_corrected_names_itself_in_the_command_and_a_button_on_the_page() {
+        let error = CorrectError::NoEvent("e-17".to_owned());
+        assert!(error.next().unwrap().contains("`wardline exceptions resolve e-17 --comment TEXT`"));
+        assert!(error.on_page().unwrap().contains("Mark as settled"));
+    }
+
+    #[test]
     fn what_is_typed_is_text_before_it_is_a_number() {
         assert_eq!(candidates("17"), [Value::from("17"), Value::from(17)]);
         assert_eq!(candidates("null"), [Value::Null, Value::from("null")]);
