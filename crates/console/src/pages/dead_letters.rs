@@ -3,7 +3,7 @@
 use super::{PAGE, slice};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
-use crate::html::{Act, Frame, Page, code_link, facts, form, number, pager, time};
+use crate::html::{Frame, Page, code_link, facts, number, pager, time};
 use crate::original::{MASK, Source, check_reason, see_bytes, show};
 use crate::pages::errors;
 use crate::problem::Problem;
