@@ -96,6 +96,7 @@ async fn while_kafka_is_away() {
     let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     config.kafka.bootstrap = free.to_string();
     config.registry.url = format!("http://{free}");
+    config.operations.insert("sight".to_owned(), json!({"time_zone": "Asia/Kolkata"}));
     let token = TokenConfig { role: Role::Operator, sha256: sha256_hex(TOKEN.as_bytes()).into() };
     let user = UserConfig { role: Role::Viewer, password_hash: HASH.as_str().into() };
     let mut settings = ConsoleConfig {
@@ -125,6 +126,11 @@ async fn while_kafka_is_away() {
     };
     let (status, shown) = ask(&format!("/exceptions/{}", one.exception_id)).await;
     assert_eq!((status, shown["code"].as_str()), (200, Some("WL-4001")), "{shown}");
+    // A page tells times where the installation stands, and what a program reads stays UTC.
+    assert!(shown["raisedAt"].is_i64(), "{shown}");
+    let page = format!("{}/exceptions/{}", url.trim_end_matches("/api/v1"), one.exception_id);
+    let page = client.get(page).bearer_auth(TOKEN).send().await.unwrap().text().await.unwrap();
+    assert!(page.contains("\u{a0}+05:30</time>") && !page.contains("\u{a0}UTC</time>"), "{page}");
     let missing: Vec<&str> = shown["notRead"].as_array().unwrap().iter().filter_map(Value::as_str).collect();
     assert_eq!(missing.len(), 2, "{shown}");
     assert!(missing[0].starts_with("its source: ") && missing[1].starts_with("its history: "), "{missing:?}");

@@ -38,11 +38,15 @@ async fn nothing_that_senders_or_people_write_runs_and_nothing_leaves() {
         harmless(&tab, &path).await;
     }
     let query = "%3Cscript%3Ewindow.stolen%3D1%3Balert(1)%3C%2Fscript%3E";
-    for path in ["/", "/exceptions?state=all", "/dead-letters", "/audit", "/replay", "/topics"] {
+    for path in
+        ["/", "/exceptions?state=all", "/dead-letters", "/audit", "/replay", "/replay/shadow", "/groups", "/topics"]
+    {
         tab.open(&format!("{}{path}", desk.url)).await;
         harmless(&tab, path).await;
     }
-    for path in ["/exceptions?code=", "/dead-letters?room=", "/trace?id=", "/errors/", "/topics/", "/audit?actor="] {
+    for path in
+        ["/exceptions?code=", "/dead-letters?room=", "/trace?id=", "/errors/", "/topics/", "/groups/", "/audit?actor="]
+    {
         tab.open(&format!("{}{path}{query}", desk.url)).await;
         harmless(&tab, path).await;
     }
