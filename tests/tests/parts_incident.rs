@@ -104,7 +104,7 @@ impl Drill {
         assert!(proposed.proposal.is_some(), "next to the patient one person does not map alone");
         let seen = MappingProposal::of(&proposed).unwrap().mark;
         let alone = self.crosswalk.approve(&code(), Some(&seen), &by("ada ", "me too")).await;
-        assert!(matches!(alone, Err(CrosswalkError::SamePerson(_))), "{alone:?}");
+        assert!(matches!(alone, Err(CrosswalkError::SamePerson { .. })), "{alone:?}");
         let approved = self.crosswalk.approve(&code(), Some(&seen), &by("Bert", "seen")).await.unwrap();
         assert_eq!(
             (approved.target.as_deref(), approved.approved_by.as_deref().map(|who| agreed(who).0)),
