@@ -58,6 +58,7 @@ impl<T: Event> Table<T> {
             indexes: indexes.collect(),
             writers: papaya::HashMap::new(),
             count: AtomicUsize::new(0),
+            changes: AtomicU64::new(0),
             rows_max,
             writing: Mutex::default(),
         };
@@ -66,7 +67,13 @@ impl<T: Event> Table<T> {
 
     /// The newest record of `key`.
     pub fn get(&self, key: &str) -> Option<Arc<T>> {
-        self.shared.by_key.get(key, |row| self.shared.record(row))?
+        let shared = &*self.shared;
+        // Before it is looked up: a change that comes meanwhile is one that this number does not know.
+        let (hash, change) = (shared.by_key.hash(key), shared.changes.load(Ordering::Acquire));
+        decoded::looked_up(shared.number, (hash, change), key, || {
+            let show = |row: &Row| Some((row.clone(), shared.record(row)?));
+            shared.by_key.get_hashed(hash, key, show)?
+        })
     }
 
     /// All records whose index `name` holds `value`, in key order. An undeclared index finds nothing.
@@ -188,6 +195,7 @@ impl<T: Event> Snapshots for Table<T> {
     fn clear(&self) {
         let mut writing = self.shared.writing();
         self.shared.by_key.clear();
+        self.shared.changed();
         self.shared.indexes.iter().for_each(|index| index.rows.clear());
         self.shared.count.store(0, Ordering::Relaxed);
         self.shared.writers.pin().clear();
@@ -226,6 +234,8 @@ struct Shared<T> {
     /// The schemas that rows were written with, by number, beside the contract.
     writers: papaya::HashMap<u16, Arc<WriterSchema>>,
     count: AtomicUsize,
+    /// Counts what was put in and taken out: what was looked up under another number is looked up again.
+    changes: AtomicU64,
     rows_max: usize,
     writing: Mutex<Writing>,
 }
@@ -258,6 +268,11 @@ impl<T> std::fmt::Debug for Shared<T> {
 impl<T: Event> Shared<T> {
     fn writing(&self) -> MutexGuard<'_, Writing> {
         self.writing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What was looked up by key before is not what is there now.
+    fn changed(&self) {
+        self.changes.fetch_add(1, Ordering::Release);
     }
 
     fn record(&self, row: &Row) -> Option<Arc<T>> {
@@ -307,6 +322,7 @@ impl<T: Event> Shared<T> {
         }
         let row = Row::new(writer, key, body, &mut writing.scratch).ok_or(FeedError::Key)?;
         self.by_key.put(key, row.clone());
+        self.changed();
         if old.is_none() {
             self.count.fetch_add(1, Ordering::Relaxed);
         }
@@ -325,6 +341,7 @@ impl<T: Event> Shared<T> {
     fn remove(&self, key: &str) {
         let Some(old) = self.by_key.get(key, Row::clone) else { return };
         self.by_key.remove(key, key);
+        self.changed();
         self.count.fetch_sub(1, Ordering::Relaxed);
         if self.indexes.is_empty() {
             return;
@@ -378,6 +395,23 @@ mod tests {
         table.put("b", None).unwrap();
         assert_eq!((table.get("b"), found(&table, "3").len(), table.rows()), (None, 0, 1));
         assert!(table.find("nothing", "1").is_empty());
+    }
+
+    #[test]
+    fn what_was_looked_up_before_is_not_shown_after_any_change() {
+        let table = table(10);
+        for key in ["a", "b"] {
+            table.put(key, Some(item(key, &["1"]))).unwrap();
+        }
+        let (a, b) = (table.get("a").unwrap(), table.get("b").unwrap());
+        assert!(Arc::ptr_eq(&a, &table.get("a").unwrap()), "it is held");
+        table.put("a", Some(item("a", &["2"]))).unwrap();
+        assert_eq!(table.get("a").unwrap().codes[0].code, "2");
+        assert!(Arc::ptr_eq(&b, &table.get("b").unwrap()), "another key has changed");
+        table.put("a", None).unwrap();
+        assert_eq!((table.get("a"), table.get("b")), (None, Some(b)));
+        table.clear();
+        assert_eq!(table.get("b"), None);
     }
 
     #[test]

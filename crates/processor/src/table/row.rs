@@ -75,7 +75,8 @@ impl Row {
         self.0.as_ptr().addr()
     }
 
-    fn has_key(&self, key: &str) -> bool {
+    /// Whether it is the row of this key.
+    pub(super) fn has_key(&self, key: &str) -> bool {
         self.parts().is_some_and(|(_, found, _)| found == key.as_bytes())
     }
 
@@ -91,8 +92,13 @@ impl Row {
 impl Rows {
     /// Shows the row of a key, when there is one.
     pub fn get<R>(&self, key: &str, show: impl FnOnce(&Row) -> R) -> Option<R> {
+        self.get_hashed(self.hash(key), key, show)
+    }
+
+    /// As [`Rows::get`], for a key whose hash is known.
+    pub fn get_hashed<R>(&self, hash: u64, key: &str, show: impl FnOnce(&Row) -> R) -> Option<R> {
         let found = self.found.pin();
-        found.get(&self.hash(key))?.rows().iter().find(|row| row.has_key(key)).map(show)
+        found.get(&hash)?.rows().iter().find(|row| row.has_key(key)).map(show)
     }
 
     /// The rows that may have a value, in key order.
@@ -148,7 +154,8 @@ impl Rows {
         self.found.pin().clear();
     }
 
-    fn hash(&self, value: &str) -> u64 {
+    /// The hash of a key or value.
+    pub fn hash(&self, value: &str) -> u64 {
         self.hasher.hash_one(value)
     }
 }
