@@ -3,6 +3,7 @@
 use crate::config::RegistryConfig;
 use crate::pieces;
 use bytes::Bytes;
+use foldhash::fast::RandomState;
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
@@ -22,8 +23,8 @@ pub type Opened<'a> = (Arc<WriterSchema>, &'a [u8]);
 pub struct Codec {
     /// None when all schemas were given at the start.
     settings: Option<SrSettings>,
-    ids: RwLock<HashMap<&'static str, u32>>,
-    writers: RwLock<HashMap<u32, Arc<WriterSchema>>>,
+    ids: RwLock<HashMap<&'static str, u32, RandomState>>,
+    writers: RwLock<HashMap<u32, Arc<WriterSchema>, RandomState>>,
 }
 
 /// Why an event was not encoded or a record not decoded.
@@ -111,8 +112,8 @@ impl Codec {
     /// # Errors
     /// When a schema cannot be compiled.
     pub fn fixed(topics: &[(&'static TopicInfo, u32)]) -> Result<Self, WireError> {
-        let mut ids = HashMap::new();
-        let mut writers = HashMap::new();
+        let mut ids = HashMap::default();
+        let mut writers = HashMap::default();
         for (topic, id) in topics {
             ids.insert(topic.name, *id);
             writers.insert(*id, Arc::new(WriterSchema::parse(topic.schema)?));

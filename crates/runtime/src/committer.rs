@@ -10,6 +10,7 @@ use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, TicketOffset};
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
+use std::borrow::Borrow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -103,16 +104,16 @@ impl<K: Cluster> Committer<K> {
 }
 
 impl<M> Commit<M> {
-    /// Commits it, see [`transact`].
+    /// Commits it, see [`transact`]. Each record is freed as soon as the client has its copy.
     ///
     /// # Errors
     /// As [`transact`].
     pub fn transact<P: RecordProducer<Membership = M>>(
-        &self,
+        self,
         producer: &P,
         timeout: Duration,
     ) -> Result<Vec<TicketOffset>, ClientError> {
-        transact(producer, self.records.iter(), &self.offsets, &self.group, timeout)
+        transact(producer, self.records.into_iter(), &self.offsets, &self.group, timeout)
     }
 }
 
@@ -120,16 +121,16 @@ impl<M> Commit<M> {
 ///
 /// # Errors
 /// When it was aborted; fenced when the producer is of no use any more.
-pub(crate) fn transact<'a, P: RecordProducer>(
+pub(crate) fn transact<P: RecordProducer, R: Borrow<Outgoing>>(
     producer: &P,
-    mut records: impl Iterator<Item = &'a Outgoing>,
+    mut records: impl Iterator<Item = R>,
     offsets: &[Position],
     group: &P::Membership,
     timeout: Duration,
 ) -> Result<Vec<TicketOffset>, ClientError> {
     producer.begin()?;
     let delivery = Delivery::new();
-    let sent = records.try_for_each(|record| producer.send(record, &delivery));
+    let sent = records.try_for_each(|record| producer.send(record.borrow(), &delivery));
     match sent.and_then(|()| producer.commit(&delivery, offsets, Some(group), timeout)) {
         Ok(()) => Ok(delivery.take_tickets()),
         Err(error) if error.fenced() => Err(error),

@@ -27,7 +27,7 @@ pub struct Desk {
     /// Name of the room.
     pub room: &'static str,
     codec: Arc<Codec>,
-    tenant: Arc<str>,
+    tenant: &'static str,
     writer: Arc<str>,
 }
 
@@ -125,7 +125,7 @@ impl Default for EffectFacts<'_> {
 impl Desk {
     /// A desk for `room`; `writer` names this session of it.
     pub fn new(room: &'static str, config: &Config, codec: Arc<Codec>, writer: &str) -> Self {
-        Self { room, codec, tenant: Arc::from(config.identity.tenant.as_str()), writer: Arc::from(writer) }
+        Self { room, codec, tenant: pieces::kept(&config.identity.tenant), writer: Arc::from(writer) }
     }
 
     /// An output event.
@@ -133,7 +133,7 @@ impl Desk {
     /// # Errors
     /// When a value does not fit the schema.
     pub fn event<T: Event>(&self, event: &T, lineage: &Lineage) -> Result<Outgoing, WireError> {
-        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, &self.tenant))
+        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, self.tenant))
     }
 
     /// The id of the exception about a record: the same after a restart or a replay.

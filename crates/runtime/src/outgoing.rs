@@ -6,8 +6,8 @@ use schemas::Event;
 use schemas::headers::{CLOUD_EVENT_HEADERS_MAX, HeaderText};
 use std::borrow::Cow;
 
-/// Headers that an event has from elsewhere: trace, correlation, causation, tenant.
-const INHERITED_MAX: usize = 4;
+/// Headers that an event without an envelope gives.
+const WITHOUT_ENVELOPE: usize = 3;
 
 /// Header names and values; no value is a header that is there and null.
 pub type Headers = Vec<(Cow<'static, str>, Option<Bytes>)>;
@@ -42,12 +42,16 @@ pub struct Lineage {
 
 impl Outgoing {
     /// An event in its Avro encoding, with CloudEvents headers (CloudEvents 1.0, Kafka binary mode).
-    pub fn event<T: Event>(event: &T, value: Bytes, lineage: &Lineage, tenant: &str) -> Self {
+    pub fn event<T: Event>(event: &T, value: Bytes, lineage: &Lineage, tenant: &'static str) -> Self {
         let key = event.key();
-        let mut headers = Headers::with_capacity(CLOUD_EVENT_HEADERS_MAX + INHERITED_MAX);
+        let piece = pieces::cut(&key);
+        let own = if event.meta().is_some() { CLOUD_EVENT_HEADERS_MAX } else { WITHOUT_ENVELOPE };
+        let mut headers = Headers::with_capacity(own + lineage.len() + 1);
         schemas::headers::cloud_event_headers(event, &key, |name, text| {
             let value = match text {
                 HeaderText::Fixed(text) => Bytes::from_static(text.as_bytes()),
+                // It is there twice more.
+                HeaderText::Own(text) if std::ptr::eq(text, key.as_str()) => piece.clone(),
                 HeaderText::Own(text) => pieces::cut(text),
             };
             headers.push((Cow::Borrowed(name), Some(value)));
@@ -56,17 +60,17 @@ impl Outgoing {
             (schemas::headers::TRACEPARENT, lineage.traceparent.as_deref()),
             (schemas::headers::CORRELATION_ID, lineage.correlation_id.as_deref()),
             (schemas::headers::CAUSATION_ID, lineage.causation_id.as_deref()),
-            (schemas::headers::TENANT, Some(tenant)),
         ];
         for (name, text) in inherited {
             if let Some(text) = text {
                 headers.push((Cow::Borrowed(name), Some(pieces::cut(text))));
             }
         }
+        headers.push((Cow::Borrowed(schemas::headers::TENANT), Some(Bytes::from_static(tenant.as_bytes()))));
         Self {
             topic: Cow::Borrowed(T::topic().name),
             partition: None,
-            key: Some(pieces::cut(&key)),
+            key: Some(piece),
             value: Some(value),
             headers,
             ticket: None,
@@ -105,6 +109,12 @@ pub fn header_text<'a>(headers: &'a Headers, name: &str) -> Option<&'a str> {
 }
 
 impl Lineage {
+    /// Number of headers that it gives.
+    fn len(&self) -> usize {
+        let parts = [&self.traceparent, &self.correlation_id, &self.causation_id];
+        parts.iter().filter(|part| part.is_some()).count()
+    }
+
     /// What the next event inherits from a record with these headers.
     pub fn of(headers: &Headers) -> Self {
         let text = |name: &str| header_text(headers, name).map(str::to_owned);

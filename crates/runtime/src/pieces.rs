@@ -6,6 +6,8 @@
 
 use bytes::{Bytes, BytesMut};
 use std::cell::RefCell;
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 
 /// Size of what pieces are cut from. A piece that is kept for long keeps as much.
 const CHUNK_BYTES: usize = 32 * 1024;
@@ -14,6 +16,19 @@ thread_local! {
     static CHUNK: RefCell<BytesMut> = RefCell::new(BytesMut::with_capacity(CHUNK_BYTES));
     /// Where a value is written whose length is not known before.
     static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// A text of the configuration that each record carries, for as long as the process lives: nobody counts who holds it. The same
+/// text is kept once, so rooms that start again add nothing.
+pub(crate) fn kept(text: &str) -> &'static str {
+    static KEPT: Mutex<BTreeSet<&'static str>> = Mutex::new(BTreeSet::new());
+    let mut kept = KEPT.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some(known) = kept.get(text) {
+        return known;
+    }
+    let text: &'static str = Box::leak(text.into());
+    kept.insert(text);
+    text
 }
 
 /// A text.
@@ -51,6 +66,13 @@ fn copied(bytes: &[u8]) -> Bytes {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn bnd_1_a_text_is_kept_once() {
+        let (one, other) = (kept("tenant of a test"), kept(&String::from("tenant of a test")));
+        assert!(std::ptr::eq(one, other));
+        assert_eq!((one, kept("another")), ("tenant of a test", "another"));
+    }
 
     #[test]
     fn pieces_lie_side_by_side_and_hold_what_was_written() {

@@ -4,6 +4,7 @@ use crate::codec::{Codec, WireError};
 use crate::config::{Config, KafkaConfig};
 use crate::kafka::ClientError;
 use crate::outgoing::{Lineage, Outgoing};
+use crate::pieces;
 use crate::producer::{Delivery, Producer};
 use schemas::{Event, TopicInfo};
 use std::sync::Arc;
@@ -14,14 +15,14 @@ use std::time::Duration;
 pub struct Publisher {
     codec: Arc<Codec>,
     producer: Arc<Producer>,
-    tenant: Arc<str>,
+    tenant: &'static str,
 }
 
 /// Publishes events in transactions: for sources that stage a cursor, so that events and cursor are one step.
 pub struct TransactionalPublisher {
     codec: Arc<Codec>,
     producer: Arc<Producer>,
-    tenant: Arc<str>,
+    tenant: &'static str,
     timeout: Duration,
 }
 
@@ -48,7 +49,7 @@ impl Publisher {
     ) -> Result<Self, PublishError> {
         codec.prepare(topics).await?;
         let producer = Arc::new(Producer::new(&config.kafka, None)?);
-        Ok(Self { codec, producer, tenant: Arc::from(config.identity.tenant.as_str()) })
+        Ok(Self { codec, producer, tenant: pieces::kept(&config.identity.tenant) })
     }
 
     /// Encodes an event with its CloudEvents headers.
@@ -56,7 +57,7 @@ impl Publisher {
     /// # Errors
     /// When the topic was not named at [`Publisher::connect`] or a value does not fit the schema.
     pub fn event<T: Event>(&self, event: &T, lineage: &Lineage) -> Result<Outgoing, PublishError> {
-        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, &self.tenant))
+        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, self.tenant))
     }
 
     /// Sends all records and returns when each is confirmed with acks=all.
@@ -120,7 +121,7 @@ impl TransactionalPublisher {
             Ok(producer)
         })
         .await?;
-        Ok(Self { codec, producer: Arc::new(producer), tenant: Arc::from(config.identity.tenant.as_str()), timeout })
+        Ok(Self { codec, producer: Arc::new(producer), tenant: pieces::kept(&config.identity.tenant), timeout })
     }
 
     /// Encodes an event with its CloudEvents headers.
@@ -128,7 +129,7 @@ impl TransactionalPublisher {
     /// # Errors
     /// As [`Publisher::event`].
     pub fn event<T: Event>(&self, event: &T, lineage: &Lineage) -> Result<Outgoing, PublishError> {
-        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, &self.tenant))
+        Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, self.tenant))
     }
 
     /// Publishes all records in one transaction, or none.

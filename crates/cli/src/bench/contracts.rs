@@ -192,7 +192,7 @@ pub fn info(name: String, schema: &'static str, compacted: bool) -> TopicInfo {
 impl Consumed {
     /// The key of event number `number`.
     pub fn key_of(facility: &str, number: u64) -> String {
-        format!("{facility}{}", number % topics().keys_per_facility)
+        [facility, &(number % topics().keys_per_facility).to_string()].concat()
     }
 }
 

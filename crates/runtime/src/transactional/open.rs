@@ -81,7 +81,9 @@ impl Open {
 
     /// Takes the outputs, how far was read, and where reading would start again.
     pub fn take(&mut self) -> (Vec<Outgoing>, Vec<Position>, Firsts) {
-        let taken = std::mem::take(self);
+        // The next batch is most likely as large: a list that grows is copied each time.
+        let next = Self { records: Vec::with_capacity(self.records.len()), ..Self::default() };
+        let taken = std::mem::replace(self, next);
         let positions = taken.read.iter().map(|read| (Arc::clone(&read.topic), read.partition, read.next));
         (taken.records, positions.collect(), Firsts { read: taken.read, moves_lot: taken.moves_lot })
     }
