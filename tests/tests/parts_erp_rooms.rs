@@ -86,7 +86,8 @@ fn usage(visit: &str, number: usize, quantity: i64) -> EnrichedUsage {
         base_uom: text("EA"),
         stock_location_id: text("OR1"),
         cost_centre_id: text("CC-OR"),
-        currency: text("EUR"),
+        // What the price is in; the ERP's books are in EUR.
+        currency: text("USD"),
         ..EnrichedUsage::default()
     }
 }
@@ -137,4 +138,8 @@ async fn fx_1_usages_become_movements_once() {
     assert!(documents.len() < 80, "lines share documents: {}", documents.len());
     let cost: Decimal = postings.iter().filter_map(|posting| posting.amount).sum();
     assert_eq!(cost, said * Decimal::new(235, 2));
+    let currency = |posting: &ErpPosting| posting.amount.map(|_| posting.currency.clone().unwrap_or_default());
+    let currencies: HashSet<String> = postings.iter().filter_map(currency).collect();
+    assert_eq!(currencies, HashSet::from(["EUR".to_owned()]), "the cost is the ERP's, in its currency");
+    assert!(postings.iter().all(|posting| posting.amount.is_some() == posting.currency.is_some()));
 }

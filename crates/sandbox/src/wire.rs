@@ -17,6 +17,9 @@ pub(crate) struct PostedAnswer {
     effective_date: Date,
     replayed: bool,
     documents: Vec<Document>,
+    /// Older ledgers do not say it.
+    #[serde(default)]
+    currency: Option<String>,
     lines: Vec<MoveAnswer>,
     pub(crate) allocation: Option<AllocationAnswer>,
 }
@@ -119,6 +122,7 @@ impl From<PostedAnswer> for Posted {
         Self {
             documents: answer.documents,
             lines: answer.lines.into_iter().map(line).collect(),
+            currency: answer.currency.filter(|currency| !currency.is_empty()),
             effective_date: Some(answer.effective_date),
             already_there: answer.replayed,
         }

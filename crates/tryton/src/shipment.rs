@@ -16,11 +16,12 @@ use crate::rest::{Rest, Search, refused};
 
 pub(crate) const MODEL: &str = "stock.shipment.internal";
 /// Everything that is read of a shipment.
-pub(crate) const FIELDS: [&str; 15] = [
+pub(crate) const FIELDS: [&str; 16] = [
     "reference",
     "state",
     "number",
     "effective_date",
+    "company.currency.code",
     "from_location.type",
     "moves.state",
     "moves.quantity",
@@ -44,6 +45,8 @@ pub(crate) struct Shipment {
     pub(crate) state: String,
     number: Option<String>,
     pub(crate) effective_date: Option<Date>,
+    /// The company's currency, which the costs are in.
+    currency: Option<String>,
     pub(crate) direction: Direction,
     pub(crate) moves: Vec<Move>,
 }
@@ -155,6 +158,7 @@ impl Shipment {
             state: json::text(record, "state")?.to_owned(),
             number: json::text(record, "number").map(str::to_owned),
             effective_date: json::date(record, "effective_date"),
+            currency: json::text(record, "company.currency.code").map(str::to_owned),
             // Stock is in storage; what leaves a place of use comes back.
             direction: match json::text(record, "from_location.type") {
                 Some("lost_found") => Direction::Return,
@@ -227,7 +231,13 @@ impl Shipment {
             unit_cost: part.unit_cost,
         });
         let documents = std::iter::once(self.document()).chain(allocation).collect();
-        Posted { documents, lines: lines.collect(), effective_date: self.effective_date, already_there }
+        Posted {
+            documents,
+            lines: lines.collect(),
+            currency: self.currency.clone(),
+            effective_date: self.effective_date,
+            already_there,
+        }
     }
 
     pub(crate) fn lookup(&self, allocation: Option<Document>, allocation_expected: bool) -> Lookup {

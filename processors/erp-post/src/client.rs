@@ -121,7 +121,8 @@ fn part_of(part: &Move, posted: &Posted) -> Part {
         number: document.number.clone(),
         state: document.state.clone(),
     });
-    Part { documents: documents.collect(), unit_cost: posted.unit_cost(&part.held.item, lot) }
+    let unit_cost = posted.unit_cost(&part.held.item, lot);
+    Part { documents: documents.collect(), unit_cost, currency: posted.currency.clone() }
 }
 
 /// The posting of the first move of each request. They share a batch key, so what the first says holds for all.

@@ -13,6 +13,9 @@ pub struct ErpPostConfig {
     pub instance: Option<String>,
     /// Which ERP it is, `tryton` or `sandbox`. Default `tryton`.
     pub system: System,
+    /// The currency (ISO 4217) of this ERP's costs, where the ERP does not say it. Without either a posting tells no money.
+    /// Default: none; Tryton and the sandbox say it.
+    pub currency: Option<String>,
     /// Where Tryton is, when it is Tryton.
     pub tryton: TrytonConfig,
     /// Where the sandbox ERP is, when it is the sandbox.
@@ -37,6 +40,7 @@ impl Default for ErpPostConfig {
         Self {
             instance: None,
             system: System::default(),
+            currency: None,
             tryton: TrytonConfig::default(),
             sandbox: SandboxConfig::default(),
             use_location_prefix: "USE-".to_owned(),
@@ -54,6 +58,10 @@ impl ErpPostConfig {
     /// # Errors
     /// Names the key that is wrong.
     pub fn validate(&self) -> Result<(), String> {
+        let is_code = |text: &str| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+        if let Some(wrong) = self.currency.as_deref().filter(|currency| !is_code(currency)) {
+            return Err(format!("currency is {wrong}: must be the code of a currency (ISO 4217), for example EUR"));
+        }
         self.pacing.validate().map_err(|reason| format!("pacing.{reason}"))
     }
 
@@ -83,5 +91,14 @@ mod tests {
         assert_eq!(config.use_location("ICU"), "ICU-PATIENT");
         assert_eq!(config.use_location("OR1"), "USE-OR1");
         assert!(serde_json::from_str::<ErpPostConfig>(r#"{"use_prefix": "X"}"#).is_err());
+    }
+
+    #[test]
+    fn a_currency_is_a_code() {
+        let said = |currency: Option<&str>| {
+            ErpPostConfig { currency: currency.map(str::to_owned), ..ErpPostConfig::default() }.validate()
+        };
+        assert_eq!((said(None), said(Some("CHF"))), (Ok(()), Ok(())));
+        assert!(said(Some("francs")).is_err_and(|reason| reason.starts_with("currency is francs")));
     }
 }

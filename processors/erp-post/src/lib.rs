@@ -74,7 +74,7 @@ impl Effect for ErpPost {
     }
 
     fn answered() -> &'static [&'static str] {
-        &["amount", "documents", "attempts"]
+        &["amount", "currency", "documents", "attempts"]
     }
 
     fn output_key(&self, output: &ErpPosting) -> String {

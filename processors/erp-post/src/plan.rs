@@ -76,7 +76,6 @@ pub(crate) fn output(config: &ErpPostConfig, usage: &EnrichedUsage, request: &Re
         total_quantity: request.total,
         uom: text(&held.uom),
         cost_centre_id: held.cost_centre.clone(),
-        currency: usage.currency.clone(),
         erp: config.instance().to_owned(),
         ..ErpPosting::default()
     }
@@ -102,7 +101,11 @@ pub(crate) fn outputs(
             posting.meta.source.position = i32::try_from(index).unwrap_or(i32::MAX);
         }
         posting.quantity = part.signed();
-        posting.amount = answer.unit_cost.map(|cost| (cost * part.signed()).round_dp(AMOUNT_PLACES));
+        // The cost is the ERP's, so its currency is too, whatever the price of the usage is in. Without one there is no money.
+        let money = answer.unit_cost.zip(answer.currency.or_else(|| config.currency.clone()));
+        let (cost, currency) = money.unzip();
+        posting.amount = cost.map(|cost| (cost * part.signed()).round_dp(AMOUNT_PLACES));
+        posting.currency = currency;
         posting.documents = answer.documents;
         posting.attempts = 1;
         outputs.push(posting);

@@ -62,8 +62,10 @@ pub struct Response {
 pub struct Part {
     /// The documents.
     pub documents: Vec<Document>,
-    /// The ERP's cost of one unit; `None` when it has none.
+    /// The ERP's cost of one unit, in its own currency; `None` when it has none.
     pub unit_cost: Option<Decimal>,
+    /// The currency of the cost, when the ERP says it.
+    pub currency: Option<String>,
 }
 
 impl Move {

@@ -71,6 +71,7 @@ async fn a_batch_is_one_document_and_answers_each_request() {
     let answers = client.call("wl-batch", &requests).await.unwrap();
     let costs: Vec<_> = answers.iter().map(|answer| answer.parts[0].unit_cost.unwrap().to_string()).collect();
     assert_eq!(costs, ["2.35", "1840", "2.35"]);
+    assert!(answers.iter().all(|answer| answer.parts[0].currency.as_deref() == Some("EUR")), "the company's currency");
     assert!(answers.iter().all(|answer| answer.parts[0].documents == answers[0].parts[0].documents));
     // Any part of the batch can be looked up.
     let found = client.look_up("wl-batch", &requests[1..2]).await.unwrap().unwrap();

@@ -58,7 +58,8 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
                         part.quantity, held.item, part.day
                     );
                 }
-                let part = Part { unit_cost: Some(Decimal::from(100)), ..Part::default() };
+                let (unit_cost, currency) = (Some(Decimal::from(100)), Some("CHF".to_owned()));
+                let part = Part { unit_cost, currency, ..Part::default() };
                 let parts = vec![part; action.request.moves.len()];
                 effect.settle(&usage, &action.request, &Response { parts })
             }
@@ -216,6 +217,28 @@ fn lines_share_a_document_only_when_all_that_the_document_says_is_the_same() {
     ] {
         assert_ne!(key(&first), key(&other));
     }
+}
+
+/// The price of the usages is in EUR.
+#[test]
+fn the_cost_is_in_the_currency_of_the_erp_and_without_one_there_is_no_money() {
+    let posted = |configured: Option<&str>, cost: Option<i64>, said: Option<&str>| {
+        let text = |text: &str| text.to_owned();
+        let effect = ErpPost::new(ErpPostConfig { currency: configured.map(text), ..ErpPostConfig::default() });
+        let usage = usage(0, 2);
+        let Plan::Act(action) = effect.plan(&usage, None, &()) else { panic!("it acts") };
+        let part = Part { unit_cost: cost.map(Decimal::from), currency: said.map(text), ..Part::default() };
+        let Verdict::Emit(postings) = effect.settle(&usage, &action.request, &Response { parts: vec![part] }) else {
+            panic!("it is posted")
+        };
+        (postings[0].amount.map(|amount| amount.to_string()), postings[0].currency.clone())
+    };
+    let money = |amount: &str, currency: &str| (Some(amount.to_owned()), Some(currency.to_owned()));
+    assert_eq!(posted(None, Some(100), Some("CHF")), money("200", "CHF"));
+    assert_eq!(posted(Some("GBP"), Some(100), Some("CHF")), money("200", "CHF"), "the ERP knows best");
+    assert_eq!(posted(Some("GBP"), Some(100), None), money("200", "GBP"));
+    assert_eq!(posted(None, Some(100), None), (None, None), "no money rather than wrong money");
+    assert_eq!(posted(Some("GBP"), None, Some("CHF")), (None, None));
 }
 
 /// RPL-1: what a preview says without the ERP: too much rather than too little.

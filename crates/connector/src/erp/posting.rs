@@ -62,6 +62,8 @@ pub struct Posted {
     pub documents: Vec<Document>,
     /// What moved and at which cost.
     pub lines: Vec<PostedLine>,
+    /// The company's currency (ISO 4217), which the costs are in; `None` when the ERP does not say it.
+    pub currency: Option<String>,
     /// The day on which the ERP booked it.
     pub effective_date: Option<Date>,
     /// Whether it had all been there before the call, so that the call changed nothing.

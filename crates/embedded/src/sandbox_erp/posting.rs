@@ -101,6 +101,8 @@ pub struct Posted {
     replayed: bool,
     /// The stock document first, then the allocation when there is one.
     documents: Vec<Document>,
+    /// The company's currency, which the costs are in; none before the ledger was seeded with one.
+    currency: Option<String>,
     lines: Vec<Move>,
     allocation: Option<Allocation>,
 }
@@ -172,12 +174,14 @@ pub(super) fn find(ledger: &Connection, key: &str) -> Result<Option<Posted>, Pro
             posted_at: row.get(5)?,
             replayed: true,
             documents,
+            currency: None,
             lines: Vec::new(),
             allocation: cost_centre.map(|cost_centre| Allocation { cost_centre, amount }),
         })
     });
     let Some(posted) = found.optional()? else { return Ok(None) };
-    Ok(Some(Posted { lines: stock::moves_of(ledger, key)?, ..posted }))
+    let currency = store::meta(ledger, store::CURRENCY)?;
+    Ok(Some(Posted { currency, lines: stock::moves_of(ledger, key)?, ..posted }))
 }
 
 /// Which postings are wanted.

@@ -114,6 +114,9 @@ impl Seed {
     /// Writes everything, in an order in which what is referred to comes first. Seeding a ledger again changes what
     /// differs and counts nothing twice.
     pub(super) fn write(&self, ledger: &Transaction<'_>, now: Now) -> Result<(), Problem> {
+        if !self.currency.is_empty() {
+            store::set_meta(ledger, store::CURRENCY, &self.currency)?;
+        }
         for centre in &self.cost_centers {
             store::put(ledger, Stream::CostCentres, &centre.code, &self.cost_centre(centre), now)?;
         }

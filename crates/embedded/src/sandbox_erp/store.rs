@@ -121,6 +121,9 @@ impl Store {
     }
 }
 
+/// Name of the fact that says the company's currency.
+pub(super) const CURRENCY: &str = "currency";
+
 /// A fact about the ledger as a whole.
 pub(super) fn meta(store: &Connection, name: &str) -> rusqlite::Result<Option<String>> {
     store.prepare_cached("SELECT value FROM meta WHERE name = ?1")?.query_row([name], |row| row.get(0)).optional()

@@ -78,6 +78,10 @@ pub async fn finds_what_it_posted(erp: &dyn Erp, fixture: &Fixture) -> Result<()
     check.holds(!posted.already_there, || "a new posting says that it was there already".to_owned())?;
     let cost = posted.unit_cost(&fixture.plain_item, None);
     check.holds(cost.is_some_and(|cost| cost > Decimal::ZERO), || format!("unit cost {cost:?}"))?;
+    let is_code = |text: &String| text.len() == 3 && text.bytes().all(|byte| byte.is_ascii_uppercase());
+    check.holds(posted.currency.as_ref().is_none_or(is_code), || {
+        format!("currency of the cost {:?}", posted.currency)
+    })?;
     let after = check.ok(erp.find(&posting.document_key).await)?;
     let Lookup::Done(found) = after else {
         return check.fails(format!("after posting: {after:?}"));
@@ -85,6 +89,7 @@ pub async fn finds_what_it_posted(erp: &dyn Erp, fixture: &Fixture) -> Result<()
     check.holds(found.documents == posted.documents, || {
         format!("{:?} is not {:?}", found.documents, posted.documents)
     })?;
+    check.holds(found.currency == posted.currency, || format!("found with currency {:?}", found.currency))?;
     check.moved(erp, &posting, fixture, 2).await
 }
 

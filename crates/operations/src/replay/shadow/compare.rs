@@ -145,7 +145,7 @@ impl Compared {
             }
             match money_of_answer(&event.body, written, answered) {
                 Some(money) => self.money_after.push(money),
-                None if has_money(&event.body) => self.money_unknown += 1,
+                None if has_money(&event.body, answered) => self.money_unknown += 1,
                 None => {}
             }
         }
@@ -232,7 +232,12 @@ fn money(body: &Value) -> Option<(String, Decimal)> {
     Some((currency.to_owned(), number("amount").or_else(product)?))
 }
 
-fn has_money(body: &Value) -> bool {
+/// Whether an event is about money. Where the other side tells the currency, what moves something is.
+fn has_money(body: &Value, answered: &[&str]) -> bool {
+    if answered.contains(&"currency") {
+        let quantity = body.get("quantity").and_then(Value::as_str).and_then(|text| text.parse::<Decimal>().ok());
+        return quantity.is_some_and(|quantity| !quantity.is_zero());
+    }
     body.get("currency").and_then(Value::as_str).is_some_and(|currency| !currency.is_empty())
 }
 
