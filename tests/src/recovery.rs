@@ -4,11 +4,12 @@ use connector::effect::{Action, BoxFuture, CallError, Effect, EffectClient, Plan
 use connector::pacing::{BreakerConfig, Pacing};
 use processor::{Input, Verdict, derived};
 use runtime::{Room, RoomInfo};
+use schemas::catalogue::Criticality;
 use schemas::codec::{CodecError, WriterSchema};
-use schemas::{Document, ErpPosting, Event, EventMeta, PurchaseOrder, SupplyUsage, TopicInfo};
+use schemas::{Document, ErpPosting, Event, EventMeta, GoodsReceipt, PurchaseOrder, SupplyUsage, TopicInfo};
 use std::marker::PhantomData;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, LazyLock, Mutex};
 use std::time::Duration;
 use tokio::sync::Semaphore;
 
@@ -43,43 +44,60 @@ impl Endpoint {
     }
 }
 
-/// Orders and usages in one room.
+/// An event of each class, in one room. No topic of the catalogue is analytical, so the three are read as if their topics were of
+/// the three classes; and as if they promised either nothing, so that everything is late, or an hour, so that nothing is.
 #[derive(Clone)]
-pub enum Both {
+pub enum Every<const IN_TIME: bool> {
     Usage(Box<SupplyUsage>),
     Order(Box<PurchaseOrder>),
+    Receipt(Box<GoodsReceipt>),
 }
 
-impl Input for Both {
+/// What the room is told of its topics: usages, orders and receipts.
+fn read_as(latency_p99_ms: u64) -> [TopicInfo; 3] {
+    let classes = [Criticality::PatientAdjacent, Criticality::Operational, Criticality::Analytical];
+    let topics = [SupplyUsage::topic(), PurchaseOrder::topic(), GoodsReceipt::topic()];
+    std::array::from_fn(|rank| TopicInfo { class: classes[rank], latency_p99_ms, ..*topics[rank] })
+}
+
+static ALWAYS_LATE: LazyLock<[TopicInfo; 3]> = LazyLock::new(|| read_as(0));
+static NEVER_LATE: LazyLock<[TopicInfo; 3]> = LazyLock::new(|| read_as(3_600_000));
+
+impl<const IN_TIME: bool> Input for Every<IN_TIME> {
     fn topics() -> Vec<&'static TopicInfo> {
-        vec![SupplyUsage::topic(), PurchaseOrder::topic()]
+        let topics: &'static LazyLock<[TopicInfo; 3]> = if IN_TIME { &NEVER_LATE } else { &ALWAYS_LATE };
+        topics.iter().collect()
     }
 
     fn decode(topic: &str, writer: &WriterSchema, body: &[u8]) -> Result<Self, CodecError> {
-        if topic == SupplyUsage::topic().name {
-            return Ok(Self::Usage(Box::new(schemas::codec::decode(writer, body)?)));
-        }
-        Ok(Self::Order(Box::new(schemas::codec::decode(writer, body)?)))
+        Ok(match topic {
+            name if name == SupplyUsage::topic().name => Self::Usage(Box::new(schemas::codec::decode(writer, body)?)),
+            name if name == PurchaseOrder::topic().name => Self::Order(Box::new(schemas::codec::decode(writer, body)?)),
+            _ => Self::Receipt(Box::new(schemas::codec::decode(writer, body)?)),
+        })
     }
 
     fn to_json(&self) -> Result<serde_json::Value, CodecError> {
         match self {
             Self::Usage(usage) => processor::told(usage.as_ref()),
             Self::Order(order) => processor::told(order.as_ref()),
+            Self::Receipt(receipt) => processor::told(receipt.as_ref()),
         }
     }
 
     fn from_json(topic: &str, event: serde_json::Value) -> Result<Self, CodecError> {
-        if topic == SupplyUsage::topic().name {
-            return Ok(Self::Usage(Box::new(schemas::codec::from_json(event)?)));
-        }
-        Ok(Self::Order(Box::new(schemas::codec::from_json(event)?)))
+        Ok(match topic {
+            name if name == SupplyUsage::topic().name => Self::Usage(Box::new(schemas::codec::from_json(event)?)),
+            name if name == PurchaseOrder::topic().name => Self::Order(Box::new(schemas::codec::from_json(event)?)),
+            _ => Self::Receipt(Box::new(schemas::codec::from_json(event)?)),
+        })
     }
 
     fn envelope(&self) -> Option<&EventMeta> {
         match self {
             Self::Usage(usage) => usage.meta(),
             Self::Order(order) => order.meta(),
+            Self::Receipt(receipt) => receipt.meta(),
         }
     }
 }
@@ -101,11 +119,12 @@ impl<T: Event + Clone> Called for T {
     }
 }
 
-impl Called for Both {
+impl<const IN_TIME: bool> Called for Every<IN_TIME> {
     fn posting(&self) -> ErpPosting {
         match self {
             Self::Usage(usage) => usage.posting(),
             Self::Order(order) => order.posting(),
+            Self::Receipt(receipt) => receipt.posting(),
         }
     }
 
@@ -113,6 +132,7 @@ impl Called for Both {
         match self {
             Self::Usage(usage) => usage.topic_name(),
             Self::Order(order) => order.topic_name(),
+            Self::Receipt(receipt) => receipt.topic_name(),
         }
     }
 }

@@ -1,11 +1,11 @@
-//! KEY-1 after an outage: with a backlog in every class, the flows next to the patient drain first, and the others do not starve.
+//! KEY-1 after an outage: with a backlog in every class they drain in the order of their urgency, and nobody starves.
 
 use runtime::metrics;
-use schemas::{EnrichedUsage, ErpPosting, Event, EventMeta, PurchaseOrder, SupplyUsage};
+use schemas::{EnrichedUsage, ErpPosting, Event, EventMeta, GoodsReceipt, PurchaseOrder, SupplyUsage};
 use testkit::stack::Stack;
 use testkit::until;
 use wardline_tests::events::usage;
-use wardline_tests::recovery::{Both, Endpoint, room};
+use wardline_tests::recovery::{Endpoint, Every, room};
 
 fn meta(id: String) -> EventMeta {
     EventMeta { business_key: id.clone(), event_id: id, ..EventMeta::default() }
@@ -18,6 +18,15 @@ fn orders(count: usize) -> Vec<PurchaseOrder> {
         ..PurchaseOrder::default()
     };
     (0..count).map(order).collect()
+}
+
+fn receipts(count: usize) -> Vec<GoodsReceipt> {
+    let receipt = |number| GoodsReceipt {
+        meta: meta(format!("receipt-{number}")),
+        po_number: format!("PO{number}"),
+        ..GoodsReceipt::default()
+    };
+    (0..count).map(receipt).collect()
 }
 
 fn enriched(numbers: std::ops::Range<usize>) -> Vec<EnrichedUsage> {
@@ -45,24 +54,61 @@ fn drained(taken: &[String], topic: &str, count: usize) -> (usize, usize) {
     (last, last - count)
 }
 
-/// In one room: usages and orders wait for one endpoint, more orders than the room holds.
-#[tokio::test(flavor = "multi_thread")]
-async fn key_1_in_one_room_the_urgent_class_drains_first() {
+/// Usages, orders and receipts of the backlog of one room, and more of the two that yield than the room holds.
+const BACKLOG: [usize; 3] = [200, 300, 400];
+
+/// What one room with a backlog in every class has called for, in order: the least urgent came first and filled their part of it.
+async fn drained_in_one_room<const IN_TIME: bool>() -> Vec<String> {
     let (stack, endpoint) = (stack().await, Endpoint::away());
-    stack.publish(&orders(900)).await;
-    let running = stack.run(vec![room::<Both>("toy-recovery", &endpoint, &[])]).await;
-    // The room is full of orders before the first usage comes.
+    let [usages, ordered, received] = BACKLOG;
+    stack.publish(&receipts(received)).await;
+    let running = stack.run(vec![room::<Every<IN_TIME>>("toy-recovery", &endpoint, &[])]).await;
     until("the endpoint is found away", || metrics::encode().contains("room=\"toy-recovery\",target=\"erp\"} 1")).await;
-    let usages: Vec<SupplyUsage> = (0..200).map(|number| usage(&format!("enc-{number}"), 1, "plain")).collect();
+    stack.publish(&orders(ordered)).await;
+    let usages: Vec<SupplyUsage> = (0..usages).map(|number| usage(&format!("enc-{number}"), 1, "plain")).collect();
     stack.publish(&usages).await;
     endpoint.comes_back();
-    stack.until::<ErpPosting>("all of them", |postings| postings.len() >= 1_100).await;
+    let all: usize = BACKLOG.iter().sum();
+    stack.until::<ErpPosting>("all of them", |postings| postings.len() >= all).await;
     running.stop().await;
+    endpoint.taken()
+}
 
-    let taken = endpoint.taken();
-    let (calls, others) = drained(&taken, SupplyUsage::topic().name, 200);
-    assert!(calls <= 450, "the last usage was call {calls} of {}", taken.len());
-    assert!(others >= 10, "only {others} orders meanwhile");
+/// For each class, when the last of its backlog was through, counted in calls.
+fn ends(taken: &[String]) -> [usize; 3] {
+    let topics = [SupplyUsage::topic(), PurchaseOrder::topic(), GoodsReceipt::topic()];
+    std::array::from_fn(|class| drained(taken, topics[class].name, BACKLOG[class]).0)
+}
+
+/// How many of a class were through by then.
+fn by(taken: &[String], topic: &str, calls: usize) -> usize {
+    taken[..calls].iter().filter(|name| *name == topic).count()
+}
+
+/// In one room, with a backlog in every class, all of it late: they drain in order of their urgency, and each has its turns while it
+/// yields.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_in_one_room_every_class_drains_in_order_of_its_urgency() {
+    let taken = drained_in_one_room::<false>().await;
+    let [usages, orders, receipts] = ends(&taken);
+    let [order, receipt] = [PurchaseOrder::topic().name, GoodsReceipt::topic().name];
+    assert!(usages < orders && orders < receipts, "{usages}, {orders}, {receipts}");
+    assert!(usages <= 320, "the last usage was call {usages} of {}", taken.len());
+    let meanwhile = [by(&taken, order, usages), by(&taken, receipt, usages)];
+    assert!(meanwhile.iter().all(|made| *made >= 8), "nobody starves: {meanwhile:?} while usages were late");
+    let received = by(&taken, receipt, orders);
+    assert!(received <= 200, "{received} receipts before the last order");
+    assert!(received >= meanwhile[1] + 8, "receipts have turns while orders are late: {received}");
+}
+
+/// The same backlog, in time: nobody has to make way then, and each class has its even part from the beginning.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_in_one_room_what_is_in_time_makes_nobody_wait() {
+    let taken = drained_in_one_room::<true>().await;
+    let [usages, ..] = ends(&taken);
+    let made = [PurchaseOrder::topic(), GoodsReceipt::topic()].map(|topic| by(&taken, topic.name, usages));
+    assert!(made.iter().all(|made| *made >= 100), "a third each: {made:?} of {usages} calls");
+    assert!(usages <= 700, "and a third for the most urgent one: {usages}");
 }
 
 /// Across rooms: the one with orders makes way for the one with usages, until these are in time.

@@ -233,7 +233,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn amount(&self, record: &Record) -> Amount {
-        Amount::of(record, super::starts::less_urgent::<E>(&record.place.topic) > 0)
+        Amount::of(record, super::starts::less_urgent::<E>(&record.place.topic))
     }
 
     /// Marks a record as settled; its offset goes with the next commit.

@@ -2,6 +2,7 @@
 
 use super::Event;
 use super::in_flight::{Amount, InFlight};
+use super::turns::CLASSES;
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, GroupConsumer as _, Membership, Polled, Rebalances, RecordView as _};
 use crate::kafka::ClientError;
@@ -22,10 +23,10 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Bounds {
     /// What it holds now.
     pub in_flight: InFlight,
-    /// The most it may hold. Topics that yield may fill the half of it.
+    /// The most it may hold. Topics that yield may fill the half of it, those that yield to these as well the half of that.
     pub most: Amount,
-    /// Topics that are less urgent than the most urgent ones of the room.
-    pub yielding: Vec<&'static str>,
+    /// Topics of each class, from the most urgent one of the room on.
+    pub topics: [Vec<&'static str>; CLASSES],
     /// Longest drain.
     pub drain: Duration,
 }
@@ -46,8 +47,8 @@ struct Drain<M> {
     longest: Duration,
     /// Fetching is paused. Partitions that are assigned are fetched from, whatever was before.
     paused: AtomicBool,
-    /// Fetching of the topics that yield is paused.
-    crowded: AtomicBool,
+    /// Fetching of the topics of a class, which yields, is paused.
+    crowded: [AtomicBool; CLASSES],
 }
 
 impl<K: Cluster> Intake<K> {
@@ -67,7 +68,7 @@ impl<K: Cluster> Intake<K> {
             events: Mutex::new(events),
             longest: bounds.drain,
             paused: AtomicBool::default(),
-            crowded: AtomicBool::default(),
+            crowded: Default::default(),
         });
         let consumer = cluster.consumer(room, topics, Arc::clone(&drain) as _)?;
         Ok(Self { consumer, drain, bounds, full_since: None, stop })
@@ -87,7 +88,7 @@ impl<K: Cluster> Intake<K> {
             match self.consumer.pause(lasts) {
                 Ok(()) => {
                     self.drain.paused.store(lasts, Ordering::Relaxed);
-                    self.drain.crowded.store(lasts, Ordering::Relaxed);
+                    self.drain.crowded.iter().for_each(|crowded| crowded.store(lasts, Ordering::Relaxed));
                 }
                 Err(error) => tracing::warn!(%error, "cannot pause or resume"),
             }
@@ -95,23 +96,35 @@ impl<K: Cluster> Intake<K> {
         full && !lasts
     }
 
-    /// Holds back the topics that yield when they fill the half of the room: after an outage more of them may wait than it holds,
-    /// and the urgent ones shall come in beside them.
+    /// Holds back the topics that yield when they fill their part of the room: after an outage more of them may wait than it
+    /// holds, and the more urgent ones shall come in beside them.
     fn make_way(&self) {
-        let Bounds { in_flight, most, yielding, .. } = &self.bounds;
-        if yielding.is_empty() || self.drain.paused.load(Ordering::Relaxed) {
+        if self.drain.paused.load(Ordering::Relaxed) {
             return;
         }
-        let crowded = self.drain.crowded.load(Ordering::Relaxed);
-        let most = if crowded { most.half().half() } else { most.half() };
-        let crowds = in_flight.now().crowds(most);
-        if crowds != crowded {
-            match self.consumer.pause_topics(yielding, crowds) {
-                Ok(()) => self.drain.crowded.store(crowds, Ordering::Relaxed),
-                Err(error) => tracing::warn!(%error, "cannot pause or resume topics that yield"),
+        let (held, most) = (self.bounds.in_flight.now(), self.bounds.most);
+        for (class, topics) in self.bounds.topics.iter().enumerate().skip(1).filter(|(_, topics)| !topics.is_empty()) {
+            let Some(state) = self.drain.crowded.get(class) else { continue };
+            let crowded = state.load(Ordering::Relaxed);
+            let crowds = crowds(held, most, class, crowded);
+            if crowds != crowded {
+                match self.consumer.pause_topics(topics, crowds) {
+                    Ok(()) => state.store(crowds, Ordering::Relaxed),
+                    Err(error) => tracing::warn!(%error, "cannot pause or resume topics that yield"),
+                }
             }
         }
     }
+}
+
+/// Whether a class is held back: it, or all that yields with it, has its part of the room. It comes in again when the half of that
+/// is free.
+fn crowds(held: Amount, most: Amount, class: usize, crowded: bool) -> bool {
+    let mut part = most;
+    (1..=class).any(|level| {
+        part = part.half();
+        held.crowds(level, if crowded { part.half() } else { part })
+    })
 }
 
 impl<K: Cluster> Loop for Intake<K> {
@@ -128,8 +141,9 @@ impl<K: Cluster> Loop for Intake<K> {
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
                 let record = Box::new(message.to_record());
-                let yields = self.bounds.yielding.iter().any(|topic| **topic == *record.place.topic);
-                self.bounds.in_flight.add(Amount::of(&record, yields));
+                let is_of = |topics: &Vec<&str>| topics.iter().any(|topic| **topic == *record.place.topic);
+                let below = self.bounds.topics.iter().position(is_of).unwrap_or_default();
+                self.bounds.in_flight.add(Amount::of(&record, below));
                 if !self.drain.tell(Event::Record(record)) {
                     return Ok(Next::Ended);
                 }
@@ -165,7 +179,7 @@ impl<M: Send + Sync> Rebalances<M> for Drain<M> {
 
     fn assigned(&self, partitions: Vec<(String, i32)>, membership: Option<M>) {
         self.paused.store(false, Ordering::Relaxed);
-        self.crowded.store(false, Ordering::Relaxed);
+        self.crowded.iter().for_each(|crowded| crowded.store(false, Ordering::Relaxed));
         self.tell(Event::Assigned(partitions, membership));
     }
 }

@@ -144,12 +144,12 @@ impl Lanes {
         taken
     }
 
-    /// Lets the head of a lane start again at once.
-    pub fn again(&mut self, lane: &Lane) {
-        if let Some(state) = self.active.get_mut(lane) {
-            state.busy = false;
-            self.get_ready(lane.clone());
-        }
+    /// Lets the head of a lane start again at once; says whether it is still there.
+    pub fn again(&mut self, lane: &Lane) -> bool {
+        let Some(state) = self.active.get_mut(lane) else { return false };
+        state.busy = false;
+        self.get_ready(lane.clone());
+        true
     }
 
     /// Lets the head of a lane start again at a time.

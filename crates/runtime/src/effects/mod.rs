@@ -267,7 +267,7 @@ impl<E: Effect> EffectRoom<E> {
                 config.limits.records_in_flight_max,
                 config.limits.records_in_flight_bytes_max,
             ),
-            yielding: turns::yielding(&E::Input::topics()),
+            topics: turns::by_class(&E::Input::topics()),
             drain: Duration::from_millis(config.limits.drain_ms),
         };
         let topics: Vec<&str> = E::Input::topics().iter().map(|topic| topic.name).collect();

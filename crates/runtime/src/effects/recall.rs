@@ -5,7 +5,7 @@
 use super::Event;
 use super::index::EffectPlace;
 use crate::clock::{Tick, tick};
-use crate::cluster::{Cluster, Membership, PartitionReader as _, Polled, RecordView as _};
+use crate::cluster::{Cluster, Membership, PartitionReader, Polled, RecordView as _};
 use crate::kafka::ClientError;
 use crate::parking::Lane;
 use crate::record::Record;
@@ -102,7 +102,7 @@ impl<K: Cluster> Loop for Recall<K> {
         while !waiting.is_empty() {
             if let Err(error) = self.round(&mut waiting) {
                 tracing::warn!(%error, "earlier effects cannot be read now");
-                self.tell_all(std::mem::take(&mut waiting), None);
+                tell_all(std::mem::take(&mut waiting), &mut self.teller());
             }
         }
         Ok(Next::Within(Duration::ZERO))
@@ -116,53 +116,74 @@ impl<K: Cluster> Recall<K> {
             self.reader = Some(self.cluster.reader(RECORDS_AHEAD, WAIT)?);
         }
         let Some(reader) = &self.reader else { return Ok(()) };
-        let mut open = runs(waiting.keys().copied());
-        let mut here = Waiting::new();
-        for (partition, (first, last)) in &open {
-            let places = waiting.extract_if((*partition, *first)..=(*partition, *last), |_, _| true);
-            here.extend(places);
-        }
-        let starts: Vec<_> = open.iter().map(|(partition, (first, _))| (*partition, Some(*first))).collect();
-        let topic = topics::OPS_EFFECT_V1.name();
-        reader.assign(topic, &starts)?;
-        let mut heard = tick();
-        while !open.is_empty() && is_heard(heard) {
-            match reader.poll(SLICE) {
-                Polled::Record(message) => {
-                    let place = (message.partition(), message.offset());
-                    // What goes on in a partition that is through says nothing about the others.
-                    if open.contains_key(&place.0) {
-                        heard = tick();
-                    }
-                    if let Some(lanes) = here.remove(&place) {
-                        let record = message.to_record();
-                        self.tell(lanes, place, Some(&record));
-                    }
-                    if open.get(&place.0).is_some_and(|(_, last)| place.1 >= *last) {
-                        open.remove(&place.0);
-                    }
-                }
-                // At the end of a partition what was asked for may be behind a transaction that is just ending.
-                Polled::Nothing | Polled::End(_) => {}
-                Polled::Failed(error) => tracing::debug!(%error, "earlier effects"),
-            }
-        }
-        reader.assign(topic, &[])?;
-        self.tell_all(here, None);
-        Ok(())
+        read_runs(reader, waiting, &mut self.teller())
     }
 
-    fn tell_all(&self, waiting: Waiting, record: Option<&Record>) {
-        for (place, lanes) in waiting {
-            self.tell(lanes, place, record);
-        }
-    }
-
-    fn tell(&self, lanes: Vec<Lane>, place: EffectPlace, record: Option<&Record>) {
-        for lane in lanes {
+    /// Tells the loop what there is at a place.
+    fn teller(&self) -> impl FnMut(Lane, EffectPlace, Option<&Record>) {
+        |lane, place, record| {
             // The loop is gone only when the room has stopped.
             drop(self.events.send(Event::Recalled(Box::new(Recalled { lane, place, record: record.cloned() }))));
         }
+    }
+}
+
+/// Takes the first run of places of each partition out of what waits, and reads it. Each lane of it is told once, whatever fails.
+fn read_runs<R: PartitionReader>(
+    reader: &R,
+    waiting: &mut Waiting,
+    tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>),
+) -> Result<(), ClientError> {
+    let open = runs(waiting.keys().copied());
+    let mut here = Waiting::new();
+    for (partition, (first, last)) in &open {
+        let places = waiting.extract_if((*partition, *first)..=(*partition, *last), |_, _| true);
+        here.extend(places);
+    }
+    let listened = listen(reader, open, &mut here, tell);
+    // What was not found, and what was not even looked for: a lane without an answer would wait for ever.
+    tell_all(here, tell);
+    listened
+}
+
+/// Reads until every run is through, or nothing comes any more of those that are not.
+fn listen<R: PartitionReader>(
+    reader: &R,
+    mut open: BTreeMap<i32, (i64, i64)>,
+    here: &mut Waiting,
+    tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>),
+) -> Result<(), ClientError> {
+    let starts: Vec<_> = open.iter().map(|(partition, (first, _))| (*partition, Some(*first))).collect();
+    let topic = topics::OPS_EFFECT_V1.name();
+    reader.assign(topic, &starts)?;
+    let mut heard = tick();
+    while !open.is_empty() && is_heard(heard) {
+        match reader.poll(SLICE) {
+            Polled::Record(message) => {
+                let place = (message.partition(), message.offset());
+                // What goes on in a partition that is through says nothing about the others.
+                if open.contains_key(&place.0) {
+                    heard = tick();
+                }
+                if let Some(lanes) = here.remove(&place) {
+                    let record = message.to_record();
+                    lanes.into_iter().for_each(|lane| tell(lane, place, Some(&record)));
+                }
+                if open.get(&place.0).is_some_and(|(_, last)| place.1 >= *last) {
+                    open.remove(&place.0);
+                }
+            }
+            // At the end of a partition what was asked for may be behind a transaction that is just ending.
+            Polled::Nothing | Polled::End(_) => {}
+            Polled::Failed(error) => tracing::debug!(%error, "earlier effects"),
+        }
+    }
+    reader.assign(topic, &[])
+}
+
+fn tell_all(waiting: Waiting, tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>)) {
+    for (place, lanes) in waiting {
+        lanes.into_iter().for_each(|lane| tell(lane, place, None));
     }
 }
 
@@ -186,8 +207,153 @@ fn runs(places: impl Iterator<Item = EffectPlace>) -> BTreeMap<i32, (i64, i64)> 
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
+    use crate::clock::{VirtualTime, simulate};
     use crate::record::Place;
+    use std::cell::{Cell, RefCell};
+    use std::collections::VecDeque;
     use std::sync::Arc;
+
+    thread_local! {
+        static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
+    }
+
+    struct TestTime;
+
+    impl VirtualTime for TestTime {
+        fn since_start(&self) -> Duration {
+            NOW.get()
+        }
+
+        fn pass(&self, longest: Duration) {
+            NOW.set(NOW.get() + longest);
+        }
+    }
+
+    /// What a poll gives: a place.
+    struct Found(EffectPlace);
+
+    impl crate::cluster::RecordView for Found {
+        fn topic(&self) -> &'static str {
+            "e"
+        }
+
+        fn partition(&self) -> i32 {
+            self.0.0
+        }
+
+        fn offset(&self) -> i64 {
+            self.0.1
+        }
+
+        fn timestamp_ms(&self) -> Option<i64> {
+            None
+        }
+
+        fn key(&self) -> Option<&[u8]> {
+            None
+        }
+
+        fn value(&self) -> Option<&[u8]> {
+            None
+        }
+
+        fn visit_headers(&self, _visit: impl FnMut(&str, Option<&[u8]>)) {}
+    }
+
+    /// A topic that has these records, and then `goes_on` with further ones of a partition for ever.
+    #[derive(Default)]
+    struct Topic {
+        records: RefCell<VecDeque<EffectPlace>>,
+        goes_on: Option<i32>,
+        /// The call of `assign` that fails, counted from one.
+        fails: Option<usize>,
+        assigned: Cell<usize>,
+        polled: Cell<usize>,
+    }
+
+    impl PartitionReader for Topic {
+        type Message<'a> = Found;
+
+        fn partitions(&self, _topic: &str) -> Result<Vec<i32>, ClientError> {
+            Ok(vec![0, 1])
+        }
+
+        fn assign(&self, _topic: &str, _partitions: &[(i32, Option<i64>)]) -> Result<(), ClientError> {
+            self.assigned.set(self.assigned.get() + 1);
+            if self.fails == Some(self.assigned.get()) {
+                return Err(ClientError::Delivery("it does not work".to_owned()));
+            }
+            Ok(())
+        }
+
+        fn poll(&self, patience: Duration) -> Polled<Found> {
+            self.polled.set(self.polled.get() + 1);
+            assert!(self.polled.get() < 10_000, "it waits for ever");
+            NOW.set(NOW.get() + patience);
+            let next = self.records.borrow_mut().pop_front();
+            let goes_on =
+                || self.goes_on.map(|partition| (partition, 1_000 + i64::try_from(self.polled.get()).unwrap()));
+            next.or_else(goes_on).map_or(Polled::Nothing, |place| Polled::Record(Found(place)))
+        }
+    }
+
+    /// What each lane was told of its place, in order: whether there is a record.
+    fn told(topic: &Topic, asked: &[(&str, EffectPlace)]) -> (Vec<(String, bool)>, Result<(), ClientError>) {
+        simulate(Some(&TestTime));
+        let mut waiting = Waiting::new();
+        for (key, place) in asked {
+            waiting.entry(*place).or_default().push(lane(key));
+        }
+        let mut told = Vec::new();
+        let mut tell = |lane: Lane, place: EffectPlace, record: Option<&Record>| {
+            assert!(record.is_none_or(|record| (record.place.partition, record.place.offset) == place));
+            told.push((String::from_utf8_lossy(&lane.key).into_owned(), record.is_some()));
+        };
+        let read = read_runs(topic, &mut waiting, &mut tell);
+        simulate(None);
+        assert!(waiting.is_empty(), "one run of each partition");
+        (told, read)
+    }
+
+    fn answers(of: &[(&str, bool)]) -> Vec<(String, bool)> {
+        of.iter().map(|(key, there)| ((*key).to_owned(), *there)).collect()
+    }
+
+    /// Two lanes that wait for one place, one for another, one in another partition, and one for what is not there.
+    const ASKED: [(&str, EffectPlace); 5] = [("a", (0, 5)), ("b", (0, 5)), ("c", (0, 7)), ("d", (1, 3)), ("e", (0, 6))];
+
+    #[test]
+    fn ord_1_each_lane_has_one_answer_whether_its_record_is_there_or_not() {
+        let records = RefCell::new([(0, 5), (1, 3), (0, 5), (0, 7)].into());
+        let topic = Topic { records, ..Topic::default() };
+        let (told, read) = told(&topic, &ASKED);
+        assert_eq!(told, answers(&[("a", true), ("b", true), ("d", true), ("c", true), ("e", false)]));
+        assert!(read.is_ok() && topic.polled.get() == 4, "it ends with what was asked for");
+    }
+
+    #[test]
+    fn ord_1_no_answer_is_lost_when_the_reader_fails() {
+        for fails in [1, 2] {
+            let records = RefCell::new([(0, 5), (0, 7), (1, 3)].into());
+            let (mut told, read) = told(&Topic { records, fails: Some(fails), ..Topic::default() }, &ASKED);
+            told.sort();
+            let there = fails == 2;
+            let all = [("a", there), ("b", there), ("c", there), ("d", there), ("e", false)];
+            assert_eq!(told, answers(&all), "assignment {fails} fails");
+            assert!(read.is_err(), "and it is said");
+        }
+    }
+
+    /// What is written on and on to a partition that is through keeps nobody waiting for what does not come in another one.
+    #[test]
+    fn bnd_1_a_partition_that_is_through_does_not_prolong_the_wait_for_another() {
+        let records = RefCell::new([(1, 3)].into());
+        let topic = Topic { records, goes_on: Some(1), ..Topic::default() };
+        let before = NOW.get();
+        let (told, read) = told(&topic, &[("a", (0, 5)), ("d", (1, 3))]);
+        assert_eq!(told, answers(&[("d", true), ("a", false)]));
+        assert!(read.is_ok() && NOW.get() - before <= SILENCE + 3 * SLICE, "{:?}", NOW.get() - before);
+    }
 
     fn lane(key: &str) -> Lane {
         Lane { topic: Arc::from("t"), partition: 0, key: Arc::from(key.as_bytes()), alone: None }

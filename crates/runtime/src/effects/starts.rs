@@ -20,7 +20,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     /// Lets those lanes go on whose target has room again.
     pub fn release(&mut self) {
         for lane in self.calls.targets.released() {
-            self.lanes.again(&lane);
+            if !self.lanes.again(&lane) {
+                self.calls.targets.begun(&lane);
+            }
         }
     }
 
@@ -35,6 +37,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Plans the event at the head of a lane.
     fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
+        self.calls.targets.begun(lane);
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();

@@ -9,7 +9,7 @@ use connector::effect::Effect;
 use connector::http::breaker::{Breaker, Permit};
 use connector::pacing::{Pacing, Rate};
 use processor::Input;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Targets<E: Effect> {
     late_after: [Duration; CLASSES],
     /// How urgent the most urgent class of the room is.
     most_urgent: usize,
+    /// Lanes that were let go on and have not begun yet, with the target and the class that they waited for.
+    released: HashMap<Lane, (String, usize)>,
     beside: Arc<Beside>,
 }
 
@@ -69,7 +71,7 @@ struct Queue<E: Effect> {
     waiting: VecDeque<(Lane, Option<i64>)>,
     /// Events that gather or are under way. Each class has room of its own, so that none waits for one that yields.
     held: usize,
-    /// Lanes that were let go on and have not come yet.
+    /// Lanes that were let go on and have not begun yet.
     released: usize,
 }
 
@@ -82,7 +84,8 @@ impl<E: Effect> Targets<E> {
     pub fn new(bounds: Bounds, pacing_of: PacingOf, beside: Arc<Beside>) -> Self {
         let topics = E::Input::topics();
         let (late_after, most_urgent) = (super::turns::late_after(&topics), super::turns::most_urgent(&topics));
-        Self { by_name: BTreeMap::new(), pacing_of, bounds, share: 1.0, late_after, most_urgent, beside }
+        let (by_name, released) = (BTreeMap::new(), HashMap::new());
+        Self { by_name, pacing_of, bounds, share: 1.0, late_after, most_urgent, released, beside }
     }
 
     /// Our part of each budget of calls, from now on.
@@ -120,8 +123,7 @@ impl<E: Effect> Targets<E> {
     pub fn admits(&mut self, name: &str, below: usize, now: Tick) -> bool {
         let held_max = self.held_max();
         let queue = self.of(name, now).queue(below);
-        queue.released = queue.released.saturating_sub(1);
-        queue.held < held_max
+        queue.held + queue.released < held_max
     }
 
     /// A lane waits until the target of its first event takes more in.
@@ -130,17 +132,32 @@ impl<E: Effect> Targets<E> {
         queue.waiting.push_back((item.lane, item.record.timestamp_ms));
     }
 
-    /// The lanes whose target takes them in now, the urgent ones first.
+    /// The lanes whose target takes them in now, the urgent ones first. Their places are kept until they have begun.
     pub fn released(&mut self) -> Vec<Lane> {
         let held_max = self.held_max();
         let mut released = Vec::new();
-        for queue in self.by_name.values_mut().flat_map(|target| &mut target.classes) {
-            let room = held_max.saturating_sub(queue.held + queue.released);
-            let taken = queue.waiting.len().min(room);
-            released.extend(queue.waiting.drain(..taken).map(|(lane, _)| lane));
-            queue.released += taken;
+        for (name, target) in &mut self.by_name {
+            for (below, queue) in target.classes.iter_mut().enumerate() {
+                let room = held_max.saturating_sub(queue.held + queue.released);
+                let taken = queue.waiting.len().min(room);
+                for (lane, _) in queue.waiting.drain(..taken) {
+                    self.released.insert(lane.clone(), (name.clone(), below));
+                    released.push(lane);
+                }
+                queue.released += taken;
+            }
         }
         released
+    }
+
+    /// A lane begins, or is gone: the place that was kept for it is free, whatever becomes of its first event. It may turn out that
+    /// nothing is to be called for.
+    pub fn begun(&mut self, lane: &Lane) {
+        let Some((name, below)) = self.released.remove(lane) else { return };
+        if let Some(target) = self.by_name.get_mut(&name) {
+            let queue = target.queue(below);
+            queue.released = queue.released.saturating_sub(1);
+        }
     }
 
     /// Adds a line to the document that gathers under its batch key, or starts one of its own.
@@ -198,6 +215,7 @@ impl<E: Effect> Targets<E> {
 
     /// Forgets all that waits and is under way, and nothing of what is known of the endpoints.
     pub fn clear(&mut self) {
+        self.released.clear();
         for target in self.by_name.values_mut() {
             target.called = 0;
             target.classes = Default::default();
@@ -254,13 +272,14 @@ impl<E: Effect> Target<E> {
 
     /// The urgent first; but whoever yields to them and whose turn has come goes before them, or would never have one.
     fn take_due(&mut self, now: Tick, bounds: Bounds, late_after: [Duration; CLASSES], due: &mut Vec<Vec<Item<E>>>) {
+        let waiting = self.classes.iter().filter(|queue| queue.wants(now, bounds.lines_max)).count();
         for below in 0..CLASSES {
             let standing = self.standing(now, below, bounds, late_after);
             while standing != Standing::Free
                 && self.turns.has_come(below, now)
                 && self.take_class(now, below, bounds, 1, 0, due) > 0
             {
-                self.turns.taken(below, standing, now, self.rate.gap());
+                self.turns.taken(below, standing, waiting, now, self.rate.gap());
             }
         }
         for below in 0..self.yields_from.map_or(CLASSES, |from| from.min(CLASSES)) {

@@ -124,6 +124,7 @@ impl World {
         while NOW.get() < until {
             for lane in self.targets.released() {
                 let item = self.waiting.remove(&lane).unwrap();
+                self.targets.begun(&lane);
                 self.offer(item);
             }
             for items in self.targets.take_due(tick()) {
@@ -201,6 +202,20 @@ fn a_class_that_is_in_time_leaves_every_second_call() {
     assert!(urgent >= 16 && other >= 16, "{urgent} and {other}");
 }
 
+/// KEY-1: also with three classes, none of them late, the most urgent one has its part, and no less than the others.
+#[test]
+fn key_1_where_every_class_waits_and_none_is_late_each_has_an_even_part() {
+    let mut world = World::new(Pacing::default(), 0);
+    for below in [2, 1, 0] {
+        world.publish(below, 200, Duration::ZERO);
+    }
+    world.targets.late_after = [Duration::MAX; CLASSES];
+    world.run(9 * SECOND);
+    let made = [0, 1, 2].map(|below| world.count(below, 10 * SECOND));
+    assert!(made.iter().all(|made| (100..=140).contains(made)), "{made:?}");
+    assert!(made[0] + 4 >= made[1] && made[0] + 4 >= made[2], "{made:?}");
+}
+
 /// A room yields to another one that calls the same endpoint, and is late with what is more urgent.
 #[test]
 fn key_1_a_room_makes_way_for_another_until_that_one_is_in_time() {
@@ -221,6 +236,27 @@ fn key_1_a_room_makes_way_for_another_until_that_one_is_in_time() {
     world.beside.note("erp-post", None);
     world.run(10 * SECOND);
     assert!(world.drained(0, 600).is_some());
+}
+
+/// BND-1: a lane that was let go on and turns out to have nothing to call for (its effect has happened meanwhile, its event cannot be
+/// read, or it was parked) gives its place back: else those behind it would wait for ever.
+#[test]
+fn bnd_1_who_was_let_go_on_and_does_not_call_keeps_nobody_waiting() {
+    let mut world = World::new(Pacing::default(), 0);
+    world.publish(0, 100, Duration::ZERO);
+    let mut begun = 0;
+    while !world.waiting.is_empty() {
+        world.targets.take_due(tick()).into_iter().for_each(|_| world.targets.ended("erp", 0, 1, CALL));
+        let released = world.targets.released();
+        assert!(!released.is_empty(), "{} lanes wait for ever", world.waiting.len());
+        for lane in released {
+            world.waiting.remove(&lane).unwrap();
+            world.targets.begun(&lane);
+            begun += 1;
+        }
+    }
+    let held_max = BOUNDS.calls_max * 2;
+    assert_eq!(begun, 100 - held_max);
 }
 
 /// The same where a budget is what bounds the calls.

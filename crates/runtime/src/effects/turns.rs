@@ -1,8 +1,8 @@
 //! Whose turn it is at a target: who yields, and how often those who yield call all the same.
 //!
 //! After an outage more waits for an endpoint than it takes at once. The most urgent class that waits there goes first. A less
-//! urgent one has a turn now and then, so that it never starves: one call in ten while somebody more urgent is late, one in two
-//! while nobody is. A turn counts by what the target takes (how long calls are, how many go at once, its budget), and not by the
+//! urgent one has a turn now and then, so that it never starves: one call in ten while somebody more urgent is late; while nobody
+//! is, an even part: one in two where two classes wait, one in three where three do. A turn counts by what the target takes (how long calls are, how many go at once, its budget), and not by the
 //! calls of others, so that it means the same for a class of another room.
 
 use crate::clock::Tick;
@@ -14,8 +14,6 @@ use std::time::Duration;
 pub(super) const CLASSES: usize = 3;
 /// Of so many calls one is for a class that yields to a late one.
 const LATE: u32 = 10;
-/// Of so many calls one is for a class that yields to one that waits and is not late.
-const WAITING: u32 = 2;
 /// How long a call is thought to take before one has ended.
 const TOOK_FIRST: Duration = Duration::from_millis(100);
 
@@ -51,9 +49,11 @@ impl Turns {
         self.next.get(class).copied().unwrap_or_default()
     }
 
-    /// A class has had its turn. `gap` is how far apart calls are by the budget of the target.
-    pub fn taken(&mut self, class: usize, standing: Standing, now: Tick, gap: Duration) {
-        let one_of = if standing == Standing::BehindLate { LATE } else { WAITING };
+    /// A class has had its turn, where so many classes wait. `gap` is how far apart calls are by the budget of the target.
+    pub fn taken(&mut self, class: usize, standing: Standing, waiting: usize, now: Tick, gap: Duration) {
+        // An even part for each: with one call in two for each of two classes the most urgent one would have none.
+        let even = u32::try_from(waiting.max(2)).unwrap_or(LATE);
+        let one_of = if standing == Standing::BehindLate { LATE } else { even };
         let every = self.pace.max(gap).saturating_mul(one_of);
         if let Some(next) = self.next.get_mut(class) {
             // What came due while no call was free is made up for, as far as a call takes.
@@ -102,8 +102,9 @@ pub(super) fn late_after(topics: &[&'static TopicInfo]) -> [Duration; CLASSES] {
     late_after
 }
 
-/// Those of the topics that are less urgent than the most urgent ones.
-pub(super) fn yielding(topics: &[&'static TopicInfo]) -> Vec<&'static str> {
+/// The names of the topics by class, from the most urgent one of them on.
+pub(super) fn by_class(topics: &[&'static TopicInfo]) -> [Vec<&'static str>; CLASSES] {
     let most = most_urgent(topics);
-    topics.iter().filter(|topic| rank(topic.class) > most).map(|topic| topic.name).collect()
+    let of = |class: usize| topics.iter().filter(move |topic| rank(topic.class) == most + class);
+    std::array::from_fn(|class| of(class).map(|topic| topic.name).collect())
 }
