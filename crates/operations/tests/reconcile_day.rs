@@ -81,6 +81,7 @@ fn mends(plant: Plant) -> Option<(&'static str, bool)> {
         Plant::EffectInDoubt => Some(("erp-post", false)),
         Plant::NoticeUnanswered => Some(("supplier-fanout", false)),
         Plant::OtherLocation | Plant::OtherCostCentre => Some(("enrich", true)),
+        Plant::OtherQuantity => Some(("validate", true)),
         Plant::EventMissing
         | Plant::EventUnpromised
         | Plant::EventDoubled
@@ -92,7 +93,6 @@ fn mends(plant: Plant) -> Option<(&'static str, bool)> {
         | Plant::DocumentMissing
         | Plant::DocumentDoubled
         | Plant::DocumentUnexpected
-        | Plant::OtherQuantity
         | Plant::OtherAmount => None,
     }
 }

@@ -349,6 +349,7 @@ fn posting_fact(posting: ErpPosting) -> PostingFact {
     let document = posting.documents.into_iter().next().unwrap_or_default();
     PostingFact {
         effect_key: posting.effect_key,
+        encounter: posting.encounter_ref,
         kind: posting.kind.as_str().to_owned(),
         item: posting.item_id.unwrap_or_default(),
         lot: posting.lot,

@@ -7,6 +7,7 @@ use super::proposal::Proposal;
 use super::scope::{Outside, Scope, Window};
 use super::tally::Findings;
 use rust_decimal::Decimal;
+use schemas::topics;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Amounts may differ by so much for each line: the ERP rounds to its currency, a posting to four places.
@@ -225,13 +226,16 @@ impl<'a> Sides<'a> {
             return;
         }
         let (posted, booked) = (self.sums(found), sums(&found.lines));
-        let mut tell = |kind: Kind, what: &str, expected: String, other: String| {
+        let mut tell = |kind: Kind, what: &str, expected: String, other: String, of: Vec<&Posted<'_>>| {
             let message = format!("document {}: {what}: posted {expected}, in the ERP {other}", found.document_key);
             let difference = Difference::new(kind, Part::Erp, &found.document_key, newest.at_ms, message);
-            let mut difference = mended(difference, newest, scope).money(self.amount()).place(newest.spot);
+            // Where no posting is known to be the one, any of the document may be.
+            let of = if of.is_empty() { self.postings.iter().collect() } else { of };
+            let shows = of.iter().copied().max_by_key(|posted| (posted.at_ms, posted.spot)).unwrap_or(newest);
+            let mut difference = mended(difference, shows, of.len(), scope).money(self.amount()).place(shows.spot);
             difference.document_number.clone_from(&found.number);
-            let difference = difference.effect(&newest.posting.effect_key, &found.document_key);
-            findings.found(difference.event(newest.event.map(event_id)).sides(expected, other));
+            let difference = difference.effect(&shows.posting.effect_key, &found.document_key);
+            findings.found(difference.event(shows.event.map(event_id)).sides(expected, other));
         };
         if posted != booked {
             let totals = |sums: &Sums| -> BTreeMap<(String, Option<String>), Decimal> {
@@ -239,14 +243,22 @@ impl<'a> Sides<'a> {
             };
             let kind = if totals(&posted) == totals(&booked) { Kind::Location } else { Kind::Quantity };
             let (ours, theirs) = differing(&posted, &booked);
-            tell(kind, kind.words(), shown(&ours), shown(&theirs));
+            let differs = |posted: &&Posted<'_>| {
+                let what = (posted.posting.item.clone(), lot(posted.posting, found));
+                ours.contains_key(&what) || theirs.contains_key(&what)
+            };
+            tell(kind, kind.words(), shown(&ours), shown(&theirs), self.postings.iter().filter(differs).collect());
         }
         let centres: BTreeSet<&str> =
             self.postings.iter().filter_map(|posted| posted.posting.cost_centre.as_deref()).collect();
         let bearing: BTreeSet<&str> = found.costs.iter().map(|cost| cost.cost_centre.as_str()).collect();
         // Who bears nothing is not named.
         if !bearing.is_empty() && centres != bearing {
-            tell(Kind::CostCentre, "the cost centre", listed(&centres), listed(&bearing));
+            let is_other = |posted: &&Posted<'_>| {
+                posted.posting.cost_centre.as_deref().is_some_and(|centre| !bearing.contains(centre))
+            };
+            let of = self.postings.iter().filter(is_other).collect();
+            tell(Kind::CostCentre, "the cost centre", listed(&centres), listed(&bearing), of);
         }
         let amounts = self.amounts().filter(|_| !found.costs.is_empty() || !centres.is_empty());
         let Some(amounts) = amounts else { return };
@@ -255,7 +267,7 @@ impl<'a> Sides<'a> {
         let posted: Vec<String> = amounts.iter().map(|(currency, amount)| money(*amount, currency)).collect();
         let is_same = matches!(amounts.as_slice(), [(_, amount)] if (*amount - borne).abs() <= ROUNDING * lines);
         if !is_same {
-            tell(Kind::Amount, "the amount", posted.join(" and "), money(borne, self.currency()));
+            tell(Kind::Amount, "the amount", posted.join(" and "), money(borne, self.currency()), Vec::new());
         }
     }
 
@@ -288,23 +300,27 @@ impl<'a> Sides<'a> {
     fn sums(&self, found: &FoundFact) -> Sums {
         let mut sums = Sums::new();
         for Posted { posting, .. } in &self.postings {
-            let is_lot = |lot: &Option<String>| {
-                lot.is_some() && found.lines.iter().any(|line| line.item == posting.item && line.lot == *lot)
-            };
-            let lot = if is_lot(&posting.serial) { &posting.serial } else { &posting.lot };
-            let lot = lot.clone().or_else(|| posting.serial.clone());
-            let places = sums.entry((posting.item.clone(), lot)).or_default();
+            let places = sums.entry((posting.item.clone(), lot(posting, found))).or_default();
             *places.entry(posting.location.clone()).or_default() += posting.quantity;
         }
         without_zeros(sums)
     }
 }
 
+/// The lot of a posting, as the document of the ERP names it.
+fn lot(posting: &PostingFact, found: &FoundFact) -> Option<String> {
+    let is_lot = |lot: &Option<String>| {
+        lot.is_some() && found.lines.iter().any(|line| line.item == posting.item && line.lot == *lot)
+    };
+    let lot = if is_lot(&posting.serial) { &posting.serial } else { &posting.lot };
+    lot.clone().or_else(|| posting.serial.clone())
+}
+
 fn unexpected(found: &FoundFact, scope: &Scope, findings: &mut Findings) {
     if !scope.window.has(found.at_ms) {
         return;
     }
-    let effects = schemas::topics::OPS_EFFECT_V1.name();
+    let effects = topics::OPS_EFFECT_V1.name();
     if Spot::new(effects, 0, 0).is_some_and(|spot| scope.in_time(spot.topic, found.at_ms)) {
         findings.late += 1;
         return;
@@ -382,27 +398,49 @@ fn borne(found: &FoundFact) -> Option<Decimal> {
 
 /// What mends a document that says something else than its posting. What has happened is never posted again, so a change that
 /// somebody made in the ERP can only be taken back there; what Wardline says itself it can say anew, behind what was posted.
-fn mended(difference: Difference, posted: &Posted<'_>, scope: &Scope) -> Difference {
+fn mended(difference: Difference, posted: &Posted<'_>, usages: usize, scope: &Scope) -> Difference {
     const THERE: &str = "when somebody has changed the document in the ERP, set it back there by hand, because nothing that was \
                          posted is posted again";
-    let correction = posted.cause.and_then(|(event, place)| {
-        let (room, topic) = scope.maker(place.topic)?;
-        Some(Proposal::anew(room, topic, event_id(event)))
-    });
+    let correction = match difference.kind {
+        Kind::Location | Kind::CostCentre => anew(posted, scope, 1),
+        Kind::Quantity => anew(posted, scope, 2),
+        _ => None,
+    };
+    let wrong = if difference.kind == Kind::Quantity { "a unit in the" } else { "a mapping or" };
+    let others = match usages {
+        0 | 1 => String::new(),
+        more => format!(" (the newest of {more} usages that may be meant)"),
+    };
     match (difference.kind, correction) {
-        (Kind::Location | Kind::CostCentre, Some(correction)) => difference.replay(correction, |command| {
-            format!("{THERE}. When a mapping or master data was wrong and is corrected by now, say it anew: {command}")
-        }),
-        (Kind::Quantity, Some(correction)) => {
-            let event = correction.event_id.as_deref().unwrap_or_default();
-            let next = format!(
-                "{THERE}. When a unit in the master data was wrong and is corrected by now, `wardline trace {event}` names the \
-                 usage, and `wardline replay plan validate --correct --event-id USAGE --reason TEXT` says it anew"
-            );
-            difference.next(next)
+        (Kind::Location | Kind::CostCentre | Kind::Quantity, Some(correction)) => {
+            difference.replay(correction, |command| {
+                format!(
+                    "{THERE}. When {wrong} master data was wrong and is corrected by now, say it anew{others}: {command}"
+                )
+            })
         }
         (Kind::Amount, _) => difference
             .next(format!("{THERE}. The amount is the ERP's own cost of the item: no replay says another one")),
-        _ => difference.next(format!("{THERE}. The event lies before the window: `wardline trace` leads to it")),
+        _ => difference.next(format!("{THERE}. No room of these says it anew")),
+    }
+}
+
+/// The correcting replay of the room that is so many steps before the one that posts: what that posted is made anew from there.
+fn anew(posted: &Posted<'_>, scope: &Scope, steps: usize) -> Option<Proposal> {
+    let posts = scope.rooms.iter().find(|room| room.outside == Outside::Erp)?;
+    let mut topic = topics::ALL.get(usize::from(*posts.reads.first()?))?.name;
+    let mut room = None;
+    for _ in 0..steps {
+        let (maker, read) = scope.maker(Spot::new(topic, 0, 0)?.topic)?;
+        (room, topic) = (Some(maker), read);
+    }
+    let room = room?;
+    // The id is known of what the cause follows from; of what lies further back, or before the window, the keys are.
+    match posted.cause.filter(|_| steps == 1) {
+        Some((event, _)) => Some(Proposal::anew(room, topic, event_id(event))),
+        None => {
+            let business_key = posted.posting.business_key().filter(|_| !posted.posting.encounter.is_empty())?;
+            Some(Proposal::anew_of(room, topic, posted.posting.encounter.clone(), business_key.to_owned()))
+        }
     }
 }

@@ -122,6 +122,8 @@ pub enum About {
 pub struct PostingFact {
     /// Key of its effect.
     pub effect_key: String,
+    /// Key of the records of its visit.
+    pub encounter: String,
     /// What was done, as the contract names it: `POSTED`, `CORRECTED`, `RETRACTED`, `NONE_NEEDED`.
     pub kind: String,
     /// ERP item.
@@ -285,6 +287,15 @@ pub struct ParkedFact {
     pub parked: Option<(Key, Spot)>,
 }
 
+impl PostingFact {
+    /// Business key of the usage: the key of the effect is that, the statement, and the kind of the effect.
+    #[must_use]
+    pub fn business_key(&self) -> Option<&str> {
+        let key = self.effect_key.rsplitn(3, '/').nth(2)?;
+        Some(key).filter(|key| !key.is_empty())
+    }
+}
+
 impl Spot {
     /// The topic.
     #[must_use]
@@ -360,6 +371,13 @@ mod tests {
         assert_eq!(room_key(3, room_key(3, key)), key);
         assert_ne!(room_key(3, key), room_key(4, key));
         assert_ne!(event_key("no uuid"), event_key("no uuid either"));
+    }
+
+    #[test]
+    fn the_business_key_is_the_start_of_the_key_of_the_effect() {
+        let of = |key: &str| PostingFact { effect_key: key.to_owned(), ..PostingFact::default() };
+        assert_eq!(of("usage/enc-1/1/0.3/erp").business_key(), Some("usage/enc-1/1"));
+        assert_eq!((of("0/erp").business_key(), of("/0/erp").business_key()), (None, None));
     }
 
     #[test]

@@ -327,6 +327,7 @@ impl Usage<'_> {
         let amount = Decimal::new(250, 2);
         let posting = PostingFact {
             effect_key: format!("usage-{}/0/{ERP_POST}", self.number),
+            encounter: format!("visit-{}", self.number / BATCH),
             kind: "POSTED".to_owned(),
             item: format!("item-{}", self.number % 50),
             location: "OR1".to_owned(),
