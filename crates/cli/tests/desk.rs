@@ -63,6 +63,7 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     assert_eq!((&letter["code"], &letter["stage"]), (&Value::from("WL-1001"), &Value::from("read")), "RAW-1");
     let letter_id = letter["id"].as_str().unwrap();
     unmasking(&run, letter_id, id);
+    unrecorded(&place, &run, letter_id, id);
     let activity = run(&["activity", "--hours", "1"]);
     assert!(text(&activity).contains("supply: 0 events are parked") && said(&activity).contains("UTC"), "{activity:?}");
     let activity = text(&run(&["activity", "--json"]));
@@ -128,6 +129,25 @@ fn unmasking(run: &impl Fn(&[&str]) -> Output, letter: &str, exception: &str) {
     assert!(rows == 3 && said(&rest).contains("wardline exceptions history"), "{}", text(&rest));
     let refused = run(&["audit", "ls", "--from", "yesterday"]);
     assert!(refused.status.code() == Some(2) && said(&refused).contains("WL-7272"), "{}", said(&refused));
+}
+
+/// PHI-1: what cannot be put on record is not shown, by no command.
+fn unrecorded(place: &Place, run: &impl Fn(&[&str]) -> Output, letter: &str, exception: &str) {
+    // A client that reads everything and may write nothing that is as long as this reason.
+    std::fs::write(place.path("short.yaml"), "kafka: {properties: {message.max.bytes: \"1000\"}}\n").unwrap();
+    let (long, config) = ("\u{10437}".repeat(200), ["--actor", "Ada", "--config", "short.yaml"]);
+    for arguments in [
+        &["dead-letters", "show", letter, "--with-phi"][..],
+        &["dead-letters", "show", letter, "--with-phi", "--bytes", "-"],
+        &["exceptions", "show", exception, "--raw"],
+        &["trace", exception, "--with-phi"],
+    ] {
+        let refused = run(&[arguments, &config, &["--reason", &long]].concat());
+        assert!(refused.status.code() == Some(1) && said(&refused).contains("WL-7271"), "{}", said(&refused));
+        assert!(refused.stdout.is_empty(), "{arguments:?} shows nothing");
+        let shown = run(&[arguments, &config, &["--reason", "the sender asks"]].concat());
+        assert!(shown.status.success() && !shown.stdout.is_empty(), "{arguments:?}: {}", said(&shown));
+    }
 }
 
 /// A source next to the patient: one person asks, another one approves, and the history names both.

@@ -9,7 +9,7 @@ use operations::exceptions::Origin;
 use operations::messages::MessageId;
 use runtime::outgoing::Outgoing;
 use runtime::source_bytes;
-use schemas::{Exception, Subject, Timestamp, topics};
+use schemas::{Exception, Replay, ReplayCounts, ReplaySpan, ReplayState, Subject, Timestamp, topics};
 use std::borrow::Cow;
 use std::time::{Duration, Instant};
 
@@ -69,6 +69,38 @@ async fn raw(place: &Place) -> (String, MessageId) {
     ("0@500".to_owned(), id(500))
 }
 
+/// A replay that is under way, of six partitions; says what it is called.
+async fn replay(place: &Place) -> String {
+    let now = runtime::clock::now_micros();
+    let span = |partition| ReplaySpan {
+        partition,
+        start: 0,
+        end: 200_000,
+        records: 166_000,
+        handed: 60_000,
+        ..ReplaySpan::default()
+    };
+    let plan = Replay {
+        replay_id: "0f2b7c3e-9d0a-5b7e-8a51-0f3c2f9f1a77".to_owned(),
+        state: ReplayState::Running,
+        room: "validate".to_owned(),
+        topic: topics::CLINICAL_SUPPLY_USAGE_V1.name().to_owned(),
+        counts: ReplayCounts { records: 996_000, keys: 50_000, ..ReplayCounts::default() },
+        spans: (0..6).map(span).collect(),
+        reason: "the mapping of theatre 7 was wrong".to_owned(),
+        planned_by: "olga".to_owned(),
+        planned_at: Timestamp(now - 120_000_000),
+        approved_by: Some("anna".to_owned()),
+        started_at: Some(Timestamp(now - 60_000_000)),
+        actor: "olga".to_owned(),
+        at: Timestamp(now),
+        rate: 1_000,
+        ..Replay::default()
+    };
+    place.stack.publish(std::slice::from_ref(&plan)).await;
+    plan.replay_id
+}
+
 /// Asks every page in turn, and says how long each of these takes in 99 of 100 cases.
 async fn ask(browser: &Browser<'_>, paths: &[String]) -> Vec<(String, Duration)> {
     let mut took: Vec<Vec<Duration>> = vec![Vec::with_capacity(ROUNDS); paths.len()];
@@ -97,7 +129,7 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
     let real = exception(1, TOPIC);
     place.raise(std::slice::from_ref(&real)).await;
     place.console.exceptions.preload(exceptions(), parked());
-    let (letter, message) = raw(&place).await;
+    let ((letter, message), replay) = (raw(&place).await, replay(&place).await);
     let browser = place.browser("olga").await;
     let subject = "subject=master.item.v1%2F4711";
     let paths: Vec<String> = [
@@ -116,6 +148,7 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
         "/activity".to_owned(),
         "/reconciliation".to_owned(),
         "/replay".to_owned(),
+        format!("/replay/{replay}"),
         "/dead-letters".to_owned(),
         "/audit".to_owned(),
         format!("/dead-letters/{letter}"),
@@ -125,6 +158,7 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
         "/errors/WL-4001".to_owned(),
         "/crosswalk".to_owned(),
         "/trace".to_owned(),
+        format!("/trace?id={}&as=exception", real.exception_id),
     ]
     .into();
     // The first look connects and reads; from then on pages answer from what is held.

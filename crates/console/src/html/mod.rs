@@ -117,7 +117,7 @@ impl Frame<'_> {
                     }
                     form.person method="post" action="/sign-out" {
                         input type="hidden" name="form_token" value=(self.form_token);
-                        span { (person.name) " " span.muted { "(" (person.role.name()) ")" } }
+                        span { (operations::shown_name(&person.name)) " " span.muted { "(" (person.role.name()) ")" } }
                         button.quiet type="submit" { "Sign out" }
                     }
                 }

@@ -26,7 +26,7 @@ pub struct OidcConfig {
     /// What is asked for, `openid` among it.
     #[serde(default = "scopes")]
     pub scopes: Vec<String>,
-    /// Claim with the name that goes on record.
+    /// Claim with the name that people are shown. What tells people apart is `sub`.
     #[serde(default = "name_claim")]
     pub name_claim: String,
     /// Claim with the groups or roles of a person, a text or a list of texts; a dot leads into an object.

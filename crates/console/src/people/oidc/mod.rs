@@ -27,6 +27,9 @@ const AT_ONCE: usize = 8;
 /// Most sign-ins whose end is remembered, so that none ends twice.
 const ENDED_MAX: usize = 10_000;
 
+/// Hexadecimal digits of an identity.
+const IDENTITY_DIGITS: usize = 16;
+
 /// Sign-in with one provider.
 pub struct Oidc {
     config: OidcConfig,
@@ -194,6 +197,9 @@ impl Oidc {
         }
         let groups = token::texts(&claims, &self.config.roles_claim);
         let role = self.config.role(groups).ok_or_else(|| OidcError::NoRole(name.clone()))?;
+        // People may change their names at many providers. Who agrees as the second person is told by what never changes.
+        let subject = token::texts(&claims, "sub").first().copied().unwrap_or_default();
+        let name = operations::identified(&name, &identity(&self.config.issuer, subject));
         Ok(Known { name, role, then: ticket.then })
     }
 
@@ -219,6 +225,13 @@ impl Oidc {
         ended.push_back((ticket.id.clone(), ticket.since_s.saturating_add(patience_s)));
         true
     }
+}
+
+/// What stays of a person whatever name they give themselves, short enough to stand on record.
+fn identity(issuer: &str, subject: &str) -> String {
+    let mut digest = super::sha256_hex(format!("{issuer}\n{subject}").as_bytes());
+    digest.truncate(IDENTITY_DIGITS);
+    digest
 }
 
 /// A word of the protocol as it may be said back; anything else, which anybody may have written, is not.
