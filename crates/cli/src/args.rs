@@ -16,7 +16,7 @@ pub use audit::{AuditAction, AuditLs, AuditOptions, Unmask};
 pub use catalogue::{Explain, Topics, TopicsAction, TopicsCheck, TopicsLs, TopicsPlan, TopicsShow};
 pub use console::{ConsoleAction, ConsoleOptions};
 pub use corrections::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap};
-pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow};
+pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersSettle, DeadLettersShow};
 pub use exceptions::{
     Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
@@ -116,7 +116,7 @@ pub enum Command {
     Exceptions(Exceptions),
     /// Say what codes of source systems mean here: items and places.
     Crosswalk(Crosswalk),
-    /// Look at records that could not be read: place, code, headers and original bytes.
+    /// Look at records that could not be read: place, code, headers and original bytes; have them processed again, or settle them.
     DeadLetters(DeadLetters),
     /// Process records again: plan, preview, approve, apply. In order beside the live flow; effects that happened are suppressed.
     Replay(Replay),

@@ -1,13 +1,16 @@
-//! `wardline dead-letters ls|show`: the records that nobody could read, as they came.
+//! `wardline dead-letters ls|show|settle`: the records that nobody could read, as they came, and what to do about them.
 //!
 //! The id of a dead letter is its place on the topic, `PARTITION@OFFSET`: unlike its origin it is there for each of them.
 
-use crate::args::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersShow, Globals};
+use crate::args::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersSettle, DeadLettersShow, Globals};
 use crate::output::{self, Output};
 use crate::{Failure, context, rooms, unmask};
 use operations::audit::Shown;
+use operations::dead_letters::{Again, Settle, Settled, Settlement, Settlements, fact};
 use runtime::Config;
+use runtime::codec::Codec;
 use runtime::reader::{self, Range};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use schemas::{headers, topics};
 use serde::Serialize;
@@ -16,7 +19,11 @@ use std::collections::VecDeque;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
 
+/// Longest look through the audit for what is settled; a command tells what it has found by then.
+const SETTLED_TIME: Duration = Duration::from_secs(120);
 /// Most dead letters held in memory; the oldest are left out.
 const LISTED_MAX: usize = 100_000;
 /// Most bytes that are shown; a file takes all of them.
@@ -41,6 +48,10 @@ struct Letter {
     /// Where it came from.
     origin: String,
     bytes: usize,
+    /// Who has settled it.
+    settled: Option<Settlement>,
+    #[serde(skip)]
+    place: (i32, i64),
 }
 
 /// Executes `wardline dead-letters`.
@@ -49,14 +60,64 @@ pub fn execute(globals: &Globals, letters: &DeadLetters) -> Result<(), Failure> 
     match &letters.action {
         DeadLettersAction::Ls(options) => list(&config, options),
         DeadLettersAction::Show(options) => show(&config, options),
+        DeadLettersAction::Settle(options) => settle(&config, options),
     }
 }
 
+/// What is settled, as far as it can be said: dead letters are shown also when the registry does not answer.
+fn settled(config: &Config) -> Result<Arc<Settled>, Failure> {
+    let look = async {
+        let codec = Codec::new(&config.registry).map_err(|error| error.to_string())?;
+        let settlements = Settlements::new(Readers::new(&config.kafka), Arc::new(codec));
+        settlements.look(SETTLED_TIME).await.map_err(|error| error.to_string())
+    };
+    let settled = context::block_on(look)?.unwrap_or_else(|error| {
+        output::note(&format!("what is settled cannot be read: {error}"));
+        Arc::default()
+    });
+    if !settled.is_whole {
+        output::note("what people have settled is not known of all: some of these may be settled");
+    }
+    Ok(settled)
+}
+
+fn settle(config: &Config, options: &DeadLettersSettle) -> Result<(), Failure> {
+    let (record, place) = read(config, &options.id)?;
+    let reason = options.reason.trim().to_owned();
+    let settle = Settle { via: "cli", actor: options.actor.clone(), reason, place };
+    settle.check(settled(config)?.of(place)).map_err(|error| Failure::usage(error.to_string(), error.next()))?;
+    context::block_on(settle.record(config))?.map_err(|error| {
+        Failure::new(
+            format!("WL-1472: this could not be put on record, so it is not settled: {error}"),
+            "check that Kafka and the schema registry answer, and that this user may write ops.audit.v1",
+        )
+    })?;
+    let mut output = Output::stdout();
+    output.line(format!("dead letter {} is settled", Letter::of(&record).id))?;
+    output.finish()
+}
+
+/// A dead letter and its place.
+fn read(config: &Config, id: &str) -> Result<(Record, (i32, i64)), Failure> {
+    let (partition, offset) = place(id)?;
+    let topic = topics::OPS_DEAD_LETTER_V1.name();
+    let found = reader::read_one(&config.kafka, topic, partition, offset).map_err(Failure::kafka)?;
+    let record = found.ok_or_else(|| {
+        Failure::usage(
+            format!("WL-7072: there is no dead letter {id}"),
+            "list them with `wardline dead-letters ls`; retention may have removed it",
+        )
+    })?;
+    Ok((record, (partition, offset)))
+}
+
 fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
+    let settled = settled(config)?;
     let mut found = VecDeque::new();
     let mut left_out = 0_u64;
     reader::read_range(&config.kafka, &Range::all(topics::OPS_DEAD_LETTER_V1.name()), |record| {
         let letter = Letter::of(&record);
+        let letter = Letter { settled: settled.of(letter.place).cloned(), ..letter };
         if letter.is_wanted(options) {
             found.push_back(letter);
         }
@@ -74,7 +135,7 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
         found.iter().try_for_each(|letter| output.json(letter))?;
     } else {
         let rows: Vec<Vec<String>> = found.iter().map(Letter::row).collect();
-        output.table(&["ID", "TIME", "ROOM", "STAGE", "CODE", "VERSION", "FROM"], &rows)?;
+        output.table(&["ID", "TIME", "ROOM", "STAGE", "CODE", "VERSION", "FROM", "SETTLED BY"], &rows)?;
     }
     output.finish()?;
     if left_out > 0 {
@@ -86,25 +147,18 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
         output::note(&nothing_matches(options));
     } else if !options.json {
         output::note(
-            "`wardline dead-letters show ID` tells more of one, with --with-phi and --reason also its bytes; `wardline explain CODE` explains a code",
+            "`wardline dead-letters show ID` tells more of one and how it is processed again, with --with-phi and --reason also its bytes; `wardline explain CODE` explains a code",
         );
     }
     Ok(())
 }
 
 fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
-    let (partition, offset) = place(&options.id)?;
     if options.with_phi {
         unmask::check(&options.unmask)?;
     }
+    let (record, (partition, offset)) = read(config, &options.id)?;
     let topic = topics::OPS_DEAD_LETTER_V1.name();
-    let found = reader::read_one(&config.kafka, topic, partition, offset).map_err(Failure::kafka)?;
-    let record = found.ok_or_else(|| {
-        Failure::usage(
-            format!("WL-7072: there is no dead letter {}", options.id),
-            "list them with `wardline dead-letters ls`; retention may have removed it",
-        )
-    })?;
     if options.with_phi {
         let shown = Shown {
             what: "the bytes of a dead letter",
@@ -126,13 +180,15 @@ fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
             output.bytes(bytes)?;
             output.finish()
         }
-        None => print(&record, options.json, options.with_phi),
+        None => {
+            let settled = settled(config)?.of((partition, offset)).cloned();
+            print(&record, Letter { settled, ..Letter::of(&record) }, options.json, options.with_phi)
+        }
     }
 }
 
-fn print(record: &Record, as_json: bool, with_phi: bool) -> Result<(), Failure> {
+fn print(record: &Record, letter: Letter, as_json: bool, with_phi: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
-    let letter = Letter::of(record);
     let bytes = record.value.as_deref().unwrap_or_default();
     if as_json {
         output.json(&whole(record, &letter, with_phi)?)?;
@@ -151,6 +207,9 @@ fn print(record: &Record, as_json: bool, with_phi: bool) -> Result<(), Failure> 
     for (name, text) in facts.into_iter().filter(|(_, text)| !text.is_empty()) {
         output.line(format!("{name:<10} {text}"))?;
     }
+    if let Some(Settlement { by, reason, at }) = &letter.settled {
+        output.line(format!("{:<10} by {by}, {}: {reason}", "settled", output::time_text(at / 1_000)))?;
+    }
     let key = record.key.as_deref().map_or_else(|| "none".to_owned(), |key| seen(key, with_phi));
     output.line(format!("{:<10} {key}", "key"))?;
     for (name, value) in shown_headers(record, with_phi) {
@@ -161,6 +220,16 @@ fn print(record: &Record, as_json: bool, with_phi: bool) -> Result<(), Failure> 
         output.line(operations::dump(bytes.get(..SHOWN_MAX).unwrap_or(bytes)).trim_end())?;
     }
     output.finish()?;
+    output::note(&match Again::of(record) {
+        Some(again) => format!("process it again, when its cause is mended: {}", again.command()),
+        None => "it did not come from a topic that its room reads: let its sender send it again, corrected".to_owned(),
+    });
+    if letter.settled.is_none() {
+        output::note(&format!(
+            "when nothing is open about it: wardline dead-letters settle {} --reason TEXT",
+            letter.id
+        ));
+    }
     if !with_phi {
         output::note(
             "its bytes may identify a patient: --with-phi --reason TEXT shows them, and who looked and why goes on record",
@@ -195,6 +264,7 @@ fn whole(record: &Record, letter: &Letter, with_phi: bool) -> Result<Value, Fail
         .map(|(name, value)| json!({"name": name, "value": value}))
         .collect();
     if let Value::Object(fields) = &mut value {
+        fields.insert("again".to_owned(), json!(Again::of(record).map(|again| again.command())));
         fields.insert("key".to_owned(), json!(record.key.as_deref().map(|key| seen(key, with_phi))));
         fields.insert("headers".to_owned(), Value::Array(headers));
         if !with_phi {
@@ -230,6 +300,8 @@ impl Letter {
             topic,
             origin,
             bytes: record.value.as_ref().map_or(0, |value| value.len()),
+            settled: None,
+            place: (record.place.partition, record.place.offset),
         }
     }
 
@@ -237,19 +309,15 @@ impl Letter {
         options.code.as_ref().is_none_or(|code| *code == self.code)
             && options.room.as_ref().is_none_or(|room| *room == self.room)
             && options.topic.as_ref().is_none_or(|topic| Some(topic) == self.topic.as_ref())
+            && (options.all || self.settled.is_none())
     }
 
     fn row(&self) -> Vec<String> {
         let time = self.at_ms.map_or_else(|| "-".to_owned(), |at_ms| output::told_time(at_ms.saturating_mul(1_000)));
         let cells = [&self.room, &self.stage, &self.code, &self.version, &self.origin].map(String::clone);
-        [self.id.clone(), time].into_iter().chain(cells).collect()
+        let settled = self.settled.as_ref().map(|settled| settled.by.clone());
+        [self.id.clone(), time].into_iter().chain(cells).chain([settled.unwrap_or_default()]).collect()
     }
-}
-
-/// What Wardline says about the record: the last word, since a record may have come with such a header.
-fn fact(record: &Record, name: &str) -> Option<String> {
-    let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name)?;
-    value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 /// Partition and offset of an id; the name of the topic may stand in front.
@@ -273,7 +341,8 @@ fn nothing_matches(options: &DeadLettersLs) -> String {
     let unknown = options.room.as_deref().filter(|room| !rooms::names().contains(room));
     let unknown = unknown.map(|_| format!(": the rooms are {}", rooms::names().join(", "))).unwrap_or_default();
     let (code, room) = (filter("with code", &options.code), filter("of room", &options.room));
-    format!("no dead letter{code}{room}{}{unknown}", filter("from topic", &options.topic))
+    let open = if options.all { "" } else { "open " };
+    format!("no {open}dead letter{code}{room}{}{unknown}", filter("from topic", &options.topic))
 }
 
 /// Text as it is when it can be printed on one line, hexadecimal otherwise.
@@ -336,6 +405,7 @@ mod tests {
             "WL-6001",
             "0.1.0",
             "clinical.supply-usage.v1-1@5",
+            "",
         ];
         assert_eq!(letter.row(), row);
         let from_outside = Letter::of(&record(&[("wl_room", "hl7v2"), ("wl_origin", "mllp 127.0.0.1:9")], b"?"));
@@ -353,11 +423,16 @@ mod tests {
             (None, text("WL-1001"), None, false),
             (None, None, text("u"), false),
         ] {
-            let options = DeadLettersLs { code, room, topic, json: false };
+            let options = DeadLettersLs { code, room, topic, ..DeadLettersLs::default() };
             assert_eq!(letter.is_wanted(&options), wanted, "{options:?}");
         }
+        let one = Settlement { by: "ada".to_owned(), reason: "sent again".to_owned(), at: 7 };
+        let settled = Letter { settled: Some(one), ..letter };
+        assert!(!settled.is_wanted(&DeadLettersLs::default()));
+        assert!(settled.is_wanted(&DeadLettersLs { all: true, ..DeadLettersLs::default() }));
+        assert_eq!(settled.row().last().unwrap(), "ada");
         let nothing = nothing_matches(&DeadLettersLs { room: text("validat"), ..DeadLettersLs::default() });
-        assert!(nothing.starts_with("no dead letter of room validat: the rooms are "), "{nothing}");
+        assert!(nothing.starts_with("no open dead letter of room validat: the rooms are "), "{nothing}");
     }
 
     #[test]

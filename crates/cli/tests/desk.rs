@@ -70,7 +70,7 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let domain: Value = serde_json::from_str(activity.lines().next().unwrap()).unwrap();
     assert_eq!((&domain["domain"], &domain["parked"]["events"]), (&Value::from("clinical"), &Value::from(0)));
     let nothing = run(&["dead-letters", "ls", "--code", "WL-9999"]);
-    assert!(nothing.status.success() && said(&nothing).contains("no dead letter with code WL-9999"));
+    assert!(nothing.status.success() && said(&nothing).contains("no open dead letter with code WL-9999"));
     assert!(up.stop("TERM").success());
 }
 

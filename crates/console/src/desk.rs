@@ -9,6 +9,7 @@ use crate::reads::Reads;
 use crate::state::Site;
 use operations::audit::{self, AuditBounds, AuditFilter, AuditFound, Older};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
+use operations::dead_letters::{Settled, Settlements};
 use operations::exceptions::{ExceptionsView, Step};
 use operations::messages::{self, Message, MessageId};
 use operations::replay::reset::{Requested, ResetError};
@@ -41,6 +42,9 @@ pub struct Desk {
     resets: Arc<Cached<Vec<Requested>>>,
     audits: CachedByName<AuditFound>,
     letters: Arc<Cached<Newest<Letter>>>,
+    settled: Arc<Cached<Settled>>,
+    /// None without a client of the registry.
+    settlements: Option<Arc<Settlements>>,
     plans: Arc<Cached<Vec<Plan>>>,
     mappings: Arc<Cached<Vec<MasterCrosswalk>>>,
     statuses: CachedByName<Status>,
@@ -88,17 +92,22 @@ impl Desk {
         let (fresh, patience) =
             (Duration::from_millis(bounds.cached_ms), Duration::from_millis(bounds.answer_timeout_ms / 2));
         let reads = Reads::new(bounds.reads_at_once, bounds.read_timeout());
+        let readers = Readers::new(&site.config.kafka);
+        let codec = Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string());
+        let settlements = codec.as_ref().ok().map(|codec| Settlements::new(readers.clone(), Arc::clone(codec)));
         Self {
             reads: Arc::new(reads),
             config: Arc::clone(&site.config),
-            readers: Readers::new(&site.config.kafka),
+            readers,
             rooms: site.rooms.iter().map(|room| room.info.clone()).collect(),
-            codec: Codec::new(&site.config.registry).map(Arc::new).map_err(|error| error.to_string()),
+            codec,
             lags: Cached::new(fresh, patience),
             groups: Cached::new(fresh, patience),
             resets: Cached::new(fresh, patience),
             audits: CachedByName::new(NAMED_MAX, fresh, patience),
             letters: Cached::new(fresh, patience),
+            settled: Cached::new(fresh, patience),
+            settlements: settlements.map(Arc::new),
             plans: Cached::new(fresh, patience),
             mappings: Cached::new(fresh, patience),
             statuses: CachedByName::new(NAMED_MAX, fresh, patience),
@@ -194,6 +203,31 @@ impl Desk {
             newest(readers, topics::OPS_DEAD_LETTER_V1.name(), most, |record| Letter::of(&record))
         };
         self.letters.get(read).await
+    }
+
+    /// Which dead letters are settled.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer in time.
+    pub async fn settled(&self) -> Result<Arc<Settled>, Problem> {
+        self.codec()?;
+        // A look ends before whoever asked gives up, and the next one goes on from there.
+        let time = self.audit_bounds.time;
+        let read = || {
+            let (settlements, reads) = (self.settlements.clone(), Arc::clone(&self.reads));
+            async move {
+                let Some(settlements) = settlements else { return Ok(Settled::default()) };
+                let look = async move { settlements.look(time).await };
+                let settled = reads.through(look).await?.map_err(|error| Problem::unavailable(&error.to_string()))?;
+                Ok(Settled::clone(&settled))
+            }
+        };
+        self.settled.get(read).await
+    }
+
+    /// Somebody has settled a dead letter: what was read before does not count any more.
+    pub fn letters_changed(&self) {
+        self.settled.forget();
     }
 
     /// What codes mean, and what is proposed for them. It may be some seconds old: an approval of what has changed since is refused.

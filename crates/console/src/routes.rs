@@ -199,9 +199,12 @@ pub static ROUTES: &[Route] = &[
     )
     .with(Right::Approve)
     .taking(&[], pages::crosswalk::APPROVE),
-    Route::get("/dead-letters", "/dead-letters", "What could not be read at all, newest first.", |ask| {
-        Box::pin(pages::dead_letters::list(ask))
-    })
+    Route::get(
+        "/dead-letters",
+        "/dead-letters",
+        "What could not be read at all and is not settled, newest first.",
+        |ask| Box::pin(pages::dead_letters::list(ask)),
+    )
     .taking(pages::dead_letters::QUERY, &[]),
     Route::get(
         "/dead-letters/{id}",
@@ -217,6 +220,13 @@ pub static ROUTES: &[Route] = &[
     )
     .with(Right::SeeOriginals)
     .taking(&[], pages::REASON),
+    Route::act(
+        "/dead-letters/{id}/settle",
+        "/dead-letters/{id}/settle",
+        "Says that a dead letter is settled, and why; who said so goes on record.",
+        |ask| Box::pin(pages::dead_letters::settle(ask)),
+    )
+    .taking(&[], pages::dead_letters::SETTLE),
     Route::get(
         "/messages/{id}",
         "/messages/{id}",
@@ -235,7 +245,8 @@ pub static ROUTES: &[Route] = &[
         Box::pin(pages::trace::show(ask))
     })
     .taking(pages::trace::QUERY, &[]),
-    Route::get("/replay", "/replay", "All replays, newest first.", |ask| Box::pin(pages::replay::list(ask))),
+    Route::get("/replay", "/replay", "All replays, newest first.", |ask| Box::pin(pages::replay::list(ask)))
+        .taking(pages::replay::FILLED, &[]),
     Route::get(
         "/replay/shadow",
         "/replay/shadow",

@@ -5,6 +5,7 @@
 
 pub mod audit;
 pub mod crosswalk;
+pub mod dead_letters;
 mod dump;
 pub mod exceptions;
 pub mod groups;

@@ -1,6 +1,7 @@
 //! What can be typed after `dead-letters`.
 
 use super::audit::Unmask;
+use crate::actor;
 use clap::{Args, Subcommand};
 use std::path::PathBuf;
 
@@ -15,10 +16,12 @@ pub struct DeadLetters {
 /// What to do with dead letters.
 #[derive(Debug, Subcommand)]
 pub enum DeadLettersAction {
-    /// List them, newest last.
+    /// List those that are not settled, newest last.
     Ls(DeadLettersLs),
     /// Show one: where it came from, why nobody could read it, and with a reason its headers and its original bytes.
     Show(DeadLettersShow),
+    /// Say that one is settled: it was processed again or sent again, or needs nothing.
+    Settle(DeadLettersSettle),
 }
 
 /// Options of `dead-letters ls`.
@@ -33,9 +36,25 @@ pub struct DeadLettersLs {
     /// Only records that came from this topic.
     #[arg(long)]
     pub topic: Option<String>,
+    /// Also those that are settled.
+    #[arg(long)]
+    pub all: bool,
     /// One JSON line per dead letter, without the original bytes.
     #[arg(long)]
     pub json: bool,
+}
+
+/// Options of `dead-letters settle`.
+#[derive(Debug, Args)]
+pub struct DeadLettersSettle {
+    /// Id as `dead-letters ls` prints it: partition and offset, for example 2@17.
+    pub id: String,
+    /// What was done about it; goes on record. No patient data.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// Who; goes on record.
+    #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
+    pub actor: String,
 }
 
 /// Options of `dead-letters show`.

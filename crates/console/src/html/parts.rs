@@ -109,6 +109,11 @@ pub fn pager(path: &str, query: &Fields, page: usize, rows: usize, total: usize)
 
 /// A form that does something, with the token of the session.
 pub fn form(frame: &Frame<'_>, act: &Act<'_>) -> Markup {
+    form_filled(frame, act, &Fields::default())
+}
+
+/// The same with values in its fields: people look at them, change them and send them.
+pub fn form_filled(frame: &Frame<'_>, act: &Act<'_>, values: &Fields) -> Markup {
     let id = |name: &str| format!("f-{}-{name}", act.label.to_lowercase().replace(' ', "-"));
     html! {
         form.act.grave[act.is_grave] method="post" action=(act.action) {
@@ -121,9 +126,9 @@ pub fn form(frame: &Frame<'_>, act: &Act<'_>) -> Markup {
                     (field.what) @if !field.required { span.muted { " (optional)" } }
                 }
                 @match field.kind {
-                    Kind::Text(most) => textarea id=(id) name=(field.name) rows="2" maxlength=(most) required[field.required] {},
-                    Kind::Line(most) => input id=(id) name=(field.name) type="text" maxlength=(most) required[field.required] autocomplete="off";,
-                    Kind::Number => input id=(id) name=(field.name) type="number" required[field.required];,
+                    Kind::Text(most) => textarea id=(id) name=(field.name) rows="2" maxlength=(most) required[field.required] { (values.text(field.name).unwrap_or_default()) },
+                    Kind::Line(most) => input id=(id) name=(field.name) type="text" maxlength=(most) value=[values.text(field.name)] required[field.required] autocomplete="off";,
+                    Kind::Number => input id=(id) name=(field.name) type="number" value=[values.text(field.name)] required[field.required];,
                     Kind::Flag => input id=(id) name=(field.name) type="checkbox" value="true";,
                     Kind::OneOf(all) => select id=(id) name=(field.name) {
                         @if !field.required { option value="" { "any" } }

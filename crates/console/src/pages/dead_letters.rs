@@ -1,21 +1,33 @@
-//! What could not be read at all.
+//! What could not be read at all, and what people do about it: have it processed again, or say that it is settled.
 
 use super::{PAGE, slice};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
-use crate::html::{Frame, Page, code_link, facts, number, pager, time};
+use crate::html::{Act, Frame, Page, chip, code_link, facts, form, number, pager, time};
 use crate::original::{MASK, Source, check_reason, see_bytes, show};
 use crate::pages::errors;
+use crate::people::Right;
 use crate::problem::Problem;
-use crate::trail::Entry;
-use maud::html;
+use crate::trail::{self, Entry};
+use axum::http::StatusCode;
+use maud::{Markup, html};
+use operations::dead_letters::{Again, SETTLE as SETTLED, Settle, SettleError, Settled, Settlement, fact};
 use runtime::record::Record;
 use schemas::{headers, topics};
 use serde::Serialize;
+use serde_json::json;
+use std::sync::Arc;
 
 /// What may be asked for.
-pub const QUERY: &[Field] =
-    &[Field::optional("code", Kind::Line(16), "Code"), Field::optional("room", Kind::Line(64), "Room"), PAGE];
+pub const QUERY: &[Field] = &[
+    Field::optional("code", Kind::Line(16), "Code"),
+    Field::optional("room", Kind::Line(64), "Room"),
+    Field::optional("state", Kind::OneOf(&["open", "all"]), "Only those that are not settled, or all"),
+    PAGE,
+];
+/// What somebody says who settles one.
+pub const SETTLE: &[Field] =
+    &[Field::required("reason", Kind::Line(500), "What was done about it, without patient data; it goes on record")];
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -24,6 +36,8 @@ struct Letters {
     rows_per_page: usize,
     total: usize,
     has_more: bool,
+    /// Whether what is settled is known of all; where not, some of these may be settled.
+    settled_known: bool,
     letters: Vec<Letter>,
     #[serde(skip)]
     query: Fields,
@@ -42,6 +56,12 @@ pub struct Letter {
     reason: String,
     origin: String,
     bytes: usize,
+    /// How its room can process it again; none when only its sender can send it again.
+    again: Option<Again>,
+    /// Who has settled it.
+    settled: Option<Settlement>,
+    #[serde(skip)]
+    place: (i32, i64),
 }
 
 #[derive(Serialize)]
@@ -55,15 +75,62 @@ struct Whole {
 /// The newest, filtered.
 pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     let newest = ask.console.desk.letters().await?;
+    let settled = settled(&ask).await;
+    let all = ask.query.text("state") == Some("all");
     let wanted = |letter: &Letter| {
         ask.query.text("code").is_none_or(|code| code == letter.code)
             && ask.query.text("room").is_none_or(|room| room == letter.room)
+            && (all || settled.of(letter.place).is_none())
     };
     let found: Vec<&Letter> = newest.records.iter().filter(|letter| wanted(letter)).collect();
     let (page, rows_per_page) = (ask.page(), ask.console.config.bounds.page_rows);
-    let (total, has_more, query) = (found.len(), newest.has_more, ask.query);
-    let letters = slice(&found, page, rows_per_page).iter().map(|letter| (*letter).clone()).collect();
-    Ok(Answer::view(Letters { page, rows_per_page, total, has_more, letters, query }, list_page))
+    let (total, has_more, query, settled_known) = (found.len(), newest.has_more, ask.query, settled.is_whole);
+    let told = |letter: &&Letter| Letter { settled: settled.of(letter.place).cloned(), ..(*letter).clone() };
+    let letters = slice(&found, page, rows_per_page).iter().map(told).collect();
+    Ok(Answer::view(Letters { page, rows_per_page, total, has_more, settled_known, letters, query }, list_page))
+}
+
+/// What is settled, as far as it can be said: dead letters are shown also when the registry does not answer.
+async fn settled(ask: &Ask) -> Arc<Settled> {
+    ask.console.desk.settled().await.unwrap_or_else(|problem| {
+        tracing::warn!(code = %problem.code, "what is settled of the dead letters cannot be read");
+        Arc::default()
+    })
+}
+
+/// Somebody says that one is settled; that is on record when this answers.
+pub async fn settle(ask: Ask) -> Result<Answer, Problem> {
+    let letter = read(&ask).await?.letter;
+    let settled = ask.console.desk.settled().await?;
+    let settle = Settle {
+        via: trail::ROOM,
+        actor: ask.name().to_owned(),
+        reason: ask.body.text("reason").unwrap_or_default().to_owned(),
+        place: letter.place,
+    };
+    settle.check(settled.of(letter.place)).map_err(|error| refusal(&error))?;
+    let (partition, offset) = letter.place;
+    ask.console
+        .trail
+        .record(Entry {
+            code: SETTLED.to_owned(),
+            detail: settle.detail(),
+            actor: Some(settle.actor),
+            origin: Some((topics::OPS_DEAD_LETTER_V1.name().to_owned(), partition, offset)),
+            ..Entry::default()
+        })
+        .await?;
+    ask.console.desk.letters_changed();
+    let then = format!("/dead-letters/{}", letter.id);
+    Ok(Answer::done("It is settled.", then, json!({"id": letter.id, "settled": true})))
+}
+
+fn refusal(error: &SettleError) -> Problem {
+    let status = match error {
+        SettleError::NoReason(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        SettleError::Already { .. } => StatusCode::CONFLICT,
+    };
+    Problem::said(status, "Not settled", &error.to_string()).next(error.next())
 }
 
 /// One, without what may identify a patient.
@@ -106,7 +173,8 @@ async fn read(ask: &Ask) -> Result<Whole, Problem> {
     let asked = record.value.clone();
     let reading = async move { Source::read(&codec, asked.as_deref(), content_type.as_deref(), bound).await };
     let source = desk.reads.topics(reading).await?;
-    Ok(Whole { letter: Letter::of(&record), headers: headers(&record), source })
+    let settled = settled(ask).await.of((partition, offset)).cloned();
+    Ok(Whole { letter: Letter { settled, ..Letter::of(&record) }, headers: headers(&record), source })
 }
 
 impl Letter {
@@ -127,14 +195,11 @@ impl Letter {
             reason: fact("wl_reason"),
             origin,
             bytes: record.value.as_ref().map_or(0, |value| value.len()),
+            again: Again::of(record),
+            settled: None,
+            place: (record.place.partition, record.place.offset),
         }
     }
-}
-
-/// What Wardline says about the record: the last word, since a record may have come with such a header.
-fn fact(record: &Record, name: &str) -> Option<String> {
-    let (_, value) = record.headers.iter().rev().find(|(header, _)| header == name)?;
-    value.as_deref().map(|value| String::from_utf8_lossy(value).into_owned())
 }
 
 /// Headers that events have, which never identify a patient. A record that nobody could read may have any others.
@@ -166,8 +231,17 @@ fn list_page(data: &Letters, _: &Frame<'_>) -> Page {
         form.filter method="get" action="/dead-letters" {
             div { label for="code" { "Code" } input #code name="code" value=(data.query.text("code").unwrap_or_default()) autocomplete="off"; }
             div { label for="room" { "Room" } input #room name="room" value=(data.query.text("room").unwrap_or_default()) autocomplete="off"; }
+            div {
+                label for="state" { "State" }
+                select #state name="state" {
+                    @for (state, label) in [("open", "open"), ("all", "all, also settled ones")] {
+                        option value=(state) selected[data.query.text("state") == Some(state)] { (label) }
+                    }
+                }
+            }
             button type="submit" { "Filter" }
         }
+        @if !data.settled_known { p.note role="status" { "What people have settled is not known of all of them now: some of these may be settled." } }
         @if data.letters.is_empty() { p.calm { "No dead letter fits." } } @else {
             div.scroll {
                 table.stack {
@@ -183,7 +257,7 @@ fn list_page(data: &Letters, _: &Frame<'_>) -> Page {
                                 td.nowrap data-name="When" { (time(letter.at)) }
                                 td data-name="Room" { span { (letter.room) " " span.muted { (letter.stage) } } }
                                 td data-name="Code" { (code_link(&letter.code)) }
-                                td.wide data-name="Reason" { span { (letter.reason) } }
+                                td.wide data-name="Reason" { span { @if letter.settled.is_some() { (chip("settled", "good")) " " } (letter.reason) } }
                                 td data-name="From" { span.mono { (letter.origin) } }
                             }
                         }
@@ -202,6 +276,9 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         p { a href="/dead-letters" { "Dead letters" } }
         h1 { "Dead letter " span.mono { (letter.id) } }
         p.lead { (letter.reason) }
+        @if let Some(settled) = &letter.settled {
+            p { (chip("settled", "good")) " by " (settled.by) ", " (time(settled.at)) ": " (settled.reason) }
+        }
         div.columns {
             section {
                 (facts(&[
@@ -220,11 +297,54 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
             }
             section {
                 @if let Some(advice) = errors::advice(&letter.code) { h2 { "What to do" } (advice) }
+                (acts(letter, frame))
                 (see_bytes(&data.source, &format!("/dead-letters/{}", letter.id), frame))
             }
         }
     };
     Page::still(format!("Dead letter {}", letter.id), body)
+}
+
+/// What can be done about one.
+fn acts(letter: &Letter, frame: &Frame<'_>) -> Markup {
+    html! {
+        h2 { "Process it again" }
+        @match &letter.again {
+            Some(again) => {
+                p {
+                    "When the cause is mended, a replay hands this one record to " (again.room) " once more, in order beside the live flow. "
+                    "What cannot be read then either becomes another dead letter."
+                }
+                @if frame.may(Right::Act) { p { a href=(plan_of(again)) { "Plan a replay of this record" } } }
+            }
+            None => p { "It did not come from a topic that its room reads: let its sender send it again, corrected." },
+        }
+        @if letter.settled.is_none() && frame.may(Right::Act) {
+            h2 { "Settle it" }
+            (form(frame, &Act {
+                action: format!("/dead-letters/{}/settle", letter.id),
+                label: "Mark as settled",
+                help: "For what was processed again, sent again, or needs nothing. It leaves the list of open ones; its bytes stay.",
+                fields: SETTLE,
+                hidden: Vec::new(),
+                is_grave: false,
+            }))
+        }
+    }
+}
+
+/// The form to plan a replay, with what it needs filled in.
+fn plan_of(again: &Again) -> String {
+    let offset = again.offset.to_string();
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query
+        .append_pair("room", &again.room)
+        .append_pair("topic", &again.topic)
+        .append_pair("partition", &again.partition.to_string())
+        .append_pair("from_offset", &offset)
+        .append_pair("to_offset", &offset)
+        .append_pair("reason", &again.reason);
+    format!("/replay?{}#plan", query.finish())
 }
 
 #[cfg(test)]

@@ -5,12 +5,12 @@ mod ask;
 mod look;
 pub mod shadow;
 
-pub use ask::{LOOKED_AT, PLAN};
+pub use ask::{FILLED, LOOKED_AT, PLAN};
 
 use super::exception::{COMMENT, SAY};
 use crate::ask::{Answer, Ask};
-use crate::fields::{Field, Kind};
-use crate::html::{Act, Frame, Page, chip, form, number, pretty, time};
+use crate::fields::{Field, Fields, Kind};
+use crate::html::{Act, Frame, Page, chip, form, form_filled, number, pretty, time};
 use crate::people::Right;
 use crate::problem::Problem;
 use crate::runs::{Begin, BeginError, Told};
@@ -55,6 +55,9 @@ pub const RESUME: &[Field] =
 #[derive(Serialize)]
 struct List {
     plans: Vec<Plan>,
+    /// What stands in the form to plan one.
+    #[serde(skip)]
+    filled: Fields,
 }
 
 /// How a replay stands, and what this process has to do with it.
@@ -82,7 +85,7 @@ struct Here {
 /// All plans.
 pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     let plans = ask.console.desk.plans(&replays(&ask.console)?, refusal).await?;
-    Ok(Answer::view(List { plans: plans.iter().rev().cloned().collect() }, list_page))
+    Ok(Answer::view(List { plans: plans.iter().rev().cloned().collect(), filled: ask.query }, list_page))
 }
 
 /// How one stands.
@@ -249,16 +252,16 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
             }
         }
         @if frame.may(Right::Act) {
-            h2 { "Plan a replay" }
+            h2 #plan { "Plan a replay" }
             (kinds())
-            (form(frame, &Act {
+            (form_filled(frame, &Act {
                 action: "/replay/plan".to_owned(),
                 label: "Plan",
                 help: "Give a time to begin at, a key or an event. Records, effects and money are counted, and the plan is put on record; nothing is handed over before it is applied.",
                 fields: PLAN,
                 hidden: Vec::new(),
                 is_grave: false,
-            }))
+            }, &data.filled))
         }
     };
     Page::live("Replays", body)

@@ -151,7 +151,7 @@ async fn read(readers: Readers, partition: i32, start: i64, end: i64) -> Result<
 }
 
 /// A record that cannot be read must not hide the others.
-async fn decoded(codec: &Codec, record: &Record) -> Result<Option<Audit>, WireError> {
+pub(crate) async fn decoded(codec: &Codec, record: &Record) -> Result<Option<Audit>, WireError> {
     let Some(value) = record.value.as_deref() else { return Ok(None) };
     let read = async {
         let (writer, body) = codec.open(value).await?;

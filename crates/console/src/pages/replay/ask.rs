@@ -37,6 +37,16 @@ pub const PLAN: &[Field] = &[
 /// Which records are looked at, without anything that is done about them.
 pub const LOOKED_AT: &[Field] = PLAN.split_at(11).0;
 
+/// What the form to plan one is filled with: a dead letter leads here.
+pub const FILLED: &[Field] = &[
+    Field::optional("room", Kind::Line(64), "Room, for the form on the page"),
+    Field::optional("topic", Kind::Line(100), "Topic, for the form on the page"),
+    Field::optional("partition", Kind::Number, "Partition, for the form on the page"),
+    Field::optional("from_offset", Kind::Number, "First offset, for the form on the page"),
+    Field::optional("to_offset", Kind::Number, "Last offset, for the form on the page"),
+    Field::optional("reason", Kind::Line(1_000), "Why, for the form on the page"),
+];
+
 /// The plan that is asked for.
 ///
 /// # Errors
