@@ -64,6 +64,7 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let letter_id = letter["id"].as_str().unwrap();
     unmasking(&run, letter_id, id);
     unrecorded(&place, &run, letter_id, id);
+    settled(&run, letter_id);
     let activity = run(&["activity", "--hours", "1"]);
     assert!(text(&activity).contains("supply: 0 events are parked") && said(&activity).contains("UTC"), "{activity:?}");
     let activity = text(&run(&["activity", "--json"]));
@@ -148,6 +149,28 @@ fn unrecorded(place: &Place, run: &impl Fn(&[&str]) -> Output, letter: &str, exc
         let shown = run(&[arguments, &config, &["--reason", "the sender asks"]].concat());
         assert!(shown.status.success() && !shown.stdout.is_empty(), "{arguments:?}: {}", said(&shown));
     }
+}
+
+/// A dead letter that somebody has settled is not open any more, once and on record.
+fn settled(run: &impl Fn(&[&str]) -> Output, letter: &str) {
+    let shown = said(&run(&["dead-letters", "show", letter]));
+    assert!(shown.contains("let its sender send it again"), "{shown}");
+    assert!(shown.contains(&format!("wardline dead-letters settle {letter} --reason")), "{shown}");
+    let settle = |id: &str, reason: &str| run(&["dead-letters", "settle", id, "--reason", reason, "--actor", "ada"]);
+    for (id, reason, code) in [(letter, "...", "WL-1470"), ("0@999", "sent again", "WL-7072")] {
+        let refused = settle(id, reason);
+        assert!(refused.status.code() == Some(2) && said(&refused).contains(code), "{}", said(&refused));
+    }
+    assert!(text(&settle(letter, "sent again")).contains("is settled"));
+    let refused = settle(letter, "once more");
+    assert!(said(&refused).contains("WL-1471") && said(&refused).contains("sent again"), "{}", said(&refused));
+    let id = format!("\"{letter}\"");
+    let open = text(&run(&["dead-letters", "ls", "--json"]));
+    let all = text(&run(&["dead-letters", "ls", "--all", "--json"]));
+    assert!(!open.contains(&id) && all.contains(&id) && all.contains("sent again"), "{all}");
+    assert!(text(&run(&["dead-letters", "show", letter])).contains(": sent again"));
+    let record = text(&run(&["audit", "ls", "--code", "dead-letter.settle", "--json"]));
+    assert!(record.contains("settled: sent again") && record.contains("ada"), "{record}");
 }
 
 /// A source next to the patient: one person asks, another one approves, and the history names both.

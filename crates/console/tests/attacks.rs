@@ -204,7 +204,19 @@ async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call(
     let all: Vec<_> = SCRIPTS.iter().enumerate().map(|(number, script)| poisoned(number + 1, script)).collect();
     place.raise(&all).await;
     for script in SCRIPTS {
-        let facts = ["wl_room", "wl_stage", "wl_code", "wl_reason", "wl_origin", "wl_version", "ce_id", "ce_source"];
+        let facts = [
+            "wl_room",
+            "wl_stage",
+            "wl_code",
+            "wl_reason",
+            "wl_origin",
+            "wl_version",
+            "wl_topic",
+            "wl_partition",
+            "wl_offset",
+            "ce_id",
+            "ce_source",
+        ];
         let headers = facts.map(|name| (Cow::Borrowed(name), Some(script.as_bytes().to_vec().into())));
         let topic = Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name());
         let value = Some(script.as_bytes().to_vec().into());
@@ -259,6 +271,17 @@ async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call(
         let path = format!("/dead-letters/0@{letter}");
         is_harmless(&browser.get(&path).await, &path);
         is_harmless(&browser.post(&format!("{path}/original"), &[("reason", "to look at it")]).await, &path);
+        // What a sender calls its room, topic and place leads nowhere, and what people say of it is text.
+        let call = place.call(Method::GET, &format!("{API}{path}"), None).await;
+        assert!(call.json()["again"].is_null(), "{}", call.text);
+        let why = format!("{} steal", SCRIPTS[letter]);
+        assert_eq!(browser.post(&format!("{path}/settle"), &[("reason", &why)]).await.status, 303);
+        is_harmless(&browser.get(&path).await, &path);
+    }
+    is_harmless(&browser.get("/dead-letters?state=all").await, "settled ones");
+    for script in SCRIPTS {
+        let filled = encoded(&["room", "topic", "reason"].map(|name| (name, script)));
+        is_harmless(&browser.get(&format!("/replay?{filled}")).await, "a form that is filled");
     }
 }
 

@@ -231,6 +231,77 @@ async fn a_dead_letter_is_listed_and_shown() {
     assert!(audit.contains("the sender asks"), "{audit}");
 }
 
+/// A record of a topic that its room could not read.
+fn unreadable(number: i64) -> Outgoing {
+    let facts = [
+        ("wl_room", "validate".to_owned()),
+        ("wl_stage", "decode".to_owned()),
+        ("wl_code", "WL-6001".to_owned()),
+        ("wl_reason", format!("not read, {number}")),
+        ("wl_topic", "clinical.supply-usage.v1".to_owned()),
+        ("wl_partition", "1".to_owned()),
+        ("wl_offset", number.to_string()),
+    ];
+    Outgoing {
+        topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
+        partition: Some(0),
+        key: None,
+        value: Some(bytes::Bytes::from_static(b"?")),
+        headers: facts.map(|(name, text)| (Cow::Borrowed(name), Some(text.into_bytes().into()))).into_iter().collect(),
+        ticket: None,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dead_letter_leads_to_a_replay_and_is_settled_once() {
+    let place = Place::start().await;
+    place.stack.publish_raw(&[unreadable(7), unreadable(8)]).await;
+    let browser = place.browser("olga").await;
+    let page = browser.get("/dead-letters/0@0").await.text;
+    let link = common::between(&page, "href=\"/replay?", "\"").replace("&amp;", "&");
+    let form = browser.get(&format!("/replay?{link}")).await.text;
+    for filled in [
+        "name=\"room\" type=\"text\" maxlength=\"64\" value=\"validate\"",
+        "value=\"clinical.supply-usage.v1\"",
+        "name=\"partition\" type=\"number\" value=\"1\"",
+        "name=\"from_offset\" type=\"number\" value=\"7\"",
+        "name=\"to_offset\" type=\"number\" value=\"7\"",
+        ">dead letter 0@0, WL-6001</textarea>",
+    ] {
+        assert!(form.contains(filled), "{filled}: {form}");
+    }
+    let one = place.call(Method::GET, "/api/v1/dead-letters/0@0", None).await.json();
+    assert_eq!((&one["again"]["room"], &one["again"]["offset"]), (&"validate".into(), &7.into()), "{one}");
+
+    browser.post("/dead-letters/0@0/settle", &[]).await.refused(422, "WL-7131");
+    browser.post("/dead-letters/0@0/settle", &[("reason", "...")]).await.refused(422, "WL-1470");
+    browser.post("/dead-letters/0@99/settle", &[("reason", "sent again")]).await.refused(404, "WL-7130");
+    assert_eq!(browser.post("/dead-letters/0@0/settle", &[("reason", "sent again")]).await.status, 303);
+    let audit = place.audited(|audit| audit.code == "dead-letter.settle").await;
+    assert_eq!((audit.actor.as_deref(), audit.detail.as_str()), (Some("olga"), "settled: sent again"));
+    assert_eq!((audit.origin_partition, audit.origin_offset), (Some(0), Some(0)));
+    browser.post("/dead-letters/0@0/settle", &[("reason", "me too")]).await.refused(409, "WL-1471");
+
+    let reasons = |listed: serde_json::Value| {
+        let letters = listed["letters"].as_array().unwrap().clone();
+        letters.iter().map(|letter| letter["reason"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    let open = place.call(Method::GET, "/api/v1/dead-letters", None).await.json();
+    assert_eq!((reasons(open.clone()), &open["settledKnown"]), (vec!["not read, 8".to_owned()], &true.into()));
+    let all = place.call(Method::GET, "/api/v1/dead-letters?state=all", None).await.json();
+    assert_eq!(reasons(all.clone()).len(), 2);
+    let settled = all["letters"].as_array().unwrap().iter().find(|letter| letter["id"] == "0@0").unwrap();
+    assert_eq!((&settled["settled"]["by"], &settled["settled"]["reason"]), (&"olga".into(), &"sent again".into()));
+    let page = browser.get("/dead-letters/0@0").await.text;
+    assert!(page.contains("sent again") && !page.contains("/settle\""), "nothing is offered twice: {page}");
+    // Whoever starts later finds it on the topic.
+    let config = &place.console.site.config;
+    let codec = std::sync::Arc::new(runtime::codec::Codec::new(&config.registry).unwrap());
+    let later = operations::dead_letters::Settlements::new(runtime::readers::Readers::new(&config.kafka), codec);
+    let settled = later.look(std::time::Duration::from_secs(30)).await.unwrap();
+    assert_eq!((settled.of((0, 0)).unwrap().by.as_str(), settled.of((0, 1)), settled.is_whole), ("olga", None, true));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn what_people_did_is_found_behind_what_was_left_out() {
     const LEFT_OUT: i64 = 6_000;

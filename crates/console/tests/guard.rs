@@ -24,6 +24,7 @@ async fn nobody_sees_or_does_anything_without_a_session() {
         assert!(call.header("www-authenticate").starts_with("Bearer"), "{path}");
     }
     answer(place.form("/exceptions/x/retry", &[])).await.refused(401, "WL-7122");
+    answer(place.form("/dead-letters/0@0/settle", &[("reason", "sent again")])).await.refused(401, "WL-7122");
     let wrong = place.request(Method::GET, "/api/v1/overview").header("authorization", "Bearer guess");
     answer(wrong).await.refused(401, "WL-7122");
     place.audited(|audit| audit.code == "WL-7122" && audit.detail.contains("GET /api/v1/overview")).await;
@@ -81,6 +82,8 @@ async fn what_a_role_may_not_do_is_refused_and_on_record() {
         !page.text.contains("/retry\"") && !page.text.contains("/original\""),
         "what one may not do is not offered"
     );
+    let settle = viewer.post("/dead-letters/0@0/settle", &[("reason", "sent again")]).await;
+    settle.refused(403, "WL-7125");
     let audit = place.audited(|audit| audit.code == "WL-7125").await;
     assert_eq!((audit.room.as_str(), audit.actor.as_deref()), ("console", Some("vic")));
     let operator = place.browser("olga").await;

@@ -3,7 +3,8 @@
 use crate::Code;
 use serde::{Deserialize, Serialize};
 
-/// A thing that a waiting event needs: a record of a compacted topic, named by any of its keys.
+/// A thing that a waiting event needs: a record of a compacted topic, named by any of its keys. Of a refusal that only a person can
+/// mend it may be a thing of another system, `erp.lot` for example; no record wakes an event for that.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Subject {
     /// Topic of the missing record, for example `master.item.v1`.

@@ -1,10 +1,10 @@
 //! The call between plan and settle: requests become postings of the ERP contract.
 
+use crate::refused;
 use crate::request::{Move, Part, Request, Response};
 use connector::effect::{BoxFuture, CallError, EffectClient};
-use connector::erp::{Erp, ErpError, Line, Lookup, Posted, Posting, Refusal};
+use connector::erp::{Erp, ErpError, Line, Lookup, Posted, Posting};
 use connector::pacing::Pacing;
-use processor::{Code, Reason};
 use schemas::Document;
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,13 +34,14 @@ impl ErpClient {
 
     async fn post(&self, document_key: &str, requests: &[Request]) -> Result<Vec<Response>, CallError> {
         let Some(first) = posting(document_key, requests) else { return Ok(Vec::new()) };
-        let posted = self.erp.post(&first).await.map_err(call_error)?;
+        let posted = self.erp.post(&first).await.map_err(|error| call_error(error, &first))?;
         self.rest(document_key, requests, posted).await
     }
 
     async fn look_up(&self, document_key: &str, requests: &[Request]) -> Result<Option<Vec<Response>>, CallError> {
         let Some(first) = posting(document_key, requests) else { return Ok(Some(Vec::new())) };
-        match self.erp.resume(document_key, first.cost_centre.as_deref()).await.map_err(call_error)? {
+        let found = self.erp.resume(document_key, first.cost_centre.as_deref()).await;
+        match found.map_err(|error| call_error(error, &first))? {
             Lookup::Absent => Ok(None),
             Lookup::Done(posted) => self.rest(document_key, requests, posted).await.map(Some),
             Lookup::HalfDone => Err(CallError::InDoubt { reason: "the document is half done".to_owned() }),
@@ -152,17 +153,13 @@ fn of_moves(document_key: &str, moves: &[&Move]) -> Posting {
     }
 }
 
-fn call_error(error: ErpError) -> CallError {
+fn call_error(error: ErpError, posting: &Posting) -> CallError {
     match error {
         ErpError::Transient { reason, retry_after } => CallError::Transient { retry_after, reason },
         ErpError::InDoubt { reason } => CallError::InDoubt { reason },
         ErpError::Refused(refusal) => {
             let request = refusal.lines.first().and_then(|line| line.parse().ok());
-            CallError::Refused { reason: Box::new(reason(*refusal)), request }
+            CallError::Refused { reason: Box::new(refused::reason(*refusal, posting)), request }
         }
     }
-}
-
-fn reason(refusal: Refusal) -> Reason {
-    Reason::new(Code::new(refusal.code.as_str()), refusal.code.rule(), refusal.reason).fix(refusal.suggested_fix)
 }

@@ -13,6 +13,7 @@
 mod client;
 mod config;
 mod plan;
+mod refused;
 mod request;
 
 pub use client::ErpClient;

@@ -92,6 +92,11 @@ async fn the_request_at_fault_is_named_and_nothing_moves() {
     };
     assert_eq!((reason.code.as_str(), request), ("WL-3003", Some(1)));
     assert!(reason.message.contains("LOT71B") && reason.suggested_fix.is_some(), "{reason:?}");
+    let subjects: Vec<_> = reason.subjects.iter().map(|one| format!("{}/{}", one.kind, one.key)).collect();
+    assert_eq!(
+        (subjects, reason.field_paths),
+        (vec![format!("erp.stock/OR2/{STEM}/LOT71B")], vec!["baseQuantity".to_owned()])
+    );
     assert_eq!(client.look_up("wl-short", &requests).await.unwrap(), None);
     assert_eq!(moved(erp.as_ref(), &["wl-short"]).await, []);
 }

@@ -29,7 +29,7 @@ fn pressed(path: &str) -> String {
         "/sign-in" => "form.sign-in button".to_owned(),
         "/sign-out" => "form.person button".to_owned(),
         "/messages/{id}/original" => "form[action^='/messages/'] button".to_owned(),
-        "/dead-letters/{id}/original" => "form[action^='/dead-letters/'] button".to_owned(),
+        "/dead-letters/{id}/original" => "form[action^='/dead-letters/'][action$='/original'] button".to_owned(),
         path => format!("form[action$='{}'] button", path.rsplit('}').next().unwrap()),
     }
 }

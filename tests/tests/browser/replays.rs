@@ -35,6 +35,7 @@ async fn topics_traces_dead_letters_and_replays_are_looked_at_and_agreed_to() {
     dead_letter_is_shown_once(&desk, &olga).await;
     olga.click("a[href='/errors/WL-1001']").await;
     olga.reads("What to do").await;
+    dead_letter_is_settled(&desk, &olga).await;
 
     let path = plan(&desk, &olga, "the rule was wrong").await;
     assert_eq!(desk.api(&path).await["plan"]["correction"], 0, "a plain replay corrects nothing");
@@ -70,14 +71,29 @@ const BYTES: &str = r"/MSH-2\s+Encoding characters\s+no header/";
 /// With a reason, which is on record with the name; then its page again, where its bytes are not.
 async fn dead_letter_is_shown_once(desk: &Desk, olga: &Tab) {
     let path = olga.path().await;
-    olga.fill("form[action^='/dead-letters/'] [name=reason]", "the sender asks").await;
-    olga.click("form[action^='/dead-letters/'] button").await;
+    olga.fill("form[action^='/dead-letters/'][action$='/original'] [name=reason]", "the sender asks").await;
+    olga.click("form[action^='/dead-letters/'][action$='/original'] button").await;
     olga.until(&format!("{BYTES}.test(document.body.innerText)")).await;
     let shown = desk.audited("who saw it is on record", |audit| audit.code == "show-original").await;
     assert_eq!((shown.actor.as_deref(), shown.origin_offset), (Some("olga"), Some(0)), "{shown:?}");
     assert!(shown.detail.contains("the sender asks"), "{shown:?}");
     olga.open(&format!("{}{path}", desk.url)).await;
     assert_eq!(olga.eval(&format!("{BYTES}.test(document.body.innerText)")).await, json!(false), "once is once");
+}
+
+/// What came from outside is sent again by its sender; it leaves the list of open ones, and all of them still tell of it.
+async fn dead_letter_is_settled(desk: &Desk, olga: &Tab) {
+    olga.open(&format!("{}/dead-letters/0@0", desk.url)).await;
+    olga.reads("let its sender send it again").await;
+    olga.fill("form[action$='/settle'] [name=reason]", "the sender has sent it again").await;
+    olga.click("form[action$='/settle'] button").await;
+    olga.reads("by olga").await;
+    olga.open(&format!("{}/dead-letters", desk.url)).await;
+    olga.reads("No dead letter fits").await;
+    olga.open(&format!("{}/dead-letters?state=all", desk.url)).await;
+    olga.reads("no header").await;
+    let settled = desk.audited("who settled it is on record", |audit| audit.code == "dead-letter.settle").await;
+    assert_eq!(settled.detail, "settled: the sender has sent it again");
 }
 
 #[tokio::test(flavor = "multi_thread")]
