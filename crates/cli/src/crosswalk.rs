@@ -106,12 +106,18 @@ pub(crate) fn said(mapping: &MasterCrosswalk, json: bool) -> Result<(), Failure>
         output.line(told(mapping))?;
     }
     output.finish()?;
-    output::note(if mapping.proposal.is_some() {
-        "two people decide a mapping: somebody else has to agree with `wardline crosswalk approve`"
-    } else {
-        "whoever waits for it goes on by itself; what was decided before is corrected with `wardline replay plan validate --correct`"
+    output::note(&match MappingProposal::of(mapping) {
+        Some(proposal) => format!("two people decide a mapping: somebody else has to agree with `{}`", approval(&proposal)),
+        None => "whoever waits for it goes on by itself; what was decided before is corrected with `wardline replay plan validate --correct`".to_owned(),
     });
     Ok(())
+}
+
+/// What the second person types, bound to what was proposed.
+fn approval(proposal: &MappingProposal) -> String {
+    let words = [&proposal.kind, &proposal.source_system, &proposal.code, &"--seen".to_owned(), &proposal.mark]
+        .map(|word| agree::quoted(&agree::plain(word)));
+    format!("wardline crosswalk approve {}", words.join(" "))
 }
 
 pub(crate) fn failure(error: CrosswalkError) -> Failure {
@@ -157,8 +163,18 @@ fn row(mapping: &MasterCrosswalk) -> Vec<String> {
         dash(mapping.approved_by.clone()),
         dash(proposed),
         dash(MappingProposal::of(mapping).map(|proposal| proposal.mark)),
-        mapping.reason.clone(),
+        reason(mapping),
     ]
+}
+
+/// Why it means what it means; of a proposal why it was made.
+fn reason(mapping: &MasterCrosswalk) -> String {
+    let proposed = mapping.proposal.as_ref().map(|change| agree::plain(&change.reason));
+    match (mapping.reason.as_str(), proposed) {
+        (before, None) => before.to_owned(),
+        ("", Some(proposed)) => proposed,
+        (before, Some(proposed)) => format!("{before}; proposed: {proposed}"),
+    }
 }
 
 fn code(step: &CrosswalkStep) -> MappedCode {
@@ -167,4 +183,34 @@ fn code(step: &CrosswalkStep) -> MappedCode {
 
 fn by(step: &CrosswalkStep) -> By {
     By { actor: step.actor.clone(), comment: step.reason.clone(), via: "cli" }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::CrosswalkProposal;
+
+    #[test]
+    fn a_proposal_tells_its_reason_and_how_it_is_agreed_to() {
+        let change = CrosswalkProposal { reason: "asked the ward".to_owned(), ..CrosswalkProposal::default() };
+        let of = |reason: &str, proposal: Option<CrosswalkProposal>| MasterCrosswalk {
+            kind: "item".to_owned(),
+            source_system: "ORIS|GENERAL".to_owned(),
+            code: "4711".to_owned(),
+            reason: reason.to_owned(),
+            proposal,
+            ..MasterCrosswalk::default()
+        };
+        for (before, proposal, said) in [
+            ("as agreed", None, "as agreed"),
+            ("", Some(change.clone()), "asked the ward"),
+            ("as agreed", Some(change.clone()), "as agreed; proposed: asked the ward"),
+        ] {
+            assert_eq!(row(&of(before, proposal)).last().map(String::as_str), Some(said));
+        }
+        let told = MappingProposal::of(&of("", Some(change))).map(|proposal| (approval(&proposal), proposal.mark));
+        let expected =
+            told.as_ref().map(|(_, mark)| format!("wardline crosswalk approve item 'ORIS|GENERAL' 4711 --seen {mark}"));
+        assert_eq!(told.map(|(command, _)| command), expected);
+    }
 }

@@ -213,7 +213,7 @@ mod tests {
             exception: &exception,
             title: "unknown item",
             source: &Source::of(MESSAGE).masked(),
-            masters: &masters(None, row.subject.as_deref()),
+            masters: &masters(None, row.subject.as_deref(), &row.code),
             message: MessageId::of(&"ab".repeat(32), 7_000_000),
             proposed,
             history: &history,

@@ -54,7 +54,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
         exception: &exception,
         title: console::error_text(&row.code).map_or("not a code of this version", |text| text.title),
         source: &source,
-        masters: &masters(source.event(), row.subject.as_deref()),
+        masters: &masters(source.event(), row.subject.as_deref(), &row.code),
         message: MessageId::behind(row.origin_topic.as_deref(), source.event()),
         proposed: &proposal.iter().flat_map(proposed).collect::<Vec<_>>(),
         history: &view.history(&id).await.map_err(view_failure)?,

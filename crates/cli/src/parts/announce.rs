@@ -1,11 +1,11 @@
 //! Tells where everything listens and what to try next.
 
-use super::{Choice, Part, Parts};
+use super::{Choice, Part, Parts, start};
 use crate::console::Beside;
 use crate::{context, output};
 use ::erp::ErpConfig;
 use ::fhir::FhirConfig;
-use erp_systems::System;
+use erp_systems::{SandboxConfig, System};
 use hl7v2::config::Hl7v2Config;
 use runtime::Config;
 
@@ -45,7 +45,22 @@ fn variables(config: &Config) -> Vec<String> {
         ("WARDLINE_HEALTH", health(config), health(&usual)),
     ];
     let moved = pairs.into_iter().filter(|(_, now, usual)| now != usual);
-    moved.map(|(name, now, _)| format!("{name}={now}")).collect()
+    moved.map(|(name, now, _)| format!("{name}={now}")).chain(sandbox(config)).collect()
+}
+
+/// What leads to the embedded ERP where it has moved: `reconcile` asks it. The key of any other ERP is nobody's to print.
+fn sandbox(config: &Config) -> Vec<String> {
+    let erp: ErpConfig = context::room(config, "erp").unwrap_or_default();
+    let (system, SandboxConfig { url, key, .. }) = (erp.system, erp.sandbox);
+    if system != System::Sandbox || key.expose() != start::ERP_KEY || url == super::usual_sandbox() {
+        return Vec::new();
+    }
+    let system = system.as_str();
+    vec![
+        format!("WARDLINE_ERP={url}"),
+        format!("WARDLINE_ERP_SYSTEM={system}"),
+        format!("WARDLINE_ERP_KEY={}", start::ERP_KEY),
+    ]
 }
 
 /// Prints where everything listens.
@@ -99,8 +114,23 @@ fn erp(config: &Config) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::super::start;
     use super::*;
+    use serde_json::json;
+
+    #[test]
+    fn where_the_embedded_erp_has_moved_to_is_told_and_no_other_key() {
+        let told = |block: serde_json::Value| {
+            let mut config = Config::default();
+            context::set(&mut config, "erp", &["system"], Some(json!("sandbox")));
+            context::set(&mut config, "erp", &["sandbox"], Some(block));
+            variables(&config).join(" ")
+        };
+        let moved = told(json!({"url": "http://127.0.0.1:19069", "key": "sandbox"}));
+        let expected = "WARDLINE_ERP=http://127.0.0.1:19069 WARDLINE_ERP_SYSTEM=sandbox WARDLINE_ERP_KEY=sandbox";
+        assert_eq!(moved, expected);
+        assert_eq!(told(json!({"url": super::super::usual_sandbox(), "key": "sandbox"})), "");
+        assert_eq!(told(json!({"url": "http://127.0.0.1:19069", "key": "of the hospital"})), "");
+    }
 
     #[test]
     fn the_key_of_the_sandbox_is_told() {

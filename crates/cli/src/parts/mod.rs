@@ -217,7 +217,12 @@ fn fhir_url(address: SocketAddr) -> String {
 
 /// Where the embedded sandbox ERP of `wardline up` listens, when nobody names an ERP.
 pub fn find_sandbox(config: &mut Config) {
-    use_sandbox(config, &format!("http://{}", ports::listen(ports::FIRST, ports::ERP)));
+    use_sandbox(config, &usual_sandbox());
+}
+
+/// Its address when nobody moves it.
+fn usual_sandbox() -> String {
+    format!("http://{}", ports::listen(ports::FIRST, ports::ERP))
 }
 
 /// Tells the rooms that the ERP is the sandbox.

@@ -241,7 +241,12 @@ fn table(data: &Listed) -> Markup {
                                     }
                                 }
                             }
-                            td.wide data-name="Reason" { span { (row.reason) } }
+                            td.wide data-name="Reason" {
+                                span {
+                                    (row.reason)
+                                    @if let Some(change) = &row.proposal { @if !row.reason.is_empty() { " " } span.muted { "proposed: " } (change.reason) }
+                                }
+                            }
                         }
                     }
                 }

@@ -205,7 +205,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     let exception = exception.as_deref();
     let waiting = waiting(ask, &row, exception, &mut not_read).await;
     let event = source.as_ref().and_then(Source::event);
-    let masters = masters(event, row.subject.as_deref());
+    let masters = masters(event, row.subject.as_deref(), &row.code);
     let source_message = MessageId::behind(row.origin_topic.as_deref(), event).map(|id| id.to_string());
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
@@ -303,7 +303,7 @@ fn verdict(data: &Whole) -> Markup {
         (facts(&[
             ("Code", html! { (code_link(&row.code)) " " (errors::title_of(&row.code).unwrap_or_default()) }),
             ("Refused by", html! { (row.room) " " span.muted { (data.stage) " " (data.version) } }),
-            ("Suggested fix", html! { @if let Some(fix) = &row.suggested_fix { (fix) } }),
+            ("Suggested fix", html! { @if let Some(fix) = &row.suggested_fix { (fix_here(fix)) } }),
         ]))
         @if !data.field_paths.is_empty() {
             div.scroll {
@@ -319,6 +319,16 @@ fn verdict(data: &Whole) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+/// A suggestion as a page says it: what has a form below is not a command, and a command stands as one.
+fn fix_here(fix: &str) -> Markup {
+    let here = fix.replace(" with `wardline exceptions map`", " with the form \"Map the code\" below");
+    html! {
+        @for (index, part) in here.split('`').enumerate() {
+            @if index % 2 == 0 { (part) } @else { code { (part) } }
         }
     }
 }
@@ -427,6 +437,25 @@ fn history(id: &str, steps: &[Step]) -> Markup {
                     @if let Some(comment) = &step.comment { br; (comment) }
                 }
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_suggestion_names_the_form_and_shows_a_command_as_one() {
+        for (fix, shown) in [
+            (
+                "add A, or map A with `wardline exceptions map`",
+                "add A, or map A with the form &quot;Map the code&quot; below",
+            ),
+            ("run `wardline crosswalk set`, or <b>", "run <code>wardline crosswalk set</code>, or &lt;b&gt;"),
+            ("then retry", "then retry"),
+        ] {
+            assert_eq!(fix_here(fix).into_string(), shown, "{fix}");
         }
     }
 }

@@ -34,7 +34,7 @@ pub use crosswalk::mapped_code;
 pub use decider::{Choice, DecideError, Decider, Done, Outcome};
 pub use feed::subject_text;
 pub use history::Step;
-pub use masters::{MasterUsed, masters};
+pub use masters::{Blame, MasterUsed, masters};
 pub use proposal::{Proposal, ProposedField};
 pub use records::{RecordsError, newest};
 pub use types::{
