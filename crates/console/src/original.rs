@@ -136,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn phi_1_a_masked_original_shows_no_value() {
+    fn phi_1_a_masked_original_shows_no_value_of_a_person() {
         let message = show(&Source::of(MESSAGE).masked(), &[]).into_string();
         assert!(message.contains("PID-5") && !message.contains("Abel") && !message.contains("EPIC"), "{message}");
         let event = json!({"itemRef": "4711", "phi": {"patientId": "7"}});

@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "test")]
 
-use operations::original::{Original, Source};
+use operations::original::{MASK, Original, Source};
 use std::collections::BTreeSet;
 use std::path::Path;
 
@@ -39,4 +39,43 @@ fn no_field_of_the_corpus_is_without_a_name() {
         |(segment, number): &(String, usize)| BEYOND.iter().any(|(beyond, first)| segment == beyond && number >= first);
     nameless.retain(|field| !known(field));
     assert!(nameless.is_empty(), "without a name: {nameless:?}");
+}
+
+/// Segments about people: of whom the message tells, who is near them, who pays.
+const OF_PEOPLE: [&str; 9] = ["PID", "PD1", "NK1", "GT1", "IN1", "IN2", "IN3", "MRG", "ACC"];
+/// Shorter values of people are found anywhere, a sex or a yes for example.
+const TELLING: usize = 5;
+
+/// PHI-1: over every message of the corpus nothing of a person is shown without a reason, neither in its own place nor elsewhere.
+#[test]
+fn phi_1_no_value_of_a_person_is_shown_of_a_masked_message() {
+    let mut files = Vec::new();
+    read(&testkit::corpus().join("hl7v2"), &mut files);
+    let (mut hidden, mut shown) = (0, 0);
+    for file in &files {
+        let source = Source::of(file);
+        let Original::Hl7v2 { segments } = &source.original else { continue };
+        let is_of_people = |name: &str| OF_PEOPLE.contains(&name);
+        let own = segments.iter().filter(|segment| is_of_people(&segment.name)).flat_map(|segment| &segment.fields);
+        let parts = own.flat_map(|field| field.text.split(['^', '~', '&']));
+        let telling: BTreeSet<String> = parts.filter(|part| part.len() >= TELLING).map(str::to_lowercase).collect();
+        let masked = source.masked();
+        let Original::Hl7v2 { segments } = &masked.original else { panic!("it is a message still") };
+        for segment in segments {
+            for field in segment.fields.iter().filter(|field| field.text != MASK) {
+                let place = format!("{}-{}", segment.name, field.number);
+                assert!(!is_of_people(&segment.name), "{place} is shown: {}", field.text);
+                shown += 1;
+                // When a message was made may be the day on which a person came; it is shown as the time of the message.
+                if place == "MSH-7" {
+                    continue;
+                }
+                for part in field.text.split(['^', '~', '&']).map(str::to_lowercase) {
+                    assert!(!telling.contains(&part), "{place} shows {part}, which stands in a segment about a person");
+                }
+            }
+        }
+        hidden += telling.len();
+    }
+    assert!(hidden > 1_000 && shown > 1_000, "{hidden} values of people, {shown} fields shown");
 }

@@ -2,6 +2,7 @@
 //! numbers. What may identify a patient is left out unless it is asked for.
 
 mod hl7;
+mod open;
 
 use runtime::codec::Codec;
 use runtime::correction::field;
@@ -83,7 +84,8 @@ impl Source {
         Self { bytes: bytes.len(), content_type: None, is_masked: false, original: of_bytes(bytes) }
     }
 
-    /// The same without what may identify a patient: of a message no value, of an event no part that its contract calls direct.
+    /// The same without what may identify a patient: of a message only the fields that identify nobody, of an event no part that its
+    /// contract calls direct.
     #[must_use]
     pub fn masked(mut self) -> Self {
         self.is_masked = true;
@@ -93,8 +95,11 @@ impl Source {
                 segments.iter_mut().filter(|segment| !hl7::is_segment_name(&segment.name)).for_each(|segment| {
                     MASK.clone_into(&mut segment.name);
                 });
-                let fields = segments.iter_mut().flat_map(|segment| &mut segment.fields);
-                fields.for_each(|field| MASK.clone_into(&mut field.text));
+                for segment in &mut segments {
+                    for field in &mut segment.fields {
+                        field.text = open::shown(&segment.name, field.number, &field.text);
+                    }
+                }
                 Original::Hl7v2 { segments }
             }
             Original::Tree { mut value, is_event } => {
@@ -356,6 +361,20 @@ mod tests {
         for other in [r#"{"employeeId": "4", "displayName": "Abel"}"#, r#"{"resourceType": {"name": "Abel"}}"#] {
             let other = shown(Source::of(other.as_bytes()));
             assert!(!other.contains("Abel"), "{other}");
+        }
+        let header =
+            Source::of(b"MSH|^~\\&|EPIC|||||||4711|P|2.5|||||UTF 9\rPID|1||M1||Abel^Ada\rFT1|1|||||CG|71-1^Abel|||2\r")
+                .masked();
+        for (path, value) in [
+            ("MSH-3", MASK),
+            ("MSH-10", MASK),
+            ("MSH-17", MASK),
+            ("MSH-12", "2.5"),
+            ("FT1[1]-10", "2"),
+            ("FT1-7", "71-1^•••"),
+            ("PID-3", MASK),
+        ] {
+            assert_eq!(header.value_at(path).as_deref(), Some(value), "{path}");
         }
         let broken = shown(Source::of(b"MSH|^~\\&|EPIC\rPID|1||M1\nAbel^Ada|F\r"));
         assert!(broken.contains("PID") && !broken.contains("Abel"), "{broken}");
