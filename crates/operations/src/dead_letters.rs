@@ -138,8 +138,8 @@ impl Again {
         let info = topics::find(&topic)?;
         // Both names are those of the catalogue, so they can stand in a command and in an address.
         info.consumers.iter().find(|(reader, _)| *reader == room)?;
-        let partition: i32 = fact(letter, "wl_partition")?.parse().ok().filter(|partition| *partition >= 0)?;
-        let offset: i64 = fact(letter, "wl_offset")?.parse().ok().filter(|offset| *offset >= 0)?;
+        let partition = fact(letter, "wl_partition")?.parse::<i32>().ok().filter(|partition| *partition >= 0)?;
+        let offset = fact(letter, "wl_offset")?.parse::<i64>().ok().filter(|offset| *offset >= 0)?;
         let is_code = |code: &String| code.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
         let code = fact(letter, "wl_code").filter(is_code).map(|code| format!(", {code}")).unwrap_or_default();
         let reason = format!("dead letter {}@{}{code}", letter.place.partition, letter.place.offset);
@@ -301,14 +301,18 @@ fn spans(readers: &Readers, is_first: bool) -> Result<Option<Spans>, ReadError> 
     if letters.values().all(|span| span.start >= span.end) {
         return Ok(None);
     }
-    let mut since = None;
+    let mut since: Option<i64> = None;
     if is_first {
         for (partition, span) in letters.iter().filter(|(_, span)| span.start < span.end) {
-            let first = readers.read_one(topic, *partition, span.start)?.and_then(|record| record.timestamp_ms);
-            since = since.into_iter().chain(first).min();
+            // The first offset may be that of a mark of a transaction: the first record counts.
+            let (partitions, from) = (vec![*partition], From::Offset(span.start));
+            readers.read_range(&Range { partitions, from, ..Range::all(topic) }, |record| {
+                since = since.into_iter().chain(record.timestamp_ms).min();
+                ControlFlow::Break(())
+            })?;
         }
     }
-    let from = since.map_or(From::Earliest, |since: i64| From::TimeMs(since.saturating_sub(SKEW_MS)));
+    let from = since.map_or(From::Earliest, |since| From::TimeMs(since.saturating_sub(SKEW_MS)));
     let audit = readers.spans(&Range { from, ..Range::all(topics::OPS_AUDIT_V1.name()) })?;
     Ok(Some(Spans {
         oldest: letters.into_iter().map(|(partition, span)| (partition, span.start)).collect(),

@@ -227,7 +227,8 @@ mod tests {
         for said in [
             "the item is not in the item master\n  open; due 1970-01-01 01:00:00 UTC, which has passed; ada has it\n",
             "\nverdict\n  code             WL-4001: unknown item\n  refused by       validate process 1.0\n",
-            "  field            FT1-7 Transaction code: \u{2022}\u{2022}\u{2022}\n",
+            "  field            FT1-7 Transaction code: 4711\n",
+            "\n    PID-3 Patient identifier list              \u{2022}\u{2022}\u{2022}\n",
             "  field            FT1-10 Transaction quantity: not there\n",
             "  suggested fix    add the item to the ERP\n",
             "\nmaster records used\n  master.item.v1/4711: looked for",
