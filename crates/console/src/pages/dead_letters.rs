@@ -90,12 +90,17 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     Ok(Answer::view(Letters { page, rows_per_page, total, has_more, settled_known, letters, query }, list_page))
 }
 
-/// What is settled, as far as it can be said: dead letters are shown also when the registry does not answer.
+/// What is settled, as far as it can be said soon: dead letters are shown also when the registry does not answer.
 async fn settled(ask: &Ask) -> Arc<Settled> {
-    ask.console.desk.settled().await.unwrap_or_else(|problem| {
-        tracing::warn!(code = %problem.code, "what is settled of the dead letters cannot be read");
-        Arc::default()
-    })
+    let reading = tokio::time::timeout(ask.console.config.part_timeout(), ask.console.desk.settled());
+    match reading.await {
+        Ok(Ok(settled)) => settled,
+        Ok(Err(problem)) => {
+            tracing::warn!(code = %problem.code, "what is settled of the dead letters cannot be read");
+            Arc::default()
+        }
+        Err(_) => Arc::default(),
+    }
 }
 
 /// Somebody says that one is settled; that is on record when this answers.
