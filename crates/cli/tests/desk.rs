@@ -64,7 +64,7 @@ fn decisions_dead_letters_and_short_ids_on_a_running_system() {
     let letter_id = letter["id"].as_str().unwrap();
     unmasking(&run, letter_id, id);
     unrecorded(&place, &run, letter_id, id);
-    settled(&run, letter_id);
+    settling(&run, letter_id);
     let activity = run(&["activity", "--hours", "1"]);
     assert!(text(&activity).contains("supply: 0 events are parked") && said(&activity).contains("UTC"), "{activity:?}");
     let activity = text(&run(&["activity", "--json"]));
@@ -152,7 +152,7 @@ fn unrecorded(place: &Place, run: &impl Fn(&[&str]) -> Output, letter: &str, exc
 }
 
 /// A dead letter that somebody has settled is not open any more, once and on record.
-fn settled(run: &impl Fn(&[&str]) -> Output, letter: &str) {
+fn settling(run: &impl Fn(&[&str]) -> Output, letter: &str) {
     let shown = said(&run(&["dead-letters", "show", letter]));
     assert!(shown.contains("let its sender send it again"), "{shown}");
     assert!(shown.contains(&format!("wardline dead-letters settle {letter} --reason")), "{shown}");
