@@ -89,7 +89,7 @@ mod tests {
             direction: Direction::Consume,
             stock_location: "OR2".to_owned(),
             use_location: "USE-OR2".to_owned(),
-            effective_date: "2026-03-01".parse().unwrap(),
+            effective_date: Some("2026-03-01".parse().unwrap()),
             cost_centre: Some("CC-OR".to_owned()),
             lines: vec![
                 line("0", "71-1", Some("LOT-A"), None),
