@@ -263,14 +263,15 @@ fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<
         .iter()
         .map(|row| {
             let money = row.compared;
-            let difference = money.posted - money.booked;
-            let numbers = [money.posted, money.booked, difference].map(reconcile::report::shown);
+            let [posted, rounding] = [money.posted, money.rounding].map(reconcile::report::shown_whole);
+            let [booked, difference] = [money.booked, money.difference()].map(reconcile::report::shown);
+            let numbers = [posted, rounding, booked, difference];
             [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
         })
         .collect();
     if !rows.is_empty() {
         output.line("")?;
-        output.table(&["COST CENTRE", "CURRENCY", "POSTED", "IN THE ERP", "DIFFERENCE"], &rows)?;
+        output.table(&["COST CENTRE", "CURRENCY", "POSTED", "ROUNDING", "IN THE ERP", "DIFFERENCE"], &rows)?;
     }
     for difference in report.differences.iter().take(SHOWN) {
         output.line("")?;

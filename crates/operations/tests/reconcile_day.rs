@@ -8,7 +8,9 @@ use operations::reconcile::fact::{
     Spot,
 };
 use operations::reconcile::sample::{Day, Plant};
-use operations::reconcile::{ABSENT_MAX, Books, Cost, Findings, Kind, Part, Room, Scope, record_key};
+use operations::reconcile::{
+    ABSENT_MAX, Books, Cost, Findings, Kind, Part, Room, Rounding, Scope, judge_totals, record_key,
+};
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
 
@@ -26,6 +28,7 @@ fn compare(day: &Day, scope: &Scope) -> (Findings, Cost) {
         // An ERP that has no such document either.
         settle(open, Vec::new(), scope, &mut findings);
     }
+    judge_totals(scope, &mut findings);
     (findings, cost)
 }
 
@@ -72,6 +75,7 @@ fn a_clean_day_has_no_difference_and_its_money_adds_up() {
     assert!(enrich.exception > 0 && enrich.read == enrich.emitted + enrich.exception, "{enrich:?}");
     let money = findings.cost_centres[&("CC-OR".to_owned(), "EUR".to_owned())];
     assert!(money.posted == money.booked && !money.posted.is_zero(), "{money:?}");
+    assert!(money.difference().is_zero() && money.rounding.is_zero(), "{money:?}");
 }
 
 /// The room of the replay that mends a difference, and whether it corrects; none where only people can, and the text says why.
@@ -97,41 +101,125 @@ fn mends(plant: Plant) -> Option<(&'static str, bool)> {
     }
 }
 
-/// Postings in two currencies are added up apart, and a document that is said to hold both is told, not summed.
-#[test]
-fn money_of_two_currencies_is_kept_apart() {
-    let scope = Day::new(1_000, &[]).scope();
-    let spot = Spot::new("supply.usage-enriched.v1", 0, 1).unwrap();
-    let at_ms = scope.window.from_ms;
-    let posting = |currency: &str, cents| DocumentFact::Posting {
+/// One piece, posted for this amount.
+fn posted(scope: &Scope, currency: &str, amount: Decimal) -> DocumentFact {
+    DocumentFact::Posting {
         posting: Box::new(PostingFact {
             item: "i".to_owned(),
             location: "OR1".to_owned(),
             quantity: Decimal::ONE,
             cost_centre: Some("CC-OR".to_owned()),
-            amount: Some(Decimal::new(cents, 2)),
+            amount: Some(amount),
             currency: currency.to_owned(),
             ..PostingFact::default()
         }),
-        spot,
-        at_ms,
+        spot: Spot::new("supply.usage-enriched.v1", 0, 1).unwrap(),
+        at_ms: scope.window.from_ms,
         event: None,
         cause: None,
-    };
-    let booked = |cents, lines| FoundFact {
+    }
+}
+
+/// A document of so many pieces, and what the cost centre bears of it.
+fn booked(scope: &Scope, pieces: i64, amount: Decimal) -> FoundFact {
+    FoundFact {
         document_key: "wl-1".to_owned(),
         id: "1".to_owned(),
         number: None,
-        at_ms,
+        at_ms: scope.window.from_ms,
         finished: true,
         lines: vec![FoundLine {
             item: "i".to_owned(),
             lot: None,
             location: "OR1".to_owned(),
-            quantity: Decimal::from(lines),
+            quantity: Decimal::from(pieces),
         }],
-        costs: vec![FoundCost { cost_centre: "CC-OR".to_owned(), amount: Decimal::new(cents, 2) }],
-    };
+        costs: vec![FoundCost { cost_centre: "CC-OR".to_owned(), amount }],
+    }
+}
+
+/// An effect that is recorded as done.
+fn applied(scope: &Scope, number: i64) -> EffectFact {
+    let spot = Spot::new("supply.usage-enriched.v1", 0, number).unwrap();
+    EffectFact {
+        spot,
+        origin: spot,
+        at_ms: scope.window.from_ms,
+        effect_key: format!("usage/{number}/0/erp"),
+        document_key: format!("wl-{number}"),
+        document_id: String::new(),
+        state: EffectStanding::Applied,
+    }
+}
+
+/// Ten postings of 1.0055: an ERP that rounds the sum has 10.06 (10.055, half to even), one that rounds each line has 10.10. Any
+/// other cent is a difference. Where nobody knows the rule, half a cent for each line is rounding, and stands in the table.
+#[test]
+fn a_cent_that_is_no_rounding_is_found_and_rounding_is_shown() {
+    let document = Rounding::Document { digits: 2 };
+    let line = Rounding::Line { digits: 2 };
+    for (rounding, cents, added) in [
+        (document, 1_006, Some(50)),
+        (document, 1_005, None),
+        (document, 1_010, None),
+        (line, 1_010, Some(450)),
+        (line, 1_009, None),
+        (line, 1_006, None),
+        (Rounding::Unknown, 1_006, Some(50)),
+        (Rounding::Unknown, 1_010, Some(450)),
+        (Rounding::Unknown, 1_011, None),
+        (Rounding::Unknown, 1_000, None),
+    ] {
+        let scope = Scope { rounding, ..Day::new(1_000, &[]).scope() };
+        let effects = (0..10).map(|number| {
+            let effect = EffectFact { document_key: "wl-1".to_owned(), ..applied(&scope, number) };
+            DocumentFact::Effect { effect, event: None, waits: false }
+        });
+        let postings = (0..10).map(|_| posted(&scope, "EUR", Decimal::new(10_055, 4)));
+        let facts = effects.chain(postings).collect();
+        let mut findings = Findings::default();
+        let found_there = booked(&scope, 10, Decimal::new(cents, 2));
+        settle(Absent { document_key: "wl-1".to_owned(), facts }, vec![found_there], &scope, &mut findings);
+        judge_totals(&scope, &mut findings);
+        let row = findings.cost_centres[&("CC-OR".to_owned(), "EUR".to_owned())];
+        let differs = usize::from(added.is_none());
+        let expected: BTreeMap<_, _> =
+            std::iter::repeat_n((Part::Erp, Kind::Amount), differs).map(|one| (one, 1)).collect();
+        assert_eq!(found(&findings), expected, "{rounding:?} {cents}: {:?}", findings.differences);
+        assert_eq!(row.difference().is_zero(), added.is_some(), "{rounding:?} {cents}: {row:?}");
+        if let Some(added) = added {
+            assert_eq!(row.rounding, Decimal::new(added, 4), "{rounding:?} {cents}");
+        }
+    }
+}
+
+/// What no comparison of a document tells is told of the total: here the ERP has half of a document, with a cost on it.
+#[test]
+fn a_total_that_no_listed_document_explains_is_a_difference() {
+    let scope = Scope { rounding: Rounding::Document { digits: 2 }, ..Day::new(1_000, &[]).scope() };
+    let facts = vec![
+        DocumentFact::Effect { effect: applied(&scope, 1), event: None, waits: false },
+        posted(&scope, "EUR", Decimal::new(250, 2)),
+    ];
+    let half = FoundFact { finished: false, ..booked(&scope, 1, Decimal::new(249, 2)) };
+    let mut findings = Findings::default();
+    settle(Absent { document_key: "wl-1".to_owned(), facts }, vec![half], &scope, &mut findings);
+    assert_eq!(found(&findings), BTreeMap::new(), "{:?}", findings.differences);
+    judge_totals(&scope, &mut findings);
+    assert_eq!(found(&findings), BTreeMap::from([((Part::Erp, Kind::Amount), 1)]));
+    let told = &findings.differences[0];
+    assert_eq!(
+        (told.money, told.expected.as_deref(), told.found.as_deref()),
+        (Some(Decimal::new(1, 2)), Some("2.5 EUR"), Some("2.49 EUR"))
+    );
+}
+
+/// Postings in two currencies are added up apart, and a document that is said to hold both is told, not summed.
+#[test]
+fn money_of_two_currencies_is_kept_apart() {
+    let scope = Day::new(1_000, &[]).scope();
+    let posting = |currency: &str, cents: i64| posted(&scope, currency, Decimal::new(cents, 2));
+    let booked = |cents: i64, lines: i64| booked(&scope, lines, Decimal::new(cents, 2));
     let compared = |facts: Vec<DocumentFact>, found: FoundFact, findings: &mut Findings| {
         settle(Absent { document_key: "wl-1".to_owned(), facts }, vec![found], &scope, findings);
     };
@@ -217,16 +305,8 @@ fn bnd_1_what_is_not_asked_for_is_not_decided() {
     let scope = day.scope();
     let mut books = Books::new(&Room::default());
     for number in 0..ABSENT_MAX as u64 + MORE {
-        let spot = Spot::new("supply.usage-enriched.v1", 0, i64::try_from(number).unwrap()).unwrap();
-        let effect = EffectFact {
-            spot,
-            origin: spot,
-            at_ms: scope.window.from_ms,
-            effect_key: format!("usage/{number}/0/erp"),
-            document_key: format!("wl-{number}"),
-            document_id: String::new(),
-            state: EffectStanding::Applied,
-        };
+        let effect = applied(&scope, i64::try_from(number).unwrap());
+        let spot = effect.spot;
         let posting = PostingFact { effect_key: effect.effect_key.clone(), ..PostingFact::default() };
         let about = About::Posting(Box::new(posting));
         let output = Output { spot, at_ms: effect.at_ms, event: u128::from(number), about };

@@ -2,7 +2,7 @@
 
 use connector::erp::{
     Allocation, BookedPage, BookedQuery, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery,
-    Posted, Posting, Stream,
+    Posted, Posting, Rounding, Stream,
 };
 use serde_json::json;
 
@@ -179,6 +179,11 @@ impl Erp for Sandbox {
 
     fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage> {
         Box::pin(self.do_booked(query, after))
+    }
+
+    /// It adds the lines of a document up and rounds the sum to hundredths.
+    fn rounding(&self) -> Rounding {
+        Rounding::Document { digits: 2 }
     }
 
     fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {

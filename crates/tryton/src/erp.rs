@@ -2,7 +2,7 @@
 
 use connector::erp::{
     Allocation, BookedPage, BookedQuery, ChangePage, Cursor, Erp, ErpError, ErpFuture, Lookup, Movement, MovementQuery,
-    Posted, Posting, Refusal, RefusalCode, Stream,
+    Posted, Posting, Refusal, RefusalCode, Rounding, Stream,
 };
 use serde_json::{Value, json};
 
@@ -198,6 +198,11 @@ impl Erp for Tryton {
 
     fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage> {
         Box::pin(booked::page(&self.rest, &self.config, query, after))
+    }
+
+    /// It rounds each stock move, and so does the adapter with what the cost centre bears of it.
+    fn rounding(&self) -> Rounding {
+        Rounding::Line { digits: self.config.currency_digits }
     }
 
     fn changes<'a>(&'a self, stream: Stream, cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {

@@ -115,6 +115,7 @@ fn compare(
     for open in absent {
         settle(open, Vec::new(), &scope, &mut findings);
     }
+    operations::reconcile::judge_totals(&scope, &mut findings);
     Ok((findings, cost))
 }
 

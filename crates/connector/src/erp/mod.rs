@@ -19,6 +19,7 @@ pub mod error;
 pub mod feed;
 pub mod movement;
 pub mod posting;
+pub mod rounding;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -28,6 +29,7 @@ pub use error::{ErpError, Refusal, RefusalCode};
 pub use feed::{Change, ChangePage, Cursor, Stream};
 pub use movement::{Allocation, Movement, MovementQuery, Net, net};
 pub use posting::{Direction, Document, Line, Lookup, Posted, PostedLine, Posting};
+pub use rounding::Rounding;
 
 /// What a method of [`Erp`] returns: a boxed future, so that `Arc<dyn Erp>` works.
 pub type ErpFuture<'a, T> = Pin<Box<dyn Future<Output = Result<T, ErpError>> + Send + 'a>>;
@@ -58,6 +60,12 @@ pub trait Erp: Send + Sync {
     /// nothing. Reading on from [`BookedPage::next`] until there is none gives every document once; two documents under one
     /// key are two entries. What was cancelled is left out.
     fn booked<'a>(&'a self, query: &'a BookedQuery, after: Option<&'a Cursor>) -> ErpFuture<'a, BookedPage>;
+
+    /// How the amounts that cost centres bear come from the costs of the lines, for reconciliation. An adapter that does not
+    /// know it for certain says [`Rounding::Unknown`], and then up to half a cent for each line counts as rounding.
+    fn rounding(&self) -> Rounding {
+        Rounding::Unknown
+    }
 
     /// One page of what changed in `stream` since `cursor`; the start of time when `None`.
     ///

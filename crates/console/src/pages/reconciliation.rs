@@ -12,7 +12,7 @@ use maud::{Markup, html};
 use operations::exceptions::{self, Filter, Listed, Standing};
 use operations::reconcile::difference::ROOM;
 use operations::reconcile::items::difference_of;
-use operations::reconcile::report::{shown, stake, verdict};
+use operations::reconcile::report::{shown, shown_whole, stake, verdict};
 use operations::reconcile::{self, Difference, Proposal, Window, report_id};
 use runtime::clock;
 use schemas::Exception;
@@ -292,16 +292,17 @@ fn report(made: &Made, items_known: &[String]) -> Markup {
             div.scroll {
                 table.stack {
                     caption { "Money by cost centre" }
-                    thead { tr { th { "Cost centre" } th { "Currency" } th.right { "Posted by Wardline" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
+                    thead { tr { th { "Cost centre" } th { "Currency" } th.right { "Posted by Wardline" } th.right { "Rounding" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
                     tbody {
                         @for row in &report.cost_centres {
                             @let money = row.compared;
                             tr {
                                 td data-name="Cost centre" { span { (row.cost_centre) } }
                                 td data-name="Currency" { span { (row.currency) } }
-                                td.right data-name="Posted" { span { (shown(money.posted)) } }
+                                td.right data-name="Posted" { span { (shown_whole(money.posted)) } }
+                                td.right data-name="Rounding" { span { (shown_whole(money.rounding)) } }
                                 td.right data-name="Booked" { span { (shown(money.booked)) } }
-                                td.right data-name="Difference" { span { (shown(money.posted - money.booked)) } }
+                                td.right data-name="Difference" { span { (shown(money.difference())) } }
                             }
                         }
                     }

@@ -3,15 +3,13 @@
 
 use super::difference::{Difference, Kind, Part};
 use super::fact::{DocumentFact, EffectFact, EffectStanding, FoundFact, FoundLine, Key, PostingFact, Spot, event_id};
+use super::money::{self, Sheet};
 use super::proposal::Proposal;
 use super::scope::{Outside, Scope, Window};
 use super::tally::Findings;
 use rust_decimal::Decimal;
 use schemas::topics;
 use std::collections::{BTreeMap, BTreeSet};
-
-/// Amounts may differ by so much for each line: the ERP rounds to its currency, a posting to four places.
-const ROUNDING: Decimal = Decimal::from_parts(5, 0, 0, false, 3);
 
 /// A document that an effect record names and that was not among the ERP's documents of the time. It may be older: the ERP
 /// is asked for the key before it is said to be missing.
@@ -76,7 +74,7 @@ impl Undecided {
     /// One more. Its postings count in the sums; whether it is in the ERP is not known.
     pub fn take(&mut self, absent: &Absent, scope: &Scope, findings: &mut Findings) {
         let sides = Sides::of(&absent.facts);
-        sides.add_up(scope, findings);
+        sides.sheet(scope).into_tally(true, findings);
         let at_ms = sides.wanted(scope).map_or(scope.window.from_ms, |effect| effect.at_ms);
         self.documents += 1;
         self.first.get_or_insert_with(|| (absent.document_key.clone(), at_ms));
@@ -122,7 +120,22 @@ impl<'a> Sides<'a> {
     }
 
     fn judge(&self, scope: &Scope, findings: &mut Findings) {
-        self.add_up(scope, findings);
+        let before = (findings.total(), findings.late);
+        self.tell(scope, findings);
+        let is_told = before != (findings.total(), findings.late) || self.is_told_elsewhere();
+        self.sheet(scope).into_tally(is_told, findings);
+    }
+
+    /// Postings without effect records, and effects without postings, are told where records are compared with each other.
+    fn is_told_elsewhere(&self) -> bool {
+        (self.effects.is_empty() && !self.postings.is_empty()) || self.postings.len() < self.applied()
+    }
+
+    fn applied(&self) -> usize {
+        self.effects.iter().filter(|(effect, ..)| effect.state == EffectStanding::Applied).count()
+    }
+
+    fn tell(&self, scope: &Scope, findings: &mut Findings) {
         findings.documents += self.found.len() as u64;
         for (effect, event, waits) in &self.effects {
             let is_open = effect.state == EffectStanding::Open && !waits && scope.window.has(effect.at_ms);
@@ -148,23 +161,35 @@ impl<'a> Sides<'a> {
         }
     }
 
-    /// Money by cost centre, of the documents of the window.
-    fn add_up(&self, scope: &Scope, findings: &mut Findings) {
-        let postings = self.postings.iter().filter(|posted| scope.window.has(posted.at_ms));
-        let mut any = false;
-        for Posted { posting, .. } in postings {
-            any = true;
-            let Some(amount) = posting.amount else { continue };
-            findings.cost(posting.cost_centre.as_deref(), &posting.currency).posted += amount;
-        }
+    /// Money by cost centre, when the document is one of the window: its newest posting is, or the ERP alone knows it. Where
+    /// no cost centre is posted to and none bears anything there is nothing to compare.
+    fn sheet(&self, scope: &Scope) -> Sheet {
+        let mut sheet = Sheet::default();
         let is_ours = !self.effects.is_empty() || !self.postings.is_empty();
-        for found in &self.found {
-            if any || (!is_ours && scope.window.has(found.at_ms)) {
-                for cost in &found.costs {
-                    findings.cost(Some(&cost.cost_centre), self.currency()).booked += cost.amount;
-                }
+        let counts = match self.newest() {
+            Some(newest) => scope.window.has(newest.at_ms),
+            None => !is_ours && self.found.iter().any(|found| scope.window.has(found.at_ms)),
+        };
+        if !counts {
+            return sheet;
+        }
+        let costs = || self.found.iter().flat_map(|found| &found.costs);
+        let is_borne = costs().next().is_some();
+        for Posted { posting, .. } in &self.postings {
+            let Some(amount) = posting.amount else { continue };
+            if is_borne || posting.cost_centre.is_some() {
+                sheet.post(posting.cost_centre.as_deref(), &posting.currency, amount);
             }
         }
+        for cost in costs() {
+            sheet.book(&cost.cost_centre, self.currency(), cost.amount);
+        }
+        sheet.round(scope.rounding);
+        sheet
+    }
+
+    fn newest(&self) -> Option<&Posted<'a>> {
+        self.postings.iter().max_by_key(|posted| (posted.at_ms, posted.spot))
     }
 
     fn absent(&self, scope: &Scope, findings: &mut Findings) {
@@ -219,10 +244,8 @@ impl<'a> Sides<'a> {
 
     /// What it says on both sides. Only whole documents are compared: a posting that is missing is told elsewhere.
     fn same(&self, found: &FoundFact, scope: &Scope, findings: &mut Findings) {
-        let newest = self.postings.iter().max_by_key(|posted| (posted.at_ms, posted.spot));
-        let Some(newest) = newest.filter(|newest| scope.window.has(newest.at_ms)) else { return };
-        let applied = self.effects.iter().filter(|(effect, ..)| effect.state == EffectStanding::Applied).count();
-        if self.postings.len() < applied || !found.finished {
+        let Some(newest) = self.newest().filter(|newest| scope.window.has(newest.at_ms)) else { return };
+        if self.postings.len() < self.applied() || !found.finished {
             return;
         }
         let (posted, booked) = (self.sums(found), sums(&found.lines));
@@ -263,11 +286,15 @@ impl<'a> Sides<'a> {
         let amounts = self.amounts().filter(|_| !found.costs.is_empty() || !centres.is_empty());
         let Some(amounts) = amounts else { return };
         let borne: Decimal = found.costs.iter().map(|cost| cost.amount).sum();
-        let lines = Decimal::from(self.postings.len() + found.lines.len().max(1));
-        let posted: Vec<String> = amounts.iter().map(|(currency, amount)| money(*amount, currency)).collect();
-        let is_same = matches!(amounts.as_slice(), [(_, amount)] if (*amount - borne).abs() <= ROUNDING * lines);
-        if !is_same {
-            tell(Kind::Amount, "the amount", posted.join(" and "), money(borne, self.currency()), Vec::new());
+        let sheet = self.sheet(scope);
+        if let [(currency, exact)] = amounts.as_slice() {
+            let due = exact + sheet.rounding();
+            if due != borne {
+                tell(Kind::Amount, "the amount", money::text(due, currency), money::text(borne, currency), Vec::new());
+            }
+        } else {
+            let posted: Vec<String> = amounts.iter().map(|(currency, amount)| money::text(*amount, currency)).collect();
+            tell(Kind::Amount, "the amount", posted.join(" and "), money::text(borne, ""), Vec::new());
         }
     }
 
@@ -384,11 +411,6 @@ fn shown(sums: &Sums) -> String {
 
 fn listed(names: &BTreeSet<&str>) -> String {
     if names.is_empty() { "none".to_owned() } else { names.iter().copied().collect::<Vec<_>>().join(", ") }
-}
-
-fn money(amount: Decimal, currency: &str) -> String {
-    let amount = amount.normalize();
-    if currency.is_empty() { amount.to_string() } else { format!("{amount} {currency}") }
 }
 
 /// What cost centres bear of a document, in the currency of the ERP's books; none when the ERP says nothing of it.

@@ -173,8 +173,8 @@ fn money(report: &Report) -> [Table; 2] {
         [&row.kind, &row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
     let centres = report.cost_centres.iter().map(|row| {
-        let Compared { posted, booked } = row.compared;
-        let numbers = [posted, booked, posted - booked].map(shown);
+        let Compared { posted, rounding, booked, .. } = row.compared;
+        let numbers = [shown_whole(posted), shown_whole(rounding), shown(booked), shown(row.compared.difference())];
         [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
     [
@@ -186,7 +186,7 @@ fn money(report: &Report) -> [Table; 2] {
         },
         Table {
             title: "Money by cost centre",
-            heads: &["Cost centre", "Currency", "Posted by Wardline", "Booked in the ERP", "Difference"],
+            heads: &["Cost centre", "Currency", "Posted by Wardline", "Rounding", "Booked in the ERP", "Difference"],
             numbers: 2,
             rows: centres.collect(),
         },
@@ -245,6 +245,13 @@ pub fn shown(amount: Decimal) -> String {
     if rounded.is_zero() { "0.00".to_owned() } else { format!("{rounded:.2}") }
 }
 
+/// An amount with all its digits, two at least: beside its rounding it adds up by hand.
+#[must_use]
+pub fn shown_whole(amount: Decimal) -> String {
+    let amount = amount.normalize();
+    if amount.scale() <= 2 { shown(amount) } else { amount.to_string() }
+}
+
 /// A value that cannot break out of its cell, or mean something in Markdown.
 fn cell(value: &str) -> String {
     let mut safe = String::with_capacity(value.len());
@@ -280,7 +287,7 @@ mod tests {
         let difference = difference.money(Some((Decimal::new(77_125, 2), "CHF".to_owned())));
         let mut found = report(vec![difference]);
         for (currency, cents) in [("CHF", 4_200), ("EUR", 1_700)] {
-            let compared = Compared { posted: Decimal::new(cents, 2), booked: Decimal::ZERO };
+            let compared = Compared { posted: Decimal::new(cents, 2), ..Compared::default() };
             let cost_centre = "CC-OR".to_owned();
             found.cost_centres.push(CostRow { cost_centre, currency: currency.to_owned(), compared });
         }
@@ -289,7 +296,7 @@ mod tests {
             assert!(text.contains(said), "{said} is not in\n{text}");
             assert!(page.contains(said), "{said} is not in\n{page}");
         }
-        for row in ["| CC-OR | CHF | 42.00 | 0.00 | 42.00 |", "| CC-OR | EUR | 17.00 | 0.00 | 17.00 |"] {
+        for row in ["| CC-OR | CHF | 42.00 | 0.00 | 0.00 | 42.00 |", "| CC-OR | EUR | 17.00 | 0.00 | 0.00 | 17.00 |"] {
             assert!(text.contains(row), "{row} is not in\n{text}");
         }
         assert!(!text.contains("<b>") && text.contains("&lt;b&gt;5\\|0"), "{text}");

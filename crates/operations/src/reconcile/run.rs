@@ -4,10 +4,11 @@ use super::booked::{self, AskError};
 use super::books::{Books, Cost};
 use super::collect::{CollectError, Collector, Position, Watch};
 use super::difference::{Difference, Kind};
+use super::money;
 use super::scope::{Counts, Scope, Window};
 use super::spill::Room;
 use super::tally::{Compared, Findings, Money};
-use connector::erp::Erp;
+use connector::erp::{Erp, Rounding};
 use runtime::codec::Codec;
 use runtime::readers::Readers;
 use runtime::{Config, RoomInfo, clock};
@@ -154,6 +155,7 @@ pub async fn reconcile(
     let (started, at_ms) = (clock::tick(), clock::now_micros() / 1_000);
     let mut scope = Scope::new(options.window, at_ms, &options.rooms, &config.limits);
     scope.erp = options.erp.is_some();
+    scope.rounding = options.erp.as_ref().map_or(Rounding::Unknown, |erp| erp.rounding());
     if options.settled {
         scope.allowed_ms.iter_mut().for_each(|allowed| *allowed = 0);
     }
@@ -187,6 +189,7 @@ pub async fn reconcile(
     if let Some(erp) = &options.erp {
         booked::settle(erp.as_ref(), absent, &scope, &mut findings, watch.as_ref()).await?;
     }
+    money::judge(&scope, &mut findings);
     let took = clock::tick().since(started).as_millis();
     let made = Made { at_ms, took_ms: u64::try_from(took).unwrap_or(u64::MAX), unreadable, positions, cost };
     Ok(report(options, findings, made))

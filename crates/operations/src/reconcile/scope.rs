@@ -1,5 +1,6 @@
 //! What a comparison is about: which time, which rooms, and how long each class may take.
 
+use connector::erp::Rounding;
 use processor::laws::Outcome;
 use runtime::config::Limits;
 use runtime::{RoomInfo, RoomKind};
@@ -58,6 +59,8 @@ pub struct Scope {
     pub replayed: BTreeSet<u8>,
     /// Whether the ERP was asked.
     pub erp: bool,
+    /// How it rounds.
+    pub rounding: Rounding,
 }
 
 impl Window {
@@ -85,6 +88,7 @@ impl Scope {
             allowed_ms: allowed.collect(),
             replayed: BTreeSet::new(),
             erp: true,
+            rounding: Rounding::Unknown,
         }
     }
 

@@ -4,6 +4,7 @@ use super::difference::{Difference, Kind};
 use super::scope::Counts;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
+use std::ops::AddAssign;
 
 /// Differences that are kept with their evidence; further ones are counted.
 pub const DIFFERENCES_MAX: usize = 10_000;
@@ -55,10 +56,33 @@ pub struct Money {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Compared {
-    /// What Wardline's postings say.
+    /// What Wardline's postings say, with all their digits.
     pub posted: Decimal,
+    /// What the ERP's rounding to its currency adds to that.
+    #[serde(default)]
+    pub rounding: Decimal,
     /// What the ERP's documents say.
     pub booked: Decimal,
+    /// How much of the difference is of documents that are listed as differences, or are still under way.
+    #[serde(default)]
+    pub told: Decimal,
+}
+
+impl Compared {
+    /// By how much the sides differ, rounding aside.
+    #[must_use]
+    pub fn difference(&self) -> Decimal {
+        self.posted + self.rounding - self.booked
+    }
+}
+
+impl AddAssign for Compared {
+    fn add_assign(&mut self, other: Self) {
+        self.posted += other.posted;
+        self.rounding += other.rounding;
+        self.booked += other.booked;
+        self.told += other.told;
+    }
 }
 
 impl Findings {

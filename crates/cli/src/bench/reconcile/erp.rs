@@ -3,7 +3,7 @@
 use connector::erp::answer::refused;
 use connector::erp::{
     Allocation, Booked, BookedLine, BookedPage, BookedQuery, ChangePage, Cursor, Document, Erp, ErpFuture, Lookup,
-    Movement, MovementQuery, Posted, Posting, Stream,
+    Movement, MovementQuery, Posted, Posting, Rounding, Stream,
 };
 use jiff::Timestamp;
 use operations::reconcile::sample::{BATCH, DROPPED, Day, Plant, WAITING};
@@ -134,6 +134,10 @@ impl Erp for MadeUp {
 
     fn allocations<'a>(&'a self, _document_key: &'a str) -> ErpFuture<'a, Vec<Allocation>> {
         only_read()
+    }
+
+    fn rounding(&self) -> Rounding {
+        Rounding::Document { digits: 2 }
     }
 
     fn changes<'a>(&'a self, _stream: Stream, _cursor: Option<&'a Cursor>) -> ErpFuture<'a, ChangePage> {
