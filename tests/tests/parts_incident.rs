@@ -330,6 +330,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     is_right(&drill, documents, touched, wrong + right + waited + units(&sent)).await;
     let again = drill.replays.plan(&drill.request(from_ms), |_| ()).await.unwrap();
     assert_eq!((again.counts.records, again.counts.refused, again.correction), (0, 0, 2), "nothing is left to correct");
+    assert!(again.replay_id.is_empty() && drill.replays.list().await.unwrap().len() == 1, "and that is no plan");
     proves_it(&drill, from_ms).await;
     running.stop().await;
 }

@@ -11,6 +11,7 @@ mod reconcile;
 mod replay;
 mod running;
 mod sight;
+mod through;
 
 pub use audit::{AuditAction, AuditLs, AuditOptions, Unmask};
 pub use catalogue::{Explain, Topics, TopicsAction, TopicsCheck, TopicsLs, TopicsPlan, TopicsShow};
@@ -27,6 +28,7 @@ pub use replay::{
 };
 pub use running::{Demo, Part, Place, RegistryAlone, RunOne, SandboxErpAlone, Up};
 pub use sight::{Activity, Message, Sla, Trace};
+pub use through::Through;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use std::path::PathBuf;

@@ -1,18 +1,27 @@
 //! `wardline crosswalk`: what codes of source systems mean here.
 
 use crate::args::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, Globals};
+use crate::exceptions::seen_by_console;
 use crate::output::{self, Output};
-use crate::{Failure, agree, context};
+use crate::through::{Console, not_through};
+use crate::{Failure, agree, context, people};
 use operations::crosswalk::{self as library, CrosswalkError, MappedCode, MappingProposal, told};
 use operations::exceptions::By;
 use runtime::Config;
 use runtime::codec::Codec;
-use schemas::MasterCrosswalk;
+use schemas::{Criticality, MasterCrosswalk};
+use serde_json::{Value, json};
 use std::sync::Arc;
 
 /// Executes `wardline crosswalk`.
 pub fn execute(globals: &Globals, options: &Crosswalk) -> Result<(), Failure> {
+    if let Some(console) = console_of(&options.action)? {
+        return context::block_on(by_console(&console, &options.action))?;
+    }
     let config = context::running(globals)?;
+    if !matches!(options.action, CrosswalkAction::Ls(_)) {
+        allowed(&config)?;
+    }
     context::block_on(async {
         let mappings = open(config)?;
         match &options.action {
@@ -32,6 +41,53 @@ pub fn execute(globals: &Globals, options: &Crosswalk) -> Result<(), Failure> {
             }
         }
     })?
+}
+
+/// Refuses a change of a mapping, where two people decide it and the console has to know them.
+pub(crate) fn allowed(config: &Config) -> Result<(), Failure> {
+    people::by_class(config, Criticality::PatientAdjacent, "a mapping that two people decide")
+}
+
+fn console_of(action: &CrosswalkAction) -> Result<Option<Console>, Failure> {
+    match action {
+        CrosswalkAction::Ls(_) => Ok(None),
+        CrosswalkAction::Set(options) => Console::of(&options.step.through),
+        CrosswalkAction::Approve(options) => Console::of(&options.step.through),
+        CrosswalkAction::Withdraw(step) => Console::of(&step.through),
+    }
+}
+
+async fn by_console(console: &Console, action: &CrosswalkAction) -> Result<(), Failure> {
+    let (step, verb, more) = match action {
+        CrosswalkAction::Ls(_) => return Err(not_through("this", "leave --console out: it only looks")),
+        CrosswalkAction::Set(options) => (&options.step, "set", json!({"to": options.to})),
+        CrosswalkAction::Withdraw(step) => (step, "withdraw", json!({})),
+        CrosswalkAction::Approve(options) => {
+            (&options.step, "approve", json!({"seen": seen_by_console(options.seen.as_deref())?}))
+        }
+    };
+    let mut body = more;
+    body["kind"] = json!(step.kind.as_str());
+    body["system"] = json!(step.source);
+    body["code"] = json!(step.code);
+    body["comment"] = json!(step.reason);
+    told_by_console(&console.act(&["crosswalk", verb], &body).await?, step.json)
+}
+
+/// What a mapping is after a step that a console took.
+pub(crate) fn told_by_console(result: &Value, json: bool) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    if json {
+        output.json(result)?;
+    } else {
+        let waits = result["mapping"]["proposal"].is_object();
+        output.line(if waits {
+            "it is proposed: a second person has to agree"
+        } else {
+            "it is in force: whoever waits for it goes on by itself"
+        })?;
+    }
+    output.finish()
 }
 
 /// The mappings of the installation.

@@ -1,10 +1,13 @@
 //! `wardline exceptions causes|ls|show|history|assign|comment|retry|correct|map|discard|resolve`: what the library of the operators knows
 //! and does, for a terminal.
 
+mod console;
 mod correct;
 mod decide;
 mod sheet;
 mod show;
+
+pub(crate) use console::seen as seen_by_console;
 
 use crate::agree::quoted;
 use crate::args::{Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsLs, Globals};
@@ -28,6 +31,9 @@ const READ_MAX: Duration = Duration::from_secs(600);
 
 /// Executes `wardline exceptions`.
 pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure> {
+    if let Some(console) = console::of(&exceptions.action)? {
+        return context::block_on(console::act(&console, &exceptions.action))?;
+    }
     let config = context::running(globals)?;
     context::block_on(async {
         match &exceptions.action {

@@ -2,12 +2,12 @@
 
 use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms};
+use crate::{Failure, context, people, rooms};
 use operations::groups::{self, PartitionStanding};
 use operations::replay::reset::{Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target, told};
 use operations::replay::{ReplayRoom, Replays, Words};
-use runtime::Config;
 use runtime::codec::Codec;
+use runtime::{Config, RoomKind};
 use serde::Serialize;
 use std::sync::Arc;
 
@@ -31,7 +31,8 @@ struct Asked<'a> {
 struct Standing {
     room: &'static str,
     state: Option<String>,
-    members: usize,
+    /// None of a source: it reads back what it has written, without a group, so it is nowhere and never behind.
+    members: Option<usize>,
     #[serde(flatten)]
     at: PartitionStanding,
 }
@@ -45,7 +46,10 @@ pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
             context::block_on(requested(config, options))?
         }
         GroupsAction::Reset(options) => context::block_on(reset(config, options))?,
-        GroupsAction::Approve(options) => context::block_on(approve(config, options))?,
+        GroupsAction::Approve(options) => {
+            people::direct(&config, "agreeing to a reset")?;
+            context::block_on(approve(config, options))?
+        }
     }
 }
 
@@ -58,8 +62,9 @@ fn list(config: &Config, options: &GroupsLs) -> Result<(), Failure> {
             continue;
         }
         let group = groups::standing(config, info).map_err(Failure::kafka)?;
+        let members = (info.kind != RoomKind::Source).then_some(group.members.len());
         for at in group.partitions {
-            let standing = Standing { room: info.name, state: group.state.clone(), members: group.members.len(), at };
+            let standing = Standing { room: info.name, state: group.state.clone(), members, at };
             if options.json {
                 output.json(&standing)?;
             } else {
@@ -97,7 +102,7 @@ fn asked_row(one: &Requested) -> Vec<String> {
 }
 
 async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure> {
-    let replays = replays(config)?;
+    let replays = replays(Arc::clone(&config))?;
     let request = ResetRequest {
         room: options.room.clone(),
         topic: options.topic.clone(),
@@ -117,6 +122,10 @@ async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure
         said(&plan.map_err(failure)?, options.json)?;
         output::note("nothing is changed; --apply with --reason does it");
         return Ok(());
+    }
+    let preview = replays.reset_preview(&request, |_| ()).await.map_err(failure)?;
+    if preview.second_person.is_some() {
+        people::direct(&config, "asking for a reset that a second person has to agree to")?;
     }
     let outcome = replays.reset(&request, read).await;
     spinner.finish_and_clear();
@@ -208,17 +217,18 @@ fn failure(error: ResetError) -> Failure {
 impl Standing {
     fn row(&self) -> Vec<String> {
         let PartitionStanding { lag, oldest_s } = &self.at;
+        let behind = |text: String| if self.members.is_some() { text } else { "-".to_owned() };
         let next = lag.committed.map_or_else(|| "-".to_owned(), |next| next.to_string());
         vec![
             self.room.to_owned(),
             self.state.as_deref().unwrap_or("-").to_lowercase(),
-            self.members.to_string(),
+            self.members.map_or_else(|| "-".to_owned(), |members| members.to_string()),
             lag.topic.clone(),
             lag.partition.to_string(),
             next,
             lag.end.to_string(),
-            lag.lag.to_string(),
-            format!("{oldest_s} s"),
+            behind(lag.lag.to_string()),
+            behind(format!("{oldest_s} s")),
         ]
     }
 }

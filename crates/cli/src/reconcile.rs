@@ -76,12 +76,14 @@ async fn once(config: &Config, options: &Reconcile) -> Result<(), Failure> {
         write(path, &report)?;
     }
     keep(config, &report).await?;
+    let recorded = on_record(config, &codec, &report).await;
     let raised = if options.raise {
         Some(reconcile::raise(config, codec, &report).await.map_err(|error| not_raised(&error))?)
     } else {
         None
     };
     show(&report, raised, options)?;
+    recorded?;
     match report.total() {
         0 => Ok(()),
         total => Err(Failure::new(
@@ -147,9 +149,12 @@ async fn compare(
     let report =
         reconcile::reconcile(config, Arc::clone(codec), &asked, watch).await.map_err(|error| failed(&error))?;
     let report = Report { every_s: options.every.and_then(|every| u64::try_from(every.as_secs()).ok()), ..report };
-    // The work items are worth more than the file.
+    // The work items are worth more than the file and the record of it.
     if let Err(failure) = keep(config, &report).await {
         tracing::error!(%failure, "the report is not kept");
+    }
+    if let Err(failure) = on_record(config, codec, &report).await {
+        tracing::error!(%failure, "that a comparison was made is not on record");
     }
     let raised = reconcile::raise(config, Arc::clone(codec), &report).await.map_err(|error| not_raised(&error))?;
     Ok((report, raised))
@@ -231,6 +236,16 @@ async fn keep(config: &Config, report: &Report) -> Result<(), Failure> {
     let keeping = tokio::task::spawn_blocking(move || kept.keep(&report));
     let done = keeping.await.map_err(|error| failed(format!("WL-7280: the report is not kept: {error}")))?;
     done.map(|_| ()).map_err(|error| failed(error.to_string()))
+}
+
+/// Puts on record who compared what, as the console does.
+async fn on_record(config: &Config, codec: &Arc<Codec>, report: &Report) -> Result<(), Failure> {
+    reconcile::record::record(config, Arc::clone(codec), report, "cli").await.map_err(|error| {
+        Failure::new(
+            format!("WL-1483: that a comparison was made could not be put on record: {error}"),
+            "let this user write ops.audit.v1, then run it again",
+        )
+    })
 }
 
 fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<(), Failure> {

@@ -1,16 +1,17 @@
 //! `wardline replay`: the command line's face of `operations::replay`.
 
+mod console;
 mod shadow;
 
 use crate::args::{
     Globals, Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplaySelect, ReplayStep,
 };
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms};
+use crate::{Failure, context, people, rooms};
 use indicatif::ProgressBar;
 use operations::replay::{
     Apply, Outcome, Overtaken, Plan, Preview, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request,
-    Runner, Status, Words, field_condition,
+    Runner, Status, Words, field_condition, needs_approval,
 };
 use runtime::codec::Codec;
 use runtime::shutdown;
@@ -22,8 +23,38 @@ const HEAD: [&str; 8] = ["id", "state", "room", "topic", "records", "handed over
 
 /// Executes `wardline replay`.
 pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
+    if let Some(console) = console::of(&options.action)? {
+        return context::block_on(console::act(&console, &options.action))?;
+    }
     let config = Arc::new(context::running(globals)?);
+    allowed(&config, &options.action)?;
     context::block_on(act(config, &options.action))?
+}
+
+/// Refuses what the console alone may do, before anything is read.
+fn allowed(config: &runtime::Config, action: &ReplayAction) -> Result<(), Failure> {
+    match action {
+        ReplayAction::Approve(_) => people::direct(config, "agreeing to a plan"),
+        ReplayAction::Plan(options) => {
+            // Who plans is who must not agree, so it has to be known as surely.
+            let all = rooms::all();
+            let reads = all.iter().filter(|room| room.info().name == options.room).flat_map(|room| &room.info().reads);
+            let meant = |topic: &str| options.select.topic.as_deref().is_none_or(|named| named == topic);
+            let classes =
+                reads.filter(|topic| meant(topic)).filter_map(|topic| Some(schemas::topics::find(topic)?.class));
+            match classes.into_iter().any(needs_approval) {
+                true => people::direct(config, "a plan that a second person has to agree to"),
+                false => Ok(()),
+            }
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Handing over what a second person has agreed to needs a person who is known as well.
+async fn may_hand_over(config: &runtime::Config, replays: &Arc<Replays>, id: &str) -> Result<(), Failure> {
+    let plan = replays.find(id).await.map_err(failure)?;
+    if plan.needs_approval { people::direct(config, "handing over what a second person agreed to") } else { Ok(()) }
 }
 
 async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), Failure> {
@@ -42,8 +73,14 @@ async fn act(config: Arc<runtime::Config>, action: &ReplayAction) -> Result<(), 
         }
         ReplayAction::Pause(step) => said(&replays.pause(&step.id, &words(step)).await.map_err(failure)?, step.json),
         ReplayAction::Abort(step) => said(&replays.abort(&step.id, &words(step)).await.map_err(failure)?, step.json),
-        ReplayAction::Apply(options) => apply(&replays, options).await,
-        ReplayAction::Resume(options) => resume(&replays, options).await,
+        ReplayAction::Apply(options) => {
+            may_hand_over(&shadowed, &replays, &options.step.id).await?;
+            apply(&replays, options).await
+        }
+        ReplayAction::Resume(options) => {
+            may_hand_over(&shadowed, &replays, &options.step.id).await?;
+            resume(&replays, options).await
+        }
         ReplayAction::Status(options) => {
             let status = replays.status(&options.id).await.map_err(failure)?;
             let mut output = Output::stdout();
@@ -74,12 +111,18 @@ async fn plan(replays: &Arc<Replays>, options: &ReplayPlan) -> Result<(), Failur
     let planned = planned.map_err(failure)?;
     let mut output = Output::stdout();
     let planned = Preview::at_rate(planned, Some(options.rate));
+    if planned.plan.replay_id.is_empty() && !options.json {
+        return nothing(output, &planned.plan.counts);
+    }
     if options.json {
         output.json(&planned)?;
     } else {
         preview(&mut output, &planned)?;
     }
     output.finish()?;
+    if planned.plan.replay_id.is_empty() {
+        return Ok(());
+    }
     let id = short(&planned.plan);
     output::note(&if planned.plan.needs_approval {
         format!("somebody else has to agree: `wardline replay approve {id} --actor NAME`")
@@ -87,6 +130,21 @@ async fn plan(replays: &Arc<Replays>, options: &ReplayPlan) -> Result<(), Failur
         format!("`wardline replay apply {id} --rate {}` hands them over", options.rate)
     });
     Ok(())
+}
+
+/// A correction that would change nothing is no plan.
+fn nothing(mut output: Output, counts: &ReplayCounts) -> Result<(), Failure> {
+    output.line("nothing is planned: with the master data of now none of these records would come out otherwise")?;
+    for (count, text) in [
+        (counts.unchanged, "would come out the same"),
+        (counts.refused, "are left out: the room would refuse them now, or a person has corrected them"),
+        (counts.waiting, "are left out: they are parked already"),
+    ] {
+        if count > 0 {
+            output.line(format!("  {count} {text}"))?;
+        }
+    }
+    output.finish()
 }
 
 async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Failure> {

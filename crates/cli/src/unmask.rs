@@ -1,7 +1,7 @@
 //! What may identify a patient is shown to whoever gives a reason, once who and why are on record.
 
-use crate::Failure;
 use crate::args::Unmask;
+use crate::{Failure, people};
 use operations::audit::{Shown, is_reason};
 use runtime::Config;
 
@@ -29,6 +29,7 @@ pub fn check(unmask: &Unmask) -> Result<(), Failure> {
 /// Puts on record who is shown what and why. What fails here must not be shown.
 pub async fn record(config: &Config, unmask: &Unmask, shown: Shown) -> Result<(), Failure> {
     check(unmask)?;
+    people::direct(config, "seeing what may identify a patient")?;
     let reason = unmask.reason.as_deref().unwrap_or_default().trim().to_owned();
     let shown = Shown { via: "cli", actor: unmask.actor.clone(), reason, ..shown };
     shown.record(config).await.map_err(|error| {

@@ -188,8 +188,8 @@ impl Comparisons {
             }
         }
         let entry = Entry {
-            code: "reconcile.compared".to_owned(),
-            detail: format!("compared {} s: {}", window_s(&report.window), reconcile::report::verdict(&report)),
+            code: reconcile::record::COMPARED.to_owned(),
+            detail: reconcile::record::said(&report),
             actor: Some(asked.by),
             ..Entry::default()
         };
@@ -242,10 +242,6 @@ impl Watch for Comparisons {
     fn stopped(&self) -> bool {
         self.stop.requested() || self.is_given_up.load(Ordering::Acquire)
     }
-}
-
-fn window_s(window: &Window) -> i64 {
-    (window.until_ms - window.from_ms) / 1_000
 }
 
 fn now_ms() -> i64 {

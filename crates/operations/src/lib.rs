@@ -20,5 +20,5 @@ pub mod topics;
 mod zone;
 
 pub use dump::dump;
-pub use people::{AS_USER, identified, same_person, shown_name};
+pub use people::{AS_USER, People, identified, same_person, shown_name};
 pub use zone::Zone;

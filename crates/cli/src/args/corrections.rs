@@ -1,5 +1,6 @@
 //! What can be typed after `exceptions correct`, `exceptions map` and `crosswalk`.
 
+use super::through::Through;
 use crate::actor;
 use clap::{Args, Subcommand};
 use operations::crosswalk::MappingKind;
@@ -25,6 +26,9 @@ pub struct ExceptionsCorrect {
     /// Who corrects; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// One JSON line.
     #[arg(long)]
     pub json: bool,
@@ -56,6 +60,9 @@ pub struct ExceptionsMap {
     /// Who maps; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// The mapping as JSON.
     #[arg(long)]
     pub json: bool,
@@ -130,6 +137,9 @@ pub struct CrosswalkStep {
     /// Who; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// The mapping as JSON.
     #[arg(long)]
     pub json: bool,

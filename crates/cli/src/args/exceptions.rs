@@ -2,6 +2,7 @@
 
 use super::audit::Raw;
 use super::corrections::{ExceptionsCorrect, ExceptionsMap};
+use super::through::Through;
 use crate::actor;
 use clap::{Args, Subcommand};
 
@@ -127,6 +128,9 @@ pub struct Decide {
     /// Who decides; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// One JSON line per decision.
     #[arg(long)]
     pub json: bool,

@@ -1,5 +1,6 @@
 //! Arguments of `wardline replay`.
 
+use super::through::Through;
 use crate::actor;
 use clap::{Args, Subcommand};
 use operations::replay::RATE_USUAL;
@@ -56,6 +57,9 @@ pub struct ReplayPlan {
     /// Who plans; goes on record.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// JSON.
     #[arg(long)]
     pub json: bool,
@@ -124,6 +128,9 @@ pub struct ReplayStep {
     /// What there is to say; goes on record. No patient data.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// JSON.
     #[arg(long)]
     pub json: bool,

@@ -13,6 +13,7 @@ use std::sync::Arc;
 /// Corrects the event of an exception, or agrees to a correction.
 pub async fn correct(config: &Config, options: &ExceptionsCorrect) -> Result<(), Failure> {
     let (view, _running) = view(config).await?;
+    decide::in_class(config, &view, &options.id, "a correction that two people decide")?;
     let decider = Decider::connect(config, &view).await.map_err(decide::failure)?;
     let by = By { actor: options.actor.clone(), comment: options.reason.clone(), via: "cli" };
     let outcome = if options.approve {
@@ -31,6 +32,7 @@ pub async fn correct(config: &Config, options: &ExceptionsCorrect) -> Result<(),
 
 /// Maps the code that an exception is about, or agrees to a mapping.
 pub async fn map(config: &Config, options: &ExceptionsMap) -> Result<(), Failure> {
+    crosswalk::allowed(config)?;
     let (view, _running) = view(config).await?;
     let id = show::pick(&view, &options.id)?;
     let code = named(config, &view, &id, options).await?;

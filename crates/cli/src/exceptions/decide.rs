@@ -1,12 +1,12 @@
 //! `wardline exceptions assign|comment|retry|discard|resolve`: has it decided, and prints what came of it.
 
 use super::{none_as_empty, view};
-use crate::Failure;
 use crate::args::Decide;
 use crate::output::{self, Output};
-use operations::exceptions::{Act, By, Choice, DecideError, Decider, Done, Outcome, verb};
+use crate::{Failure, people};
+use operations::exceptions::{Act, By, Choice, DecideError, Decider, Done, ExceptionsView, Found, Outcome, verb};
 use runtime::Config;
-use schemas::ExceptionKind;
+use schemas::{Criticality, ExceptionKind};
 use serde_json::json;
 use std::collections::BTreeMap;
 
@@ -28,9 +28,31 @@ pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(),
         },
         None => Choice::Ids(options.ids.clone()),
     };
+    allowed(config, &view, &choice, act)?;
     let by = By { actor: options.actor.clone(), comment: options.comment.clone(), via: "cli" };
     let outcome = decider.decide(&choice, act, &by).await.map_err(failure)?;
     print(&outcome, options.json)
+}
+
+/// Refuses to give up what two people give up, where the console has to know them. Of a whole cause that may be any of it.
+fn allowed(config: &Config, view: &ExceptionsView, choice: &Choice, act: &Act) -> Result<(), Failure> {
+    const WHAT: &str = "giving up an event that two people give up";
+    match (act, choice) {
+        (Act::ApproveDiscard, _) => people::direct(config, WHAT),
+        (Act::Discard, Choice::Cause { .. }) => people::by_class(config, Criticality::PatientAdjacent, WHAT),
+        (Act::Discard, Choice::Ids(ids)) => ids.iter().try_for_each(|id| in_class(config, view, id, WHAT)),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses it when the flow of the exception needs two people.
+pub fn in_class(config: &Config, view: &ExceptionsView, id: &str, what: &str) -> Result<(), Failure> {
+    let row = match view.find(id) {
+        Found::One(id) => view.row(&id),
+        // What is not there, or not clear, is refused where it is decided.
+        Found::None | Found::Several => None,
+    };
+    row.map_or(Ok(()), |row| people::by_class(config, row.class, what))
 }
 
 pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {

@@ -150,6 +150,10 @@ pub async fn plan(ask: Ask) -> Result<Answer, Problem> {
         problem.next("look at the list of replays in a while: counting goes on, and the plan is there when it is done")
     })?;
     let plan = planned.map_err(|error| refusal(&error))?;
+    if plan.replay_id.is_empty() {
+        let said = "Nothing is planned: none of these records would come out otherwise.";
+        return Ok(Answer::done(said, "/replay", json!({"plan": Preview::at_rate(plan, None)})));
+    }
     ask.console.desk.replay_changed(&plan.replay_id);
     done(&plan, "It is planned; nothing is handed over yet.")
 }

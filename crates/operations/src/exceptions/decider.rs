@@ -9,7 +9,7 @@ use runtime::publisher::{PublishError, Publisher};
 use runtime::record::Record;
 use runtime::{Config, clock};
 use schemas::{Criticality, Exception, ExceptionKind, ExceptionState, Timestamp, topics};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
@@ -49,7 +49,7 @@ pub enum Choice {
 }
 
 /// One exception that was decided.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Done {
     /// Its id.

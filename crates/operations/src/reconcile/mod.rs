@@ -18,6 +18,7 @@ mod kept;
 mod money;
 pub mod outcomes;
 mod proposal;
+pub mod record;
 pub mod report;
 mod run;
 pub mod sample;

@@ -169,7 +169,7 @@ fn records(report: &Report) -> Table {
 fn money(report: &Report) -> [Table; 2] {
     let postings = report.postings.iter().map(|row| {
         let money = &row.money;
-        let numbers = [money.count.to_string(), shown(money.amount), money.without_amount.to_string()];
+        let numbers = [money.count.to_string(), shown_whole(money.amount), money.without_amount.to_string()];
         [&row.kind, &row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
     let centres = report.cost_centres.iter().map(|row| {

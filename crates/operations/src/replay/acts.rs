@@ -79,6 +79,8 @@ impl Replays {
 
     /// Counts what a replay comes to and puts the plan on record. `read` is told how many records were read, now and then.
     ///
+    /// A correction of nothing is an answer and no plan: nothing would come out otherwise. It has no id and is not on record.
+    ///
     /// # Errors
     /// When the selection makes no sense, nothing is found, or a bound is met.
     pub async fn plan(
@@ -119,6 +121,9 @@ impl Replays {
         }
         let now = Timestamp(clock::now_micros());
         (plan.planned_at, plan.at) = (now, now);
+        if plan.counts.records == 0 {
+            return Ok(Plan { replay_id: String::new(), needs_approval: false, ..plan });
+        }
         let detail = format!("planned: {}", in_numbers(&plan));
         let said = Plan { comment: Some(plan.reason.clone()), ..plan.clone() };
         let mut holder = Holder::take(self, &plan.replay_id).await?;

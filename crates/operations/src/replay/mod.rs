@@ -33,6 +33,7 @@ pub use runner::{Apply, Outcome, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;
 pub use shadow::{ShadowReport, ShadowRequest};
+pub use steps::needs_approval;
 
 use runtime::shadow::MakeShadow;
 use runtime::{Foresee, Room, RoomInfo};

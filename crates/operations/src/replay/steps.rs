@@ -84,7 +84,8 @@ pub(super) fn state_text(state: ReplayState) -> &'static str {
 }
 
 /// Whether a second person has to agree to a replay of the topic.
-pub(super) fn needs_approval(class: Criticality) -> bool {
+#[must_use]
+pub fn needs_approval(class: Criticality) -> bool {
     class == Criticality::PatientAdjacent
 }
 

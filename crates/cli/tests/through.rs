@@ -1,0 +1,172 @@
+//! Rights and four eyes from a terminal: what needs them is refused on the topics, and goes through the API of a console, where the
+//! token says who somebody is (RPL-1).
+
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+mod common;
+
+use common::{Place, text};
+use console::people::sha256_hex;
+use runtime::Config;
+use runtime::codec::Codec;
+use runtime::outgoing::Lineage;
+use runtime::publisher::Publisher;
+use schemas::{Event, Exception, ExceptionKind, ExceptionState, SupplyUsage, Timestamp};
+use serde_json::Value;
+use std::process::Output;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const BOUND: Duration = Duration::from_secs(120);
+const EXCEPTION: &str = "0f0e0d0c-0000-5000-8000-000000000001";
+/// People with tokens, and what they may.
+const PEOPLE: [(&str, &str); 3] = [("vic", "viewer"), ("olga", "operator"), ("grace", "approver")];
+
+/// An installation that leaves people to its console.
+struct Site {
+    place: Place,
+    variables: Vec<(String, String)>,
+    url: String,
+    _up: common::Running,
+}
+
+impl Site {
+    fn start() -> Self {
+        let place = Place::new();
+        let tokens: String = PEOPLE
+            .iter()
+            .map(|(name, role)| {
+                std::fs::write(place.path(name), format!("the token of {name}\n").replace(' ', "-")).unwrap();
+                let hash = sha256_hex(format!("the token of {name}").replace(' ', "-").as_bytes());
+                format!("    {name}: {{role: {role}, sha256: {hash}}}\n")
+            })
+            .collect();
+        let config = format!("operations: {{people: console}}\nconsole:\n  tokens:\n{tokens}");
+        std::fs::write(place.path("site.yaml"), config).unwrap();
+        let (mut up, variables) = place.up_with("up", &["--config", "site.yaml"]);
+        let line = up.line_with("web console");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
+        Self { place, variables, url, _up: up }
+    }
+
+    /// On the topics.
+    fn direct(&self, arguments: &[&str]) -> Output {
+        let arguments = [arguments, &["--config", "site.yaml"]].concat();
+        self.place.wardline(&arguments).envs(self.variables.iter().cloned()).output().unwrap()
+    }
+
+    /// Through the console, with nothing else to reach.
+    fn by(&self, person: &str, arguments: &[&str]) -> Output {
+        self.place.run(&[arguments, &["--console", &self.url, "--token-file", person]].concat())
+    }
+
+    fn publish<T: Event>(&self, event: &T) {
+        let variable = |name: &str| self.variables.iter().find(|(known, _)| known == name).unwrap().1.clone();
+        let mut config = Config::default();
+        config.kafka.bootstrap = variable("WARDLINE_KAFKA");
+        config.registry.url = variable("WARDLINE_REGISTRY");
+        let codec = Arc::new(Codec::new(&config.registry).unwrap());
+        tokio::runtime::Runtime::new().unwrap().block_on(async {
+            let publisher = Publisher::connect(&config, codec, &[T::topic()]).await.unwrap();
+            publisher.publish(&[publisher.event(event, &Lineage::default()).unwrap()]).await.unwrap();
+        });
+    }
+
+    /// Plans a replay of all that `validate` read, by somebody; gives its id.
+    fn planned(&self, person: &str) -> String {
+        let said = text(&self.by(person, &PLAN_JSON));
+        let plan: Value = serde_json::from_str(said.trim()).unwrap();
+        assert_eq!(plan["plan"]["plannedBy"], format!("token:{person}"), "{plan}");
+        assert_eq!(plan["plan"]["needsApproval"], true, "{plan}");
+        plan["plan"]["replayId"].as_str().unwrap().to_owned()
+    }
+}
+
+const PLAN: [&str; 7] = ["replay", "plan", "validate", "--topic", "clinical.supply-usage.v1", "--reason", "a drill"];
+const PLAN_JSON: [&str; 8] = [PLAN[0], PLAN[1], PLAN[2], PLAN[3], PLAN[4], PLAN[5], PLAN[6], "--json"];
+
+/// It is refused as something that is wrong to ask, with this code.
+fn refused(output: &Output, code: &str) {
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(2) && said.contains(code), "{code}: {:?} {said}", output.status);
+}
+
+#[test]
+fn rpl_1_a_replay_is_agreed_to_by_a_second_person_whom_the_console_knows() {
+    let site = Site::start();
+    site.publish(&schemas::examples::<SupplyUsage>().remove(0));
+    refused(&site.direct(&PLAN), "WL-1480");
+    let plan = site.planned("olga");
+    // Whatever name is typed, nobody agrees on the topics.
+    refused(&site.direct(&["replay", "approve", &plan, "--actor", "nosuchperson"]), "WL-1480");
+    refused(&site.by("olga", &["replay", "approve", &plan]), "WL-7125");
+    refused(&site.by("vic", &["replay", "apply", &plan]), "WL-7125");
+    refused(&site.by("olga", &["replay", "apply", &plan]), "WL-7155");
+    let own = site.planned("grace");
+    refused(&site.by("grace", &["replay", "approve", &own]), "has planned");
+    // A name at the terminal makes nobody else of a token.
+    refused(&site.by("grace", &["replay", "approve", &own, "--actor", "olga"]), "has planned");
+    let agreed = text(&site.by("grace", &["replay", "approve", &plan, "--comment", "seen", "--json"]));
+    let agreed: Value = serde_json::from_str(agreed.trim()).unwrap();
+    assert_eq!(agreed["plan"]["approvedBy"], "token:grace", "{agreed}");
+    refused(&site.direct(&["replay", "apply", &plan]), "WL-1480");
+    let begun = text(&site.by("olga", &["replay", "apply", &plan]));
+    assert!(begun.contains(&plan), "{begun}");
+    let deadline = Instant::now() + BOUND;
+    loop {
+        let status: Value = serde_json::from_str(&text(&site.direct(&["replay", "status", &plan, "--json"]))).unwrap();
+        if status["state"] == "DONE" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "{status}");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    for nobody in ["vic", "nobody"] {
+        std::fs::write(site.place.path("nobody"), "no-such-token").unwrap();
+        let code = if nobody == "vic" { "WL-7125" } else { "WL-7122" };
+        refused(&site.by(nobody, &["replay", "abort", &own, "--comment", "not needed"]), code);
+    }
+    assert!(text(&site.by("olga", &["replay", "abort", &own, "--comment", "not needed"])).contains("aborted"));
+    let named = ["replay", "pause", &own, "--console", &site.url];
+    refused(&site.place.run(&named), "WL-1481");
+}
+
+#[test]
+fn an_event_is_given_up_by_two_people_whom_the_console_knows() {
+    let site = Site::start();
+    site.publish(&Exception {
+        exception_id: EXCEPTION.to_owned(),
+        kind: ExceptionKind::Raised,
+        state: ExceptionState::Open,
+        room: "validate".to_owned(),
+        code: "WL-4001".to_owned(),
+        message: "the article is not known".to_owned(),
+        origin_topic: Some("clinical.supply-usage.v1".to_owned()),
+        origin_partition: Some(0),
+        origin_offset: Some(1),
+        raised_at: Timestamp(1),
+        at: Timestamp(1),
+        ..Exception::default()
+    });
+    let discard = ["exceptions", "discard", EXCEPTION, "--comment", "sent twice"];
+    let approve = [&discard[..], &["--approve"]].concat();
+    let deadline = Instant::now() + BOUND;
+    // The console has read it soon.
+    while !site.by("olga", &["exceptions", "assign", EXCEPTION, "--to", "olga"]).status.success() {
+        assert!(Instant::now() < deadline, "the console does not know the exception");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    refused(&site.direct(&discard), "WL-1480");
+    refused(&site.direct(&[&discard[..], &["--approve", "--actor", "nosuchperson"]].concat()), "WL-1480");
+    let shown = ["exceptions", "show", EXCEPTION, "--raw", "--reason", "the sender asks"];
+    refused(&site.direct(&shown), "WL-1480");
+    // What needs nobody else stays as it was.
+    assert!(site.direct(&["exceptions", "comment", EXCEPTION, "--comment", "looked at"]).status.success());
+    assert!(text(&site.by("olga", &discard)).contains(EXCEPTION));
+    refused(&site.by("olga", &approve), "WL-7125");
+    let done = text(&site.by("grace", &[&approve[..], &["--json"]].concat()));
+    let done: Value = serde_json::from_str(done.trim()).unwrap();
+    assert_eq!((&done["kind"], &done["exceptionId"]), (&"DISCARDED".into(), &EXCEPTION.into()));
+    let history = text(&site.direct(&["audit", "ls", "--exception", EXCEPTION, "--json"]));
+    assert!(history.contains("token:olga") && history.contains("token:grace"), "{history}");
+}
