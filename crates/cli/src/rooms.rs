@@ -1,6 +1,7 @@
 //! All rooms, in the order in which an event meets them.
 
 use crate::Failure;
+use operations::People;
 use operations::replay::ReplayConfig;
 use runtime::{Config, Room, near};
 use serde_json::Value;
@@ -26,7 +27,7 @@ pub fn names() -> Vec<&'static str> {
 }
 
 /// Acts of operators that have a block of the configuration.
-const ACTS: [&str; 3] = ["exceptions", "replay", "sight"];
+const ACTS: [&str; 5] = ["exceptions", "people", "reconcile", "replay", "sight"];
 
 /// Checks the names of the blocks of operators, and the block of replays.
 fn operations(config: &Config) -> Result<(), Failure> {
@@ -37,6 +38,7 @@ fn operations(config: &Config) -> Result<(), Failure> {
             format!("correct the name in the configuration file; the blocks are {}", ACTS.join(", ")),
         ));
     }
+    People::of(config).map_err(|error| Failure::usage(error, "operations.people says `anyone` or `console`"))?;
     let replay = ReplayConfig::of(config);
     replay
         .map(drop)
