@@ -82,7 +82,7 @@ impl Site {
     }
 }
 
-const PLAN: [&str; 7] = ["replay", "plan", "validate", "--topic", "clinical.supply-usage.v1", "--reason", "a drill"];
+const PLAN: [&str; 7] = ["replay", "plan", "validate", "--from-time", "2020-01-01T00:00:00Z", "--reason", "a drill"];
 const PLAN_JSON: [&str; 8] = [PLAN[0], PLAN[1], PLAN[2], PLAN[3], PLAN[4], PLAN[5], PLAN[6], "--json"];
 
 /// It is refused as something that is wrong to ask, with this code.
