@@ -74,7 +74,14 @@ impl Site {
 
     /// Plans a replay of all that `validate` read, by somebody; gives its id.
     fn planned(&self, person: &str) -> String {
-        let said = text(&self.by(person, &PLAN_JSON));
+        let deadline = Instant::now() + BOUND;
+        let mut planned = self.by(person, &PLAN_JSON);
+        // The room passes the record soon.
+        while String::from_utf8_lossy(&planned.stderr).contains("WL-7153") && Instant::now() < deadline {
+            std::thread::park_timeout(Duration::from_millis(100));
+            planned = self.by(person, &PLAN_JSON);
+        }
+        let said = text(&planned);
         let plan: Value = serde_json::from_str(said.trim()).unwrap();
         assert_eq!(plan["plan"]["plannedBy"], format!("token:{person}"), "{plan}");
         assert_eq!(plan["plan"]["needsApproval"], true, "{plan}");
