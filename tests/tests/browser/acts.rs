@@ -14,9 +14,10 @@ use wardline_tests::events::usage;
 use wardline_tests::toys;
 
 /// All that is done in a browser here.
-const TESTS: [&str; 6] = [
+const TESTS: [&str; 7] = [
     include_str!("acts.rs"),
     include_str!("corrections.rs"),
+    include_str!("groups.rs"),
     include_str!("main.rs"),
     include_str!("people.rs"),
     include_str!("reconciliation.rs"),
