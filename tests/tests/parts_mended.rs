@@ -133,6 +133,7 @@ async fn set_over_the_newest(desk: &Desk) {
         reason: "somebody is in a hurry".to_owned(),
         actor: "Eve".to_owned(),
         force: true,
+        previewed: None,
     };
     let asked = match replays.reset(&request, |_| ()).await.unwrap() {
         ResetOutcome::Requested(asked) => asked,
