@@ -10,18 +10,20 @@ use connector::erp::{Erp, MovementQuery, net};
 use erp_post::ErpPostConfig;
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappedCode, MappingKind, MappingProposal};
 use operations::exceptions::By;
+use operations::reconcile::{self, Options, Room as Scratch, Unwatched, Window};
 use operations::replay::{
     Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, Replays, Request, Runner, Words,
 };
+use operations::sight::trace::{IdKind, Question, trace};
 use runtime::outgoing::{self, Lineage};
 use runtime::publisher::Publisher;
 use runtime::{Shutdown, clock, shutdown};
 use schemas::approval::agreed;
 use schemas::{
-    Audit, Decimal, ErpPosting, Exception, MasterItem, MasterLocation, PostingKind, SupplyUsage, ValidatedUsage,
-    headers, topics,
+    Audit, Decimal, ErpPosting, Exception, MasterItem, MasterLocation, PostingKind, Receipt, ReceiptOutcome,
+    SupplyUsage, ValidatedUsage, headers, topics,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -194,6 +196,18 @@ fn two_hours() -> (Vec<SupplyUsage>, usize) {
     (all, touched)
 }
 
+/// What its connector writes beside the event: reconciliation compares the two.
+fn receipt(usage: &SupplyUsage) -> Receipt {
+    let id = &usage.meta.event_id;
+    Receipt {
+        receipt_id: id.clone(),
+        source: SOURCE.to_owned(),
+        outcome: ReceiptOutcome::Events,
+        event_ids: vec![id.clone()],
+        ..Receipt::default()
+    }
+}
+
 fn named(usage: &SupplyUsage) -> &str {
     usage.location.as_ref().and_then(|location| location.code.as_deref()).unwrap_or_default()
 }
@@ -204,7 +218,7 @@ fn units<'a>(usages: impl IntoIterator<Item = &'a SupplyUsage>) -> Decimal {
 
 /// Publishes usages of visits that the replay touches and of others until it is asked to stop; says which.
 async fn live(drill: &Drill, stop: Shutdown) -> Vec<SupplyUsage> {
-    let written = [topics::CLINICAL_SUPPLY_USAGE_V1.info()];
+    let written = [topics::CLINICAL_SUPPLY_USAGE_V1.info(), topics::OPS_RECEIPT_V1.info()];
     let codec = Arc::clone(&drill.stack.codec);
     let publisher = Publisher::connect(&drill.stack.config, codec, &written).await.unwrap();
     let mut sent = Vec::new();
@@ -217,7 +231,8 @@ async fn live(drill: &Drill, stop: Shutdown) -> Vec<SupplyUsage> {
         let visit = if number % 4 == 0 { format!("enc-{}", number % 20) } else { format!("live-{}", number % 50) };
         let one = usage(&visit, 1_000_000 + number, if number % 2 == 0 { CODE } else { RIGHT.0 });
         let record = publisher.event(&one, &Lineage::default()).unwrap();
-        publisher.publish(&[record]).await.unwrap();
+        let promised = publisher.event(&receipt(&one), &Lineage::default()).unwrap();
+        publisher.publish(&[record, promised]).await.unwrap();
         sent.push(one);
     }
     sent
@@ -283,6 +298,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     let (all, touched) = two_hours();
     let running = drill.stack.run(rooms()).await;
     drill.stack.publish(&all).await;
+    drill.stack.publish(&all.iter().map(receipt).collect::<Vec<_>>()).await;
     let before = drill.postings("postings of the two hours", |postings| postings.len() >= all.len()).await;
     let (theatre, rest): (Vec<_>, Vec<_>) = all.iter().partition(|usage| named(usage) == CODE);
     let (wrong, right) = (units(theatre), units(rest));
@@ -290,11 +306,9 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     assert_eq!(moved, [(WRONG.0.to_owned(), wrong), (RIGHT.0.to_owned(), right)].into());
     assert_eq!(drill.cost().await[WRONG.1], wrong * PRICE, "the mistake is in the books");
 
-    // Found: every event says with which version of which mapping it was made.
-    let used = |usage: &ValidatedUsage| {
-        usage.masters.iter().any(|used| used.topic == topics::MASTER_CROSSWALK_V1.name() && used.revision == 1)
-    };
-    let found = drill.stack.events::<ValidatedUsage>().await.iter().filter(|usage| used(usage)).count();
+    finds(&drill, &before).await;
+    // Every event says with which version of which mapping it was made.
+    let found = drill.stack.events::<ValidatedUsage>().await.iter().filter(|usage| used_mapping(usage)).count();
     assert_eq!(found, touched);
 
     // Stopped: without its mapping the code means nothing, and what comes waits instead of going wrong.
@@ -316,7 +330,55 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     is_right(&drill, documents, touched, wrong + right + waited + units(&sent)).await;
     let again = drill.replays.plan(&drill.request(from_ms), |_| ()).await.unwrap();
     assert_eq!((again.counts.records, again.counts.refused, again.correction), (0, 0, 2), "nothing is left to correct");
+    assert!(again.replay_id.is_empty() && drill.replays.list().await.unwrap().len() == 1, "and that is no plan");
+    proves_it(&drill, from_ms).await;
     running.stop().await;
+}
+
+fn used_mapping(usage: &ValidatedUsage) -> bool {
+    usage.masters.iter().any(|used| used.topic == topics::MASTER_CROSSWALK_V1.name() && used.revision == 1)
+}
+
+/// `wardline trace DOCUMENT` of one document on the wrong place leads to the usage and to the mapping it was made with, and
+/// `wardline crosswalk ls` says what that mapping means, and by whose word.
+async fn finds(drill: &Drill, postings: &[ErpPosting]) {
+    let wrong = postings.iter().find(|posting| posting.from_location.as_deref() == Some(WRONG.0)).unwrap();
+    let document = wrong.documents.first().unwrap();
+    let id = document.number.clone().unwrap_or_else(|| document.id.clone());
+    let question = Question { id, kind: Some(IdKind::Document), ..Question::default() };
+    let way = trace(&drill.stack.config, question, |_| ()).await.unwrap();
+    assert_eq!(way.found_as, Some(IdKind::Document));
+    let validated = way.steps.iter().filter(|step| step.topic == topics::SUPPLY_USAGE_VALIDATED_V1.name());
+    let masters: Vec<&Value> =
+        validated.flat_map(|step| step.value["masters"].as_array().into_iter().flatten()).collect();
+    let mapping = masters.iter().find(|used| used["topic"] == topics::MASTER_CROSSWALK_V1.name());
+    let mapping = mapping.unwrap_or_else(|| panic!("the trace names no mapping: {masters:?}"));
+    assert_eq!((&mapping["key"], &mapping["revision"]), (&json!(format!("location/{SOURCE}/{CODE}")), &json!(1)));
+    let all = drill.crosswalk.list().await.unwrap();
+    let found = all.iter().find(|known| known.code == CODE && known.source_system == SOURCE).unwrap();
+    assert_eq!((found.target.as_deref(), found.actor.as_str()), (Some(WRONG.0), "Ada"));
+}
+
+/// `wardline reconcile` of the time of the drill: topics, effect records and the ERP say the same, to the cent.
+async fn proves_it(drill: &Drill, from_ms: i64) {
+    let asked = Options {
+        window: Window { from_ms, until_ms: clock::now_micros() / 1_000 + 1 },
+        rooms: rooms().iter().map(|room| room.info().clone()).collect(),
+        erp: Some(Arc::clone(&drill.erp)),
+        actor: "Ada".to_owned(),
+        room: Scratch::default(),
+        settled: true,
+    };
+    let codec = Arc::clone(&drill.stack.codec);
+    let report = reconcile::reconcile(&drill.stack.config, codec, &asked, Arc::new(Unwatched)).await.unwrap();
+    assert_eq!((report.total(), report.late), (0, 0), "{:#?}", report.differences.iter().take(5).collect::<Vec<_>>());
+    assert!(report.documents > 0 && !report.cost_centres.is_empty(), "something was compared");
+    let posted: Decimal = report.cost_centres.iter().map(|row| row.compared.posted).sum();
+    let booked: Decimal = drill.cost().await.values().copied().sum();
+    assert_eq!(posted, booked, "what is compared is all that the cost centres bear");
+    for row in &report.cost_centres {
+        assert!(row.compared.difference().is_zero(), "{row:?}");
+    }
 }
 
 /// Number of the usage that comes while the code means nothing.
@@ -325,6 +387,7 @@ const WAITS: usize = 999_999;
 async fn stops_and_goes_on_by_itself(drill: &Drill) {
     let late = usage("enc-late", WAITS, CODE);
     drill.stack.publish(std::slice::from_ref(&late)).await;
+    drill.stack.publish(&[receipt(&late)]).await;
     let parked = |parked: &[schemas::Parked]| parked.iter().any(|parked| parked.key == "enc-late");
     drill.stack.until::<schemas::Parked>("the usage to wait", parked).await;
     assert!(!drill.stack.events::<ErpPosting>().await.iter().any(|posting| posting.encounter_ref == "enc-late"));
