@@ -3,7 +3,7 @@
 //!
 //! `WARDLINE_CAUSE_EVENTS` says how many events wait, 20 of each key, 20,000 by default. What was measured is printed.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::print_stdout, reason = "test")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::print_stdout, reason = "test")]
 
 use operations::crosswalk::{Crosswalk, MappedCode, MappingKind, MappingProposal};
 use operations::exceptions::{By, Cause};

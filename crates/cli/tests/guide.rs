@@ -68,8 +68,7 @@ fn in_sentences(page: &str, text: &str) -> Vec<Typed> {
 /// Words as a shell makes them; what is behind ` #` is a comment.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word, mut quote, mut is_word) = (Vec::new(), String::new(), None, false);
-    let mut characters = text.chars().peekable();
-    while let Some(one) = characters.next() {
+    for one in text.chars() {
         match (one, quote) {
             (one, Some(open)) if one == open => quote = None,
             ('"' | '\'', None) => (quote, is_word) = (Some(one), true),

@@ -1,7 +1,7 @@
 //! Rights and four eyes from a terminal: what needs them is refused on the topics, and goes through the API of a console, where the
 //! token says who somebody is (RPL-1).
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "test: waits with a bound")]
 
 mod common;
 

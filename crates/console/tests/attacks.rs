@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Answer, PASSWORD, Place, answer, encoded, exception};
+use common::{Answer, Browser, PASSWORD, Place, answer, encoded, exception};
 use console::people::{Right, sha256_hex};
 use console::routes::{API, Method as Way, ROUTES, Route};
 use console::{Role, TokenConfig};
@@ -198,11 +198,8 @@ fn is_harmless(answer: &Answer, what: &str) {
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call() {
-    let place = start().await;
-    let all: Vec<_> = SCRIPTS.iter().enumerate().map(|(number, script)| poisoned(number + 1, script)).collect();
-    place.raise(&all).await;
+/// Dead letters that say all of it about themselves.
+async fn poisoned_letters(place: &Place) {
     for script in SCRIPTS {
         let facts = [
             "wl_room",
@@ -230,6 +227,29 @@ async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call(
         };
         place.stack.publish_raw(&[letter]).await;
     }
+}
+
+/// What a sender calls its room, topic and place leads nowhere, and what people say of a dead letter is text.
+async fn letters_are_harmless(place: &Place, browser: &Browser<'_>) {
+    for (letter, script) in SCRIPTS.iter().enumerate() {
+        let path = format!("/dead-letters/0@{letter}");
+        is_harmless(&browser.get(&path).await, &path);
+        is_harmless(&browser.post(&format!("{path}/original"), &[("reason", "to look at it")]).await, &path);
+        let call = place.call(Method::GET, &format!("{API}{path}"), None).await;
+        assert!(call.json()["again"].is_null(), "{}", call.text);
+        let why = format!("{script} steal");
+        assert_eq!(browser.post(&format!("{path}/settle"), &[("reason", &why)]).await.status, 303);
+        is_harmless(&browser.get(&path).await, &path);
+    }
+    is_harmless(&browser.get("/dead-letters?state=all").await, "settled ones");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call() {
+    let place = start().await;
+    let all: Vec<_> = SCRIPTS.iter().enumerate().map(|(number, script)| poisoned(number + 1, script)).collect();
+    place.raise(&all).await;
+    poisoned_letters(&place).await;
     let browser = place.browser("anna").await;
     for exception in &all {
         let path = format!("/exceptions/{}", exception.exception_id);
@@ -267,18 +287,7 @@ async fn scripts_of_senders_and_people_are_text_on_every_page_and_in_every_call(
             assert!(!page.text.contains(script) || script.starts_with(['j', '\'']), "{path}{script}: {}", page.text);
         }
     }
-    for letter in 0..SCRIPTS.len() {
-        let path = format!("/dead-letters/0@{letter}");
-        is_harmless(&browser.get(&path).await, &path);
-        is_harmless(&browser.post(&format!("{path}/original"), &[("reason", "to look at it")]).await, &path);
-        // What a sender calls its room, topic and place leads nowhere, and what people say of it is text.
-        let call = place.call(Method::GET, &format!("{API}{path}"), None).await;
-        assert!(call.json()["again"].is_null(), "{}", call.text);
-        let why = format!("{} steal", SCRIPTS[letter]);
-        assert_eq!(browser.post(&format!("{path}/settle"), &[("reason", &why)]).await.status, 303);
-        is_harmless(&browser.get(&path).await, &path);
-    }
-    is_harmless(&browser.get("/dead-letters?state=all").await, "settled ones");
+    letters_are_harmless(&place, &browser).await;
     for script in SCRIPTS {
         let filled = encoded(&["room", "topic", "reason"].map(|name| (name, script)));
         is_harmless(&browser.get(&format!("/replay?{filled}")).await, "a form that is filled");
