@@ -178,7 +178,7 @@ async fn run(runner: Runner, json: bool) -> Result<(), Failure> {
     match outcome.map_err(failure)? {
         Outcome::Done(plan) => {
             said(&plan, json)?;
-            output::note("`wardline replay status ID` shows how many of them still wait in the room");
+            output::note(&format!("`wardline replay status {}` shows how many still wait in the room", plan.replay_id));
         }
         Outcome::Paused(plan) => {
             said(&plan, json)?;

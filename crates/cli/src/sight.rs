@@ -4,7 +4,7 @@ use crate::args::{Activity, Globals, Sla};
 use crate::output::{self, Output};
 use crate::{Failure, context, exceptions, trace};
 use operations::sight::SightError;
-use operations::sight::levels::{self, AlertCause, LevelAlert, LevelReport, LevelsSnapshot, LevelsView};
+use operations::sight::levels::{self, AlertCause, LevelAlert, LevelReport, LevelsSnapshot, LevelsView, Risk};
 use operations::sight::worth::{DomainWork, Parked};
 use runtime::health::Health;
 use runtime::{Config, shutdown};
@@ -97,27 +97,29 @@ fn print_levels(snapshot: &LevelsSnapshot, json: bool) -> Result<(), Failure> {
         };
         output.line(format!("{}: {} wait{oldest}", class.class.as_str(), class.waiting))?;
     }
-    for alert in &snapshot.alerts {
-        output.line(alerted(alert, snapshot.at_ms))?;
+    for risk in snapshot.risks() {
+        output.line(alerted(&risk, snapshot.at_ms))?;
     }
     output.finish()?;
     Ok(())
 }
 
-/// A service level that is at risk: how much waits, for what, and what to type next.
-fn alerted(alert: &LevelAlert, now_ms: i64) -> String {
+/// The service levels that one cause puts at risk: how much waits, for what, and what to type next.
+fn alerted(risk: &Risk<'_>, now_ms: i64) -> String {
+    let levels: Vec<String> = risk.alerts.iter().map(|alert| at_risk(alert, now_ms)).collect();
+    let next = risk.alerts.first().map(|alert| alert.next.as_str()).unwrap_or_default();
+    format!("{}\n  {}; next: `{next}`", levels.join("\n"), caused(risk.cause))
+}
+
+fn at_risk(alert: &LevelAlert, now_ms: i64) -> String {
     let breach = if alert.breach_at_ms <= now_ms {
         "there are too many misses already".to_owned()
     } else {
         format!("there will be too many misses in {}", trace::length(alert.breach_at_ms - now_ms))
     };
     let (level, class, overdue) = (alert.level, alert.class.as_str(), alert.overdue);
-    format!(
-        "AT RISK {level} ({class}): {overdue} events wait beyond the promise, the oldest for {} s; {breach}\n  {}; next: `{}`",
-        alert.oldest_waiting_s,
-        caused(alert.cause.as_ref()),
-        alert.next
-    )
+    let oldest = alert.oldest_waiting_s;
+    format!("AT RISK {level} ({class}): {overdue} events wait beyond the promise, the oldest for {oldest} s; {breach}")
 }
 
 /// What most of what waits on its way waits for.
@@ -248,11 +250,12 @@ mod tests {
             cause: cause.cloned(),
             next: "wardline status".to_owned(),
         };
+        let told = |alert: &LevelAlert| alerted(&Risk { cause: alert.cause.as_ref(), alerts: vec![alert] }, 5_000);
         let start = "AT RISK usage-posted (patient-adjacent): 2 events wait beyond the promise, the oldest for 130 s; ";
         let end = "\n  no exception is open on its way: a room is behind or away; next: `wardline status`";
-        assert_eq!(alerted(&alert(5_000, None), 5_000), format!("{start}there are too many misses already{end}"));
+        assert_eq!(told(&alert(5_000, None)), format!("{start}there are too many misses already{end}"));
         let soon = "there will be too many misses in 1 min 0 s";
-        assert_eq!(alerted(&alert(65_000, None), 5_000), format!("{start}{soon}{end}"));
+        assert_eq!(told(&alert(65_000, None)), format!("{start}{soon}{end}"));
         let cause = AlertCause {
             room: "validate".to_owned(),
             code: "WL-4001".to_owned(),
@@ -261,6 +264,10 @@ mod tests {
             exceptions: 3,
         };
         let end = "\n  most of what waits on its way waits in validate for WL-4001 master.item.v1/I-7: 12 events; next: `wardline status`";
-        assert_eq!(alerted(&alert(65_000, Some(&cause)), 5_000), format!("{start}{soon}{end}"));
+        assert_eq!(told(&alert(65_000, Some(&cause))), format!("{start}{soon}{end}"));
+        let (one, other) = (alert(65_000, Some(&cause)), alert(5_000, Some(&cause)));
+        let both = Risk { cause: Some(&cause), alerts: vec![&one, &other] };
+        let second = format!("\n{start}there are too many misses already");
+        assert_eq!(alerted(&both, 5_000), format!("{start}{soon}{second}{end}"), "the cause is told once");
     }
 }

@@ -171,7 +171,7 @@ fn end_of(ended: Result<Outcome, Arc<ReplayError>>) -> Told {
         Ok(Outcome::Done(_) | Outcome::Paused(_) | Outcome::Aborted(_)) => Told::Ended,
         Err(error) => {
             tracing::warn!(%error, "a replay of the console ended early");
-            Told::Failed { why: error.to_string(), next: error.next().to_owned() }
+            Told::Failed { why: error.to_string(), next: error.next_on_page().to_owned() }
         }
     }
 }

@@ -153,7 +153,7 @@ impl Shadows {
         };
         let report = match asked.replays.shadow(&asked.request, asked.shadow, read).await {
             Ok(report) => report,
-            Err(error) => return self.failed(error.to_string(), error.next()),
+            Err(error) => return self.failed(error.to_string(), error.next_on_page()),
         };
         let entry = Entry {
             code: "replay.shadowed".to_owned(),

@@ -214,7 +214,7 @@ fn refusal(error: &ResetError) -> Problem {
         ResetError::Unknown(_) => "ask for it again on the page of the group",
         ResetError::Moved { .. } => "look once more what it comes to, and ask for that",
         ResetError::Members { .. } => "stop all instances of the room, wait until its session has ended, and ask again",
-        ResetError::Replay(error) => error.next(),
+        ResetError::Replay(error) => error.next_on_page(),
     })
 }
 

@@ -7,7 +7,7 @@ use crate::problem::Problem;
 use crate::state::Console;
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::sight::levels::{LevelAlert, LevelReport, LevelState, LevelsSnapshot, LevelsView};
+use operations::sight::levels::{LevelReport, LevelState, LevelsSnapshot, LevelsView, Risk};
 
 /// How they stand now.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
@@ -49,7 +49,7 @@ fn page(data: &LevelsSnapshot, _: &Frame<'_>) -> Page {
     let body = html! {
         h1 { "Service levels" }
         (standing_note(data.caught_up, data.problem.as_deref()))
-        (alerts(&data.alerts, data.at_ms))
+        (risks(&data.risks(), data.at_ms))
         div.cards {
             @for class in &data.classes {
                 div.card {
@@ -82,15 +82,19 @@ fn page(data: &LevelsSnapshot, _: &Frame<'_>) -> Page {
     Page::live("Service levels", body)
 }
 
-fn alerts(alerts: &[LevelAlert], at_ms: i64) -> Markup {
+/// One alert for each cause, with all that it holds up.
+fn risks(risks: &[Risk<'_>], at_ms: i64) -> Markup {
     html! {
-        @if alerts.is_empty() { p.calm { "No service level is at risk." } }
-        @for alert in alerts {
+        @if risks.is_empty() { p.calm { "No service level is at risk." } }
+        @for risk in risks {
             p.error role="alert" {
-                b { (alert.level) } " (" (class_name(alert.class)) "): " (number(alert.overdue))
-                " events wait beyond the promise, the oldest for " (pretty(seconds(alert.oldest_waiting_s)))
-                "; too many misses " (breach_text(Some(alert.breach_at_ms), at_ms)) ". "
-                @match &alert.cause {
+                @for alert in &risk.alerts {
+                    b { (alert.level) } " (" (class_name(alert.class)) "): " (number(alert.overdue))
+                    " events wait beyond the promise, the oldest for " (pretty(seconds(alert.oldest_waiting_s)))
+                    "; too many misses " (breach_text(Some(alert.breach_at_ms), at_ms)) ". "
+                    br;
+                }
+                @match risk.cause {
                     Some(cause) => {
                         "Most of what waits on its way waits in " b { (cause.room) } " for " (code_link(&cause.code))
                         @if let Some(subject) = &cause.subject { " " span.mono { (subject) } }

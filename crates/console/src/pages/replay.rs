@@ -213,7 +213,7 @@ pub fn refusal(error: &ReplayError) -> Problem {
         error if error.blames_request() => Problem::said(StatusCode::CONFLICT, "Not this replay", &text),
         _ => Problem::unavailable(&text),
     };
-    problem.next(error.next())
+    problem.next(error.next_on_page())
 }
 
 fn state_chip(plan: &Plan) -> Markup {

@@ -3,6 +3,7 @@
 use super::told::{Told, ToldCorrection, ToldOrigin};
 use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
+use runtime::parking_store::REPLAY_CODE;
 use runtime::record::Record;
 use schemas::{
     Correction, Criticality, Decimal, DiscardRequest, Exception, ExceptionKind, ExceptionState, Subject, Timestamp,
@@ -26,7 +27,7 @@ pub struct Feed {
 pub struct ParkedEvent {
     /// Its key as text.
     pub key: String,
-    /// What it is worth and the currency, when it says it.
+    /// What it is worth and the currency, when it says it; nothing when a replay handed it over again.
     pub money: Option<(Decimal, String)>,
 }
 
@@ -64,9 +65,12 @@ struct ExceptionPart<'a> {
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct ParkedPart<'a> {
     key: &'a str,
     topic: &'a str,
+    #[serde(default)]
+    reason_code: &'a str,
     #[serde(default, borrow)]
     value: Option<&'a [u8]>,
 }
@@ -145,6 +149,9 @@ impl Feed {
             Some(event) if is_usage(part.topic) => self.money(event)?,
             _ => None,
         };
+        // What a replay hands over again was counted where it waited first, or is posted already: it waits for nobody's money.
+        let is_again = part.reason_code == REPLAY_CODE;
+        let money = money.map(|(amount, currency)| (if is_again { Decimal::ZERO } else { amount }, currency));
         Ok(Some(ParkedEvent { key: part.key.to_owned(), money }))
     }
 
@@ -269,8 +276,13 @@ mod tests {
     use schemas::{EnrichedUsage, Event, Money, Parked, SupplyUsage, ValidatedUsage};
 
     fn record<T: Event>(codec: &Codec, topic: &str, event: &T) -> Record {
+        parked_because(codec, topic, event, "WL-4002")
+    }
+
+    fn parked_because<T: Event>(codec: &Codec, topic: &str, event: &T, code: &str) -> Record {
         let value = Some(codec.encode(event).unwrap().into());
-        let parked = Parked { key: "enc-1".to_owned(), topic: topic.to_owned(), value, ..Parked::default() };
+        let (key, topic, reason_code) = ("enc-1".to_owned(), topic.to_owned(), code.to_owned());
+        let parked = Parked { key, topic, value, reason_code, ..Parked::default() };
         let place = Place { topic: Arc::from("ops.parked.v1"), partition: 0, offset: 1 };
         let value = Some(codec.encode(&parked).unwrap());
         Record { place, timestamp_ms: None, key: None, value, headers: Vec::new() }
@@ -301,6 +313,15 @@ mod tests {
         assert_eq!(priced(enriched.name, None, Some(eur(4_821_000))).as_deref(), Some("48210 EUR"), "else the charge");
         assert_eq!(priced(enriched.name, None, None), None);
         assert_eq!(priced("another.topic.v1", Some(1), None), None, "only usages are worth something");
+
+        let again = EnrichedUsage {
+            encounter_ref: "enc-1".to_owned(),
+            amount: Some(Decimal::ONE),
+            currency: Some("CHF".to_owned()),
+            ..EnrichedUsage::default()
+        };
+        let again = money(parked_because(&codec, enriched.name, &again, REPLAY_CODE));
+        assert_eq!(again.as_deref(), Some("0 CHF"), "it was counted before");
 
         let stated = |stated_amount: Option<Money>| {
             let usage = SupplyUsage { encounter_ref: "enc-1".to_owned(), stated_amount, ..SupplyUsage::default() };

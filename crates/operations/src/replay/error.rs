@@ -184,52 +184,6 @@ pub enum ReplayError {
 }
 
 impl ReplayError {
-    /// What to do next.
-    pub fn next(&self) -> &'static str {
-        match self {
-            Self::Room(_) => {
-                "replay into a processor or an effect room, and name one of its topics with --topic; a source is replayed by sending its messages again"
-            }
-            Self::NoPlan(_) => "list the plans with `wardline replay ls`",
-            Self::Selection(_) => "correct the selection; `wardline replay plan --help` shows what there is",
-            Self::Identifies { .. } => "choose by --event-id, --key or a field without direct identifiers",
-            Self::Nothing { .. } => {
-                "look at the range and the conditions; what the room has not passed yet comes by itself, and what is parked already waits for its turn"
-            }
-            Self::State { .. } => "look at it with `wardline replay status ID`",
-            Self::NotApproved { .. } => {
-                "let a second person look at the plan: `wardline replay approve ID --actor NAME`"
-            }
-            Self::SamePerson { .. } => "let a second person approve it",
-            Self::Stale { .. } => "plan it again: what was handed over is then counted as it is now",
-            Self::Changed { .. } => {
-                "look at the differences; plan it again, or apply it with --accept-changes --comment REASON"
-            }
-            Self::TooMuch { .. } => "narrow the selection, or raise the bound where there is memory for it",
-            Self::TakenOver { .. } => "look at it with `wardline replay status ID`; `resume ID` takes it over again",
-            Self::Interrupted { .. } => {
-                "when the cause is gone, `wardline replay resume ID` goes on behind the last record that was handed over"
-            }
-            Self::Unsaid(_) => "say who with --actor, and why with --reason or --comment; both go on record",
-            Self::Rate { .. } => "choose another --rate",
-            Self::Overlaps { .. } => {
-                "wait until the other one is done, then `wardline replay resume ID`; if its process is gone, resume or abort that one first"
-            }
-            Self::ChangesBySamePerson { .. } => "let a second person apply it with --accept-changes, or plan it again",
-            Self::NotCorrectable(_) => "name the room that recognises what was wrong, validate or enrich",
-            Self::Shadow { .. } => "give this command the configuration that the room runs with",
-            Self::Superseded { .. } => "plan it again: what the other one has corrected is then left out",
-            Self::Overtaken { .. } => {
-                "leave these records out, or plan with --correct when what was written is wrong; where they must take effect all the same, apply it with --override-order REASON"
-            }
-            Self::Config(_) => "correct the block operations.replay of the configuration",
-            Self::Wire(_) => "check that --registry names a running schema registry",
-            Self::Read(_) | Self::Publish(_) | Self::Kafka(_) => {
-                "check that --kafka names a running broker and that it has the topics (`wardline topics apply`)"
-            }
-        }
-    }
-
     /// Whether what was asked for is at fault, rather than something that may pass.
     pub fn blames_request(&self) -> bool {
         !matches!(

@@ -15,6 +15,7 @@ mod corrected;
 mod count;
 mod error;
 mod known;
+mod next;
 mod order;
 mod plan;
 pub mod reset;

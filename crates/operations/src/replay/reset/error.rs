@@ -84,7 +84,7 @@ impl ResetError {
             }
             Self::Unknown(_) => "ask for it again with `wardline groups reset`; it prints the id",
             Self::Moved { .. } => "ask for it again: what would happen is then counted as it is now",
-            Self::Replay(error) => error.next(),
+            Self::Replay(error) => return error.next(),
         })
     }
 

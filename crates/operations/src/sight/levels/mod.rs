@@ -7,6 +7,7 @@
 
 mod book;
 mod forecast;
+mod risk;
 mod view;
 
 use runtime::metrics::ServiceLevelCause;
@@ -17,6 +18,7 @@ use super::chain::Bounds;
 use crate::exceptions::Cause;
 use crate::shell::quoted;
 
+pub use risk::Risk;
 pub use view::{LevelsView, today};
 
 /// How the subjects begin that are master records.
