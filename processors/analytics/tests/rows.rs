@@ -82,6 +82,8 @@ fn columns_of_usage() {
         usage Text Plain
         consignment Truth Plain
         order_refs List(Plain) Plain
+        stated_amount_amount Decimal { precision: 18, scale: 4 } Plain
+        stated_amount_currency Text Plain
         item_id Text Plain
         item_match Text Plain
         location_id Text Plain
