@@ -18,6 +18,8 @@ const KEYS: usize = 50_000;
 const CAUSES: usize = 5_000;
 /// What a person takes for at once. A build without optimisation, on a machine that has other work, gets more.
 const WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 100 });
+/// A trace is looked for on the topics themselves, and nothing of them is held: a person sees that it is looked for.
+const SEARCHED_WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 1_000 });
 /// Rounds over all pages.
 const ROUNDS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
 const TOPIC: &str = "supply.usage-validated.v1";
@@ -170,7 +172,8 @@ async fn every_page_answers_in_time_with_a_million_parked_events() {
     let mut late = Vec::new();
     for (path, took) in ask(&browser, &paths).await {
         println!("{path}: {took:?}");
-        if took > WITHIN {
+        let is_searched = path.starts_with("/trace?");
+        if took > if is_searched { SEARCHED_WITHIN } else { WITHIN } {
             late.push(format!("{path} took {took:?}"));
         }
     }
