@@ -17,6 +17,7 @@ use operations::replay::{
 use operations::sight::trace::{IdKind, Question, trace};
 use runtime::outgoing::{self, Lineage};
 use runtime::publisher::Publisher;
+use runtime::readers::Readers;
 use runtime::{Shutdown, clock, shutdown};
 use schemas::approval::agreed;
 use schemas::{
@@ -346,7 +347,7 @@ async fn finds(drill: &Drill, postings: &[ErpPosting]) {
     let document = wrong.documents.first().unwrap();
     let id = document.number.clone().unwrap_or_else(|| document.id.clone());
     let question = Question { id, kind: Some(IdKind::Document), ..Question::default() };
-    let way = trace(&drill.stack.config, question, |_| ()).await.unwrap();
+    let way = trace(&drill.stack.config, &Readers::new(&drill.stack.config.kafka), question, |_| ()).await.unwrap();
     assert_eq!(way.found_as, Some(IdKind::Document));
     let validated = way.steps.iter().filter(|step| step.topic == topics::SUPPLY_USAGE_VALIDATED_V1.name());
     let masters: Vec<&Value> =

@@ -16,6 +16,7 @@ use runtime::codec::Codec;
 use runtime::outgoing::Lineage;
 use runtime::publisher::Publisher;
 use runtime::reader::{self, Range, group_lag, read_range};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, shutdown};
 use schemas::{Event, SupplyUsage, examples, headers, topics};
@@ -36,6 +37,7 @@ struct Hospital {
     stack: HospitalStack,
     config: Arc<Config>,
     codec: Codec,
+    readers: Readers,
     runtime: Runtime,
 }
 
@@ -47,7 +49,8 @@ impl Hospital {
         config.kafka.bootstrap = stack.kafka.bootstrap();
         config.registry.url = stack.registry.url();
         let codec = codec(&config);
-        Self { stack, config: Arc::new(config), codec, runtime: Runtime::new().unwrap() }
+        let readers = Readers::new(&config.kafka);
+        Self { stack, config: Arc::new(config), codec, readers, runtime: Runtime::new().unwrap() }
     }
 
     fn wait<F: Future>(&self, future: F) -> F::Output {
@@ -81,7 +84,7 @@ impl Hospital {
 
     fn trace(&self, id: &str, kind: Option<IdKind>) -> Trace {
         let question = Question { id: id.to_owned(), kind, ..Question::default() };
-        self.wait(trace(&self.config, question, |_| {})).unwrap()
+        self.wait(trace(&self.config, &self.readers, question, |_| {})).unwrap()
     }
 
     /// Age of the oldest record that erp-post has not finished, seconds.

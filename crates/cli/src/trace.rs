@@ -6,6 +6,7 @@ use crate::{Failure, context, sight, unmask};
 use operations::audit::Shown;
 use operations::sight::trace::{Gap, Question, SINCE_FORM, Step, Trace as Answer, since_ms};
 use runtime::clock;
+use runtime::readers::Readers;
 use std::collections::BTreeSet;
 
 /// Executes `wardline trace`.
@@ -23,7 +24,8 @@ pub fn execute(globals: &Globals, options: &Trace) -> Result<(), Failure> {
     };
     let progress = output::spinner("looking for the id");
     let shown = progress.clone();
-    let answer = context::block_on(operations::sight::trace::trace(&config, question, move |topic| {
+    let readers = Readers::new(&config.kafka);
+    let answer = context::block_on(operations::sight::trace::trace(&config, &readers, question, move |topic| {
         shown.set_message(format!("looking for the id in {topic}"));
     }));
     progress.finish_and_clear();

@@ -34,7 +34,7 @@ pub struct Desk {
     /// The bound of all reading.
     pub reads: Arc<Reads>,
     config: Arc<Config>,
-    readers: Readers,
+    pub(crate) readers: Readers,
     rooms: Vec<RoomInfo>,
     codec: Result<Arc<Codec>, String>,
     lags: Arc<Cached<Lags>>,

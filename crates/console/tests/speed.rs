@@ -19,7 +19,7 @@ const CAUSES: usize = 5_000;
 /// What a person takes for at once. A build without optimisation, on a machine that has other work, gets more.
 const WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 1_500 } else { 100 });
 /// A trace is looked for on the topics themselves, and nothing of them is held: a person sees that it is looked for.
-const SEARCHED_WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 3_000 });
+const SEARCHED_WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 10_000 } else { 1_000 });
 /// Rounds over all pages.
 const ROUNDS: usize = if cfg!(debug_assertions) { 10 } else { 100 };
 const TOPIC: &str = "supply.usage-validated.v1";

@@ -12,7 +12,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 /// Most connections that wait for the next read: each has a few threads.
-const IDLE_MAX: usize = 4;
+const IDLE_MAX: usize = 8;
 
 /// Reads as [`crate::reader`] does. Cheap to clone; all clones share their connections.
 ///
@@ -84,7 +84,7 @@ impl Readers {
     }
 
     /// A connection that has failed is not used again.
-    fn with<T>(&self, read: impl FnOnce(&Reader) -> Result<T, ReadError>) -> Result<T, ReadError> {
+    pub(crate) fn with<T>(&self, read: impl FnOnce(&Reader) -> Result<T, ReadError>) -> Result<T, ReadError> {
         let before = lock(&self.idle).pop();
         let reader = match before {
             Some(reader) => reader,

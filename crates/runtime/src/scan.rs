@@ -9,6 +9,7 @@ use crate::cluster::RecordView as _;
 use crate::config::KafkaConfig;
 use crate::kafka;
 use crate::reader::{FOLLOW_WAIT, POLL_SLICE, PartitionLag, Range, ReadError, STALL_TIMEOUT, Span, spans_with, walk};
+use crate::readers::Readers;
 use crate::record::Record;
 use crate::stall::Stall;
 use rdkafka::consumer::Consumer;
@@ -90,9 +91,8 @@ impl Glance<'_> {
 ///
 /// # Errors
 /// See [`ReadError`].
-pub fn spans(kafka: &KafkaConfig, ranges: &[Range]) -> Result<Vec<Option<Spans>>, ReadError> {
-    let consumer = consumer(kafka, RANGE_WAIT)?;
-    ranges.iter().map(|range| resolve(&consumer, range)).collect()
+pub fn spans(readers: &Readers, ranges: &[Range]) -> Result<Vec<Option<Spans>>, ReadError> {
+    readers.with(|reader| ranges.iter().map(|range| resolve(reader, range)).collect())
 }
 
 /// The same for whoever may have to stop meanwhile: nothing when `stopped` says so before all is known. A broker that does not
@@ -130,11 +130,35 @@ pub fn scan(
     if spans.values().all(|span| span.start >= span.end) {
         return Ok(0);
     }
-    let visit = |message: Option<&BorrowedMessage<'_>>| match message {
+    scan_with(&consumer(kafka, RANGE_WAIT)?, topic, spans, &mut visit)
+}
+
+/// As [`scan`], on a connection that is kept.
+///
+/// # Errors
+/// See [`ReadError`].
+pub fn scan_on(
+    readers: &Readers,
+    topic: &str,
+    spans: &BTreeMap<i32, Span>,
+    mut visit: impl FnMut(Option<&Glance<'_>>) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    if spans.values().all(|span| span.start >= span.end) {
+        return Ok(0);
+    }
+    readers.with(|reader| scan_with(reader, topic, spans, &mut visit))
+}
+
+fn scan_with(
+    reader: &kafka::Reader,
+    topic: &str,
+    spans: &BTreeMap<i32, Span>,
+    visit: &mut impl FnMut(Option<&Glance<'_>>) -> ControlFlow<()>,
+) -> Result<u64, ReadError> {
+    walk(reader, topic, spans.clone(), |message| match message {
         Some(message) => visit(Some(&Glance { message })),
         None => visit(None),
-    };
-    walk(&consumer(kafka, RANGE_WAIT)?, topic, spans.clone(), visit)
+    })
 }
 
 /// Visits what is committed to several topics from these offsets on, until `visit` breaks. It is also asked, with `None`, when

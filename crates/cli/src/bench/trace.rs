@@ -11,6 +11,7 @@ use runtime::clock::{now_micros, tick};
 use runtime::codec::Codec;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::producer::{Delivery, Producer};
+use runtime::readers::Readers;
 use runtime::{Config, admin};
 use schemas::{ErpPosting, Event, SupplyUsage, TopicInfo, examples, topics};
 use serde_json::{Value, json};
@@ -55,11 +56,12 @@ async fn measure(config: Arc<Config>, options: &BenchTrace) -> Result<Value, Fai
         ("nothing has it", "no-such-id".to_owned(), None, None),
         ("event id of the last minute, --since", usage_id(number), None, Some(just_now_ms - 60_000)),
     ];
+    let readers = Readers::new(&config.kafka);
     let mut questions = Vec::new();
     for (what, id, kind, since_ms) in asked {
         let (before, started) = (Usage::now(), tick());
         let question = Question { id, kind, since_ms, with_phi: false };
-        let answer = trace(&config, question, |_| {}).await.map_err(crate::sight::failure)?;
+        let answer = trace(&config, &readers, question, |_| {}).await.map_err(crate::sight::failure)?;
         questions.push(json!({
             "asked": what,
             "steps": answer.steps.len(),

@@ -41,7 +41,8 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     };
     let question = question(&id, &ask.query, runtime::clock::now_micros() / 1_000)?;
     let config = Arc::clone(&ask.console.site.config);
-    let searching = async move { trace(&config, question, |_| ()).await };
+    let readers = ask.console.desk.readers.clone();
+    let searching = async move { trace(&config, &readers, question, |_| ()).await };
     let found = ask.console.searches.topics(searching).await?.map_err(|error| refusal(&error))?;
     Ok(Answer::view(Traced { id, trace: Some(found), query: ask.query }, page))
 }

@@ -10,6 +10,7 @@ mod search;
 mod story;
 
 use runtime::codec::{Codec, WireError};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, clock};
 use schemas::{headers, topics};
@@ -101,12 +102,13 @@ impl Searched {
     }
 }
 
-/// Looks for the way of an event. `progress` is told which topic is being read.
+/// Looks for the way of an event with connections that may be kept from one search to the next. `progress` is told which topic is being read.
 ///
 /// # Errors
 /// When topics cannot be read, or the id is empty or the start of several exceptions.
 pub async fn trace(
     config: &Config,
+    readers: &Readers,
     question: Question,
     progress: impl Fn(&str) + Send + Sync + 'static,
 ) -> Result<Trace, SightError> {
@@ -114,9 +116,9 @@ pub async fn trace(
         return Err(SightError::Question("there is no id to look for".to_owned()));
     }
     let codec = Codec::new(&config.registry)?;
-    let (kafka, handle) = (config.kafka.clone(), Handle::current());
+    let (readers, handle) = (readers.clone(), Handle::current());
     let looking = tokio::task::spawn_blocking(move || {
-        let search = Search { kafka: &kafka, progress: &progress };
+        let search = Search { readers: &readers, progress: &progress };
         let reader = Reader { codec: &codec, handle: &handle };
         let started = clock::tick();
         let mut trace = Tracing::new(&search, &reader, &question).answer(&question.id)?;

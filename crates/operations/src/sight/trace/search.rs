@@ -1,8 +1,8 @@
 //! Looks through topics for the records of a chain: several partitions at once, newest first, within bounds.
 
 use memchr::memmem::Finder;
-use runtime::config::KafkaConfig;
 use runtime::reader::{From, Range, ReadError, Span, Until};
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::scan::{self, Glance};
 use schemas::{TopicInfo, headers, topics};
@@ -29,7 +29,7 @@ const NAMING: [&str; 4] = [headers::ID, headers::CORRELATION_ID, headers::CAUSAT
 
 /// Reads topics of one cluster.
 pub(super) struct Search<'a> {
-    pub kafka: &'a KafkaConfig,
+    pub readers: &'a Readers,
     pub progress: &'a (dyn Fn(&str) + Sync),
 }
 
@@ -147,7 +147,7 @@ impl Search<'_> {
         };
         let ranges: Vec<Range> = topics.iter().map(range).collect();
         // A cluster with a part of the topics is still worth looking at.
-        let spans = topics.iter().zip(scan::spans(self.kafka, &ranges)?);
+        let spans = topics.iter().zip(scan::spans(self.readers, &ranges)?);
         let mut tasks: VecDeque<Task> =
             spans.flat_map(|(topic, spans)| split(topic, spans.unwrap_or_default(), threads)).collect();
         // The long ones first, so that no thread is left alone with one at the end.
@@ -158,7 +158,7 @@ impl Search<'_> {
         self.work(threads, tasks, |(topic, spans): Task| {
             (self.progress)(topic.name);
             let mut mine = VecDeque::new();
-            let visited = scan::scan(self.kafka, topic.name, &spans, |glance| {
+            let visited = scan::scan_on(self.readers, topic.name, &spans, |glance| {
                 let Some(glance) = glance else { return go_on() };
                 let wanted = wish(glance, topic.name);
                 if wanted != Wanted::No {
