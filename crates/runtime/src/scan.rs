@@ -143,9 +143,6 @@ pub fn scan_on(
     spans: &BTreeMap<i32, Span>,
     mut visit: impl FnMut(Option<&Glance<'_>>) -> ControlFlow<()>,
 ) -> Result<u64, ReadError> {
-    if spans.values().all(|span| span.start >= span.end) {
-        return Ok(0);
-    }
     readers.with(|reader| scan_with(reader, topic, spans, &mut visit))
 }
 

@@ -69,17 +69,8 @@ impl Proposal {
     /// The same about whatever a source has said of one fact: the events of a key with a business key.
     #[must_use]
     pub fn anew_of(room: &str, topic: &str, key: String, business_key: String) -> Self {
-        Self {
-            room: room.to_owned(),
-            topic: topic.to_owned(),
-            partition: None,
-            from_offset: None,
-            to_offset: None,
-            event_id: None,
-            key: Some(key),
-            business_key: Some(business_key),
-            correct: true,
-        }
+        let (key, business_key) = (Some(key), Some(business_key));
+        Self { event_id: None, key, business_key, ..Self::anew(room, topic, String::new()) }
     }
 
     /// The command that plans it.
