@@ -31,6 +31,16 @@ impl Readers {
         Self { kafka: Arc::new(kafka.clone()), idle: Arc::default(), groups: Arc::default() }
     }
 
+    /// Opens so many connections, each to all who keep one of the topics, before somebody waits for them.
+    ///
+    /// # Errors
+    /// See [`ReadError`].
+    pub fn open(&self, count: usize, topics: &[&str]) -> Result<(), ReadError> {
+        let Some(others) = count.checked_sub(1) else { return Ok(()) };
+        // Each is held until all are there: otherwise it would be the same one again and again.
+        self.with(|reader| ends_with(reader, topics).and_then(|_| self.open(others, topics)))
+    }
+
     /// See [`crate::reader::read_range`].
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What happened to one exception, from the exception topic and from the audit topic.
 
-use super::records::{RecordsError, typed};
+use super::records::{self, RecordsError, typed};
+use memchr::memmem;
 use runtime::codec::Codec;
 use runtime::reader::{From, Range, Until};
 use runtime::readers::Readers;
@@ -9,13 +10,11 @@ use schemas::{Audit, Exception, ExceptionKind, ExceptionState, topics};
 use serde::Serialize;
 use std::ops::ControlFlow;
 
-/// Most records of one exception that are told.
+/// Most audit records about one exception that are told.
 const STEPS_MAX: usize = 10_000;
 /// So many places before the end of each partition of the audit topic are looked at: it also holds every effect that was
 /// suppressed, and a page of an old exception must not take longer for each of them. `wardline audit ls --exception` reads on.
 const AUDIT_PLACES: i64 = 5_000;
-/// By so much the clock of who raised it may be ahead of the brokers', milliseconds.
-const SKEW_MS: i64 = 3_600_000;
 
 /// One thing that happened to an exception.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -35,33 +34,15 @@ pub struct Step {
     pub assignee: Option<String>,
 }
 
-/// Reads what the topics still tell: all records of the exception, and of the newest audit records those about it.
+/// Reads what the topics still tell: the records of the exception, which lie at these places, and of the newest audit records
+/// those about it.
 pub async fn read(
     readers: &Readers,
     codec: &Codec,
     id: &str,
-    partition: i32,
-    raised_at: i64,
+    places: &[(i32, i64)],
 ) -> Result<Vec<Step>, RecordsError> {
-    let raised = From::TimeMs((raised_at / 1_000).saturating_sub(SKEW_MS));
-    let range = |topic: &str, partitions: Vec<i32>, from: From| Range {
-        topic: topic.to_owned(),
-        partitions,
-        from,
-        until: Until::EndNow,
-    };
-    // All records of an exception are in the partition of its newest one: that is where its key leads.
-    let key = id.to_owned();
-    let exceptions = range(topics::OPS_EXCEPTION_V1.name(), vec![partition], raised);
-    let exceptions = matching(readers, exceptions, move |record| record.key_text() == key);
-    let text = id.as_bytes().to_vec();
-    let holds = move |record: &Record| {
-        let value = record.value.as_deref().unwrap_or_default();
-        !text.is_empty() && value.windows(text.len()).any(|part| part == text)
-    };
-    let audits = range(topics::OPS_AUDIT_V1.name(), Vec::new(), From::Newest(AUDIT_PLACES));
-    let audits = matching(readers, audits, holds);
-    let (exceptions, audits) = tokio::try_join!(exceptions, audits)?;
+    let (exceptions, audits) = tokio::try_join!(told(readers, id, places), audited(readers, id))?;
     let mut steps = Vec::with_capacity(exceptions.len());
     for record in &exceptions {
         steps.extend(typed::<Exception>(codec, record).await?.map(step));
@@ -73,21 +54,36 @@ pub async fn read(
         let Some(audit) = audit.filter(|audit| !steps.iter().any(|step| step.at == audit.at.0)) else { continue };
         // The topic says what came first: the clock of a room and that of who decides are two.
         let place = steps.iter().position(|step| step.at > audit.at.0).unwrap_or(steps.len());
-        steps.insert(place, audited(audit));
+        steps.insert(place, step_of(audit));
     }
     Ok(steps)
 }
 
-async fn matching(
-    readers: &Readers,
-    range: Range,
-    wanted: impl Fn(&Record) -> bool + Send + 'static,
-) -> Result<Vec<Record>, RecordsError> {
-    let readers = readers.clone();
+async fn told(readers: &Readers, id: &str, places: &[(i32, i64)]) -> Result<Vec<Record>, RecordsError> {
+    let (mut records, reading) = records::many(readers, places);
+    let mut found = Vec::with_capacity(places.len());
+    while let Some(record) = records.recv().await {
+        // The topic may have been made anew since.
+        if record.key_text() == id {
+            found.push(record);
+        }
+    }
+    reading.await??;
+    Ok(found)
+}
+
+async fn audited(readers: &Readers, id: &str) -> Result<Vec<Record>, RecordsError> {
+    let range = Range {
+        topic: topics::OPS_AUDIT_V1.name().to_owned(),
+        partitions: Vec::new(),
+        from: From::Newest(AUDIT_PLACES),
+        until: Until::EndNow,
+    };
+    let (readers, id) = (readers.clone(), memmem::Finder::new(id).into_owned());
     let read = move || {
         let mut found = Vec::new();
         readers.read_range(&range, |record| {
-            if wanted(&record) {
+            if id.find(record.value.as_deref().unwrap_or_default()).is_some() {
                 found.push(record);
             }
             if found.len() < STEPS_MAX { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -110,7 +106,7 @@ fn step(exception: Exception) -> Step {
     }
 }
 
-fn audited(audit: Audit) -> Step {
+fn step_of(audit: Audit) -> Step {
     Step {
         at: audit.at.0,
         what: audit.code,

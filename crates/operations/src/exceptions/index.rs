@@ -3,6 +3,7 @@
 //! What a cause holds up is kept as a sum that changes with each record, so that a list of causes does not depend on how much
 //! waits. Of an exception its place on the topic is held, not its bytes.
 
+use super::held::Held;
 use super::hours::Hours;
 use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
@@ -10,7 +11,7 @@ use super::told::{Told, ToldCorrection};
 use super::types::is_open;
 use super::waiting::{LaneName, Origin, Waiting, Worth};
 use schemas::approval::Stands;
-use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
+use schemas::{Criticality, Decimal, ExceptionKind};
 use std::collections::{BTreeSet, HashMap};
 
 /// A class for each place in the lists by class.
@@ -67,49 +68,6 @@ impl Group {
         let each = self.open.iter().zip(due);
         each.map(|(open, due)| open.range(..(now.saturating_sub(*due), 0)).count()).sum()
     }
-}
-
-/// An exception as the index holds it.
-#[derive(Debug)]
-pub struct Held {
-    /// Its id.
-    pub id: Id,
-    /// Number of its cause.
-    pub cause: u32,
-    /// Number of what was said.
-    pub said: u32,
-    /// Number of its lane; [`NONE`] when nothing of it is parked or it is settled.
-    pub lane: u32,
-    /// Number of who has it.
-    pub assignee: u32,
-    /// Number of who asked to discard it.
-    pub requested_by: u32,
-    /// Number of who proposed the correction that waits; [`NONE`] when none waits.
-    pub corrected_by: u32,
-    /// Number of the mark of that correction.
-    pub mark: u32,
-    /// Number of the topic it is about.
-    pub topic: u32,
-    /// Partition of that.
-    pub origin_partition: i32,
-    /// Offset there.
-    pub origin_offset: i64,
-    /// Partition of the exception topic.
-    pub partition: i32,
-    /// Offset there.
-    pub offset: i64,
-    /// When it was raised.
-    pub raised_at: i64,
-    /// When the last thing happened.
-    pub at: i64,
-    /// What that was.
-    pub kind: ExceptionKind,
-    /// Where it stands.
-    pub state: ExceptionState,
-    /// Place of its class in [`CLASSES`].
-    pub class: u8,
-    /// Whether events of its key are parked.
-    pub parked_key: bool,
 }
 
 /// The exceptions and the parked events.
@@ -177,12 +135,16 @@ impl Index {
         }
         self.overtaken.remove(&id);
         self.note_reopened(&id, told.kind);
-        self.drop_exception(&id);
+        let before = self.drop_exception(&id);
         if self.by_id.len() >= self.bounds.exceptions_max && !self.make_room() {
             self.left_out += 1;
             return;
         }
-        let held = self.hold(id.clone(), told);
+        let mut held = self.hold(id.clone(), told);
+        if let Some(mut before) = before {
+            before.note((before.partition, before.offset));
+            held.earlier = before.earlier;
+        }
         let (key, open) = ((held.raised_at, held.at), is_open(held.state));
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -250,7 +212,9 @@ impl Index {
     /// Forgets the exceptions: they are told anew.
     pub fn clear_exceptions(&mut self) {
         let all: Vec<Id> = self.by_id.keys().cloned().collect();
-        all.iter().for_each(|id| self.drop_exception(id));
+        for id in &all {
+            self.drop_exception(id);
+        }
         self.reopened.clear();
         self.overtaken.clear();
         (self.left_out, self.forgotten) = (0, 0);
@@ -344,8 +308,16 @@ impl Index {
         if is_void {
             let place = (held.partition, held.offset);
             self.overtaken.insert(id.clone(), place);
+            self.note_void(id, (told.partition, told.offset));
         }
         is_void
+    }
+
+    fn note_void(&mut self, id: &Id, place: (i32, i64)) {
+        let Some(slot) = self.by_id.get(id) else { return };
+        if let Some(Some(held)) = self.slots.get_mut(*slot as usize) {
+            held.note(place);
+        }
     }
 
     /// The correction of an exception, as far as it waits for a second person.
@@ -390,6 +362,7 @@ impl Index {
             state: told.state,
             class: u8::try_from(class).unwrap_or(1),
             parked_key: told.parked_key,
+            earlier: None,
         }
     }
 
@@ -402,10 +375,10 @@ impl Index {
         true
     }
 
-    fn drop_exception(&mut self, id: &Id) {
-        let Some(slot) = self.by_id.remove(id) else { return };
+    fn drop_exception(&mut self, id: &Id) -> Option<Held> {
+        let slot = self.by_id.remove(id)?;
         self.unlink(slot);
-        let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
+        let held = self.slots.get_mut(slot as usize).and_then(Option::take)?;
         self.order.remove(&(held.raised_at, slot));
         self.hours.take(held.raised_at, is_open(held.state));
         self.settled.remove(&(held.at, slot));
@@ -415,6 +388,7 @@ impl Index {
         for name in [held.topic, held.assignee, held.requested_by, held.corrected_by, held.mark] {
             self.names.release(name);
         }
+        Some(held)
     }
 
     /// Adds an open exception to its cause, and what waits in its lane with it.

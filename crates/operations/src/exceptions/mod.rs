@@ -9,6 +9,7 @@ mod correct;
 mod crosswalk;
 mod decider;
 mod feed;
+mod held;
 mod history;
 mod hours;
 mod id;

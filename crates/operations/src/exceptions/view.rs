@@ -2,6 +2,7 @@
 
 use super::config::ExceptionsConfig;
 use super::feed::{self, Feed, origin_of};
+use super::held::Held;
 use super::history::{self, Step};
 use super::id::Id;
 use super::index::Index;
@@ -180,9 +181,8 @@ impl ExceptionsView {
     /// # Errors
     /// When Kafka or the registry does not answer.
     pub async fn history(&self, id: &str) -> Result<Vec<Step>, ViewError> {
-        let held = self.shared.read().held(id).map(|held| (held.partition, held.raised_at));
-        let Some((partition, raised_at)) = held else { return Ok(Vec::new()) };
-        Ok(history::read(&self.shared.readers, &self.shared.codec, id, partition, raised_at).await?)
+        let Some(places) = self.shared.read().held(id).map(Held::places) else { return Ok(Vec::new()) };
+        Ok(history::read(&self.shared.readers, &self.shared.codec, id, &places).await?)
     }
 
     /// Takes exceptions, and parked events (room, topic, partition, offset, key), as if the topics had told them: to measure what
