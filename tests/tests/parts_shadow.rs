@@ -2,8 +2,8 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use operations::replay::shadow::Change;
-use operations::replay::{ReplayRoom, ReplaySelection, Replays, ShadowReport, ShadowRequest};
+use operations::replay::shadow::{Change, VERSION};
+use operations::replay::{ReplayError, ReplayRoom, ReplaySelection, Replays, ShadowReport, ShadowRequest};
 use processor::{Code, Processor, Reason, Verdict, Wiring, derived};
 use runtime::reader::{self, PartitionLag};
 use runtime::{Room, RoomInfo};
@@ -91,15 +91,22 @@ async fn world(
 }
 
 async fn shadowed(stack: &Stack, room: &Room) -> ShadowReport {
+    let report = asked(stack, room, VERSION).await.unwrap();
+    assert_eq!(report.version, VERSION, "a report says which version was asked");
+    report
+}
+
+async fn asked(stack: &Stack, room: &Room, version: &str) -> Result<ShadowReport, ReplayError> {
     let known = vec![ReplayRoom::from(room)];
     let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), known).unwrap();
     let request = ShadowRequest {
         room: room.info().name.to_owned(),
         topic: None,
         selection: ReplaySelection { from_time_ms: Some(0), ..ReplaySelection::default() },
+        version: Some(version.to_owned()),
     };
     let shadow = room.shadow(&stack.config).unwrap().unwrap();
-    replays.shadow(&request, shadow, |_| ()).await.unwrap()
+    replays.shadow(&request, shadow, |_| ()).await
 }
 
 /// A new version costs more, does not know one article any more and knows another one again: all of it is told, with money, and
@@ -118,7 +125,13 @@ async fn rpl_1_another_version_of_a_processor_is_compared_and_writes_nothing() {
     running.stop().await;
     let before = world(&stack, "enrich", "supply.usage-validated.v1").await;
 
+    let refused = asked(&stack, &enrich(&old), "0.0.0-other").await.unwrap_err().to_string();
+    assert!(
+        refused.starts_with("WL-7262") && refused.contains("0.0.0-other") && refused.contains(VERSION),
+        "{refused}"
+    );
     let same = shadowed(&stack, &enrich(&old)).await;
+    assert_eq!(same.compared_with, [VERSION], "what was refused says who refused it");
     assert!(!same.differs(), "{same:#?}");
     assert_eq!(same.same, (VISITS * USAGES) as u64, "{same:#?}");
 

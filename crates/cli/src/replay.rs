@@ -26,6 +26,10 @@ pub fn execute(globals: &Globals, options: &Replay) -> Result<(), Failure> {
     if let Some(console) = console::of(&options.action)? {
         return context::block_on(console::act(&console, &options.action))?;
     }
+    // Before anything is looked for: whoever asks the wrong program needs no cluster to learn that.
+    if let ReplayAction::Shadow(options) = &options.action {
+        shadow::is_for_this_version(options)?;
+    }
     let config = Arc::new(context::running(globals)?);
     allowed(&config, &options.action)?;
     context::block_on(act(config, &options.action))?

@@ -81,3 +81,23 @@ fn other_machines_are_never_served() {
         assert!(said.contains("WL-7090") && said.contains("127.0.0.1"), "{said}");
     }
 }
+
+/// A version is asked by its own program; one of another version says so before it looks for a cluster.
+#[test]
+fn a_program_answers_for_no_other_version() {
+    let place = Place::new();
+    let shadow = |version: &str| {
+        let select = ["--version", version, "--from-time", "2026-03-01T00:00:00Z"];
+        let nobody = ["--kafka", "127.0.0.1:1", "--registry", "http://127.0.0.1:1"];
+        let done = place.run(&[&["replay", "shadow", "enrich"], &select[..], &nobody[..]].concat());
+        (done.status.code(), String::from_utf8_lossy(&done.stderr).into_owned())
+    };
+    let own = env!("CARGO_PKG_VERSION");
+    let (code, said) = shadow("0.0.0-other");
+    assert_eq!(code, Some(2), "{said}");
+    for told in ["WL-7262", own, "REGISTRY/cli:0.0.0-other", "docs/operate/replay.md"] {
+        assert!(said.contains(told), "{told}: {said}");
+    }
+    let (_, said) = shadow(own);
+    assert!(said.contains("WL-7067") && !said.contains("WL-7262"), "it goes on and looks for the cluster: {said}");
+}

@@ -20,6 +20,7 @@ pub enum ReplayAction {
     Plan(Box<ReplayPlan>),
     /// Have this version of a room decide records again that the running one has decided, and show what would differ: verdicts,
     /// fields, effects, money. Nothing is written and nobody is called.
+    #[command(disable_version_flag = true)]
     Shadow(Box<ReplayShadow>),
     /// Agree to a plan as the second person: needed where the topic is patient-adjacent.
     Approve(ReplayStep),
@@ -109,6 +110,9 @@ pub struct ReplayShadow {
     /// Which records.
     #[command(flatten)]
     pub select: ReplaySelect,
+    /// The version that is to be asked. It is asked by its own program: one of another version refuses, and says how to run it.
+    #[arg(long, value_name = "VERSION")]
+    pub version: Option<String>,
     /// End with code 1 when anything differs, for a pipeline.
     #[arg(long)]
     pub check: bool,

@@ -9,6 +9,11 @@ use operations::replay::{ReplayError, Replays, ShadowReport, ShadowRequest};
 use runtime::Config;
 use std::sync::Arc;
 
+/// Refuses when another version is to be asked than this program is.
+pub fn is_for_this_version(options: &ReplayShadow) -> Result<(), Failure> {
+    request(options)?.is_for_this_version().map_err(failure)
+}
+
 /// Executes it.
 pub async fn execute(replays: &Arc<Replays>, config: &Config, options: &ReplayShadow) -> Result<(), Failure> {
     let room = rooms::all().into_iter().find(|room| room.info().name == options.room);
@@ -28,11 +33,7 @@ pub async fn execute(replays: &Arc<Replays>, config: &Config, options: &ReplaySh
             format!("correct rooms.{} of the configuration; the shadow uses it as it is", options.room),
         )
     })?;
-    let request = ShadowRequest {
-        room: options.room.clone(),
-        topic: options.select.topic.clone(),
-        selection: selection(&options.select)?,
-    };
+    let request = request(options)?;
     let spinner = output::spinner("records read");
     let told = spinner.clone();
     let report = replays.shadow(&request, shadow, move |read| told.set_position(read)).await;
@@ -52,6 +53,15 @@ pub async fn execute(replays: &Arc<Replays>, config: &Config, options: &ReplaySh
         ));
     }
     Ok(())
+}
+
+fn request(options: &ReplayShadow) -> Result<ShadowRequest, Failure> {
+    Ok(ShadowRequest {
+        room: options.room.clone(),
+        topic: options.select.topic.clone(),
+        selection: selection(&options.select)?,
+        version: options.version.clone(),
+    })
 }
 
 fn show(output: &mut Output, report: &ShadowReport) -> Result<(), Failure> {

@@ -150,6 +150,16 @@ pub enum ReplayError {
         /// Why.
         reason: String,
     },
+    /// Another version is to be asked than this program is.
+    #[error(
+        "WL-7262: version {asked} is to be asked, and this program is version {is}: a version is asked by its own program"
+    )]
+    OtherVersion {
+        /// The one that is to be asked.
+        asked: String,
+        /// The one that this program is.
+        is: &'static str,
+    },
     /// A newer correcting replay has begun.
     #[error("WL-7234: replay {id} would correct what replay {other} has corrected since it was planned")]
     Superseded {

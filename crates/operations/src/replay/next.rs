@@ -20,6 +20,9 @@ impl ReplayError {
             Self::Overlaps { id, other } => format!(
                 "wait until {other} is done, then `wardline replay resume {id}`; if its process is gone, resume or abort that one first"
             ),
+            Self::OtherVersion { asked, .. } => format!(
+                "run the same command with the image of the tag {asked}: `docker run REGISTRY/cli:{asked} replay shadow ...`; docs/operate/replay.md has it whole, also for Kubernetes"
+            ),
             _ => return Cow::Borrowed(self.typed()),
         };
         said.into()
@@ -48,6 +51,9 @@ impl ReplayError {
             }
             Self::ChangesBySamePerson { .. } => {
                 "let a second person apply it with the changes accepted, or plan it again"
+            }
+            Self::OtherVersion { .. } => {
+                "ask the console of that version, or run the command line of its image; docs/operate/replay.md says how"
             }
             Self::Shadow { .. } => "give the console the configuration that the room runs with",
             Self::Overtaken { .. } => {
@@ -91,6 +97,7 @@ impl ReplayError {
             Self::Read(_) | Self::Publish(_) | Self::Kafka(_) => {
                 "check that --kafka names a running broker and that it has the topics (`wardline topics apply`)"
             }
+            Self::OtherVersion { .. } => "run the command line of the image of that version",
             Self::State { .. }
             | Self::NotApproved { .. }
             | Self::TakenOver { .. }

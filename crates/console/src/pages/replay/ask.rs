@@ -6,7 +6,17 @@ use crate::problem::Problem;
 use operations::replay::{ReplayField, ReplaySelection, Request, field_condition};
 
 /// What is to be replayed.
-pub const PLAN: &[Field] = &[
+pub const PLAN: &[Field] = FIELDS.split_at(1).1;
+
+/// Which records are looked at by which version, without anything that is done about them.
+pub const LOOKED_AT: &[Field] = FIELDS.split_at(12).0;
+
+const FIELDS: &[Field] = &[
+    Field::optional(
+        "version",
+        Kind::Line(64),
+        "Version that is to be asked: refused when this console is of another one",
+    ),
     Field::required("room", Kind::Line(64), "Room that is to process the records again"),
     Field::optional("topic", Kind::Line(100), "Topic, when the room reads several"),
     Field::optional("from_time", Kind::Line(40), "From this time on, for example 2026-03-01T08:00:00Z"),
@@ -33,9 +43,6 @@ pub const PLAN: &[Field] = &[
     ),
     Field::required("reason", Kind::Text(1_000), "Why, without patient data; it goes on record"),
 ];
-
-/// Which records are looked at, without anything that is done about them.
-pub const LOOKED_AT: &[Field] = PLAN.split_at(11).0;
 
 /// What the form to plan one is filled with: a dead letter leads here.
 pub const FILLED: &[Field] = &[

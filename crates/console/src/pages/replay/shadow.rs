@@ -9,7 +9,7 @@ use crate::problem::Problem;
 use crate::shadows::{Asked, Made, Seen};
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::replay::shadow::{Change, Example, FieldReport};
+use operations::replay::shadow::{Change, Example, FieldReport, VERSION};
 use operations::replay::{ReplayError, ShadowReport, ShadowRequest};
 use serde_json::json;
 use std::sync::Arc;
@@ -50,7 +50,9 @@ pub async fn run(ask: Ask) -> Result<Answer, Problem> {
         room: name,
         topic: ask.body.text("topic").map(str::to_owned),
         selection: ask::selection(&ask)?,
+        version: ask.body.text("version").map(str::to_owned),
     };
+    request.is_for_this_version().map_err(|error| refusal(&error))?;
     let asked = Asked { replays: replays(console)?, request, shadow, by: ask.name().to_owned() };
     let id = console.shadows.begin(asked, &console.trail)?;
     let said = "The comparison has begun; the page tells how far it is.";
@@ -62,7 +64,7 @@ fn list_page(data: &Seen, frame: &Frame<'_>) -> Page {
         p { a href="/replay" { "Replays" } }
         h1 { "Shadow comparisons" }
         p {
-            "A room of the version of this console (" (env!("CARGO_PKG_VERSION")) ") decides records again that the running one has passed, and each verdict is compared with what is on the topics. "
+            "A room of the version of this console (" (VERSION) ") decides records again that the running one has passed, and each verdict is compared with what is on the topics. "
             "Nothing is written, nobody is called. On the command line, and from another version: " code { "wardline replay shadow ROOM" } "."
         }
         (state(data, frame))
@@ -172,6 +174,7 @@ fn numbers(made: &Made) -> Markup {
     };
     let effects = &report.effects;
     facts(&[
+        ("Version asked", html! { (report.version) }),
         ("Reads", html! { span.mono { (report.topic) } }),
         ("Writes", html! { span.mono { (report.writes) } }),
         ("Compared with", html! { (compared) }),

@@ -31,6 +31,9 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::runtime::Handle;
 
+/// The version of this program, as its image is tagged.
+pub const VERSION: &str = env!("CARGO_PKG_VERSION");
+
 /// What is to be looked at.
 #[derive(Clone, Debug, Default)]
 pub struct ShadowRequest {
@@ -40,6 +43,21 @@ pub struct ShadowRequest {
     pub topic: Option<String>,
     /// Which records.
     pub selection: ReplaySelection,
+    /// The version that is to be asked; whichever this program is when left out.
+    pub version: Option<String>,
+}
+
+impl ShadowRequest {
+    /// Refuses when another version is to be asked than this program is: the version is that of the program (ADR 0021).
+    ///
+    /// # Errors
+    /// When the versions are not the same.
+    pub fn is_for_this_version(&self) -> Result<(), ReplayError> {
+        match &self.version {
+            Some(asked) if asked != VERSION => Err(ReplayError::OtherVersion { asked: asked.clone(), is: VERSION }),
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Replays {
@@ -47,13 +65,14 @@ impl Replays {
     /// nobody. `read` is told how many records were read, now and then.
     ///
     /// # Errors
-    /// When the selection makes no sense, nothing is found, a bound is met, or Kafka or the registry does not answer.
+    /// When another version is to be asked, the selection makes no sense, nothing is found, a bound is met, or Kafka or the registry does not answer.
     pub async fn shadow(
         self: &Arc<Self>,
         request: &ShadowRequest,
         shadow: Box<dyn Shadow>,
         read: impl Fn(u64) + Send + 'static,
     ) -> Result<ShadowReport, ReplayError> {
+        request.is_for_this_version()?;
         runtime::shadow::fill(shadow.as_ref(), &self.config.kafka, &self.codec).await?;
         let count = Count::new(self, &request.room, request.topic.as_deref(), &request.selection)?;
         let selection = request.selection.clone();

@@ -143,6 +143,37 @@ impl ShadowReport {
     pub fn differs(&self) -> bool {
         self.fields_differ + self.newly_refused + self.newly_accepted + self.other_reason > 0
     }
+
+    /// Its figures in one sentence, as they go on record. No value of a field, and nothing of a patient.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let Self { version, room, records, topic, .. } = self;
+        let with = match self.compared_with.as_slice() {
+            [] => String::new(),
+            known => format!(", compared with version {}", known.join(", ")),
+        };
+        let mut said = vec![format!("version {version} of {room} over {records} records of {topic}{with}")];
+        let verdicts = [
+            (self.same, "the same"),
+            (self.fields_differ, "with other fields, events or effects"),
+            (self.newly_refused, "newly refused"),
+            (self.newly_accepted, "newly accepted"),
+            (self.other_reason, "for another reason"),
+            (self.not_compared, "not compared"),
+        ];
+        let verdicts: Vec<String> = verdicts.iter().map(|(count, text)| format!("{count} {text}")).collect();
+        said.push(verdicts.join(", "));
+        said.push(format!("events {} fewer, {} more", self.events_fewer, self.events_more));
+        let EffectCounts { before, after, new, gone } = self.effects;
+        said.push(format!("effects {before} on record, {after} asked for, {new} new, {gone} no more"));
+        for MoneyReport { currency, before, after, difference } in &self.money {
+            said.push(format!("money {before} {currency} -> {after} {currency} ({difference:+})"));
+        }
+        if self.money_unknown > 0 {
+            said.push(format!("money of {} events unknown", self.money_unknown));
+        }
+        said.join("; ")
+    }
 }
 
 impl Tally {
@@ -153,7 +184,7 @@ impl Tally {
             room: room.to_owned(),
             topic: topic.to_owned(),
             writes: writes.name.to_owned(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
+            version: super::VERSION.to_owned(),
             ..ShadowReport::default()
         };
         Self { report, facts, changes: BTreeMap::new(), fields: BTreeMap::new(), money: BTreeMap::new() }
