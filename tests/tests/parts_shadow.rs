@@ -2,17 +2,23 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
+use console::people::sha256_hex;
+use console::{ConsoleConfig, Role, TokenConfig};
 use operations::replay::shadow::{Change, VERSION};
 use operations::replay::{ReplayError, ReplayRoom, ReplaySelection, Replays, ShadowReport, ShadowRequest};
 use processor::{Code, Processor, Reason, Verdict, Wiring, derived};
+use reqwest::StatusCode;
 use runtime::reader::{self, PartitionLag};
 use runtime::{Room, RoomInfo};
 use schemas::{Action, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ValidatedUsage, topics};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
-use wardline_tests::events::enriched;
+use wardline_tests::desk::Desk;
+use wardline_tests::events::{enriched, usage};
+use wardline_tests::toys;
 
 /// Stays, and usages of each.
 const VISITS: usize = 4;
@@ -197,7 +203,7 @@ async fn fx_1_the_effects_of_another_version_are_compared_and_nobody_is_called()
 
     // In another version each posting goes to the ERP under the name of another one, as the events about it say.
     let mut other = stack.config.rooms.get(erp_post::NAME).cloned().unwrap();
-    other["batch"] = serde_json::json!(false);
+    other["batch"] = json!(false);
     stack.configure(erp_post::NAME, other);
     assert!(!shadowed(&stack, &erp_post::room()).await.differs(), "how postings are grouped is no difference");
     assert_eq!(
@@ -205,4 +211,56 @@ async fn fx_1_the_effects_of_another_version_are_compared_and_nobody_is_called()
         before,
         "nothing was written or posted"
     );
+}
+
+/// The token of a program that acts.
+const TOKEN: &str = "the token of a program that acts";
+
+fn with_token(config: &mut ConsoleConfig) {
+    let token = TokenConfig { role: Role::Operator, sha256: sha256_hex(TOKEN.as_bytes()).into() };
+    config.tokens.insert("ci".to_owned(), token);
+}
+
+async fn compare(desk: &Desk, version: &str) -> (StatusCode, Value) {
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let body = json!({"room": toys::VALIDATE, "from_time": "2020-01-01T00:00:00Z", "version": version});
+    let request = client.post(format!("{}/api/v1/replay/shadow/run", desk.url)).bearer_auth(TOKEN).json(&body);
+    let answer = request.send().await.unwrap();
+    (answer.status(), answer.json().await.unwrap())
+}
+
+/// A report ends with the console that made it. What it came to does not: it is on record, with its figures, and every other
+/// console lists it.
+#[tokio::test(flavor = "multi_thread")]
+async fn rpl_1_what_a_comparison_came_to_outlives_the_console_that_made_it() {
+    let desk = Desk::start(with_token).await;
+    let room = desk.stack.run(vec![toys::validate()]).await;
+    desk.stack.publish(&[usage("enc-1", 1, "plain"), usage("enc-1", 2, "plain")]).await;
+    desk.stack.until::<ValidatedUsage>("two events", |events| events.len() == 2).await;
+    room.stop().await;
+
+    let (status, refused) = compare(&desk, "0.0.0-other").await;
+    assert_eq!((status, &refused["code"]), (StatusCode::CONFLICT, &json!("WL-7262")), "{refused:#}");
+    let (status, begun) = compare(&desk, VERSION).await;
+    assert!(status.is_success(), "{begun:#}");
+    let is_made = |seen: &Value| seen["made"].as_array().is_some_and(|made| made.len() == 1);
+    let seen = desk.until_api("/replay/shadow", is_made).await;
+    let made = &seen["made"][0];
+    assert_eq!((&made["report"]["version"], &made["report"]["same"]), (&json!(VERSION), &json!(2)), "{made:#}");
+    assert_eq!((&made["id"], &made["notOnRecord"]), (&begun["id"], &Value::Null), "{made:#}");
+    assert_eq!(seen["earlier"], json!([]), "what this console holds is not told twice");
+
+    let Desk { stack, .. } = desk;
+    let other = Desk::over(stack, Err("there is none".to_owned()), with_token).await;
+    let is_listed = |seen: &Value| seen["earlier"].as_array().is_some_and(|earlier| !earlier.is_empty());
+    let seen = other.until_api("/replay/shadow", is_listed).await;
+    assert_eq!((&seen["made"], seen["earlier"].as_array().map(Vec::len)), (&json!([]), Some(1)), "{seen:#}");
+    let earlier = &seen["earlier"][0];
+    assert_eq!((&earlier["id"], &earlier["by"]), (&begun["id"], &json!("token:ci")), "{earlier:#}");
+    let said = earlier["said"].as_str().unwrap();
+    for told in
+        [VERSION, "2 records of clinical.supply-usage.v1", "2 the same", "0 newly refused", "effects 0 on record"]
+    {
+        assert!(said.contains(told), "{told}: {said}");
+    }
 }

@@ -4,40 +4,29 @@
 //! by the process that made them, and are kept where the configuration names a folder; that one was made is on the audit topic.
 
 use crate::kept::KeptReports;
+use crate::one_by_one::{self, OneByOne, Why};
 use crate::problem::Problem;
 use crate::trail::{Entry, Trail};
-use axum::http::StatusCode;
 use connector::erp::Erp;
 use operations::reconcile::{self, Options, Raised, Report, Room, Watch, Window};
 use runtime::codec::Codec;
 use runtime::{Config, RoomInfo, Shutdown, clock};
 use serde::Serialize;
-use std::collections::VecDeque;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// Reports that are held.
-const REPORTS_MAX: usize = 10;
 /// Differences of a report that are held; the others are counted, and are work items where these were asked for.
 const DIFFERENCES_MAX: usize = 1_000;
 
 /// The comparisons of this process.
 #[derive(Clone)]
 pub struct Comparisons {
-    state: Arc<Mutex<State>>,
+    works: OneByOne<UnderWay, Failed, Made>,
     /// Asks the one under way to end.
     is_given_up: Arc<AtomicBool>,
     stop: Shutdown,
     /// What outlives this process.
     pub kept: KeptReports,
-}
-
-#[derive(Default)]
-struct State {
-    under_way: Option<UnderWay>,
-    failed: Option<Failed>,
-    /// Newest first.
-    made: VecDeque<Arc<Made>>,
 }
 
 /// A comparison that is being made.
@@ -83,14 +72,7 @@ pub struct Made {
 }
 
 /// What there is to see.
-pub struct Seen {
-    /// The one under way.
-    pub under_way: Option<UnderWay>,
-    /// Why there is no report of the last one.
-    pub failed: Option<Failed>,
-    /// Newest first.
-    pub made: Vec<Arc<Made>>,
-}
+pub type Seen = one_by_one::Seen<UnderWay, Failed, Made>;
 
 /// What is compared, and how.
 pub struct Asked {
@@ -113,7 +95,7 @@ pub struct Asked {
 impl Comparisons {
     /// None yet; one under way ends when the stop is asked for.
     pub fn new(stop: Shutdown, kept: KeptReports) -> Self {
-        Self { state: Arc::default(), is_given_up: Arc::default(), stop, kept }
+        Self { works: OneByOne::default(), is_given_up: Arc::default(), stop, kept }
     }
 
     /// Begins one in the background.
@@ -121,47 +103,33 @@ impl Comparisons {
     /// # Errors
     /// When one is under way.
     pub fn begin(&self, asked: Asked, trail: &Trail) -> Result<(), Problem> {
-        {
-            let mut state = lock(&self.state);
-            if let Some(under_way) = &state.under_way {
-                let detail = format!("{} compares already, and one comparison is made at a time", under_way.by);
-                let problem = Problem::new(StatusCode::CONFLICT, "WL-7214", "Under way already", detail);
-                return Err(problem.next("wait for its report, or give it up"));
-            }
-            let (by, window) = (asked.by.clone(), asked.window);
-            let started_ms = now_ms();
-            state.under_way = Some(UnderWay { by, started_ms, window, topic: None, records: 0 });
-            state.failed = None;
-        }
-        self.is_given_up.store(false, Ordering::Release);
+        let (by, window) = (asked.by.clone(), asked.window);
+        let under_way = UnderWay { by, started_ms: now_ms(), window, topic: None, records: 0 };
+        let busy = |under_way: &UnderWay| {
+            let detail = format!("{} compares already, and one comparison is made at a time", under_way.by);
+            one_by_one::busy(detail, "wait for its report, or give it up")
+        };
+        let failed = |under_way: UnderWay, why: Why| Failed { by: under_way.by, at_ms: now_ms(), why: why.text };
         let (this, trail) = (self.clone(), trail.clone());
-        tokio::spawn(async move {
-            // A panic inside must not leave it under way for ever.
-            let carried = tokio::spawn({
-                let this = this.clone();
-                async move { this.carry(asked, &trail).await }
-            });
-            if let Err(error) = carried.await {
-                this.ended(Err(format!("WL-7137: {error}")));
-            }
-        });
-        Ok(())
+        let work = || {
+            self.is_given_up.store(false, Ordering::Release);
+            async move { this.carry(asked, &trail).await }
+        };
+        self.works.begin(under_way, busy, work, failed)
     }
 
     /// Gives the one under way up; says whether there is one.
     pub fn give_up(&self) -> bool {
         self.is_given_up.store(true, Ordering::Release);
-        lock(&self.state).under_way.is_some()
+        self.seen().under_way.is_some()
     }
 
     /// What there is to see.
     pub fn seen(&self) -> Seen {
-        let state = lock(&self.state);
-        let (under_way, failed) = (state.under_way.clone(), state.failed.clone());
-        Seen { under_way, failed, made: state.made.iter().cloned().collect() }
+        self.works.seen()
     }
 
-    async fn carry(&self, asked: Asked, trail: &Trail) {
+    async fn carry(&self, asked: Asked, trail: &Trail) -> Result<Made, Why> {
         let options = Options {
             window: asked.window,
             rooms: asked.rooms,
@@ -172,13 +140,10 @@ impl Comparisons {
         };
         let watch = Arc::new(self.clone());
         let made = reconcile::reconcile(&asked.config, Arc::clone(&asked.codec), &options, watch).await;
-        let mut report = match made {
-            Ok(report) => report,
-            Err(error) => return self.ended(Err(error.to_string())),
-        };
+        let mut report = made.map_err(|error| why(&error))?;
         // Asked for behind the last look at it: who gave it up was told that there is no report, and wants no work made of it.
         if self.stopped() {
-            return self.ended(Err(reconcile::CollectError::Stopped.to_string()));
+            return Err(why(&reconcile::CollectError::Stopped));
         }
         let (mut raised, mut not_raised) = (None, None);
         if asked.raise {
@@ -199,7 +164,7 @@ impl Comparisons {
         let not_kept = self.keep(&report).await;
         report.truncated |= report.differences.len() > DIFFERENCES_MAX;
         report.differences.truncate(DIFFERENCES_MAX);
-        self.ended(Ok(Made { report, raised, not_raised, not_kept }));
+        Ok(Made { report, raised, not_raised, not_kept })
     }
 
     /// Says why it is not kept, although it should be.
@@ -212,31 +177,16 @@ impl Comparisons {
             Err(error) => Some(error.to_string()),
         }
     }
-
-    fn ended(&self, made: Result<Made, String>) {
-        let mut state = lock(&self.state);
-        let by = state.under_way.take().map(|under_way| under_way.by).unwrap_or_default();
-        match made {
-            Ok(made) => {
-                state.made.truncate(REPORTS_MAX - 1);
-                state.made.push_front(Arc::new(made));
-            }
-            Err(why) => {
-                tracing::warn!(why, "a comparison has no report");
-                state.failed = Some(Failed { by, at_ms: now_ms(), why });
-            }
-        }
-    }
 }
 
 impl Watch for Comparisons {
     fn read(&self, topic: &str, records: u64) {
-        if let Some(under_way) = &mut lock(&self.state).under_way {
+        self.works.tell(|under_way| {
             under_way.records = records;
             if under_way.topic.as_deref() != Some(topic) {
                 under_way.topic = Some(topic.to_owned());
             }
-        }
+        });
     }
 
     fn stopped(&self) -> bool {
@@ -248,6 +198,6 @@ fn now_ms() -> i64 {
     clock::now_micros() / 1_000
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+fn why(error: &dyn std::fmt::Display) -> Why {
+    Why { text: error.to_string(), next: "look at the reason, and compare again".into() }
 }

@@ -250,7 +250,7 @@ pub static ROUTES: &[Route] = &[
     Route::get(
         "/replay/shadow",
         "/replay/shadow",
-        "What the version of this console would decide otherwise: comparisons of this process.",
+        "What the version of this console would decide otherwise: comparisons of this process, and what earlier ones came to.",
         |ask| Box::pin(pages::replay::shadow::list(ask)),
     ),
     Route::get(

@@ -1,31 +1,30 @@
-//! Comparisons of versions that people start here: one at a time, in the background, held by the process that made them.
+//! Comparisons of versions that people start here. The reports are held by the process that made them; what they came to is on the
+//! audit topic and outlives it.
 
+use crate::desk::Desk;
+use crate::one_by_one::{self, OneByOne, Why};
 use crate::problem::Problem;
-use crate::trail::{Entry, Trail};
-use axum::http::StatusCode;
+use crate::trail::{Entry, ROOM, Trail};
+use operations::audit::{AuditEntry, AuditFilter};
 use operations::replay::{Replays, ShadowReport, ShadowRequest};
 use runtime::clock;
 use runtime::shadow::Shadow;
 use serde::Serialize;
-use std::collections::VecDeque;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
-/// Reports that are held.
-const REPORTS_MAX: usize = 10;
+/// Code of what is on record of them.
+const SHADOWED: &str = "replay.shadowed";
+/// Earlier ones that are listed.
+const EARLIER_MAX: usize = 20;
 
 /// The comparisons of this process.
 #[derive(Clone, Default)]
 pub struct Shadows {
-    state: Arc<Mutex<State>>,
+    works: OneByOne<UnderWay, Failed, Made>,
 }
 
-#[derive(Default)]
-struct State {
-    under_way: Option<UnderWay>,
-    failed: Option<Failed>,
-    /// Newest first.
-    made: VecDeque<Arc<Made>>,
-}
+/// What there is to see of this process.
+pub type Seen = one_by_one::Seen<UnderWay, Failed, Made>;
 
 /// A comparison that is being made.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -69,18 +68,22 @@ pub struct Made {
     pub at: i64,
     /// What it found.
     pub report: ShadowReport,
+    /// Why it goes with this process; none when what it came to is on record.
+    pub not_on_record: Option<String>,
 }
 
-/// What there is to see.
-#[derive(Clone, Debug, Serialize)]
+/// What is on record of a comparison that this process does not hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
-pub struct Seen {
-    /// The one under way.
-    pub under_way: Option<UnderWay>,
-    /// Why there is no report of the last one.
-    pub failed: Option<Failed>,
-    /// Newest first.
-    pub made: Vec<Arc<Made>>,
+pub struct Earlier {
+    /// Its id.
+    pub id: String,
+    /// Who asked for it.
+    pub by: String,
+    /// When it ended, microseconds since 1970.
+    pub at: i64,
+    /// What it came to: version, records, verdicts, events, effects and money.
+    pub said: String,
 }
 
 /// What is compared.
@@ -102,85 +105,98 @@ impl Shadows {
     /// When one is under way.
     pub fn begin(&self, asked: Asked, trail: &Trail) -> Result<String, Problem> {
         let (by, room) = (asked.by.clone(), asked.request.room.clone());
-        {
-            let mut state = lock(&self.state);
-            if let Some(under_way) = &state.under_way {
-                let detail = format!(
-                    "{} compares {} already, and one comparison is made at a time",
-                    under_way.by, under_way.room
-                );
-                let problem = Problem::new(StatusCode::CONFLICT, "WL-7214", "Under way already", detail);
-                return Err(
-                    problem.next("wait for its report, or use `wardline replay shadow` in a process of its own")
-                );
-            }
-            state.under_way = Some(UnderWay { by, room, started_at: clock::now_micros(), records: 0 });
-            state.failed = None;
-        }
+        let under_way = UnderWay { by, room, started_at: clock::now_micros(), records: 0 };
+        let busy = |under_way: &UnderWay| {
+            let UnderWay { by, room, .. } = under_way;
+            let detail = format!("{by} compares {room} already, and one comparison is made at a time");
+            one_by_one::busy(detail, "wait for its report, or use `wardline replay shadow` in a process of its own")
+        };
+        let failed = |UnderWay { by, room, .. }, why: Why| Failed {
+            by,
+            room,
+            at: clock::now_micros(),
+            why: why.text,
+            next: why.next.into_owned(),
+        };
         let id = uuid::Uuid::new_v4().to_string();
         let (this, trail, of) = (self.clone(), trail.clone(), id.clone());
-        tokio::spawn(async move {
-            // A panic inside must not leave it under way for ever.
-            let carried = tokio::spawn({
-                let this = this.clone();
-                async move { this.carry(asked, of, &trail).await }
-            });
-            if let Err(error) = carried.await {
-                this.failed(format!("WL-7137: {error}"), "report it as a defect, with the time");
-            }
-        });
+        self.works.begin(under_way, busy, || async move { this.carry(asked, of, &trail).await }, failed)?;
         Ok(id)
     }
 
-    /// What there is to see.
+    /// What there is to see of this process.
     pub fn seen(&self) -> Seen {
-        let state = lock(&self.state);
-        let (under_way, failed) = (state.under_way.clone(), state.failed.clone());
-        Seen { under_way, failed, made: state.made.iter().cloned().collect() }
+        self.works.seen()
     }
 
     /// One that was made here.
     pub fn one(&self, id: &str) -> Option<Arc<Made>> {
-        lock(&self.state).made.iter().find(|made| made.id == id).cloned()
+        self.seen().made.into_iter().find(|made| made.id == id)
     }
 
-    async fn carry(&self, asked: Asked, id: String, trail: &Trail) {
-        let told = Arc::clone(&self.state);
-        let read = move |records| {
-            if let Some(under_way) = &mut lock(&told).under_way {
-                under_way.records = records;
-            }
-        };
-        let report = match asked.replays.shadow(&asked.request, asked.shadow, read).await {
-            Ok(report) => report,
-            Err(error) => return self.failed(error.to_string(), error.next_on_page()),
-        };
+    async fn carry(&self, asked: Asked, id: String, trail: &Trail) -> Result<Made, Why> {
+        let told = self.works.clone();
+        let read = move |records| told.tell(|under_way| under_way.records = records);
+        let report = asked.replays.shadow(&asked.request, asked.shadow, read).await;
+        let report =
+            report.map_err(|error| Why { text: error.to_string(), next: error.next_on_page().to_owned().into() })?;
         let entry = Entry {
-            code: "replay.shadowed".to_owned(),
-            detail: format!(
-                "compared version {} of {} over {} records of {}: {} the same",
-                report.version, report.room, report.records, report.topic, report.same
-            ),
+            code: SHADOWED.to_owned(),
+            detail: detail(&id, &report),
             actor: Some(asked.by.clone()),
             ..Entry::default()
         };
-        if let Err(problem) = trail.record(entry).await {
+        let not_on_record = trail.record(entry).await.err().map(|problem| {
             tracing::warn!(detail = problem.detail, "that versions were compared is not on record");
-        }
-        let mut state = lock(&self.state);
-        state.under_way = None;
-        state.made.truncate(REPORTS_MAX - 1);
-        state.made.push_front(Arc::new(Made { id, by: asked.by, at: clock::now_micros(), report }));
-    }
-
-    fn failed(&self, why: String, next: &str) {
-        tracing::warn!(why, "a comparison of versions has no report");
-        let mut state = lock(&self.state);
-        let (by, room) = state.under_way.take().map(|one| (one.by, one.room)).unwrap_or_default();
-        state.failed = Some(Failed { by, room, at: clock::now_micros(), why, next: next.to_owned() });
+            problem.detail
+        });
+        Ok(Made { id, by: asked.by, at: clock::now_micros(), report, not_on_record })
     }
 }
 
-fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
-    state.lock().unwrap_or_else(PoisonError::into_inner)
+/// The newest that consoles have put on record, without those of `seen`.
+///
+/// # Errors
+/// When Kafka or the registry does not answer in time.
+pub async fn earlier(desk: &Desk, seen: &Seen) -> Result<Vec<Earlier>, Problem> {
+    let filter = AuditFilter { room: Some(ROOM.to_owned()), code: Some(SHADOWED.to_owned()), ..AuditFilter::default() };
+    // Those of this process may be the newest ones.
+    let found = desk.audits("shadow comparisons", filter, None, EARLIER_MAX + seen.made.len()).await?;
+    let all = found.records.iter().map(Earlier::of);
+    let others = all.filter(|one| seen.made.iter().all(|made| one.id.is_empty() || made.id != one.id));
+    Ok(others.take(EARLIER_MAX).collect())
+}
+
+fn detail(id: &str, report: &ShadowReport) -> String {
+    format!("comparison {id}: {}", report.said())
+}
+
+impl Earlier {
+    fn of(entry: &AuditEntry) -> Self {
+        let audit = &entry.audit;
+        // What was written before a comparison had an id has none.
+        let parted = audit.detail.strip_prefix("comparison ").and_then(|rest| rest.split_once(": "));
+        let (id, said) = parted.unwrap_or(("", &audit.detail));
+        let by = audit.actor.clone().unwrap_or_default();
+        Self { id: id.to_owned(), by, at: audit.at.0, said: said.to_owned() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::{Audit, Timestamp};
+
+    #[test]
+    fn what_is_on_record_is_read_back() {
+        let entry = |detail: String| AuditEntry {
+            place: "0@1".to_owned(),
+            audit: Audit { detail, actor: Some("olga".to_owned()), at: Timestamp(5), ..Audit::default() },
+        };
+        let report = ShadowReport { room: "enrich".to_owned(), records: 20, ..ShadowReport::default() };
+        let read = Earlier::of(&entry(detail("1-2", &report)));
+        assert_eq!((read.id.as_str(), read.by.as_str(), read.at, read.said), ("1-2", "olga", 5, report.said()));
+        let old = Earlier::of(&entry("compared version 0.1.0 of enrich: 3 the same".to_owned()));
+        assert_eq!((old.id.as_str(), old.said.as_str()), ("", "compared version 0.1.0 of enrich: 3 the same"));
+    }
 }

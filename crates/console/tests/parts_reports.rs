@@ -8,6 +8,7 @@ use common::Place;
 use operations::reconcile::fact::Spot;
 use operations::reconcile::{Difference, Kept, Kind, Part, Proposal, Report, items};
 use reqwest::Method;
+use schemas::{Audit, Timestamp};
 use serde_json::{Value, json};
 use testkit::stack::Stack;
 use testkit::until_found;
@@ -101,4 +102,29 @@ async fn a_work_item_has_the_form_of_the_replay_that_mends_it() {
     let fields: Vec<(&str, &str)> = fields.iter().map(|(name, value)| (*name, value.as_str())).collect();
     let planned = olga.post("/replay/plan", &fields).await;
     assert!(planned.text.contains("erp-post") && !planned.text.contains("WL-7131"), "{}", planned.text);
+}
+
+/// What comparisons of versions came to is listed from the audit, as text, whoever put it there.
+#[tokio::test(flavor = "multi_thread")]
+async fn earlier_comparisons_of_versions_are_on_their_page() {
+    let place = Place::start().await;
+    let audit = |detail: &str| Audit {
+        room: console::ROOM.to_owned(),
+        code: "replay.shadowed".to_owned(),
+        detail: detail.to_owned(),
+        actor: Some("olga".to_owned()),
+        at: Timestamp(1_000_000),
+        ..Audit::default()
+    };
+    let said = "version 0.0.9 of enrich over 20 records of supply.usage-validated.v1; 16 the same; money 40 EUR -> 44 EUR (+4)";
+    let hostile = "comparison 1-3: <script>alert(1)</script>";
+    place.stack.publish(&[audit(&format!("comparison 1-2: {said}")), audit(hostile)]).await;
+    let vic = place.browser("vic").await;
+    let page = until_found("both are listed", async || {
+        let page = vic.get("/replay/shadow").await.text;
+        (page.contains("data-row=\"1-2\"") && page.contains("data-row=\"1-3\"")).then_some(page)
+    })
+    .await;
+    assert!(page.contains(&said.replace('>', "&gt;")) && page.contains("olga"), "{page}");
+    assert!(!page.contains("<script>alert"), "{page}");
 }

@@ -6,24 +6,44 @@ use crate::ask::{Answer, Ask};
 use crate::html::{Act, Frame, Page, chip, facts, form, number, pretty, time};
 use crate::people::Right;
 use crate::problem::Problem;
-use crate::shadows::{Asked, Made, Seen};
+use crate::shadows::{self, Asked, Earlier, Made, Seen};
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::replay::shadow::{Change, Example, FieldReport, VERSION};
 use operations::replay::{ReplayError, ShadowReport, ShadowRequest};
+use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
 
-/// Those of this process.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct List {
+    /// Those of this process.
+    #[serde(flatten)]
+    seen: Seen,
+    /// What is on record of others, newest first.
+    earlier: Vec<Earlier>,
+    /// Why that is not known.
+    earlier_unknown: Option<String>,
+}
+
+/// Those of this process, and what is on record of earlier ones.
 pub async fn list(ask: Ask) -> Result<Answer, Problem> {
-    Ok(Answer::view(ask.console.shadows.seen(), list_page))
+    let seen = ask.console.shadows.seen();
+    let (earlier, earlier_unknown) = match shadows::earlier(&ask.console.desk, &seen).await {
+        Ok(earlier) => (earlier, None),
+        Err(problem) => (Vec::new(), Some(problem.detail)),
+    };
+    Ok(Answer::view(List { seen, earlier, earlier_unknown }, list_page))
 }
 
 /// One of them.
 pub async fn one(ask: Ask) -> Result<Answer, Problem> {
     let made = ask.console.shadows.one(ask.part("id"));
     let made = made.ok_or_else(|| {
-        Problem::not_found("this process has made no such comparison; reports go with the process that made them")
+        Problem::not_found(
+            "this process holds no such comparison; what an earlier one came to is in the list and in the audit",
+        )
     })?;
     Ok(Answer::view(made.as_ref().clone(), page))
 }
@@ -59,7 +79,8 @@ pub async fn run(ask: Ask) -> Result<Answer, Problem> {
     Ok(Answer::done(said, "/replay/shadow", json!({"begun": true, "id": id})))
 }
 
-fn list_page(data: &Seen, frame: &Frame<'_>) -> Page {
+fn list_page(data: &List, frame: &Frame<'_>) -> Page {
+    let seen = &data.seen;
     let body = html! {
         p { a href="/replay" { "Replays" } }
         h1 { "Shadow comparisons" }
@@ -67,20 +88,44 @@ fn list_page(data: &Seen, frame: &Frame<'_>) -> Page {
             "A room of the version of this console (" (VERSION) ") decides records again that the running one has passed, and each verdict is compared with what is on the topics. "
             "Nothing is written, nobody is called. On the command line, and from another version: " code { "wardline replay shadow ROOM" } "."
         }
-        (state(data, frame))
-        @if data.made.is_empty() { p.muted { "This process has compared nothing since it started. Reports go with the process that made them; that one was made is in the " a href="/audit?room=console" { "audit" } "." } } @else {
+        (state(seen, frame))
+        @if seen.made.is_empty() { p.muted { "This process has compared nothing since it started." } } @else {
             div.scroll {
                 table.stack {
                     caption { "Comparisons of this process, newest first" }
                     thead { tr { th { "Made" } th { "Room" } th { "Topic" } th.right { "Records" } th { "Result" } th { "By" } } }
                     tbody {
-                        @for made in &data.made { (row(made)) }
+                        @for made in &seen.made { (row(made)) }
                     }
                 }
             }
         }
+        @if let Some(why) = &data.earlier_unknown { p.error role="alert" { "Whether there are earlier ones is not known: " (why) "." } }
+        @if !data.earlier.is_empty() { (earlier(&data.earlier)) }
     };
     Page::live("Shadow comparisons", body)
+}
+
+/// What outlives the process that made it: the figures, without examples.
+fn earlier(all: &[Earlier]) -> Markup {
+    html! {
+        div.scroll {
+            table.stack {
+                caption { "Earlier ones and those of other consoles, from the audit, newest first; the examples went with their process" }
+                thead { tr { th { "Made" } th { "By" } th { "What it came to" } } }
+                tbody {
+                    @for one in all {
+                        tr data-row=[(!one.id.is_empty()).then_some(&one.id)] tabindex="-1" {
+                            td.nowrap data-name="Made" { (time(one.at)) }
+                            td data-name="By" { span { (one.by) } }
+                            td.wide data-name="Came to" { span { (one.said) } }
+                        }
+                    }
+                }
+            }
+        }
+        p.muted { "All of them are in the " a href="/audit?room=console&code=replay.shadowed" { "audit" } "." }
+    }
 }
 
 fn state(data: &Seen, frame: &Frame<'_>) -> Markup {
@@ -138,6 +183,7 @@ fn page(data: &Made, _: &Frame<'_>) -> Page {
         p { a href="/replay" { "Replays" } " / " a href="/replay/shadow" { "Shadow comparisons" } }
         h1 { (report.room) " " (report.version) " beside what is on record" }
         p { (verdict(report)) " Nothing was written, nobody was called." }
+        @if let Some(why) = &data.not_on_record { p.error role="alert" { "The report goes with this process: " (why) "." } }
         (numbers(data))
         @if report.changes.is_empty() && report.fields.is_empty() { p.calm { "Every record that could be compared has the same fate." } }
         @if !report.changes.is_empty() { (changes(&report.changes)) }
