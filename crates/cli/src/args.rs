@@ -21,7 +21,7 @@ pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLetter
 pub use exceptions::{
     Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
-pub use groups::{Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
+pub use groups::{Groups, GroupsAction, GroupsApprove, GroupsReset, GroupsShow};
 pub use reconcile::Reconcile;
 pub use replay::{
     Replay, ReplayAction, ReplayApply, ReplayLs, ReplayPlan, ReplayResume, ReplaySelect, ReplayShadow, ReplayStep,

@@ -1,50 +1,31 @@
 //! `wardline groups`: where rooms stand, and setting that while they stand still.
 
-use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsLs, GroupsReset};
+mod console;
+mod seen;
+
+use crate::args::{Globals, Groups, GroupsAction, GroupsApprove, GroupsReset, GroupsShow};
 use crate::output::{self, Output};
 use crate::{Failure, context, people, rooms};
-use operations::groups::{self, PartitionStanding};
-use operations::replay::reset::{Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target, told};
+use operations::groups;
+use operations::replay::reset::{Requested, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
 use operations::replay::{ReplayRoom, Replays, Words};
 use runtime::codec::Codec;
-use runtime::{Config, RoomKind};
-use serde::Serialize;
+use runtime::{Config, RoomInfo, RoomKind};
+use seen::Group;
 use std::sync::Arc;
-
-/// Columns of the list.
-const HEAD: [&str; 9] = ["room", "state", "members", "topic", "partition", "next", "end", "behind", "oldest"];
-
-/// Columns of the resets that wait for a second person.
-const ASKED_HEAD: [&str; 6] = ["reset", "room", "asked for by", "why", "what", "next"];
-
-/// A reset that waits, as a line of JSON of its own.
-#[derive(Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Asked<'a> {
-    requested_reset: &'a Requested,
-    next: String,
-}
-
-/// A room in a partition.
-#[derive(Debug, Serialize)]
-#[serde(rename_all = "camelCase")]
-struct Standing {
-    room: &'static str,
-    state: Option<String>,
-    /// None of a source: it reads back what it has written, without a group, so it is nowhere and never behind.
-    members: Option<usize>,
-    #[serde(flatten)]
-    at: PartitionStanding,
-}
 
 /// Executes `wardline groups`.
 pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
+    if let Some(console) = console::of(&options.action)? {
+        return context::block_on(console::act(&console, &options.action))?;
+    }
     let config = Arc::new(context::running(globals)?);
     match &options.action {
         GroupsAction::Ls(options) => {
-            list(&config, options)?;
-            context::block_on(requested(config, options))?
+            let groups = list(&config)?;
+            seen::list(&groups, &context::block_on(requested(config))??, options.json)
         }
+        GroupsAction::Show(options) => show(config, options),
         GroupsAction::Reset(options) => context::block_on(reset(config, options))?,
         GroupsAction::Approve(options) => {
             people::direct(&config, "agreeing to a reset")?;
@@ -53,52 +34,38 @@ pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
     }
 }
 
-fn list(config: &Config, options: &GroupsLs) -> Result<(), Failure> {
-    let mut output = Output::stdout();
-    let mut rows = Vec::new();
-    for room in rooms::all() {
-        let info = room.info();
-        if info.reads.is_empty() {
-            continue;
-        }
-        let group = groups::standing(config, info).map_err(Failure::kafka)?;
-        let members = (info.kind != RoomKind::Source).then_some(group.members.len());
-        for at in group.partitions {
-            let standing = Standing { room: info.name, state: group.state.clone(), members, at };
-            if options.json {
-                output.json(&standing)?;
-            } else {
-                rows.push(standing.row());
-            }
-        }
+fn list(config: &Config) -> Result<Vec<Group>, Failure> {
+    let mut all = Vec::new();
+    for room in rooms::all().iter().filter(|room| !room.info().reads.is_empty()) {
+        all.push(standing(config, room.info())?);
     }
-    if !options.json {
-        output.table(&HEAD, &rows)?;
-    }
-    output.finish()
+    Ok(all)
 }
 
-/// The resets that wait for a second person, and how somebody agrees.
-async fn requested(config: Arc<Config>, options: &GroupsLs) -> Result<(), Failure> {
-    let waiting = replays(config)?.resets_requested().await.map_err(failure)?;
-    let mut output = Output::stdout();
-    if options.json {
-        for one in &waiting {
-            output.json(&Asked { requested_reset: one, next: next(one) })?;
-        }
-    } else if !waiting.is_empty() {
-        output.line("")?;
-        output.table(&ASKED_HEAD, &waiting.iter().map(asked_row).collect::<Vec<_>>())?;
-    }
-    output.finish()
+fn standing(config: &Config, info: &RoomInfo) -> Result<Group, Failure> {
+    let standing = groups::standing(config, info).map_err(Failure::kafka)?;
+    Ok(Group::read(standing, info.kind == RoomKind::Source))
 }
 
-fn next(one: &Requested) -> String {
-    format!("wardline groups approve {} --actor NAME", one.id)
+fn show(config: Arc<Config>, options: &GroupsShow) -> Result<(), Failure> {
+    let all = rooms::all();
+    let mut readers = all.iter().map(|room| room.info()).filter(|info| !info.reads.is_empty());
+    let Some(info) = readers.clone().find(|info| info.name == options.room) else {
+        let names: Vec<&str> = readers.by_ref().map(|info| info.name).collect();
+        return Err(Failure::usage(
+            format!("WL-7065: there is no room {} that reads; there are {}", options.room, names.join(", ")),
+            "name one of these",
+        ));
+    };
+    let group = standing(&config, info)?;
+    let waiting = context::block_on(requested(config))??;
+    let waiting: Vec<Requested> = waiting.into_iter().filter(|one| one.room == options.room).collect();
+    seen::one(&group, &waiting, options.json)
 }
 
-fn asked_row(one: &Requested) -> Vec<String> {
-    vec![one.id.clone(), one.room.clone(), one.actor.clone(), one.reason.clone(), told(&one.moves), next(one)]
+/// The resets that wait for a second person.
+async fn requested(config: Arc<Config>) -> Result<Vec<Requested>, Failure> {
+    replays(config)?.resets_requested().await.map_err(failure)
 }
 
 async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure> {
@@ -195,7 +162,7 @@ fn said(plan: &ResetPlan, json: bool) -> Result<(), Failure> {
             output.line(format!("  {}: {count} {text}", one.topic))?;
         }
     }
-    if let Some(why) = plan.second_person {
+    if let Some(why) = &plan.second_person {
         output.line(format!("  a second person has to agree: {why}"))?;
     }
     output.finish()
@@ -212,25 +179,6 @@ fn moves(output: &mut Output, plan: &ResetPlan) -> Result<(), Failure> {
 fn failure(error: ResetError) -> Failure {
     let next = error.next();
     if error.blames_request() { Failure::usage(error, next) } else { Failure::new(error, next) }
-}
-
-impl Standing {
-    fn row(&self) -> Vec<String> {
-        let PartitionStanding { lag, oldest_s } = &self.at;
-        let behind = |text: String| if self.members.is_some() { text } else { "-".to_owned() };
-        let next = lag.committed.map_or_else(|| "-".to_owned(), |next| next.to_string());
-        vec![
-            self.room.to_owned(),
-            self.state.as_deref().unwrap_or("-").to_lowercase(),
-            self.members.map_or_else(|| "-".to_owned(), |members| members.to_string()),
-            lag.topic.clone(),
-            lag.partition.to_string(),
-            next,
-            lag.end.to_string(),
-            behind(lag.lag.to_string()),
-            behind(format!("{oldest_s} s")),
-        ]
-    }
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use crate::Failure;
 use crate::args::Through;
 use reqwest::header::{AUTHORIZATION, HeaderValue};
 use reqwest::redirect::Policy;
-use reqwest::{Client, Response, Url};
+use reqwest::{Client, RequestBuilder, Response, Url};
 use serde_json::Value;
 use std::io::Read as _;
 use std::net::IpAddr;
@@ -49,11 +49,32 @@ impl Console {
 
     /// Has the console do something; gives what it says of the result.
     pub async fn act(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
+        self.answer(self.client.post(self.url(path)).json(body)).await
+    }
+
+    /// Asks the console for what its page of this path shows.
+    pub async fn ask(&self, path: &[&str]) -> Result<Value, Failure> {
+        self.answer(self.client.get(self.url(path))).await
+    }
+
+    /// That the console has answered with something that is not known here.
+    pub fn not_understood(&self, error: &serde_json::Error) -> Failure {
+        Failure::new(
+            format!("WL-1481: the answer of {} is not understood: {error}", self.base),
+            "check that the console is of the version of this program, which `wardline --version` tells",
+        )
+    }
+
+    fn url(&self, path: &[&str]) -> Url {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().extend(["api", "v1"]).extend(path);
         }
-        let request = self.client.post(url).header(AUTHORIZATION, self.token.clone()).json(body);
+        url
+    }
+
+    async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
+        let request = request.header(AUTHORIZATION, self.token.clone());
         let answer = request.send().await.map_err(|error| self.silent(&error))?;
         let status = answer.status();
         let bytes = self.whole(answer).await?;

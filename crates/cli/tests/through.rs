@@ -30,26 +30,38 @@ struct Site {
     place: Place,
     variables: Vec<(String, String)>,
     url: String,
-    _up: common::Running,
+    _running: Vec<common::Running>,
 }
 
 impl Site {
     fn start() -> Self {
         let place = Place::new();
-        let tokens: String = PEOPLE
-            .iter()
-            .map(|(name, role)| {
-                std::fs::write(place.path(name), format!("the token of {name}\n").replace(' ', "-")).unwrap();
-                let hash = sha256_hex(format!("the token of {name}").replace(' ', "-").as_bytes());
-                format!("    {name}: {{role: {role}, sha256: {hash}}}\n")
-            })
-            .collect();
-        let config = format!("operations: {{people: console}}\nconsole:\n  tokens:\n{tokens}");
-        std::fs::write(place.path("site.yaml"), config).unwrap();
+        configured(&place);
         let (mut up, variables) = place.up_with("up", &["--config", "site.yaml"]);
         let line = up.line_with("web console");
         let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap().to_owned();
-        Self { place, variables, url, _up: up }
+        Self { place, variables, url, _running: vec![up] }
+    }
+
+    /// The same without any room, so that groups stand still.
+    fn without_rooms() -> Self {
+        let place = Place::new();
+        configured(&place);
+        let listen = ["--listen", "127.0.0.1:0", "--json"];
+        let mut broker = place.start("broker", &[&["broker", "--data", "broker"], &listen[..]].concat());
+        let kafka = broker.url();
+        let mut registry = place.start("registry", &[&["registry", "--data", "schemas"], &listen[..]].concat());
+        let parts = ["--kafka", &kafka, "--registry", &registry.url()].map(str::to_owned);
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        text(&place.run(&[&["topics", "apply"], &parts[..]].concat()));
+        let arguments = ["console", "--listen", "127.0.0.1:0", "--config", "site.yaml"];
+        let mut console = place.start("console", &[&arguments[..], &parts[..]].concat());
+        let line = console.line_with("the console is at");
+        let url = line.split_whitespace().find(|word| word.starts_with("http://")).unwrap();
+        let url = url.trim_end_matches(';').to_owned();
+        let variables = [("WARDLINE_KAFKA", parts[1]), ("WARDLINE_REGISTRY", parts[3])];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        Self { place, variables, url, _running: vec![broker, registry, console] }
     }
 
     /// On the topics.
@@ -90,6 +102,20 @@ impl Site {
         assert_eq!(plan["plan"]["needsApproval"], true, "{plan}");
         plan["plan"]["replayId"].as_str().unwrap().to_owned()
     }
+}
+
+/// Writes the configuration of an installation that leaves people to its console, and their tokens.
+fn configured(place: &Place) {
+    let tokens: String = PEOPLE
+        .iter()
+        .map(|(name, role)| {
+            std::fs::write(place.path(name), format!("the token of {name}\n").replace(' ', "-")).unwrap();
+            let hash = sha256_hex(format!("the token of {name}").replace(' ', "-").as_bytes());
+            format!("    {name}: {{role: {role}, sha256: {hash}}}\n")
+        })
+        .collect();
+    let config = format!("operations: {{people: console}}\nconsole:\n  tokens:\n{tokens}");
+    std::fs::write(place.path("site.yaml"), config).unwrap();
 }
 
 const PLAN: [&str; 7] = ["replay", "plan", "validate", "--from-time", "2020-01-01T00:00:00Z", "--reason", "a drill"];
@@ -202,4 +228,55 @@ fn an_event_is_given_up_by_two_people_whom_the_console_knows() {
     assert_eq!((&done["kind"], &done["exceptionId"]), (&"DISCARDED".into(), &EXCEPTION.into()));
     let history = text(&site.direct(&["audit", "ls", "--exception", EXCEPTION, "--json"]));
     assert!(history.contains("token:olga") && history.contains("token:grace"), "{history}");
+}
+
+/// Looking needs nothing but the console; passing records over needs two people whom it knows.
+#[test]
+fn loss_1_a_position_is_set_through_the_console_by_two_people() {
+    let site = Site::without_rooms();
+    site.publish(&usage());
+    let lines = |output: &Output| -> Vec<Value> {
+        text(output).lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    };
+    let listed = lines(&site.by("vic", &["groups", "ls", "--json"]));
+    let of_validate: Vec<&Value> = listed.iter().filter(|line| line["room"] == "validate").collect();
+    let behind: i64 = of_validate.iter().filter_map(|line| line["lag"].as_i64()).sum();
+    assert_eq!(behind, 1, "{of_validate:#?}");
+    // On the topics the same is said, and of sources why there is no lag.
+    let direct = lines(&site.direct(&["groups", "ls", "--json"]));
+    let same: Vec<&Value> = direct.iter().filter(|line| line["room"] == "validate").collect();
+    let place = |line: &&Value| (line["partition"].clone(), line["lag"].clone(), line["end"].clone());
+    assert_eq!(same.iter().map(place).collect::<Vec<_>>(), of_validate.iter().map(place).collect::<Vec<_>>());
+    let sources: Vec<&Value> = direct.iter().filter(|line| line["lag"].is_null()).collect();
+    assert!(!sources.is_empty() && sources.iter().all(|line| line["lagUnknown"].is_string()), "{sources:#?}");
+
+    let place = ["groups", "reset", "validate", "--topic", "clinical.supply-usage.v1", "--to", "latest"];
+    let preview = text(&site.by("olga", &place));
+    assert!(preview.contains("0 records are read again, 1 are passed over"), "{preview}");
+    let done = [&place[..], &["--apply", "--reason", "a drill"]].concat();
+    refused(&site.by("olga", &done), "WL-7253");
+    let forced = [&done[..], &["--force"]].concat();
+    refused(&site.by("vic", &forced), "WL-7125");
+    refused(&site.direct(&forced), "WL-1480");
+    let asked = text(&site.by("olga", &[&forced[..], &["--json"]].concat()));
+    let asked: Value = serde_json::from_str(asked.trim()).unwrap();
+    let id = asked["id"].as_str().unwrap();
+    assert!(asked["secondPerson"].is_string(), "{asked}");
+
+    let shown = lines(&site.by("vic", &["groups", "show", "validate", "--json"]));
+    assert_eq!((&shown[0]["lagRecords"], &shown[0]["members"]), (&1.into(), &serde_json::json!([])), "{shown:#?}");
+    let waiting = &shown[1]["requestedReset"];
+    assert_eq!((&waiting["id"], &waiting["actor"]), (&id.into(), &"token:olga".into()), "{waiting}");
+    assert_eq!(lines(&site.direct(&["groups", "show", "validate", "--json"]))[1]["requestedReset"], *waiting);
+    refused(&site.by("vic", &["groups", "show", "nowhere"]), "WL-7130");
+    refused(&site.direct(&["groups", "show", "nowhere"]), "WL-7065");
+
+    refused(&site.by("olga", &["groups", "approve", id]), "WL-7125");
+    refused(&site.direct(&["groups", "approve", id, "--actor", "grace"]), "WL-1480");
+    let agreed = text(&site.by("grace", &["groups", "approve", id, "--comment", "agreed"]));
+    assert!(agreed.contains(&format!("reset {id} of validate")), "{agreed}");
+    let shown = lines(&site.direct(&["groups", "show", "validate", "--json"]));
+    assert_eq!((shown.len(), &shown[0]["lagRecords"]), (1, &0.into()), "it goes on behind them: {shown:#?}");
+    let history = text(&site.direct(&["audit", "ls", "--json"]));
+    assert!(history.contains("group.reset.done") && history.contains("token:grace"), "{history}");
 }

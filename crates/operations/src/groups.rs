@@ -3,7 +3,7 @@
 use runtime::groups::{self, Group};
 use runtime::reader::{self, PartitionLag, ReadError};
 use runtime::{Config, RoomInfo, clock, scan};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 /// The group of a room.
@@ -25,7 +25,7 @@ pub struct GroupStanding {
 }
 
 /// A group in one partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct PartitionStanding {
     /// How far it has got.

@@ -1,5 +1,6 @@
 //! Arguments of `wardline groups`.
 
+use super::through::Through;
 use crate::actor;
 use clap::{Args, Subcommand};
 
@@ -16,6 +17,8 @@ pub struct Groups {
 pub enum GroupsAction {
     /// Show where each room stands, who reads for it, and which resets wait for a second person.
     Ls(GroupsLs),
+    /// Show where one room stands, by partition, who reads for it, and which of its resets wait for a second person.
+    Show(GroupsShow),
     /// Set where a room goes on, while it stands still: shows what that comes to, and does it with --apply. A replay is the
     /// first choice; this is for loading files again, and for passing over what must never be processed.
     Reset(GroupsReset),
@@ -26,7 +29,23 @@ pub enum GroupsAction {
 /// Options of `groups ls`.
 #[derive(Debug, Args)]
 pub struct GroupsLs {
+    /// The console that is asked, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// One JSON line per partition, and one per reset that waits (`requestedReset`).
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Options of `groups show`.
+#[derive(Debug, Args)]
+pub struct GroupsShow {
+    /// The room.
+    pub room: String,
+    /// The console that is asked, when one is named.
+    #[command(flatten)]
+    pub through: Through,
+    /// JSON.
     #[arg(long)]
     pub json: bool,
 }
@@ -57,6 +76,9 @@ pub struct GroupsReset {
     /// Who; goes on record. Taken at its word.
     #[arg(long, value_name = "NAME", default_value_t = actor::os_user(), value_parser = actor::parser())]
     pub actor: String,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// JSON.
     #[arg(long)]
     pub json: bool,
@@ -73,6 +95,9 @@ pub struct GroupsApprove {
     /// What there is to say; goes on record. No patient data.
     #[arg(long, value_name = "TEXT")]
     pub comment: Option<String>,
+    /// The console that does it, when one is named.
+    #[command(flatten)]
+    pub through: Through,
     /// JSON.
     #[arg(long)]
     pub json: bool,

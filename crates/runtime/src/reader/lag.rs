@@ -16,7 +16,7 @@ use std::ops::ControlFlow;
 const MARKERS_MAX: i64 = 100;
 
 /// How far a group has got in one partition.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct PartitionLag {
     /// Topic.
     pub topic: String,

@@ -108,7 +108,7 @@ pub fn preview(data: &Preview, frame: &Frame<'_>) -> Page {
         h1 { "What a reset of " (plan.room) " comes to" }
         p.lead { (told(&plan.moves)) "." }
         p { "Nothing is changed yet." }
-        @if let Some(why) = plan.second_person { p.note { "A second person has to agree: " (why) "." } }
+        @if let Some(why) = &plan.second_person { p.note { "A second person has to agree: " (why) "." } }
         (moves(&plan.moves))
         @if !plan.effects.is_empty() { (effects(&plan.effects)) }
         @if frame.may(Right::Act) {

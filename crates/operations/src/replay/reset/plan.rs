@@ -7,8 +7,9 @@ use super::{ResetError, ResetRequest};
 use runtime::reader::{self, From, PartitionLag, Range, Until};
 use runtime::{RoomKind, groups};
 use schemas::{Criticality, Replay as Plan, ReplaySelection, ReplaySpan, topics};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -57,7 +58,7 @@ pub fn told(moves: &[Move]) -> String {
 }
 
 /// One partition.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Move {
     /// Topic.
@@ -75,7 +76,7 @@ pub struct Move {
 }
 
 /// What reading again means outside, by topic.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct TopicEffects {
     /// Topic.
@@ -93,7 +94,7 @@ pub struct TopicEffects {
 }
 
 /// What a reset comes to.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ResetPlan {
     /// Made of the room and its moves: the same moves have the same id.
@@ -109,7 +110,7 @@ pub struct ResetPlan {
     /// What reading again means outside.
     pub effects: Vec<TopicEffects>,
     /// Why a second person has to agree; none when one is enough.
-    pub second_person: Option<&'static str>,
+    pub second_person: Option<Cow<'static, str>>,
 }
 
 /// Resolves and counts. Blocks.
@@ -148,7 +149,7 @@ pub(super) fn plan(
         _ => Vec::new(),
     };
     let (again, skipped) = (moves.iter().map(|one| one.again).sum(), moves.iter().map(|one| one.skipped).sum());
-    let second_person = second_person(info.kind, &moves);
+    let second_person = second_person(info.kind, &moves).map(Cow::Borrowed);
     Ok(ResetPlan {
         id: id_of(info.name, &moves),
         room: info.name.to_owned(),

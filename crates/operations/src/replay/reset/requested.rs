@@ -7,7 +7,7 @@ use runtime::codec::WireError;
 use runtime::reader::{self, From, Range, Until};
 use runtime::{clock, groups};
 use schemas::{Audit, AuditKind, topics};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use tokio::runtime::Handle;
@@ -16,7 +16,7 @@ use tokio::runtime::Handle;
 const BEGIN: &str = "reset ";
 
 /// A reset that somebody has asked for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Requested {
     /// Its id, whole.
