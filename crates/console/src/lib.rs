@@ -15,6 +15,7 @@ mod groups;
 mod guard;
 pub mod html;
 mod kept;
+mod looking;
 mod one_by_one;
 mod openapi;
 mod original;

@@ -98,17 +98,21 @@ impl Reads {
 
 async fn place(places: &Arc<Semaphore>, patience: Duration) -> Result<OwnedSemaphorePermit, Problem> {
     let waited = timeout(patience, Arc::clone(places).acquire_owned()).await;
-    let place = waited.map_err(|_| {
-        let detail = "as many others are being read for as may be at once";
-        let mut busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "WL-7211", "Too many at once", detail)
-            .next("try again in some seconds; look whether the broker answers");
-        busy.retry_after_s = Some(5);
-        busy
-    })?;
+    let place = waited.map_err(|_| too_many())?;
     place.map_err(|error| Problem::defect(&error.to_string()))
 }
 
-fn too_slow(patience: Duration) -> Problem {
+/// As many are being read for as may be at once.
+pub fn too_many() -> Problem {
+    let detail = "as many others are being read for as may be at once";
+    let mut busy = Problem::new(StatusCode::SERVICE_UNAVAILABLE, "WL-7211", "Too many at once", detail)
+        .next("try again in some seconds; look whether the broker answers");
+    busy.retry_after_s = Some(5);
+    busy
+}
+
+/// It was not read in time.
+pub fn too_slow(patience: Duration) -> Problem {
     let detail = format!("the topics were not read within {} s", patience.as_secs_f32());
     let mut slow = Problem::new(StatusCode::SERVICE_UNAVAILABLE, TOO_SLOW, "Not read in time", detail)
         .next("look whether the broker and the schema registry answer, then ask again; ask for less where you can");

@@ -4,6 +4,7 @@ use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
 use crate::kept::KeptReports;
+use crate::looking::Looking;
 use crate::people::oidc::Oidc;
 use crate::people::session::{Session, Sessions};
 use crate::people::throttle::Throttle;
@@ -19,6 +20,7 @@ use operations::reconcile::{Kept, KeptError};
 use operations::replay::ReplayRoom;
 use operations::sight::SightError;
 use operations::sight::levels::LevelsView;
+use operations::sight::trace::Trace;
 use runtime::health::Health;
 use runtime::{Config, Shutdown, clock};
 use std::sync::{Arc, Mutex};
@@ -58,6 +60,8 @@ pub struct Console {
     pub hashing: Semaphore,
     /// Searches through topics.
     pub searches: Reads,
+    /// Ways of events that are being looked for.
+    pub traces: Looking<Trace>,
     /// Replays that this process hands over.
     pub runs: Runs,
     /// Comparisons that this process makes.
@@ -130,6 +134,7 @@ impl Console {
             throttle,
             hashing,
             searches,
+            traces: Looking::default(),
             runs,
             comparisons,
             shadows: Shadows::default(),

@@ -2,7 +2,6 @@
 (() => {
   "use strict";
 
-  const UPDATE_MS = 5000;
   const rows = () => Array.from(document.querySelectorAll("main [data-row]"));
   const typing = (element) => element && element.closest("input, textarea, select, [contenteditable]");
 
@@ -51,7 +50,8 @@
 
   // What changes by itself is fetched again and put in the place of what is shown, unless somebody is at work in it.
   const live = document.getElementById("live");
-  if (!document.body.hasAttribute("data-live") || !live) return;
+  const again_ms = () => Number(document.body.dataset.live);
+  if (!again_ms() || !live) return;
   live.textContent = ", " + live.dataset.text;
 
   const is_changed = (field) => (field.type === "checkbox" ? field.checked !== field.defaultChecked : field.value !== field.defaultValue);
@@ -82,8 +82,10 @@
             const as_of = document.getElementById("as-of");
             const new_as_of = fresh.getElementById("as-of");
             if (as_of && new_as_of) as_of.replaceChildren(...Array.from(new_as_of.childNodes));
+            // What was still being read is there now, or nothing of it changes any more.
+            document.body.dataset.live = fresh.body.dataset.live || "";
           }
-          live.textContent = ", " + live.dataset.text;
+          live.textContent = again_ms() ? ", " + live.dataset.text : "";
           live.classList.remove("late");
         } else {
           throw new Error("status " + answer.status);
@@ -93,7 +95,7 @@
         live.classList.add("late");
       }
     }
-    window.setTimeout(update, UPDATE_MS);
+    if (again_ms()) window.setTimeout(update, again_ms());
   };
-  window.setTimeout(update, UPDATE_MS);
+  window.setTimeout(update, again_ms());
 })();

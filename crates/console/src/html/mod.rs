@@ -34,19 +34,36 @@ pub struct Page {
     pub title: String,
     /// What is in it.
     pub body: Markup,
-    /// Whether the script looks for a newer version of it every few seconds.
-    pub is_live: bool,
+    /// Whether and when a newer version of it is looked for.
+    pub update: Update,
+}
+
+/// When a newer version of a page is looked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Update {
+    /// Not by itself.
+    Never,
+    /// Every few seconds, by the script.
+    Live,
+    /// At once: a part of it is still being read. Without the script the browser does it.
+    Soon,
 }
 
 impl Page {
     /// A page that shows what is there now, and is kept up to date.
     pub fn live(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, is_live: true }
+        Self { title: title.into(), body, update: Update::Live }
     }
 
     /// A page that does not change by itself.
     pub fn still(title: impl Into<String>, body: Markup) -> Self {
-        Self { title: title.into(), body, is_live: false }
+        Self { title: title.into(), body, update: Update::Never }
+    }
+
+    /// A page of which a part is still being read.
+    #[must_use]
+    pub fn soon(self) -> Self {
+        Self { update: Update::Soon, ..self }
     }
 
     /// The page of a problem; `back` leads to where it was asked from.
@@ -62,6 +79,17 @@ impl Page {
             }
         };
         Self::still(problem.title.clone(), body)
+    }
+}
+
+impl Update {
+    /// Pause before the script looks, milliseconds.
+    fn pause_ms(self) -> Option<u32> {
+        match self {
+            Self::Never => None,
+            Self::Live => Some(5_000),
+            Self::Soon => Some(400),
+        }
     }
 }
 
@@ -84,8 +112,9 @@ impl Frame<'_> {
                     link rel="stylesheet" href=(asset("console.css"));
                     link rel="icon" type="image/svg+xml" href=(asset("icon.svg"));
                     script src=(asset("console.js")) defer {}
+                    @if page.update == Update::Soon { noscript { meta http-equiv="refresh" content="1"; } }
                 }
-                body data-live[page.is_live] {
+                body data-live=[page.update.pause_ms()] {
                     a.skip href="#main" { "Skip to the content" }
                     (self.header())
                     main #main tabindex="-1" {
@@ -130,7 +159,7 @@ impl Frame<'_> {
             footer.bottom {
                 span {
                     "As of " span #as-of { (time(self.now)) }
-                    @if page.is_live { span #live.muted data-text="updates by itself" {} }
+                    @if page.update != Update::Never { span #live.muted data-text="updates by itself" {} }
                 }
                 span { "Keys: " kbd { "j" } " " kbd { "k" } " rows, " kbd { "Enter" } " open, " kbd { "?" } " all keys" }
             }

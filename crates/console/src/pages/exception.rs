@@ -24,6 +24,7 @@ use schemas::{Exception, ExceptionKind};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Why, where it may be left out.
 pub const COMMENT: &[Field] = &[Field::optional("comment", Kind::Text(1_000), "Comment, without patient data")];
@@ -59,7 +60,13 @@ struct Whole {
     /// Everything is shown, once: such a page is not asked for again by itself.
     #[serde(skip)]
     is_shown_once: bool,
+    /// A part is still being read, and is soon there.
+    #[serde(skip)]
+    is_pending: bool,
 }
+
+/// So long a page waits for the history before it is shown without. A program waits as long as for other parts.
+const HISTORY_SOON: Duration = Duration::from_millis(60);
 
 /// One exception, without what may identify a patient.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
@@ -187,7 +194,8 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     let row = view.row(id).ok_or_else(|| Problem::not_found("there is no such exception"))?;
     // What is in memory is shown also when Kafka does not answer, and soon.
     let reading = whole(view.clone(), console.desk.codec()?, id.to_owned(), console.config.bounds.original_bytes_max);
-    let history = tokio::time::timeout(part, console.desk.history(view, id, row.at));
+    let soon = if ask.is_api { part } else { part.min(HISTORY_SOON) };
+    let history = tokio::time::timeout(soon, console.desk.history(view, id, row.at));
     let (read, history) = tokio::join!(reads.within(part, reading), history);
     let mut not_read = Vec::new();
     let read = read.and_then(|read| read.map_err(|error| Problem::unavailable(&error.to_string())));
@@ -197,6 +205,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
             None
         })
         .unzip();
+    let is_pending = history.is_err();
     let history = history.unwrap_or_else(|_| Err(Problem::unavailable("it takes longer; it is being read")));
     let history = history.unwrap_or_else(|problem| {
         not_read.push(format!("its history: {}", problem.detail));
@@ -224,6 +233,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         replay: exception.and_then(reconciliation::proposed),
         standing: view.standing(),
         is_shown_once: false,
+        is_pending,
     })
 }
 
@@ -292,7 +302,12 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         }
     };
     // What is shown once is not asked for again; everything else follows what the room and other people do.
-    Page { is_live: !data.is_shown_once, ..Page::still(row.message.clone(), body) }
+    let title = row.message.clone();
+    match (data.is_shown_once, data.is_pending) {
+        (true, _) => Page::still(title, body),
+        (false, true) => Page::live(title, body).soon(),
+        (false, false) => Page::live(title, body),
+    }
 }
 
 /// What was refused, by whom, for what, and what would make it go away.

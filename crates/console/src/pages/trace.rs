@@ -3,13 +3,17 @@
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
 use crate::html::{Frame, Page, chip, number, pretty, time};
+use crate::looking::{Look, Stand};
 use crate::problem::Problem;
+use crate::reads::too_slow;
+use crate::state::Console;
 use axum::http::StatusCode;
 use maud::{Markup, html};
 use operations::sight::SightError;
 use operations::sight::trace::{Gap, IdKind, Question, SINCE_FORM, Step, StepKind, Trace, since_ms, trace};
 use serde::Serialize;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// What is looked for, and where.
 pub const QUERY: &[Field] = &[
@@ -29,22 +33,45 @@ const KINDS: [&str; 10] =
 #[derive(Serialize)]
 struct Traced {
     id: String,
-    trace: Option<Trace>,
+    trace: Option<Arc<Trace>>,
+    #[serde(skip)]
+    looks: Option<Looks>,
     #[serde(skip)]
     query: Fields,
 }
 
-/// Looks for it; a few searches at a time, because each reads topics.
+/// A search that goes on.
+struct Looks {
+    since: Duration,
+    place: String,
+}
+
+/// So long a page waits for a search before it says that it is under way.
+const PAGE_PATIENCE: Duration = Duration::from_millis(60);
+
+/// Looks for it; a few searches at a time, because each reads topics. A page says how far it is, and a program waits.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let Some(id) = ask.query.text("id").map(str::to_owned) else {
-        return Ok(Answer::view(Traced { id: String::new(), trace: None, query: ask.query }, page));
+        return Ok(Answer::view(Traced { id: String::new(), trace: None, looks: None, query: ask.query }, page));
     };
     let question = question(&id, &ask.query, runtime::clock::now_micros() / 1_000)?;
-    let config = Arc::clone(&ask.console.site.config);
-    let readers = ask.console.desk.readers.clone();
-    let searching = async move { trace(&config, &readers, question, |_| ()).await };
-    let found = ask.console.searches.topics(searching).await?.map_err(|error| refusal(&error))?;
-    Ok(Answer::view(Traced { id, trace: Some(found), query: ask.query }, page))
+    let name = format!("{id}\n{:?}\n{:?}", ask.query.text("as"), ask.query.text("since"));
+    let patience = if ask.is_api { ask.console.searches.patience() } else { PAGE_PATIENCE };
+    let begin = |look: Arc<Look<Trace>>| search(Arc::clone(&ask.console), question, look);
+    let (trace, looks) = match ask.console.traces.of(&name, patience, begin).await? {
+        Stand::Found(trace) => (Some(trace), None),
+        Stand::Looks { .. } if ask.is_api => {
+            return Err(too_slow(patience).next("ask the same again: the search goes on; say what it is, or since when"));
+        }
+        Stand::Looks { since, place } => (None, Some(Looks { since, place })),
+    };
+    Ok(Answer::view(Traced { id, trace, looks, query: ask.query }, page))
+}
+
+async fn search(console: Arc<Console>, question: Question, look: Arc<Look<Trace>>) -> Result<Trace, Problem> {
+    let (config, readers) = (Arc::clone(&console.site.config), console.desk.readers.clone());
+    let searching = trace(&config, &readers, question, move |topic| look.reads(topic));
+    console.searches.through(searching).await?.map_err(|error| refusal(&error))
 }
 
 fn question(id: &str, query: &Fields, now_ms: i64) -> Result<Question, Problem> {
@@ -89,16 +116,22 @@ fn page(data: &Traced, _: &Frame<'_>) -> Page {
             }
             button type="submit" { "Look" }
         }
-        @match &data.trace {
-            None => p.muted { "Any id that you have: of an event, a message, an exception, a key, an order, a lot, a serial number, a UDI, an ERP document." },
-            Some(trace) if trace.steps.is_empty() => {
+        @match (&data.trace, &data.looks) {
+            (None, Some(looks)) => p role="status" {
+                "Looking for " span.mono { (data.id) } " since " (looks.since.as_secs()) " s"
+                @if !looks.place.is_empty() { ", now in " span.mono { (looks.place) } }
+                ". What is found is shown here."
+            },
+            (None, None) => p.muted { "Any id that you have: of an event, a message, an exception, a key, an order, a lot, a serial number, a UDI, an ERP document." },
+            (Some(trace), _) if trace.steps.is_empty() => {
                 p { "Nothing was found for " span.mono { (data.id) } "." }
                 p.muted { (trace.searched.on_page()) "." }
             },
-            Some(trace) => (way(trace)),
+            (Some(trace), _) => (way(trace)),
         }
     };
-    Page::still("Trace", body)
+    let page = Page::still("Trace", body);
+    if data.looks.is_some() { page.soon() } else { page }
 }
 
 fn way(trace: &Trace) -> Markup {

@@ -48,23 +48,21 @@ pub struct Held {
     /// Whether events of its key are parked.
     pub parked_key: bool,
     /// Places of its earlier records, oldest first; none for most.
-    pub earlier: Option<Box<Vec<(i32, i64)>>>,
+    pub earlier: Vec<(i32, i64)>,
 }
 
 impl Held {
     /// Places of all its records that are known, oldest first.
     pub fn places(&self) -> Vec<(i32, i64)> {
-        let earlier = self.earlier.iter().flat_map(|places| places.iter().copied());
-        earlier.chain([(self.partition, self.offset)]).collect()
+        self.earlier.iter().copied().chain([(self.partition, self.offset)]).collect()
     }
 
     /// One more record of it has come that is not the one it stands by.
     pub fn note(&mut self, place: (i32, i64)) {
-        let earlier = self.earlier.get_or_insert_default();
-        if earlier.len() >= PLACES_MAX {
-            earlier.remove(0);
+        if self.earlier.len() >= PLACES_MAX {
+            self.earlier.remove(0);
         }
-        earlier.push(place);
+        self.earlier.push(place);
     }
 }
 

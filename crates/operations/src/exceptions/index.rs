@@ -362,7 +362,7 @@ impl Index {
             state: told.state,
             class: u8::try_from(class).unwrap_or(1),
             parked_key: told.parked_key,
-            earlier: None,
+            earlier: Vec::new(),
         }
     }
 

@@ -22,6 +22,8 @@ use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGua
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// A look at an exception reads its newest record, the earlier ones and the audit at the same time.
+const CONNECTIONS: usize = 3;
 /// Pause before the schema registry is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_secs(1);
 /// Stands for the place of an exception that was told without a record.
@@ -327,7 +329,10 @@ impl Shared {
         }
         match told {
             Told::Record(record) => return self.record(side, feed, &record, shutdown),
-            Told::CaughtUp => self.stands(side, |state| *state = FeedState { caught_up: true, trouble: None }),
+            Told::CaughtUp => {
+                self.stands(side, |state| *state = FeedState { caught_up: true, trouble: None });
+                self.connect(side);
+            }
             Told::Idle => self.stands(side, |state| state.trouble = None),
             Told::Trouble(error) => self.stands(side, |state| state.trouble = Some(error.to_string())),
             Told::Anew => {
@@ -341,6 +346,16 @@ impl Shared {
             }
         }
         ControlFlow::Continue(())
+    }
+
+    /// Opens the connections that the first look at an exception needs. Where that fails, that look says why.
+    fn connect(&self, side: Side) {
+        let topics = [topics::OPS_EXCEPTION_V1.name(), topics::OPS_AUDIT_V1.name()];
+        if side == Side::Exceptions
+            && let Err(error) = self.readers.open(CONNECTIONS, &topics)
+        {
+            tracing::info!(error = %error, "connections for the first look at an exception are not there yet");
+        }
     }
 
     /// One record; while the registry does not answer it is tried again, so that none is left out.
