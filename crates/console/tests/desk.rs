@@ -86,7 +86,7 @@ async fn an_exception_says_what_was_refused_and_leads_to_its_way() {
     place.raise(std::slice::from_ref(&named)).await;
     let id = &named.exception_id;
     let browser = place.browser("olga").await;
-    let page = browser.get(&format!("/exceptions/{id}")).await.text;
+    let page = browser.whole(&format!("/exceptions/{id}")).await.text;
     for said in [
         &format!("href=\"/trace?id={id}&amp;as=exception\"") as &str,
         "Add the item to the item master.",
@@ -94,7 +94,7 @@ async fn an_exception_says_what_was_refused_and_leads_to_its_way() {
         "Master records used",
         "href=\"/topics/master.item.v1\"",
         "PID-5</span> Patient name",
-        "<body data-live>",
+        "<body data-live=\"5000\">",
     ] {
         assert!(page.contains(said), "{said} is not in {page}");
     }
@@ -114,7 +114,7 @@ async fn a_trace_is_narrowed_in_the_form_and_in_the_api() {
     place.raise(&[exception(1, ONE_PERSON)]).await;
     let id = exception(1, "").exception_id;
     let browser = place.browser("vic").await;
-    let page = browser.get(&format!("/trace?id={id}&as=exception&since=1h")).await.text;
+    let page = browser.whole(&format!("/trace?id={id}&as=exception&since=1h")).await.text;
     assert!(page.contains("<option value=\"exception\" selected>") && page.contains("value=\"1h\""), "{page}");
     assert!(page.contains("Found as exception"), "{page}");
     let as_lot = place.call(Method::GET, &format!("/api/v1/trace?id={id}&as=lot&since=1h"), None).await;

@@ -89,6 +89,7 @@ async fn enter_opens_what_a_row_is_about_and_shows_more_where_it_leads_nowhere()
     assert_eq!(tab.path().await, "/audit?code=WL-4002");
 
     tab.open(&format!("{}/trace?id=enc-1-1", desk.url)).await;
+    tab.until("document.querySelector('main [data-row]')").await;
     tab.key("j").await;
     tab.key("Enter").await;
     tab.until("document.querySelector('main [data-row] details').open").await;
@@ -153,6 +154,7 @@ async fn every_page_can_be_used_in_the_light_in_the_dark_and_on_a_telephone() {
     ];
     for path in pages(&ids).into_iter().chain(others) {
         tab.open(&format!("{}{path}", desk.url)).await;
+        tab.until("document.body.dataset.live !== '400'").await;
         bad.extend(seen(&tab, &path).await);
     }
     assert_eq!(bad, Vec::<String>::new());

@@ -61,7 +61,9 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let (trace, looks) = match ask.console.traces.of(&name, patience, begin).await? {
         Stand::Found(trace) => (Some(trace), None),
         Stand::Looks { .. } if ask.is_api => {
-            return Err(too_slow(patience).next("ask the same again: the search goes on; say what it is, or since when"));
+            return Err(
+                too_slow(patience).next("ask the same again: the search goes on; say what it is, or since when")
+            );
         }
         Stand::Looks { since, place } => (None, Some(Looks { since, place })),
     };

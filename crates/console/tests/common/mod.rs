@@ -17,6 +17,7 @@ use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use runtime::ShutdownTrigger;
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
+use std::time::Instant;
 #[allow(unused_imports, reason = "not every test wants a port beforehand")]
 pub use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
@@ -168,6 +169,18 @@ impl Place {
 impl Browser<'_> {
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.place.request(Method::GET, path).header("cookie", &self.cookie)).await
+    }
+
+    /// A page with all its parts: it is asked for again while it says that one is still being read.
+    pub async fn whole(&self, path: &str) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.get(path).await;
+            if !answer.text.contains("<body data-live=\"400\">") {
+                return answer;
+            }
+            assert!(started.elapsed() < PATIENCE, "{path} is not whole: {}", answer.text);
+        }
     }
 
     pub fn form(&self, path: &str, fields: &[(&str, &str)]) -> RequestBuilder {
