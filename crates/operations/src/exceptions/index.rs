@@ -3,7 +3,7 @@
 //! What a cause holds up is kept as a sum that changes with each record, so that a list of causes does not depend on how much
 //! waits. Of an exception its place on the topic is held, not its bytes.
 
-use super::held::Held;
+use super::earlier::Earlier;
 use super::hours::Hours;
 use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
@@ -11,7 +11,7 @@ use super::told::{Told, ToldCorrection};
 use super::types::is_open;
 use super::waiting::{LaneName, Origin, Waiting, Worth};
 use schemas::approval::Stands;
-use schemas::{Criticality, Decimal, ExceptionKind};
+use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use std::collections::{BTreeSet, HashMap};
 
 /// A class for each place in the lists by class.
@@ -70,6 +70,49 @@ impl Group {
     }
 }
 
+/// An exception as the index holds it.
+#[derive(Debug)]
+pub struct Held {
+    /// Its id.
+    pub id: Id,
+    /// Number of its cause.
+    pub cause: u32,
+    /// Number of what was said.
+    pub said: u32,
+    /// Number of its lane; [`NONE`] when nothing of it is parked or it is settled.
+    pub lane: u32,
+    /// Number of who has it.
+    pub assignee: u32,
+    /// Number of who asked to discard it.
+    pub requested_by: u32,
+    /// Number of who proposed the correction that waits; [`NONE`] when none waits.
+    pub corrected_by: u32,
+    /// Number of the mark of that correction.
+    pub mark: u32,
+    /// Number of the topic it is about.
+    pub topic: u32,
+    /// Partition of that.
+    pub origin_partition: i32,
+    /// Offset there.
+    pub origin_offset: i64,
+    /// Partition of the exception topic.
+    pub partition: i32,
+    /// Offset there.
+    pub offset: i64,
+    /// When it was raised.
+    pub raised_at: i64,
+    /// When the last thing happened.
+    pub at: i64,
+    /// What that was.
+    pub kind: ExceptionKind,
+    /// Where it stands.
+    pub state: ExceptionState,
+    /// Place of its class in [`CLASSES`].
+    pub class: u8,
+    /// Whether events of its key are parked.
+    pub parked_key: bool,
+}
+
 /// The exceptions and the parked events.
 #[derive(Debug)]
 pub struct Index {
@@ -92,6 +135,7 @@ pub struct Index {
     pub(super) reopened: HashMap<Id, (i32, i64)>,
     /// Places of what waits for a second person, where an approval of something else has taken its place on the topic.
     pub(super) overtaken: HashMap<Id, (i32, i64)>,
+    earlier: Earlier,
     /// Exceptions that had no place.
     pub(super) left_out: u64,
     /// Settled exceptions that were forgotten for newer ones.
@@ -120,6 +164,7 @@ impl Index {
             waiting: Waiting::default(),
             reopened: HashMap::new(),
             overtaken: HashMap::new(),
+            earlier: Earlier::default(),
             left_out: 0,
             forgotten: 0,
             parked_left_out: 0,
@@ -131,20 +176,21 @@ impl Index {
     pub fn tell(&mut self, told: Told) {
         let id = Id::of(&told.id);
         if self.is_void(&id, &told) {
+            self.earlier.note(&id, (told.partition, told.offset));
             return;
+        }
+        if let Some(held) = self.by_id.get(&id).and_then(|slot| self.get(*slot)) {
+            let place = (held.partition, held.offset);
+            self.earlier.note(&id, place);
         }
         self.overtaken.remove(&id);
         self.note_reopened(&id, told.kind);
-        let before = self.drop_exception(&id);
+        self.drop_exception(&id);
         if self.by_id.len() >= self.bounds.exceptions_max && !self.make_room() {
             self.left_out += 1;
             return;
         }
-        let mut held = self.hold(id.clone(), told);
-        if let Some(mut before) = before {
-            before.note((before.partition, before.offset));
-            held.earlier = before.earlier;
-        }
+        let held = self.hold(id.clone(), told);
         let (key, open) = ((held.raised_at, held.at), is_open(held.state));
         let slot = match self.free.pop() {
             Some(slot) => {
@@ -171,6 +217,7 @@ impl Index {
         let id = Id::of(id);
         self.reopened.remove(&id);
         self.overtaken.remove(&id);
+        self.earlier.forget(&id);
         self.drop_exception(&id);
     }
 
@@ -212,11 +259,10 @@ impl Index {
     /// Forgets the exceptions: they are told anew.
     pub fn clear_exceptions(&mut self) {
         let all: Vec<Id> = self.by_id.keys().cloned().collect();
-        for id in &all {
-            self.drop_exception(id);
-        }
+        all.iter().for_each(|id| self.drop_exception(id));
         self.reopened.clear();
         self.overtaken.clear();
+        self.earlier.clear();
         (self.left_out, self.forgotten) = (0, 0);
     }
 
@@ -254,6 +300,12 @@ impl Index {
         self.slots.get(slot as usize)?.as_ref()
     }
 
+    /// Places of the records of an exception that are known, oldest first.
+    pub fn places(&self, id: &str) -> Vec<(i32, i64)> {
+        let Some(held) = self.held(id) else { return Vec::new() };
+        self.earlier.of(&held.id).chain([(held.partition, held.offset)]).collect()
+    }
+
     /// Bytes held, about: the parts whose number grows, each with the size it has.
     pub fn bytes(&self) -> usize {
         /// What a set of that kind takes per entry when it was filled in order, nodes half full.
@@ -266,7 +318,15 @@ impl Index {
         let text = |text: &Option<String>| text.as_ref().map_or(0, String::len);
         let causes = self.causes.bytes(|key| key.code.len() + key.room.len() + text(&key.subject));
         let said = self.said.bytes(|said| said.message.len() + text(&said.suggested_fix));
-        slots + ids + sets + groups + causes + said + self.names.bytes(String::len) + self.waiting.bytes()
+        slots
+            + ids
+            + sets
+            + groups
+            + causes
+            + said
+            + self.names.bytes(String::len)
+            + self.waiting.bytes()
+            + self.earlier.bytes()
     }
 
     /// A room settles an exception in the very moment in which somebody decides about it: then the decision stands behind the
@@ -308,16 +368,8 @@ impl Index {
         if is_void {
             let place = (held.partition, held.offset);
             self.overtaken.insert(id.clone(), place);
-            self.note_void(id, (told.partition, told.offset));
         }
         is_void
-    }
-
-    fn note_void(&mut self, id: &Id, place: (i32, i64)) {
-        let Some(slot) = self.by_id.get(id) else { return };
-        if let Some(Some(held)) = self.slots.get_mut(*slot as usize) {
-            held.note(place);
-        }
     }
 
     /// The correction of an exception, as far as it waits for a second person.
@@ -362,7 +414,6 @@ impl Index {
             state: told.state,
             class: u8::try_from(class).unwrap_or(1),
             parked_key: told.parked_key,
-            earlier: Vec::new(),
         }
     }
 
@@ -370,15 +421,16 @@ impl Index {
     fn make_room(&mut self) -> bool {
         let Some((_, slot)) = self.settled.first().copied() else { return false };
         let Some(id) = self.get(slot).map(|held| held.id.clone()) else { return false };
+        self.earlier.forget(&id);
         self.drop_exception(&id);
         self.forgotten += 1;
         true
     }
 
-    fn drop_exception(&mut self, id: &Id) -> Option<Held> {
-        let slot = self.by_id.remove(id)?;
+    fn drop_exception(&mut self, id: &Id) {
+        let Some(slot) = self.by_id.remove(id) else { return };
         self.unlink(slot);
-        let held = self.slots.get_mut(slot as usize).and_then(Option::take)?;
+        let Some(held) = self.slots.get_mut(slot as usize).and_then(Option::take) else { return };
         self.order.remove(&(held.raised_at, slot));
         self.hours.take(held.raised_at, is_open(held.state));
         self.settled.remove(&(held.at, slot));
@@ -388,7 +440,6 @@ impl Index {
         for name in [held.topic, held.assignee, held.requested_by, held.corrected_by, held.mark] {
             self.names.release(name);
         }
-        Some(held)
     }
 
     /// Adds an open exception to its cause, and what waits in its lane with it.

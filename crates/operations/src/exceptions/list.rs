@@ -1,7 +1,6 @@
 //! Lists of exceptions: as much is looked at as is shown, and nothing is gone through that is counted already.
 
-use super::held::Held;
-use super::index::{CLASSES, Index};
+use super::index::{CLASSES, Held, Index};
 use super::pool::NONE;
 use super::query::{DueMicros, due_at};
 use super::types::{Filter, Listed, Page, is_open};

@@ -1,8 +1,7 @@
 //! Questions to the index.
 
 use super::config::DueTimes;
-use super::held::Held;
-use super::index::{CLASSES, CauseKey, Group, Index, NO_PARTITION};
+use super::index::{CLASSES, CauseKey, Group, Held, Index, NO_PARTITION};
 use super::pool::NONE;
 use super::types::{Cause, Causes, Found, Hour, Oldest, Row, Standing, Stopped, is_open};
 use super::waiting::Worth;

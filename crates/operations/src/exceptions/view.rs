@@ -2,7 +2,6 @@
 
 use super::config::ExceptionsConfig;
 use super::feed::{self, Feed, origin_of};
-use super::held::Held;
 use super::history::{self, Step};
 use super::id::Id;
 use super::index::Index;
@@ -183,7 +182,7 @@ impl ExceptionsView {
     /// # Errors
     /// When Kafka or the registry does not answer.
     pub async fn history(&self, id: &str) -> Result<Vec<Step>, ViewError> {
-        let Some(places) = self.shared.read().held(id).map(Held::places) else { return Ok(Vec::new()) };
+        let places = self.shared.read().places(id);
         Ok(history::read(&self.shared.readers, &self.shared.codec, id, &places).await?)
     }
 
