@@ -10,6 +10,7 @@ use schemas::{Audit, Exception};
 use serde_json::Value;
 use std::sync::{Arc, LazyLock};
 use std::time::Duration;
+use testkit::openapi::{Answered, Promises};
 use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
 use tokio::time::Instant;
@@ -24,6 +25,9 @@ const TOKEN: &str = "the token of a program that looks";
 
 /// Hashing is dear on purpose: once for all tests of a process.
 static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).unwrap());
+
+/// What the document of the API promises.
+static PROMISES: LazyLock<Promises> = LazyLock::new(|| Promises::new(console::openapi::document()));
 
 /// A console that listens, and what it stands before.
 pub struct Desk {
@@ -92,7 +96,13 @@ impl Desk {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
         let asked = client.get(format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN).send().await.unwrap();
         assert!(asked.status().is_success(), "{path}: {}", asked.status());
-        asked.json().await.unwrap()
+        let (status, headers) = (asked.status().as_u16(), asked.headers().clone());
+        let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let (path, body) = (asked.url().path().to_owned(), asked.text().await.unwrap());
+        let answered = Answered { method: "GET", path: &path, status, content_type, body: &body };
+        let faults = PROMISES.faults(&answered);
+        assert!(faults.is_empty(), "{path} is not as promised:\n{}\n{body}", faults.join("\n"));
+        serde_json::from_str(&body).unwrap()
     }
 
     /// Waits until a call of the API answers as wished.

@@ -17,7 +17,7 @@ pub mod html;
 mod kept;
 mod looking;
 mod one_by_one;
-mod openapi;
+pub mod openapi;
 mod original;
 mod pages;
 pub mod people;

@@ -1,4 +1,6 @@
-//! The document of the API (OpenAPI 3.1), made from the table of routes.
+//! The document of the API (OpenAPI 3.1), made from the table of routes and the schemas of what calls answer with.
+
+pub mod schemas;
 
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Kind};
@@ -36,15 +38,17 @@ pub fn document() -> Value {
         "info": {
             "title": "Wardline console",
             "version": env!("CARGO_PKG_VERSION"),
-            "description": "What the pages of the console show and do. Times are microseconds since 1970, UTC. \
-                            A refusal is a problem document (RFC 9457) with a stable code, which `/api/v1/errors/{code}` explains.",
+            "description": "What the pages of the console show and do. Times are whole numbers, UTC: microseconds since 1970, \
+                            or milliseconds where the name ends in `Ms`. Money is decimal text with a currency. \
+                            A refusal is a problem document (RFC 9457) with a stable code, which `/api/v1/errors/{code}` explains. \
+                            A later version may answer with more fields: let a client pass over what it does not know.",
         },
         "paths": paths,
         "components": {
             "securitySchemes": {
                 "token": {"type": "http", "scheme": "bearer", "description": "A token of `console.tokens`."},
             },
-            "schemas": {"Problem": problem()},
+            "schemas": schemas::all(),
         },
     })
 }
@@ -65,7 +69,7 @@ fn operation(route: &Route, path: &str, method: &str) -> Value {
         "summary": route.what,
         "description": format!("Needs the role {} or a higher one.", route.right.least().name()),
         "parameters": parameters,
-        "responses": responses(route),
+        "responses": responses(route, path),
     });
     if let Value::Object(fields) = &mut operation {
         if route.right == Right::Open {
@@ -80,17 +84,19 @@ fn operation(route: &Route, path: &str, method: &str) -> Value {
     operation
 }
 
-fn responses(route: &Route) -> Value {
+fn responses(route: &Route, path: &str) -> Value {
     let problem = |what: &str| {
-        let content = json!({"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}});
+        let content = json!({"application/problem+json": {"schema": {"$ref": schemas::reference("Problem")}}});
         json!({"description": what, "content": content})
     };
     let mut all = Map::new();
-    let ok = json!({"description": route.what, "content": {"application/json": {"schema": {"type": "object"}}}});
-    all.insert("200".to_owned(), ok);
+    all.insert("200".to_owned(), json!({"description": route.what, "content": content(route)}));
     if route.right != Right::Open {
         all.insert("401".to_owned(), problem("No token, or one that is not known."));
         all.insert("403".to_owned(), problem("The role may not do this."));
+    }
+    if path.contains('{') {
+        all.insert("404".to_owned(), problem("There is no such thing."));
     }
     if route.method == Method::Post {
         all.insert("409".to_owned(), problem("What was asked for does not fit how things stand."));
@@ -98,7 +104,15 @@ fn responses(route: &Route) -> Value {
     }
     all.insert("422".to_owned(), problem("A field is missing, not known, or holds what it must not."));
     all.insert("503".to_owned(), problem("Kafka or the schema registry does not answer."));
+    all.insert("default".to_owned(), problem("Any other refusal."));
     Value::Object(all)
+}
+
+/// In which media types a call answers, and what with.
+fn content(route: &Route) -> Value {
+    let json = json!({"schema": {"$ref": schemas::reference(route.answer)}});
+    let others = route.also.iter().map(|media| ((*media).to_owned(), json!({"schema": {"type": "string"}})));
+    Value::Object(std::iter::once(("application/json".to_owned(), json)).chain(others).collect())
 }
 
 fn body(fields: &[Field]) -> Value {
@@ -125,21 +139,6 @@ fn schema(field: &Field) -> Value {
         Kind::Flag => json!({"type": "boolean"}),
         Kind::OneOf(all) => json!({"type": "string", "enum": all}),
     }
-}
-
-fn problem() -> Value {
-    json!({
-        "type": "object",
-        "required": ["type", "title", "status", "detail", "code"],
-        "properties": {
-            "type": {"type": "string", "format": "uri-reference", "description": "Page of the code."},
-            "title": {"type": "string"},
-            "status": {"type": "integer"},
-            "detail": {"type": "string"},
-            "code": {"type": "string", "pattern": "^WL-[0-9]{4}$"},
-            "next": {"type": ["string", "null"], "description": "What to do next."},
-        },
-    })
 }
 
 #[cfg(test)]

@@ -18,6 +18,7 @@ use runtime::ShutdownTrigger;
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
 use std::time::Instant;
+use testkit::openapi::{Answered, Promises};
 #[allow(unused_imports, reason = "not every test wants a port beforehand")]
 pub use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
@@ -28,6 +29,9 @@ pub const TOKEN: &str = "the token of a program";
 
 /// Hashing is dear on purpose: once for all tests of a process.
 pub static HASH: LazyLock<String> = LazyLock::new(|| password::hash(PASSWORD).unwrap());
+
+/// What the document of the API promises.
+pub static PROMISES: LazyLock<Promises> = LazyLock::new(|| Promises::new(console::openapi::document()));
 
 /// Everything that runs.
 pub struct Place {
@@ -210,6 +214,22 @@ impl Answer {
         self.headers.get(name).map(HeaderValue::to_str).map_or("", |value| value.unwrap_or("?"))
     }
 
+    /// That the document of the API promises it, if it is an answer of the API.
+    pub fn is_promised(&self, method: &Method, path: &str) {
+        if !path.starts_with("/api/v1/") || method == Method::HEAD {
+            return;
+        }
+        let (status, content_type) = (self.status.as_u16(), self.header("content-type"));
+        let answered = Answered { method: method.as_str(), path, status, content_type, body: &self.text };
+        let faults = PROMISES.faults(&answered);
+        assert!(
+            faults.is_empty(),
+            "{method} {path} {status} is not as promised:\n{}\n{}",
+            faults.join("\n"),
+            self.text
+        );
+    }
+
     /// That it is a refusal with this status and code.
     pub fn refused(&self, status: u16, code: &str) {
         assert_eq!(self.status.as_u16(), status, "{}", self.text);
@@ -217,10 +237,16 @@ impl Answer {
     }
 }
 
+/// Sends it. What a call of the API answers is compared with what the document promises.
 pub async fn answer(request: RequestBuilder) -> Answer {
-    let response = request.send().await.unwrap();
+    let (client, request) = request.build_split();
+    let request = request.unwrap();
+    let (method, path) = (request.method().clone(), request.url().path().to_owned());
+    let response = client.execute(request).await.unwrap();
     let (status, headers) = (response.status(), response.headers().clone());
-    Answer { status, headers, text: response.text().await.unwrap() }
+    let answer = Answer { status, headers, text: response.text().await.unwrap() };
+    answer.is_promised(&method, &path);
+    answer
 }
 
 pub fn encoded(fields: &[(&str, &str)]) -> String {
