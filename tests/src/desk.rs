@@ -93,16 +93,27 @@ impl Desk {
 
     /// What a call of the API answers, as a program sees it.
     pub async fn api(&self, path: &str) -> Value {
+        serde_json::from_str(&self.call(path, TOKEN, None).await).unwrap()
+    }
+
+    /// What a call with a token answers, and with a body a call that does something: it succeeds, and the answer is what the
+    /// document of the API promises.
+    pub async fn call(&self, path: &str, token: &str, body: Option<&Value>) -> String {
         let client = reqwest::Client::builder().no_proxy().build().unwrap();
-        let asked = client.get(format!("{}/api/v1{path}", self.url)).bearer_auth(TOKEN).send().await.unwrap();
-        assert!(asked.status().is_success(), "{path}: {}", asked.status());
-        let (status, headers) = (asked.status().as_u16(), asked.headers().clone());
+        let url = format!("{}/api/v1{path}", self.url);
+        let (method, request) = match body {
+            None => ("GET", client.get(url)),
+            Some(body) => ("POST", client.post(url).json(body)),
+        };
+        let asked = request.bearer_auth(token).send().await.unwrap();
+        let (status, headers, url) = (asked.status(), asked.headers().clone(), asked.url().clone());
+        let body = asked.text().await.unwrap();
+        assert!(status.is_success(), "{method} {path}: {status} {body}");
         let content_type = headers.get("content-type").and_then(|value| value.to_str().ok()).unwrap_or_default();
-        let (path, body) = (asked.url().path().to_owned(), asked.text().await.unwrap());
-        let answered = Answered { method: "GET", path: &path, status, content_type, body: &body };
+        let answered = Answered { method, path: url.path(), status: status.as_u16(), content_type, body: &body };
         let faults = PROMISES.faults(&answered);
-        assert!(faults.is_empty(), "{path} is not as promised:\n{}\n{body}", faults.join("\n"));
-        serde_json::from_str(&body).unwrap()
+        assert!(faults.is_empty(), "{method} {path} is not as promised:\n{}\n{body}", faults.join("\n"));
+        body
     }
 
     /// Waits until a call of the API answers as wished.
