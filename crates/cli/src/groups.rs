@@ -23,7 +23,7 @@ pub fn execute(globals: &Globals, options: &Groups) -> Result<(), Failure> {
     match &options.action {
         GroupsAction::Ls(options) => {
             let groups = list(&config)?;
-            seen::list(&groups, &context::block_on(requested(config))??, options.json)
+            seen::list(&groups, &context::block_on(requested(config))??, seen::HERE, options.json)
         }
         GroupsAction::Show(options) => show(config, options),
         GroupsAction::Reset(options) => context::block_on(reset(config, options))?,
@@ -60,7 +60,7 @@ fn show(config: Arc<Config>, options: &GroupsShow) -> Result<(), Failure> {
     let group = standing(&config, info)?;
     let waiting = context::block_on(requested(config))??;
     let waiting: Vec<Requested> = waiting.into_iter().filter(|one| one.room == options.room).collect();
-    seen::one(&group, &waiting, options.json)
+    seen::one(&group, &waiting, seen::HERE, options.json)
 }
 
 /// The resets that wait for a second person.
@@ -104,9 +104,9 @@ async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure
         ResetOutcome::Requested(plan) => {
             said(&plan, options.json)?;
             output::note(&format!(
-                "nothing is changed yet: {}; somebody else has to agree with `wardline groups approve {} --actor NAME`",
-                plan.second_person.unwrap_or_default(),
-                plan.id
+                "nothing is changed yet: {}; somebody else has to agree with `{}`",
+                plan.second_person.as_deref().unwrap_or_default(),
+                seen::approve(&plan.id, seen::HERE)
             ));
         }
     }
@@ -116,11 +116,16 @@ async fn reset(config: Arc<Config>, options: &GroupsReset) -> Result<(), Failure
 async fn approve(config: Arc<Config>, options: &GroupsApprove) -> Result<(), Failure> {
     let words = Words { actor: options.actor.clone(), comment: options.comment.clone() };
     let plan = replays(config)?.reset_approve(&options.id, &words).await.map_err(failure)?;
+    agreed(&plan, options.json)
+}
+
+/// Shows a reset that somebody has agreed to, and that is done.
+fn agreed(plan: &ResetPlan, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
-    if options.json {
-        output.json(&plan)?;
+    if json {
+        output.json(plan)?;
     } else {
-        moves(&mut output, &plan)?;
+        moves(&mut output, plan)?;
     }
     output.finish()?;
     output::note(&format!("done: start {} again", plan.room));

@@ -119,6 +119,11 @@ impl Console {
         let trail = Trail::new(&site.config, config.bounds.denied_per_minute);
         let desk = Desk::new(&site, &config.bounds);
         let exceptions = ExceptionsView::start(&site.config, stop)?;
+        let connecting = exceptions.clone();
+        std::thread::Builder::new()
+            .name("console-connect".to_owned())
+            .spawn(move || connecting.connect())
+            .map_err(ViewError::from)?;
         let follow = || {
             let causes = exceptions.clone();
             LevelsView::naming(Arc::clone(&site.config), stop.clone(), move || causes.causes())

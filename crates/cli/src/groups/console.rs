@@ -1,9 +1,9 @@
 //! Groups through the API of a console.
 
-use super::{moves, said, seen};
+use super::{agreed, said, seen};
 use crate::Failure;
 use crate::args::{GroupsAction, GroupsReset};
-use crate::output::{self, Output};
+use crate::output;
 use crate::through::Console;
 use operations::replay::reset::{Requested, ResetPlan};
 use serde::Deserialize;
@@ -44,7 +44,7 @@ pub async fn act(console: &Console, action: &GroupsAction) -> Result<(), Failure
         GroupsAction::Ls(options) => {
             let List { groups, resets, resets_unknown } = read(console, console.ask(&["groups"]).await?)?;
             let groups: Vec<seen::Group> = groups.into_iter().map(seen::Group::from).collect();
-            seen::list(&groups, &resets, options.json)?;
+            seen::list(&groups, &resets, seen::THERE, options.json)?;
             match resets_unknown {
                 None => Ok(()),
                 Some(why) => Err(Failure::new(why, "whether resets wait is not known: ask again when that is mended")),
@@ -52,21 +52,13 @@ pub async fn act(console: &Console, action: &GroupsAction) -> Result<(), Failure
         }
         GroupsAction::Show(options) => {
             let One { group, resets } = read(console, console.ask(&["groups", &options.room]).await?)?;
-            seen::one(&group.into(), &resets, options.json)
+            seen::one(&group.into(), &resets, seen::THERE, options.json)
         }
         GroupsAction::Reset(options) => reset(console, options).await,
         GroupsAction::Approve(options) => {
             let body = json!({"id": options.id, "comment": options.comment});
             let plan = plan(console, &console.act(&["groups", "approve"], &body).await?)?;
-            let mut output = Output::stdout();
-            if options.json {
-                output.json(&plan)?;
-            } else {
-                moves(&mut output, &plan)?;
-            }
-            output.finish()?;
-            output::note(&format!("done: start {} again", plan.room));
-            Ok(())
+            agreed(&plan, options.json)
         }
     }
 }
@@ -92,9 +84,9 @@ async fn reset(console: &Console, options: &GroupsReset) -> Result<(), Failure> 
         output::note(&format!("done: start {} again", plan.room));
     } else {
         output::note(&format!(
-            "nothing is changed yet: {}; somebody else has to agree with `wardline groups approve {} --console URL --token-file FILE`",
-            plan.second_person.unwrap_or_default(),
-            plan.id
+            "nothing is changed yet: {}; somebody else has to agree with `{}`",
+            plan.second_person.as_deref().unwrap_or_default(),
+            seen::approve(&plan.id, seen::THERE)
         ));
     }
     Ok(())

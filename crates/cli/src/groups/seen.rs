@@ -10,6 +10,10 @@ use serde::{Deserialize, Serialize};
 const HEAD: [&str; 9] = ["room", "state", "members", "topic", "partition", "next", "end", "behind", "oldest"];
 /// Columns of the resets that wait for a second person.
 const ASKED_HEAD: [&str; 6] = ["reset", "room", "asked for by", "why", "what", "next"];
+/// How a second person says who they are: by name, or by a token of the console.
+pub const HERE: &str = "--actor NAME";
+/// The same through a console.
+pub const THERE: &str = "--console URL --token-file FILE";
 /// Why nobody can say how far behind a source is.
 const OF_A_SOURCE: &str = "a source reads back what it has written, without a group: it is nowhere and never behind";
 
@@ -87,6 +91,11 @@ struct Asked<'a> {
     next: String,
 }
 
+/// The command with which a second person agrees to a reset.
+pub fn approve(id: &str, who: &str) -> String {
+    format!("wardline groups approve {id} {who}")
+}
+
 impl Group {
     /// As it was read on the topics.
     pub fn read(standing: GroupStanding, is_source: bool) -> Self {
@@ -160,7 +169,7 @@ impl Place {
 }
 
 /// Shows groups, and the resets that wait for a second person with how somebody agrees.
-pub fn list(groups: &[Group], waiting: &[Requested], json: bool) -> Result<(), Failure> {
+pub fn list(groups: &[Group], waiting: &[Requested], who: &str, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     let lines = groups.iter().flat_map(Group::lines);
     if json {
@@ -168,25 +177,25 @@ pub fn list(groups: &[Group], waiting: &[Requested], json: bool) -> Result<(), F
             output.json(&line)?;
         }
         for one in waiting {
-            output.json(&Asked { requested_reset: one, next: next(one) })?;
+            output.json(&Asked { requested_reset: one, next: approve(&one.id, who) })?;
         }
         return output.finish();
     }
     output.table(&HEAD, &lines.map(|line| line.row()).collect::<Vec<_>>())?;
     if !waiting.is_empty() {
         output.line("")?;
-        output.table(&ASKED_HEAD, &waiting.iter().map(asked_row).collect::<Vec<_>>())?;
+        output.table(&ASKED_HEAD, &waiting.iter().map(|one| asked_row(one, who)).collect::<Vec<_>>())?;
     }
     output.finish()
 }
 
 /// Shows one group with its members, and its resets that wait.
-pub fn one(group: &Group, waiting: &[Requested], json: bool) -> Result<(), Failure> {
+pub fn one(group: &Group, waiting: &[Requested], who: &str, json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     if json {
         output.json(group)?;
         for one in waiting {
-            output.json(&Asked { requested_reset: one, next: next(one) })?;
+            output.json(&Asked { requested_reset: one, next: approve(&one.id, who) })?;
         }
         return output.finish();
     }
@@ -200,15 +209,18 @@ pub fn one(group: &Group, waiting: &[Requested], json: bool) -> Result<(), Failu
         output.line(format!("how far behind is not said: {why}"))?;
     }
     output.finish()?;
-    list(std::slice::from_ref(group), waiting, false)
+    list(std::slice::from_ref(group), waiting, who, false)
 }
 
-fn next(one: &Requested) -> String {
-    format!("wardline groups approve {} --actor NAME", one.id)
-}
-
-fn asked_row(one: &Requested) -> Vec<String> {
-    vec![one.id.clone(), one.room.clone(), one.actor.clone(), one.reason.clone(), told(&one.moves), next(one)]
+fn asked_row(one: &Requested, who: &str) -> Vec<String> {
+    vec![
+        one.id.clone(),
+        one.room.clone(),
+        one.actor.clone(),
+        one.reason.clone(),
+        told(&one.moves),
+        approve(&one.id, who),
+    ]
 }
 
 impl Line<'_> {

@@ -5,7 +5,6 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,
-    clippy::disallowed_methods,
     reason = "helpers of tests, of which each test uses some"
 )]
 
@@ -15,10 +14,9 @@ use console::people::sha256_hex;
 use console::{Console, ConsoleConfig, Listening, Role, Site, TokenConfig, UserConfig};
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
-use runtime::ShutdownTrigger;
+use runtime::{ShutdownTrigger, clock};
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
-use std::time::Instant;
 use testkit::openapi::{Answered, Promises};
 #[allow(unused_imports, reason = "not every test wants a port beforehand")]
 pub use testkit::parts::free_port;
@@ -178,13 +176,13 @@ impl Browser<'_> {
 
     /// A page with all its parts: it is asked for again while it says that one is still being read.
     pub async fn whole(&self, path: &str) -> Answer {
-        let started = Instant::now();
+        let started = clock::tick();
         loop {
             let answer = self.get(path).await;
             if !answer.text.contains("<body data-live=\"400\">") {
                 return answer;
             }
-            assert!(started.elapsed() < PATIENCE, "{path} is not whole: {}", answer.text);
+            assert!(clock::tick().since(started) < PATIENCE, "{path} is not whole: {}", answer.text);
         }
     }
 

@@ -142,6 +142,10 @@ impl<'a> Facts<'a> {
         }
     }
 
+    fn is_asked_by(&self, by: &By) -> bool {
+        self.requested_by.is_some_and(|asked| same_person(asked, &by.actor))
+    }
+
     /// The refusal to agree to something else than what waits now.
     pub(super) fn changed(&self) -> Refusal {
         let (id, proposed) = (self.id, self.correction.as_ref());
@@ -222,6 +226,8 @@ impl Act {
                 ),
                 "press Discard when the matter was settled by hand, or Retry",
             )),
+            // Who has asked to give it up does not settle it alone instead.
+            (Self::Resolve, false) if two_people.contains(&facts.class) && facts.is_asked_by(by) => can_be_asked(facts, by),
             (Self::Discard, _) if two_people.contains(&facts.class) => can_be_asked(facts, by),
             (Self::ApproveDiscard, _) => can_be_approved(facts, by),
             _ => Ok(()),

@@ -119,6 +119,15 @@ impl ExceptionsView {
         Ok(Self { shared })
     }
 
+    /// Opens the connections that a first look at an exception needs, so that nobody waits for them. Blocks. Where it fails, that
+    /// look says why.
+    pub fn connect(&self) {
+        let topics = [topics::OPS_EXCEPTION_V1.name(), topics::OPS_AUDIT_V1.name()];
+        if let Err(error) = self.shared.readers.open(CONNECTIONS, &topics) {
+            tracing::info!(error = %error, "connections for the first look at an exception are not there yet");
+        }
+    }
+
     /// The open exceptions by cause, the one with most waiting events first. Takes time by causes, not by what waits.
     pub fn causes(&self) -> Vec<Cause> {
         self.shared.read().causes(&self.shared.due, clock::now_micros())
@@ -328,10 +337,7 @@ impl Shared {
         }
         match told {
             Told::Record(record) => return self.record(side, feed, &record, shutdown),
-            Told::CaughtUp => {
-                self.stands(side, |state| *state = FeedState { caught_up: true, trouble: None });
-                self.connect(side);
-            }
+            Told::CaughtUp => self.stands(side, |state| *state = FeedState { caught_up: true, trouble: None }),
             Told::Idle => self.stands(side, |state| state.trouble = None),
             Told::Trouble(error) => self.stands(side, |state| state.trouble = Some(error.to_string())),
             Told::Anew => {
@@ -345,16 +351,6 @@ impl Shared {
             }
         }
         ControlFlow::Continue(())
-    }
-
-    /// Opens the connections that the first look at an exception needs. Where that fails, that look says why.
-    fn connect(&self, side: Side) {
-        let topics = [topics::OPS_EXCEPTION_V1.name(), topics::OPS_AUDIT_V1.name()];
-        if side == Side::Exceptions
-            && let Err(error) = self.readers.open(CONNECTIONS, &topics)
-        {
-            tracing::info!(error = %error, "connections for the first look at an exception are not there yet");
-        }
     }
 
     /// One record; while the registry does not answer it is tried again, so that none is left out.

@@ -110,6 +110,18 @@ fn two_people_discard_what_is_next_to_the_patient() {
 }
 
 #[test]
+fn who_has_asked_to_give_it_up_does_not_settle_it_alone_instead() {
+    let open = Exception {
+        room: "validate".to_owned(),
+        origin_topic: Some(USAGE.to_owned()),
+        ..exception(ExceptionState::Open, false)
+    };
+    let asked = decided(&Act::Discard, open, "ada").unwrap();
+    assert_eq!(decided(&Act::Resolve, asked.clone(), "Ada").unwrap_err().code, "WL-7107");
+    assert_eq!(decided(&Act::Resolve, asked, "bob").unwrap().state, ExceptionState::Resolved);
+}
+
+#[test]
 fn nothing_is_given_up_or_settled_without_a_reason() {
     let open = |parked| exception(ExceptionState::Open, parked);
     for comment in [None, Some(""), Some(" \n")] {
