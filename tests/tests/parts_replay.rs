@@ -4,7 +4,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use operations::replay::{
-    Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request, Runner, Words,
+    Apply, Outcome, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request, Resume, Runner,
+    Words,
 };
 use runtime::{clock, shutdown};
 use schemas::{
@@ -53,6 +54,10 @@ fn request(selection: ReplaySelection) -> Request {
         reason: "the test asks for it".to_owned(),
         actor: "Ada".to_owned(),
     }
+}
+
+fn resume() -> Resume {
+    Resume { words: by("Ada"), ..Resume::default() }
 }
 
 fn from_start() -> ReplaySelection {
@@ -204,7 +209,7 @@ async fn rpl_1_a_plan_is_approved_applied_paused_and_resumed() {
     assert!((1..usages).contains(&before), "{before}");
     assert_eq!(handed(&paused), before, "progress and parked records are one");
 
-    let runner = Runner::resume(&replays, &id, Some(1_000), &by("Ada")).await.unwrap();
+    let runner = Runner::resume(&replays, &id, &Resume { rate: Some(1_000), ..resume() }, |_| ()).await.unwrap();
     let (_trigger, stop) = shutdown();
     let Outcome::Done(done) = runner.run(&stop, |_| ()).await.unwrap() else { panic!("it ends") };
     assert_eq!(handed(&done), usages);
@@ -224,7 +229,7 @@ async fn rpl_1_a_plan_is_approved_applied_paused_and_resumed() {
         waits = usize::try_from(replays.status(&id).await.unwrap().still_parked).unwrap();
     }
     assert_eq!(suppressed(&stack.events::<Audit>().await), usages, "each of them once");
-    assert_eq!(code(Runner::resume(&replays, &id, None, &by("Ada")).await), "WL-7154");
+    assert_eq!(code(Runner::resume(&replays, &id, &resume(), |_| ()).await), "WL-7154");
     running.stop().await;
 }
 

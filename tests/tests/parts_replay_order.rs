@@ -4,7 +4,7 @@
 
 use operations::replay::{
     Apply, Outcome, Overtaken, OvertakenKey, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays,
-    Request, Runner, Words,
+    Request, Resume, Runner, Words,
 };
 use runtime::{clock, shutdown};
 use schemas::{
@@ -127,7 +127,12 @@ async fn refused_then_overridden(stack: &Stack, replays: &Arc<Replays>, id: &str
     let by_replay = |parked: &Parked| parked.reason_code == "replay";
     assert!(!stack.events::<Parked>().await.iter().any(by_replay), "nothing was handed over");
 
-    let runner = Runner::apply(replays, id, &apply(Some("booked by hand in between")), |_| ()).await.unwrap();
+    // Its process is gone before the first record; who goes on with it stands for the order, too.
+    drop(Runner::apply(replays, id, &apply(Some("booked by hand in between")), |_| ()).await.unwrap());
+    let resume =
+        |why: Option<&str>| Resume { words: by("Cleo"), override_order: why.map(str::to_owned), ..Resume::default() };
+    assert_eq!(code(Runner::resume(replays, id, &resume(None), |_| ()).await), "WL-7261");
+    let runner = Runner::resume(replays, id, &resume(Some("still so")), |_| ()).await.unwrap();
     let (_trigger, stop) = shutdown();
     let Outcome::Done(done) = runner.run(&stop, |_| ()).await.unwrap() else { panic!("it ends") };
     assert_eq!(done.spans.iter().map(|span| span.handed).sum::<i64>(), 1);
@@ -139,6 +144,8 @@ async fn refused_then_overridden(stack: &Stack, replays: &Arc<Replays>, id: &str
         started.detail.contains("booked by hand in between") && started.detail.contains(&first.newest),
         "{started:?}"
     );
+    let resumed = audits.iter().find(|audit| audit.code == "replay.resumed").unwrap();
+    assert!(resumed.detail.contains("order overridden") && resumed.detail.ends_with("still so"), "{resumed:?}");
     stack
         .until::<Exception>("the ERP refuses it again", |all| {
             all.iter().filter(|one| one.kind == ExceptionKind::Raised).count() == 2

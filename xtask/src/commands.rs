@@ -7,6 +7,7 @@ pub mod codegen;
 pub mod components;
 pub mod demo;
 pub mod fuzz;
+mod harnesses;
 pub mod new_room;
 pub mod simulate;
 pub mod test;

@@ -53,7 +53,9 @@ pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure
                 let act = if options.approve { Act::ApproveDiscard } else { Act::Discard };
                 decide::execute(&config, &options.decide, &act).await
             }
-            ExceptionsAction::Resolve(options) => decide::execute(&config, options, &Act::Resolve).await,
+            ExceptionsAction::Resolve(options) => {
+                decide::execute(&config, options, &Act::Resolve { may_agree: true }).await
+            }
         }
     })?
 }

@@ -11,7 +11,7 @@ use crate::{Failure, context, people, rooms};
 use indicatif::ProgressBar;
 use operations::replay::{
     Apply, Outcome, Overtaken, Plan, Preview, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request,
-    Runner, Status, Words, field_condition, needs_approval,
+    Resume, Runner, Status, Words, field_condition, needs_approval,
 };
 use runtime::codec::Codec;
 use runtime::shutdown;
@@ -166,7 +166,12 @@ async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Fail
 }
 
 async fn resume(replays: &Arc<Replays>, options: &ReplayResume) -> Result<(), Failure> {
-    let runner = Runner::resume(replays, &options.step.id, options.rate, &words(&options.step)).await;
+    let resume =
+        Resume { words: words(&options.step), rate: options.rate, override_order: options.override_order.clone() };
+    let spinner = output::spinner("records counted again");
+    let told = spinner.clone();
+    let runner = Runner::resume(replays, &options.step.id, &resume, move |read| told.set_position(read)).await;
+    spinner.finish_and_clear();
     run(runner.map_err(failure)?, options.step.json).await
 }
 

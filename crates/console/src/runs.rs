@@ -2,7 +2,7 @@
 
 use crate::problem::Problem;
 use axum::http::StatusCode;
-use operations::replay::{Apply, Outcome, ReplayError, Replays, Runner, Words};
+use operations::replay::{Apply, Outcome, ReplayError, Replays, Resume, Runner};
 use runtime::Shutdown;
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -45,8 +45,8 @@ pub enum Told {
 pub enum Begin {
     /// A plan.
     Apply(Apply),
-    /// A replay that was paused, or whose process is gone; with another rate, if one is given.
-    Resume(Option<u32>, Words),
+    /// A replay that was paused, or whose process is gone.
+    Resume(Resume),
 }
 
 impl Runs {
@@ -122,14 +122,8 @@ impl Runs {
         place: OwnedSemaphorePermit,
     ) {
         let runner = match begin {
-            Begin::Apply(apply) => {
-                let (told, of) = (Arc::clone(&self.told), id.to_owned());
-                let read = move |records| {
-                    lock(&told).insert(of.clone(), Told::Counting(records));
-                };
-                Runner::apply(replays, id, &apply, read).await
-            }
-            Begin::Resume(rate, words) => Runner::resume(replays, id, rate, &words).await,
+            Begin::Apply(apply) => Runner::apply(replays, id, &apply, self.counting(id)).await,
+            Begin::Resume(resume) => Runner::resume(replays, id, &resume, self.counting(id)).await,
         };
         let ended = match runner {
             Ok(runner) => {
@@ -145,6 +139,14 @@ impl Runs {
         };
         self.tell(id, end_of(ended));
         drop(place);
+    }
+
+    /// Is told how many records were read, and tells the page.
+    fn counting(&self, id: &str) -> impl Fn(u64) + Send + 'static {
+        let (told, id) = (Arc::clone(&self.told), id.to_owned());
+        move |records| {
+            lock(&told).insert(id.clone(), Told::Counting(records));
+        }
     }
 
     fn tell(&self, id: &str, told: Told) {

@@ -1,11 +1,13 @@
 //! `cargo xtask test`: everything that must hold, in one command.
 
-use std::io::{BufRead, BufReader, Write};
+use std::io::Write;
 use std::path::Path;
-use std::process::Stdio;
 
-use anyhow::{Context, Result, anyhow, bail};
+use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
+use components::{Browser, Installation, Part, Progress};
+
+use super::harnesses::{self, Tally};
 
 /// Run everything that must hold, and stop at the first step that fails with what to do next.
 ///
@@ -36,6 +38,10 @@ const REAL_ONLY: [&str; 2] = ["--test", "real*"];
 
 /// Test targets that sit at the console with a browser; kept out of other selections in the same way.
 const IN_BROWSER: [&str; 2] = ["--test", "browser*"];
+
+/// Harnesses that measure, or that load every core themselves.
+const ALONE: [&str; 7] =
+    ["browser", "parts_cause_many", "parts_pacing", "parts_parked_many", "parts_recovery", "real_storm", "speed"];
 
 /// Seeds of the simulation, in place of the few of a plain `cargo test`.
 const SEEDS: (&str, &str) = ("WARDLINE_SIMULATION_SEEDS", "2000");
@@ -88,6 +94,11 @@ impl Step {
         }
     }
 
+    /// Whether it needs what is fetched: real systems, or a browser.
+    fn needs_parts(self) -> bool {
+        matches!(self, Self::Browser | Self::Real)
+    }
+
     fn run(self, root: &Path, tally: &mut Tally) -> Result<()> {
         const STRICT: [&str; 2] = ["--locked", "--workspace"];
         match self {
@@ -110,6 +121,7 @@ impl Step {
             // One selection for all: another one would unify features differently and build the largest crates again.
             Self::Tests => {
                 tests(root, &["--workspace"], &[SEEDS], tally)?;
+                harnesses::run_examples(root, tally)?;
                 if has_corpus() {
                     return tests(root, &[&["--workspace"], &ON_CORPUS[..]].concat(), &[], tally);
                 }
@@ -119,31 +131,6 @@ impl Step {
             Self::Real => {
                 let selection = [&["--workspace"], &ON_PARTS[..], &REAL_ONLY].concat();
                 tests(root, &selection, &[("WARDLINE_TEST_PARTS", "real")], tally)
-            }
-        }
-    }
-}
-
-/// What the test harnesses counted.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Tally {
-    passed: u64,
-    failed: u64,
-    ignored: u64,
-}
-
-impl Tally {
-    /// Adds what a line of output says, when it is the last line of a harness.
-    fn add(&mut self, line: &str) {
-        let Some(counts) = line.strip_prefix("test result: ").and_then(|rest| rest.split_once(". ")) else { return };
-        for count in counts.1.split("; ") {
-            let Some((number, what)) = count.split_once(' ') else { continue };
-            let Ok(number) = number.parse::<u64>() else { continue };
-            match what {
-                "passed" => self.passed += number,
-                "failed" => self.failed += number,
-                "ignored" => self.ignored += number,
-                _ => {}
             }
         }
     }
@@ -164,11 +151,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     }
     let root = super::root()?;
     needs_corpus()?;
+    let mut fetching = fetch_ahead(&steps);
     let mut tally = Tally::default();
     let mut times = Vec::new();
     for (number, step) in (1..).zip(&steps) {
         say(&format!("\n[{number}/{}] {}: {}", steps.len(), name(*step), step.purpose()))?;
         let start = super::now();
+        if step.needs_parts() {
+            // It failed, or it did not: whatever is still missing is fetched by the test that needs it, which says what is wrong.
+            fetching.take().map(std::thread::JoinHandle::join);
+        }
         let outcome = step.run(&root, &mut tally);
         let seconds = start.elapsed().as_secs();
         times.push(format!("{:7} {:>3} min {:>2} s", name(*step), seconds / 60, seconds % 60));
@@ -181,6 +173,16 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     say(&format!("\n{}", times.join("\n")))?;
     writeln!(std::io::stdout(), "{} passed, {} failed", tally.passed, tally.failed)?;
     Ok(())
+}
+
+/// Fetches what later steps need while earlier ones compile.
+fn fetch_ahead(steps: &[Step]) -> Option<std::thread::JoinHandle<()>> {
+    steps.iter().any(|step| step.needs_parts()).then(|| {
+        std::thread::spawn(|| {
+            let _browser = Browser::ensure(&Progress::silent());
+            let _installed = Installation::ensure(&Part::ALL, &Progress::silent());
+        })
+    })
 }
 
 /// On a build machine no test may be left out because its input is not there.
@@ -204,24 +206,7 @@ fn is_set(variable: &str) -> bool {
 /// Runs tests, shows their output and counts them. A test that is ignored is a failure: nothing is skipped.
 fn tests(root: &Path, selection: &[&str], environment: &[(&str, &str)], tally: &mut Tally) -> Result<()> {
     let ignored_before = tally.ignored;
-    let mut cargo = super::cargo_command(root);
-    let mut child = cargo
-        .args(["test", "--locked", "--no-fail-fast"])
-        .args(selection)
-        .envs(environment.iter().copied())
-        .stdout(Stdio::piped())
-        .spawn()
-        .context("start cargo test")?;
-    let output = child.stdout.take().ok_or_else(|| anyhow!("cargo test has no output"))?;
-    for line in BufReader::new(output).lines() {
-        let line = line.context("read the output of cargo test")?;
-        tally.add(&line);
-        writeln!(std::io::stdout(), "{line}")?;
-    }
-    let status = child.wait().context("wait for cargo test")?;
-    if !status.success() {
-        bail!("cargo test ended with {status}");
-    }
+    harnesses::run(root, selection, &ALONE, environment, tally)?;
     if tally.ignored > ignored_before {
         bail!("{} tests are ignored: nothing is skipped", tally.ignored - ignored_before);
     }
@@ -234,23 +219,4 @@ fn name(step: Step) -> String {
 
 fn say(text: &str) -> Result<()> {
     writeln!(std::io::stderr(), "{text}").context("write to stderr")
-}
-
-#[cfg(test)]
-mod tests_of_counting {
-    use super::Tally;
-
-    #[test]
-    fn only_the_last_line_of_a_harness_counts() {
-        let mut tally = Tally::default();
-        for line in [
-            "running 3 tests",
-            "test result: ok. 26 passed; 0 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.00s",
-            "test result: FAILED. 2 passed; 3 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.10s",
-            "my own test result: ok. 100 passed; 0 failed",
-        ] {
-            tally.add(line);
-        }
-        assert_eq!(tally, Tally { passed: 28, failed: 3, ignored: 1 });
-    }
 }

@@ -166,6 +166,9 @@ pub struct ReplayResume {
     /// Most records in a second; as before when left out.
     #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
     pub rate: Option<u32>,
+    /// Why events are to take effect behind newer ones of their key; needed only where such is told, and goes on record.
+    #[arg(long, value_name = "REASON")]
+    pub override_order: Option<String>,
 }
 
 /// Options of `replay status`.

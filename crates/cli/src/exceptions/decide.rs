@@ -39,8 +39,12 @@ fn allowed(config: &Config, view: &ExceptionsView, choice: &Choice, act: &Act) -
     const WHAT: &str = "giving up an event that two people give up";
     match (act, choice) {
         (Act::ApproveDiscard, _) => people::direct(config, WHAT),
-        (Act::Discard, Choice::Cause { .. }) => people::by_class(config, Criticality::PatientAdjacent, WHAT),
-        (Act::Discard, Choice::Ids(ids)) => ids.iter().try_for_each(|id| in_class(config, view, id, WHAT)),
+        (Act::Discard | Act::Resolve { .. }, Choice::Cause { .. }) => {
+            people::by_class(config, Criticality::PatientAdjacent, WHAT)
+        }
+        (Act::Discard | Act::Resolve { .. }, Choice::Ids(ids)) => {
+            ids.iter().try_for_each(|id| in_class(config, view, id, WHAT))
+        }
         _ => Ok(()),
     }
 }
@@ -71,7 +75,7 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
     output.finish()?;
     if outcome.done.iter().any(|done| done.kind == ExceptionKind::DiscardRequested) {
         output::note(
-            "next to the patient two people discard an event: somebody else has to run this command with --approve",
+            "next to the patient two people discard or settle an event: somebody else has to run `discard --approve`, or `resolve`",
         );
     }
     if outcome.done.iter().any(|done| done.kind == ExceptionKind::CorrectionRequested) {

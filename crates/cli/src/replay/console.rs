@@ -38,7 +38,10 @@ pub async fn act(console: &Console, action: &ReplayAction) -> Result<(), Failure
             });
             (&options.step, "apply", more)
         }
-        ReplayAction::Resume(options) => (&options.step, "resume", json!({"rate": options.rate})),
+        ReplayAction::Resume(options) => {
+            let more = json!({"rate": options.rate, "override_order": options.override_order});
+            (&options.step, "resume", more)
+        }
         ReplayAction::Shadow(_) | ReplayAction::Status(_) | ReplayAction::Ls(_) => {
             return Err(through::not_through("this", "leave --console out: it only looks"));
         }

@@ -128,7 +128,8 @@ pub async fn approve_discard(ask: Ask) -> Result<Answer, Problem> {
 
 /// Marks it as settled elsewhere.
 pub async fn resolve(ask: Ask) -> Result<Answer, Problem> {
-    act(ask, Act::Resolve).await
+    let may_agree = ask.person.as_ref().is_some_and(|person| person.role.has(Right::Approve));
+    act(ask, Act::Resolve { may_agree }).await
 }
 
 /// Decides, and goes on with it when the one who asked does not wait any more: half a decision helps nobody.
@@ -153,7 +154,7 @@ pub fn said(kind: ExceptionKind) -> &'static str {
     match kind {
         ExceptionKind::RetryRequested => "A retry is asked for: the room processes the event again.",
         ExceptionKind::Discarded => "The event is given up; later ones of its key go on.",
-        ExceptionKind::DiscardRequested => "A second person has to agree before the event is given up.",
+        ExceptionKind::DiscardRequested => "A second person has to agree before the event is given up or settled.",
         ExceptionKind::Resolved => "It is marked as settled.",
         ExceptionKind::Assigned => "It is given to who was named.",
         ExceptionKind::Commented => "The comment is on record.",
@@ -400,6 +401,8 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
         let action = format!("/exceptions/{}/{name}", row.exception_id);
         form(frame, &Form { action, label, help, fields, hidden: Vec::new(), is_grave })
     };
+    let is_other = |who: &String| frame.person.is_some_and(|person| !operations::same_person(&person.name, who));
+    let may_agree = frame.may(Right::Approve) && row.discard_requested_by.as_ref().is_some_and(is_other);
     html! {
         h2 { "What to do" }
         div.acts {
@@ -411,14 +414,14 @@ fn acts(data: &Whole, frame: &Frame<'_>) -> Markup {
             (act("assign", "Assign", "Others see that somebody is at it.", ASSIGN, false))
             (act("comment", "Comment", "Goes on record, for whoever comes next.", SAY, false))
             @match &row.discard_requested_by {
-                Some(who) if frame.may(Right::Approve) && frame.person.is_some_and(|person| !operations::same_person(&person.name, who)) => {
+                Some(_) if may_agree => {
                     (act("approve-discard", "Agree to discard", "Somebody asked to give the event up. With you it takes effect, and later events of its key go on without it.", COMMENT, true))
                 },
-                Some(who) => p.act { "Asked by " b { (who) } ": somebody else, who may approve, has to agree that the event is given up." },
+                Some(who) => p.act { "Asked by " b { (who) } ": somebody else, who may approve, has to agree that the event is given up or settled." },
                 None => (act("discard", "Discard", "Gives the event up for good; later events of its key go on without it. Some flows need a second person.", SAY, true)),
             }
-            @if !row.parked_key {
-                (act("resolve", "Mark as settled", "It was settled elsewhere, for example the sender has sent it again.", SAY, false))
+            @if !row.parked_key && (row.discard_requested_by.is_none() || may_agree) {
+                (act("resolve", "Mark as settled", "It was settled elsewhere, for example the sender has sent it again. Some flows need a second person.", SAY, false))
             }
         }
     }

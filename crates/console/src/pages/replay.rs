@@ -17,7 +17,7 @@ use crate::runs::{Begin, BeginError, Told};
 use crate::state::Console;
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::replay::{Apply, Plan, Preview, RATE_USUAL, ReplayError, ReplayState, Replays, Status, Words};
+use operations::replay::{Apply, Plan, Preview, RATE_USUAL, ReplayError, ReplayState, Replays, Resume, Status, Words};
 use serde::Serialize;
 use serde_json::json;
 use std::future::Future;
@@ -49,8 +49,13 @@ pub const APPLY: &[Field] = &[
 /// The same where no newer event took effect.
 const APPLY_IN_ORDER: &[Field] = &[APPLY[0], APPLY[1], APPLY[2]];
 /// How it goes on.
-pub const RESUME: &[Field] =
-    &[Field::optional("rate", Kind::Number, "Records in a second at most; as before when left out"), COMMENT[0]];
+pub const RESUME: &[Field] = &[
+    Field::optional("rate", Kind::Number, "Records in a second at most; as before when left out"),
+    COMMENT[0],
+    APPLY[3],
+];
+/// The same where no newer event took effect.
+const RESUME_IN_ORDER: &[Field] = &[RESUME[0], RESUME[1]];
 
 #[derive(Serialize)]
 struct List {
@@ -114,8 +119,12 @@ pub async fn apply(ask: Ask) -> Result<Answer, Problem> {
 
 /// Goes on where it was paused, or where its process is gone.
 pub async fn resume(ask: Ask) -> Result<Answer, Problem> {
-    let what = Begin::Resume(ask::rate(&ask)?, words(&ask));
-    begin(&ask, what, "It goes on.").await
+    let resume = Resume {
+        words: words(&ask),
+        rate: ask::rate(&ask)?,
+        override_order: ask.body.text("override_order").map(str::to_owned),
+    };
+    begin(&ask, Begin::Resume(resume), "It goes on.").await
 }
 
 async fn begin(ask: &Ask, what: Begin, said: &str) -> Result<Answer, Problem> {
@@ -345,7 +354,7 @@ fn acts(data: &Status, here: &Here, frame: &Frame<'_>) -> Markup {
     };
     // What a recount has found since is told by its refusal.
     let is_late = data.plan.overtaken.is_some() || here.failed.as_ref().is_some_and(|why| why.starts_with(OVERTAKEN));
-    let apply = if is_late { APPLY } else { APPLY_IN_ORDER };
+    let (apply, resume) = if is_late { (APPLY, RESUME) } else { (APPLY_IN_ORDER, RESUME_IN_ORDER) };
     let is_own = frame.person.is_some_and(|person| operations::same_person(&person.name, &plan.planned_by));
     let may_begin = match plan.state {
         ReplayState::Planned => !plan.needs_approval,
@@ -363,7 +372,7 @@ fn acts(data: &Status, here: &Here, frame: &Frame<'_>) -> Markup {
             (act("pause", "Pause", "Stops the process that hands records over, wherever it runs.", COMMENT, false))
         }
         @if (plan.state == ReplayState::Paused || is_silent(data, here)) && !here.under_way && frame.may(Right::Act) {
-            (act("resume", "Go on", "Hands over what is left, behind the last record that was handed over.", RESUME, false))
+            (act("resume", "Go on", "Hands over what is left, behind the last record that was handed over. Looks first whether newer events of what is left took effect meanwhile.", resume, false))
         }
         @if !matches!(plan.state, ReplayState::Done | ReplayState::Aborted | ReplayState::Unknown) && frame.may(Right::Act) {
             (act("abort", "Give up", "What was handed over stays handed over; the rest is given up.", SAY, true))

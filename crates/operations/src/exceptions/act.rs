@@ -1,9 +1,11 @@
 //! What people may decide about an exception, and the record that says it: pure.
 
+mod two_people;
+
+use self::two_people::{can_be_approved, can_be_asked, can_be_settled, correction_can_be_approved, named};
 use super::feed::class_of;
 use super::proposal::Proposal;
 use super::types::Row;
-use crate::same_person;
 use schemas::approval::agreed_by;
 use schemas::{
     Audit, AuditKind, CorrectedField, Correction, Criticality, DiscardRequest, Exception, ExceptionKind,
@@ -11,10 +13,6 @@ use schemas::{
 };
 use std::borrow::Cow;
 
-/// Stands for an actor that nobody named.
-const NOBODY: &str = "unknown";
-/// Who can do what this person cannot.
-const AGREES: &str = "let somebody else, who may approve, agree to it on this page";
 /// What is proposed is not what the second person saw.
 pub(super) const CHANGED: &str = "WL-1451";
 
@@ -34,8 +32,11 @@ pub enum Act {
     Discard,
     /// Agree that it is given up, as another person than the one who asked.
     ApproveDiscard,
-    /// It was settled elsewhere.
-    Resolve,
+    /// It was settled elsewhere. Where the class of its flow demands two people the first one asks for it.
+    Resolve {
+        /// Whether this person may agree to what another one has asked for.
+        may_agree: bool,
+    },
     /// Process the event again with these fields set otherwise. Where the class of its flow demands two people this asks for it.
     Correct(Vec<FieldChange>),
     /// Agree to a correction, as another person than the one who made it.
@@ -142,10 +143,6 @@ impl<'a> Facts<'a> {
         }
     }
 
-    fn is_asked_by(&self, by: &By) -> bool {
-        self.requested_by.is_some_and(|asked| same_person(asked, &by.actor))
-    }
-
     /// The refusal to agree to something else than what waits now.
     pub(super) fn changed(&self) -> Refusal {
         let (id, proposed) = (self.id, self.correction.as_ref());
@@ -183,7 +180,7 @@ impl Act {
             Self::Retry => "exception.retry",
             Self::Discard => "exception.discard",
             Self::ApproveDiscard => "exception.approve-discard",
-            Self::Resolve => "exception.resolve",
+            Self::Resolve { .. } => "exception.resolve",
             Self::Correct(_) => "exception.correct",
             Self::ApproveCorrection { .. } => "exception.approve-correction",
         }
@@ -218,7 +215,7 @@ impl Act {
                 ),
                 "let its source send it again, corrected, then press Mark as settled",
             )),
-            (Self::Resolve, true) => Err(facts.refused(
+            (Self::Resolve { .. }, true) => Err(facts.refused(
                 "WL-7071",
                 "has a parked event, which would wait for ever with all later ones of its key",
                 format!(
@@ -226,8 +223,9 @@ impl Act {
                 ),
                 "press Discard when the matter was settled by hand, or Retry",
             )),
-            // Who has asked to give it up does not settle it alone instead.
-            (Self::Resolve, false) if two_people.contains(&facts.class) && facts.is_asked_by(by) => can_be_asked(facts, by),
+            (Self::Resolve { may_agree }, false) if two_people.contains(&facts.class) => {
+                can_be_settled(facts, by, *may_agree)
+            }
             (Self::Discard, _) if two_people.contains(&facts.class) => can_be_asked(facts, by),
             (Self::ApproveDiscard, _) => can_be_approved(facts, by),
             _ => Ok(()),
@@ -241,7 +239,7 @@ impl Act {
             Self::Comment => ("WL-7106", "is to be commented without a text"),
             Self::Correct(_) => ("WL-7243", "is to be corrected without a reason"),
             Self::Discard => ("WL-1440", "is to be discarded without a reason"),
-            Self::Resolve => ("WL-1440", "is to be marked as settled without a reason"),
+            Self::Resolve { .. } => ("WL-1440", "is to be marked as settled without a reason"),
             Self::Assign { .. } | Self::Retry | Self::ApproveDiscard | Self::ApproveCorrection { .. } => return Ok(()),
         };
         let next = match self {
@@ -254,15 +252,14 @@ impl Act {
 
     /// The record that says it. The caller has checked it.
     pub fn record(&self, exception: Exception, by: &By, two_people: &[Criticality], now: i64) -> Exception {
-        let asks =
-            matches!(self, Self::Discard | Self::Correct(_)) && two_people.contains(&Facts::of(&exception).class);
+        let asks = self.asks_first(&exception) && two_people.contains(&Facts::of(&exception).class);
         let (kind, state) = match self {
             Self::Assign { .. } => (ExceptionKind::Assigned, exception.state),
             Self::Comment => (ExceptionKind::Commented, exception.state),
             Self::Retry => (ExceptionKind::RetryRequested, ExceptionState::Retrying),
-            Self::Discard if asks => (ExceptionKind::DiscardRequested, exception.state),
+            Self::Discard | Self::Resolve { .. } if asks => (ExceptionKind::DiscardRequested, exception.state),
             Self::Discard | Self::ApproveDiscard => (ExceptionKind::Discarded, ExceptionState::Discarded),
-            Self::Resolve => (ExceptionKind::Resolved, ExceptionState::Resolved),
+            Self::Resolve { .. } => (ExceptionKind::Resolved, ExceptionState::Resolved),
             Self::Correct(_) if asks => (ExceptionKind::CorrectionRequested, exception.state),
             Self::Correct(_) | Self::ApproveCorrection { .. } => (ExceptionKind::Corrected, ExceptionState::Retrying),
         };
@@ -274,7 +271,7 @@ impl Act {
         let discard_request = match self {
             // Who has it processed again wants it: the wish to give it up is over.
             Self::Retry | Self::Correct(_) => None,
-            Self::Discard if asks => {
+            Self::Discard | Self::Resolve { .. } if asks => {
                 Some(DiscardRequest { actor: by.actor.clone(), comment: by.comment.clone(), at: Timestamp(now) })
             }
             _ => exception.discard_request.clone(),
@@ -289,6 +286,15 @@ impl Act {
             comment: by.comment.clone(),
             at: Timestamp(now),
             ..exception
+        }
+    }
+
+    /// Whether it only asks where two people decide: what another person has asked for before is settled by this one.
+    fn asks_first(&self, exception: &Exception) -> bool {
+        match self {
+            Self::Discard | Self::Correct(_) => true,
+            Self::Resolve { .. } => exception.discard_request.is_none(),
+            _ => false,
         }
     }
 
@@ -321,6 +327,7 @@ impl Act {
                 let fields: Vec<&str> = changes.iter().map(|change| change.path.as_str()).collect();
                 format!("{}: {}", verb(kind), fields.join(", "))
             }
+            (Self::Resolve { .. }, ExceptionKind::DiscardRequested) => "settling requested".to_owned(),
             (Self::ApproveCorrection { seen: Some(seen) }, kind) => format!("{} as seen, {seen}", verb(kind)),
             (_, kind) => verb(kind).to_owned(),
         };
@@ -362,59 +369,6 @@ fn place(topic: Option<&str>, partition: Option<i32>, offset: Option<i64>) -> Op
     Some((topic?, partition?, offset?))
 }
 
-/// Two people can be told apart only by name.
-fn named(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
-    let actor = by.actor.trim();
-    if actor.is_empty() || actor == NOBODY {
-        return Err(facts.refused(
-            "WL-7110",
-            "is decided by two people, and who this one is was not said",
-            "name yourself with --actor NAME",
-            "sign in under a name of your own",
-        ));
-    }
-    Ok(())
-}
-
-fn can_be_asked(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
-    named(facts, by)?;
-    match facts.requested_by {
-        None => Ok(()),
-        Some(asked) if same_person(asked, &by.actor) => Err(somebody_else(
-            facts,
-            format!("is discarded when a second person approves it, and {asked} has asked already"),
-        )),
-        Some(asked) => Err(facts.refused(
-            "WL-7108",
-            format!("waits for approval: {asked} has asked to discard it"),
-            format!("run `wardline exceptions discard {0} --approve` if you agree, or `retry {0}` if not", facts.id),
-            "press Agree to discard if you agree, or Retry if not",
-        )),
-    }
-}
-
-fn can_be_approved(facts: &Facts<'_>, by: &By) -> Result<(), Refusal> {
-    named(facts, by)?;
-    match facts.requested_by {
-        None => Err(facts.refused(
-            "WL-7109",
-            "has no request to discard it that could be approved",
-            format!("ask for it with `wardline exceptions discard {} --comment TEXT`", facts.id),
-            "press Discard to ask for it",
-        )),
-        Some(asked) if same_person(asked, &by.actor) => Err(somebody_else(
-            facts,
-            format!("is discarded when a second person approves it, and {asked} is the one who asked"),
-        )),
-        Some(_) => Ok(()),
-    }
-}
-
-fn somebody_else(facts: &Facts<'_>, why: String) -> Refusal {
-    let next = format!("let somebody else run `wardline exceptions discard {} --approve`", facts.id);
-    facts.refused("WL-7107", why, next, AGREES)
-}
-
 fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
     let (by, proposal) = (&exception.correction.as_ref()?.actor, Proposal::of(exception)?);
     let sets = Some(proposal.sets());
@@ -423,34 +377,6 @@ fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
 
 fn of_row<'a>((by, mark): (&'a str, &'a str)) -> Proposed<'a> {
     Proposed { by, mark: Cow::Borrowed(mark), sets: None }
-}
-
-fn correction_can_be_approved(facts: &Facts<'_>, by: &By, seen: Option<&str>) -> Result<(), Refusal> {
-    named(facts, by)?;
-    let id = facts.id;
-    match (&facts.correction, seen) {
-        (None, _) => Err(facts.refused(
-            "WL-7244",
-            "has no correction that waits for an approval",
-            format!("correct it with `wardline exceptions correct {id} --set FIELD=VALUE --reason TEXT`"),
-            "look at its history: somebody has agreed to it or taken it back; Correct proposes another one",
-        )),
-        (Some(proposed), _) if same_person(proposed.by, &by.actor) => Err(facts.refused(
-            "WL-7107",
-            format!("is corrected when a second person approves it, and {} is the one who corrected", proposed.by),
-            format!("let somebody else run `wardline exceptions correct {id} --approve`"),
-            AGREES,
-        )),
-        (Some(_), None) => Err(facts.refused(
-            "WL-1450",
-            "is corrected when a second person approves what they saw, and what this one saw was not said",
-            format!("look at it with `wardline exceptions show {id}`, and give the mark that stands there"),
-            "look at the correction that is proposed, and agree to it there",
-        )),
-        // A list is asked first, and the whole record says more.
-        (Some(Proposed { mark, sets: Some(_), .. }), Some(seen)) if mark != seen => Err(facts.changed()),
-        (Some(_), Some(_)) => Ok(()),
-    }
 }
 
 /// How a discarded event is processed after all: its record is still on the topic.

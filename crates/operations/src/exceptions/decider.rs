@@ -163,7 +163,7 @@ impl Decider {
     /// # Errors
     /// See [`DecideError`].
     pub async fn resolve(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
-        self.decide(&one(id), &Act::Resolve, by).await
+        self.decide(&one(id), &Act::Resolve { may_agree: true }, by).await
     }
 
     /// Decides about one, several or all of a cause, and puts it on the audit topic. Returns when the view shows it, or soon

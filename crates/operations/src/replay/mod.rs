@@ -30,7 +30,7 @@ pub use config::ReplayConfig;
 pub use error::ReplayError;
 pub use order::{Overtaken, OvertakenKey};
 pub use plan::{Difference, Preview, Request, differences};
-pub use runner::{Apply, Outcome, Runner};
+pub use runner::{Apply, Outcome, Resume, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;
 pub use shadow::{ShadowReport, ShadowRequest};

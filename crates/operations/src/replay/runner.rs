@@ -49,6 +49,17 @@ pub struct Apply {
     pub override_order: Option<String>,
 }
 
+/// How a plan goes on.
+#[derive(Clone, Debug, Default)]
+pub struct Resume {
+    /// Who.
+    pub words: Words,
+    /// Most records in a second; as before when left out.
+    pub rate: Option<u32>,
+    /// Why to go on although newer events of the same keys took effect; goes on record.
+    pub override_order: Option<String>,
+}
+
 /// How handing over came to an end.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Outcome {
@@ -99,7 +110,10 @@ impl Runner {
             accept(&seen, &actor, apply, &found)?;
         }
         let late = Overtaken::of(&now);
-        let order = late.as_ref().map(|late| override_order(&seen, &actor, apply, late)).transpose()?;
+        let order = late
+            .as_ref()
+            .map(|late| override_order(&seen, &actor, apply.override_order.as_deref(), late))
+            .transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
         let mut detail = format!("started at {} records in a second", apply.rate);
@@ -111,7 +125,7 @@ impl Runner {
             detail = format!("{detail}, changes accepted ({}): {}", told.join("; "), in_numbers(plan));
         }
         if let Some((late, why)) = late.zip(order) {
-            detail = format!("{detail}, order overridden ({late}): {why}");
+            detail = format!("{detail}, {}", overridden(&late, &why));
         }
         plan.rate = i32::try_from(apply.rate).unwrap_or(i32::MAX);
         plan.started_at = Some(Timestamp(clock::now_micros()));
@@ -120,28 +134,37 @@ impl Runner {
     }
 
     /// Goes on behind the last record that was handed over, after a pause or when the process that did it is gone. Where that
-    /// still runs, it is fenced.
+    /// still runs, it is fenced. What is left is looked at again: time has passed, and newer events may have taken effect. `read`
+    /// is told how many records were read.
     ///
     /// # Errors
-    /// When the plan is neither paused nor running, or its last step is too long ago.
+    /// When the plan is neither paused nor running, its last step is too long ago, or newer events of keys that are left took
+    /// effect and nobody stands for that.
     pub async fn resume(
         replays: &Arc<Replays>,
         id: &str,
-        rate: Option<u32>,
-        words: &Words,
+        resume: &Resume,
+        read: impl Fn(u64) + Send + 'static,
     ) -> Result<Self, ReplayError> {
+        let actor = named(&resume.words.actor, "the actor")?;
         let seen = replays.find(id).await?;
-        if let Some(rate) = rate {
+        if let Some(rate) = resume.rate {
             may_run_at(rate, &replays.own)?;
         }
         may_resume(&seen, &replays.own, clock::now_micros())?;
+        let late = Overtaken::of(&recount(replays, &left(&seen), read).await?);
+        let why = resume.override_order.as_deref();
+        let order = late.as_ref().map(|late| override_order(&seen, &actor, why, late)).transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
-        if let Some(rate) = rate {
+        if let Some(rate) = resume.rate {
             plan.rate = i32::try_from(rate).unwrap_or(i32::MAX);
         }
-        let detail = format!("resumed behind {} of {} records", handed(plan), plan.counts.records);
-        runner.begin(Step::Resume, words, &detail).await?;
+        let mut detail = format!("resumed behind {} of {} records", handed(plan), plan.counts.records);
+        if let Some((late, why)) = late.zip(order) {
+            detail = format!("{detail}, {}", overridden(&late, &why));
+        }
+        runner.begin(Step::Resume, &resume.words, &detail).await?;
         runner.alone().await
     }
 
@@ -354,6 +377,17 @@ fn supersedes(other: &Plan, own: &Plan) -> bool {
         && other.replay_id != own.replay_id
         && other.correction >= own.correction
         && other.started_at.is_some()
+}
+
+/// What somebody stands for, for the audit topic.
+fn overridden(late: &Overtaken, why: &str) -> String {
+    format!("order overridden ({late}): {why}")
+}
+
+/// The part of a plan that was not handed over yet.
+fn left(plan: &Plan) -> Plan {
+    let spans = plan.spans.iter().filter(|span| span.next < span.end);
+    Plan { spans: spans.map(|span| ReplaySpan { start: span.next, ..span.clone() }).collect(), ..plan.clone() }
 }
 
 /// Counts a plan again, in the range that it has.

@@ -132,8 +132,13 @@ pub(super) fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Differenc
 
 /// Why somebody lets events take effect behind newer ones of their key. Where a second person is needed, a second person stands
 /// for the keys that the plan did not tell when it was agreed to.
-pub(super) fn override_order(seen: &Plan, actor: &str, apply: &Apply, late: &Overtaken) -> Result<String, ReplayError> {
-    let Some(why) = &apply.override_order else {
+pub(super) fn override_order(
+    seen: &Plan,
+    actor: &str,
+    why: Option<&str>,
+    late: &Overtaken,
+) -> Result<String, ReplayError> {
+    let Some(why) = why else {
         return Err(ReplayError::Overtaken { id: seen.replay_id.clone(), overtaken: late.clone() });
     };
     let why = named(why, "the reason to override the order")?;
@@ -205,8 +210,7 @@ mod tests {
         let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
             let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
             seen.counts.overtaken_keys = planned;
-            let apply = Apply { override_order: why.map(str::to_owned), ..Apply::default() };
-            refused(override_order(&seen, actor, &apply, &late(2)).map(|_| ()))
+            refused(override_order(&seen, actor, why, &late(2)).map(|_| ()))
         };
         assert_eq!(said(true, 2, "Ada", None).as_deref(), Some("WL-7261"));
         assert_eq!(said(true, 2, "Ada", Some(" ")).as_deref(), Some("WL-7162"));

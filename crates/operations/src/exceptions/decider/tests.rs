@@ -45,12 +45,12 @@ async fn a_decision_is_not_written_over_a_newer_record() {
     let by = By { actor: "ada".to_owned(), comment: Some("seen to".to_owned()), via: "cli" };
     let mut open = HashSet::from([ID.to_owned()]);
     let mut outcome = Outcome::default();
-    decider.write(&older, &mut open, &Act::Resolve, &by, &mut outcome).await.unwrap();
+    decider.write(&older, &mut open, &Act::Resolve { may_agree: true }, &by, &mut outcome).await.unwrap();
     assert_eq!((outcome.done.len(), outcome.left_out.len(), open.len()), (0, 0, 1));
     assert_eq!(records(&stack).await.len(), 2, "nothing was written over the newer record");
 
     let newest: Vec<Record> = records(&stack).await.into_iter().skip(1).collect();
-    decider.write(&newest, &mut open, &Act::Resolve, &by, &mut outcome).await.unwrap();
+    decider.write(&newest, &mut open, &Act::Resolve { may_agree: true }, &by, &mut outcome).await.unwrap();
     assert_eq!((outcome.done.len(), open.len()), (1, 0));
     let written = stack.events::<Exception>().await;
     let last = written.last().unwrap();

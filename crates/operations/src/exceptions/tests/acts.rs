@@ -37,7 +37,7 @@ fn decided(act: &Act, exception: Exception, actor: &str) -> Result<Exception, Re
 #[test]
 fn a_settled_exception_cannot_be_decided_again() {
     let assign = Act::Assign { to: Some("ada".to_owned()) };
-    for act in [Act::Retry, Act::Discard, Act::ApproveDiscard, Act::Resolve, Act::Comment, assign] {
+    for act in [Act::Retry, Act::Discard, Act::ApproveDiscard, Act::Resolve { may_agree: true }, Act::Comment, assign] {
         for (state, word) in [(ExceptionState::Discarded, "discarded"), (ExceptionState::Resolved, "resolved")] {
             for parked in [true, false] {
                 let said = refused(&act, &exception(state, parked), &by("ada")).unwrap().to_string();
@@ -67,10 +67,10 @@ fn only_a_parked_event_is_retried_and_only_one_that_is_not_parked_is_resolved() 
         assert_eq!(refusal(Act::Retry, state, true), None);
         assert_eq!(refusal(Act::Discard, state, true), None, "an operational flow needs one person");
         assert_eq!(refusal(Act::Discard, state, false), None);
-        assert_eq!(refusal(Act::Resolve, state, false), None);
+        assert_eq!(refusal(Act::Resolve { may_agree: true }, state, false), None);
         let source = refusal(Act::Retry, state, false).unwrap();
         assert!(source.to_string().contains("erp keeps no event") && source.next.contains("send it again"), "{source}");
-        let parked = refusal(Act::Resolve, state, true).unwrap();
+        let parked = refusal(Act::Resolve { may_agree: true }, state, true).unwrap();
         assert!(parked.code == "WL-7071" && parked.next.contains("discard"), "{parked}");
     }
 }
@@ -110,15 +110,24 @@ fn two_people_discard_what_is_next_to_the_patient() {
 }
 
 #[test]
-fn who_has_asked_to_give_it_up_does_not_settle_it_alone_instead() {
+fn next_to_the_patient_nobody_settles_alone_what_was_not_processed() {
     let open = Exception {
         room: "validate".to_owned(),
         origin_topic: Some(USAGE.to_owned()),
         ..exception(ExceptionState::Open, false)
     };
-    let asked = decided(&Act::Discard, open, "ada").unwrap();
-    assert_eq!(decided(&Act::Resolve, asked.clone(), "Ada").unwrap_err().code, "WL-7107");
-    assert_eq!(decided(&Act::Resolve, asked, "bob").unwrap().state, ExceptionState::Resolved);
+    let settle = Act::Resolve { may_agree: true };
+    let asked = decided(&settle, open.clone(), "ada").unwrap();
+    assert_eq!((asked.kind, asked.state), (ExceptionKind::DiscardRequested, ExceptionState::Open));
+    assert_eq!(settle.audit(&asked, &by("ada")).detail, "settling requested: seen to");
+    assert_eq!(decided(&settle, open.clone(), "unknown").unwrap_err().code, "WL-7110");
+    for asked in [asked, decided(&Act::Discard, open, "ada").unwrap()] {
+        assert_eq!(decided(&settle, asked.clone(), "Ada").unwrap_err().code, "WL-7107");
+        let operator = Act::Resolve { may_agree: false };
+        assert_eq!(decided(&operator, asked.clone(), "bob").unwrap_err().code, "WL-7107");
+        let settled = decided(&settle, asked, "bob").unwrap();
+        assert_eq!((settled.kind, settled.state), (ExceptionKind::Resolved, ExceptionState::Resolved));
+    }
 }
 
 #[test]
@@ -126,7 +135,7 @@ fn nothing_is_given_up_or_settled_without_a_reason() {
     let open = |parked| exception(ExceptionState::Open, parked);
     for comment in [None, Some(""), Some(" \n")] {
         let silent = By { comment: comment.map(str::to_owned), ..by("ada") };
-        for (act, parked) in [(Act::Discard, true), (Act::Discard, false), (Act::Resolve, false)] {
+        for (act, parked) in [(Act::Discard, true), (Act::Discard, false), (Act::Resolve { may_agree: true }, false)] {
             let refusal = refused(&act, &open(parked), &silent).unwrap();
             assert_eq!((refusal.code, refusal.next.contains("--comment")), ("WL-1440", true), "{refusal}");
         }
@@ -156,8 +165,8 @@ fn what_to_do_instead_is_said_where_the_person_is() {
         (Act::Retry, &settled, by("ada")),
         (Act::Retry, &placed, by("ada")),
         (Act::Retry, &source, by("ada")),
-        (Act::Resolve, &open, by("ada")),
-        (Act::Resolve, &source, silent.clone()),
+        (Act::Resolve { may_agree: true }, &open, by("ada")),
+        (Act::Resolve { may_agree: true }, &source, silent.clone()),
         (Act::Discard, &open, silent.clone()),
         (Act::Comment, &open, silent.clone()),
         (Act::Correct(vec![change]), &open, silent),
