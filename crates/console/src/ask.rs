@@ -65,6 +65,8 @@ pub enum Answer {
     },
     /// The person goes to the identity provider, or has come from there.
     Elsewhere(Elsewhere),
+    /// What the page shows is still being read.
+    Later,
 }
 
 /// A step between this console and the identity provider.
@@ -101,7 +103,7 @@ pub struct Done {
 }
 
 /// Data that is shown as a page or as JSON.
-pub trait Shown: Send {
+pub trait Shown: Send + Sync {
     /// As JSON.
     fn to_json(&self) -> Result<Value, Problem>;
     /// As a page.
@@ -113,7 +115,7 @@ struct View<T> {
     page: fn(&T, &Frame<'_>) -> Page,
 }
 
-impl<T: Serialize + Send> Shown for View<T> {
+impl<T: Serialize + Send + Sync> Shown for View<T> {
     fn to_json(&self) -> Result<Value, Problem> {
         serde_json::to_value(&self.data).map_err(|error| Problem::defect(&error.to_string()))
     }
@@ -125,7 +127,7 @@ impl<T: Serialize + Send> Shown for View<T> {
 
 impl Answer {
     /// Data, and the page that shows them.
-    pub fn view<T: Serialize + Send + 'static>(data: T, page: fn(&T, &Frame<'_>) -> Page) -> Self {
+    pub fn view<T: Serialize + Send + Sync + 'static>(data: T, page: fn(&T, &Frame<'_>) -> Page) -> Self {
         Self::Shown(Box::new(View { data, page }))
     }
 

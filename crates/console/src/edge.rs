@@ -4,9 +4,10 @@ use crate::ask::{Answer, Ask, Elsewhere};
 use crate::fields::Fields;
 use crate::guard::{self, Caller};
 use crate::html::{Frame, Page, zone};
+use crate::looking::Stand;
 use crate::people::{By, Person, Right};
 use crate::problem::Problem;
-use crate::routes::{API, Method, NAVIGATION, ROUTES, Route, offered_on};
+use crate::routes::{API, Answering, Method, NAVIGATION, ROUTES, Route, offered_on};
 use crate::state::Console;
 use axum::Router;
 use axum::body::Body;
@@ -19,6 +20,7 @@ use axum::routing::{MethodFilter, on};
 use runtime::clock;
 use std::net::{IpAddr, Ipv4Addr};
 use std::sync::Arc;
+use std::time::Duration;
 
 /// The address of the connection that a request came through.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +30,11 @@ pub struct Peer(pub IpAddr);
 const DISCARDED_MAX: usize = 1_048_576;
 /// Cookie with what was just done, for the next page.
 const SAID: &str = "wardline-said";
+
+/// So long a page may take to read before it says so and fills itself.
+const AT_ONCE: Duration = Duration::from_millis(75);
+/// Header of the script of a page that fills itself: it waits until all is read.
+const WAITS: HeaderName = HeaderName::from_static("wardline-waits");
 
 /// What a page may load and do: its own files and forms, and nothing that stands in the page itself.
 const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; \
@@ -123,8 +130,9 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
     };
     let asked = Asked { console: &console, route, is_api, address };
     let answered = Box::pin(asked.ask(caller, &mut parts, body)).await;
+    let is_later = matches!(answered.as_deref(), Ok(Answer::Later));
     let mut response = zone::within(&console.zone, || match answered {
-        Ok(answer) => show(answer, is_api, &frame, &console),
+        Ok(answer) => show(&answer, is_api, &frame, &console),
         Err(problem) => {
             let looks = route.method == Method::Get && route.right != Right::Open && !is_api;
             match looks && problem.status == StatusCode::UNAUTHORIZED {
@@ -133,7 +141,8 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
             }
         }
     });
-    if said.is_some() && route.right != Right::Open {
+    // What was done is told by the page that shows it.
+    if said.is_some() && route.right != Right::Open && !is_later {
         set_cookie(&mut response, &format!("{SAID}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
     }
     renew(&console, person.as_ref(), &mut response);
@@ -148,7 +157,7 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn ask(&self, caller: Caller, parts: &mut Parts, body: Body) -> Result<Answer, Problem> {
+    async fn ask(&self, caller: Caller, parts: &mut Parts, body: Body) -> Result<Arc<Answer>, Problem> {
         let Self { console, route, is_api, address } = *self;
         let what = format!("{} {}", parts.method, parts.uri.path().chars().take(100).collect::<String>());
         let person = guard::admit(console, caller, route.right, &what, address)?;
@@ -171,20 +180,42 @@ impl Asked<'_> {
         let path = path.map_err(|_| Problem::no_page(parts.uri.path()))?;
         let path = path.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect();
         let ticket = guard::cookie(&parts.headers, guard::ticket_name(&console.config)).map(str::to_owned);
+        let name = self.may_come_later().then(|| page_name(person.as_ref(), parts));
         let ask = Ask { console: Arc::clone(console), person, path, query, body: fields, address, is_api, ticket };
-        let answering = (route.handler)(ask);
-        tokio::time::timeout(console.config.answer_timeout(), answering).await.map_err(|_| {
-            let mut late = Problem::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "WL-7129",
-                "Too slow",
-                "the answer took too long and was given up; what was asked for may still have been done",
-            )
-            .next("look whether it was done before you ask again");
-            late.retry_after_s = Some(10);
-            late
-        })?
+        let answering = in_time((route.handler)(ask), console.config.answer_timeout());
+        let Some(name) = name else { return answering.await.map(Arc::new) };
+        let patience = if parts.headers.contains_key(WAITS) { console.config.answer_timeout() } else { AT_ONCE };
+        match console.firsts.of(&name, patience, |_| answering).await? {
+            Stand::Found(answer) => Ok(answer),
+            Stand::Looks { .. } => Ok(Arc::new(Answer::Later)),
+        }
     }
+
+    /// Whether it is a page that shows what is read, and no file.
+    fn may_come_later(&self) -> bool {
+        let route = self.route;
+        route.method == Method::Get && route.right != Right::Open && route.also.is_empty() && !self.is_api
+    }
+}
+
+/// What stands for a page as one person sees it.
+fn page_name(person: Option<&Person>, parts: &Parts) -> String {
+    let who = person.map(|person| (&person.name, person.role.name()));
+    format!("{who:?} {}", parts.uri)
+}
+
+async fn in_time(answering: Answering, within: Duration) -> Result<Answer, Problem> {
+    tokio::time::timeout(within, answering).await.map_err(|_| {
+        let mut late = Problem::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "WL-7129",
+            "Too slow",
+            "the answer took too long and was given up; what was asked for may still have been done",
+        )
+        .next("look whether it was done before you ask again");
+        late.retry_after_s = Some(10);
+        late
+    })?
 }
 
 /// Reads the body of a request as fields.
@@ -231,7 +262,7 @@ fn form_token(console: &Console, person: Option<&Person>) -> String {
     }
 }
 
-fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> Response {
+fn show(answer: &Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> Response {
     match answer {
         Answer::Shown(shown) if is_api => match shown.to_json() {
             Ok(value) => json(StatusCode::OK, "application/json", &value),
@@ -246,16 +277,16 @@ fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> R
             response
         }
         Answer::File { content_type, bytes, is_immutable } => {
-            let mut response = Response::new(Body::from(bytes.into_owned()));
+            let mut response = Response::new(Body::from(bytes.to_vec()));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
-            if is_immutable {
+            if *is_immutable {
                 let forever = HeaderValue::from_static("public, max-age=31536000, immutable");
                 response.headers_mut().insert(header::CACHE_CONTROL, forever);
             }
             response
         }
         Answer::Download { content_type, name, bytes } => {
-            let mut response = Response::new(Body::from(bytes));
+            let mut response = Response::new(Body::from(bytes.clone()));
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(content_type));
             if let Ok(named) = HeaderValue::from_str(&format!("attachment; filename=\"{name}\"")) {
                 response.headers_mut().insert(header::CONTENT_DISPOSITION, named);
@@ -263,12 +294,13 @@ fn show(answer: Answer, is_api: bool, frame: &Frame<'_>, console: &Console) -> R
             response
         }
         Answer::Session { opened, then } => {
-            let mut response = redirect(&then);
-            let value = opened.map(|(session, hash)| console.sessions.cookie(&session, &hash));
+            let mut response = redirect(then);
+            let value = opened.as_ref().map(|(session, hash)| console.sessions.cookie(session, hash));
             set_session(console, &mut response, value.as_deref());
             response
         }
         Answer::Elsewhere(step) => elsewhere(console, step),
+        Answer::Later => html(StatusCode::OK, &Page::later(), &Frame { said: None, ..*frame }),
     }
 }
 
@@ -328,21 +360,21 @@ fn onward(to: &str) -> Response {
     ([(header::CONTENT_TYPE, "text/html; charset=utf-8")], page.into_string()).into_response()
 }
 
-fn elsewhere(console: &Console, step: Elsewhere) -> Response {
+fn elsewhere(console: &Console, step: &Elsewhere) -> Response {
     match step {
         Elsewhere::SignIn { to, cookie } => {
-            let mut response = redirect(&to);
-            set_ticket(console, &mut response, Some(&cookie));
+            let mut response = redirect(to);
+            set_ticket(console, &mut response, Some(cookie));
             response
         }
         Elsewhere::Back { opened: (session, proof), then } => {
-            let mut response = onward(&then);
-            set_session(console, &mut response, Some(&console.sessions.cookie(&session, &proof)));
+            let mut response = onward(then);
+            set_session(console, &mut response, Some(&console.sessions.cookie(session, proof)));
             set_ticket(console, &mut response, None);
             response
         }
         Elsewhere::SignOut { to } => {
-            let mut response = onward(&to);
+            let mut response = onward(to);
             set_session(console, &mut response, None);
             response
         }

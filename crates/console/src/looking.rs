@@ -9,14 +9,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 use tokio::sync::watch;
 
-/// Searches that are known, those that wait for a place included.
-const LOOKS_MAX: usize = 16;
-/// A result that nobody has taken for so long is not shown any more.
-const KEPT: Duration = Duration::from_mins(1);
-
 /// The searches of this process, by what is looked for.
 pub struct Looking<T> {
     looks: Mutex<VecDeque<(String, Arc<Look<T>>)>>,
+    most: usize,
+    kept: Duration,
 }
 
 /// One search.
@@ -43,13 +40,13 @@ pub enum Stand<T> {
     },
 }
 
-impl<T> Default for Looking<T> {
-    fn default() -> Self {
-        Self { looks: Mutex::default() }
-    }
-}
-
 impl<T: Send + Sync + 'static> Looking<T> {
+    /// At most so many are known, those that wait for a place included; a result that nobody has taken for so long is not shown any
+    /// more.
+    pub fn new(most: usize, kept: Duration) -> Self {
+        Self { looks: Mutex::default(), most, kept }
+    }
+
     /// Waits so long for what is looked for by this name. It is begun when it is not under way, and goes on when nobody waits.
     ///
     /// # Errors
@@ -83,11 +80,17 @@ impl<T: Send + Sync + 'static> Looking<T> {
         F: Future<Output = Result<T, Problem>> + Send + 'static,
     {
         let mut looks = lock(&self.looks);
-        looks.retain(|(_, look)| !look.is_over());
+        looks.retain(|(_, look)| !look.is_over(self.kept));
         if let Some((_, look)) = looks.iter().find(|(known, _)| known == name) {
             return Ok(Arc::clone(look));
         }
-        if looks.len() >= LOOKS_MAX {
+        // What has ended and was not taken gives way.
+        if looks.len() >= self.most
+            && let Some(ended) = looks.iter().position(|(_, look)| look.is_over(Duration::ZERO))
+        {
+            looks.remove(ended);
+        }
+        if looks.len() >= self.most {
             return Err(too_many());
         }
         let (place, found) = (Mutex::default(), watch::Sender::new(None));
@@ -110,8 +113,9 @@ impl<T> Look<T> {
         place.clone_into(&mut lock(&self.place));
     }
 
-    fn is_over(&self) -> bool {
-        self.found.borrow().as_ref().is_some_and(|(ended, _)| clock::tick().since(*ended) > KEPT)
+    /// Whether it ended so long ago.
+    fn is_over(&self, ago: Duration) -> bool {
+        self.found.borrow().as_ref().is_some_and(|(ended, _)| clock::tick().since(*ended) >= ago)
     }
 }
 
@@ -131,7 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_asks_again_joins_the_search_and_a_result_is_given_once() {
-        let (looking, end, begun) = (Looking::default(), Arc::new(Notify::new()), AtomicUsize::new(0));
+        let (looking, end, begun) = (Looking::new(2, LONG), Arc::new(Notify::new()), AtomicUsize::new(0));
         let begin = |look: Arc<Look<usize>>| {
             let (end, number) = (Arc::clone(&end), begun.fetch_add(1, Ordering::Relaxed));
             async move {
@@ -156,7 +160,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_failure_and_a_defect_are_told_and_tried_again() {
-        let looking = Looking::<usize>::default();
+        let looking = Looking::<usize>::new(2, LONG);
         let failed = looking.of("a", LONG, |_| async { Err(Problem::unavailable("WL-6013: no topic")) }).await;
         assert_eq!(failed.unwrap_err().code, "WL-6013");
         let broken = looking.of("a", LONG, |_| async { panic!("broken") }).await;
@@ -166,9 +170,11 @@ mod tests {
 
     #[tokio::test]
     async fn bnd_1_searches_under_way_are_bounded() {
-        let looking = Looking::<usize>::default();
-        for number in 0..LOOKS_MAX {
-            looking.of(&number.to_string(), Duration::ZERO, |_| std::future::pending()).await.unwrap();
+        let looking = Looking::<usize>::new(2, LONG);
+        let untaken = looking.begun("untaken", |_| async { Ok(7) }).unwrap();
+        untaken.found.subscribe().wait_for(Option::is_some).await.unwrap();
+        for name in ["one", "in the place of what nobody has taken"] {
+            looking.of(name, Duration::ZERO, |_| std::future::pending()).await.unwrap();
         }
         let busy = looking.of("one more", Duration::ZERO, |_| std::future::pending()).await.unwrap_err();
         assert_eq!((busy.status.as_u16(), busy.code.as_ref(), busy.retry_after_s), (503, "WL-7211", Some(5)));

@@ -1,5 +1,6 @@
 //! What the console holds while it runs.
 
+use crate::ask::Answer;
 use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
@@ -24,10 +25,15 @@ use operations::sight::trace::Trace;
 use runtime::health::Health;
 use runtime::{Config, Shutdown, clock};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 use tokio::sync::{OnceCell, Semaphore};
 
 /// Searches through topics at the same time; others wait.
 const SEARCHES_MAX: usize = 2;
+/// Traces that are being looked for, or were found and not yet shown, and how long these are kept.
+const TRACES: (usize, Duration) = (16, Duration::from_mins(1));
+/// The same of pages that are being read: who asked for one comes back for it within a second.
+const FIRSTS: (usize, Duration) = (128, Duration::from_secs(5));
 
 /// What the console is told of the installation that it stands before.
 #[derive(Clone)]
@@ -62,6 +68,8 @@ pub struct Console {
     pub searches: Reads,
     /// Ways of events that are being looked for.
     pub traces: Looking<Trace>,
+    /// Pages that take longer to read than a person takes for at once.
+    pub firsts: Looking<Answer>,
     /// Replays that this process hands over.
     pub runs: Runs,
     /// Comparisons that this process makes.
@@ -139,7 +147,8 @@ impl Console {
             throttle,
             hashing,
             searches,
-            traces: Looking::default(),
+            traces: Looking::new(TRACES.0, TRACES.1),
+            firsts: Looking::new(FIRSTS.0, FIRSTS.1),
             runs,
             comparisons,
             shadows: Shadows::default(),

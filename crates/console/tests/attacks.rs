@@ -360,7 +360,7 @@ async fn no_path_leads_out_and_no_method_is_guessed() {
         let text = raw(
             &address,
             &format!(
-                "GET {path} HTTP/1.1\r\nhost: {address}\r\ncookie: {}\r\nconnection: close\r\n\r\n",
+                "GET {path} HTTP/1.1\r\nhost: {address}\r\ncookie: {}\r\nwardline-waits: 1\r\nconnection: close\r\n\r\n",
                 browser.cookie
             ),
         )

@@ -50,3 +50,26 @@ async fn bnd_1_corrections_and_mappings_take_a_place_among_all_that_is_read() {
     assert!(unclear.text.contains("on the page of the mappings") && !unclear.text.contains("wardline crosswalk"));
     anna.post(&format!("{map}/approve"), &[("seen", "m")]).await.refused(409, "WL-7245");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_page_that_takes_long_says_so_at_once_and_then_shows_what_came_of_it() {
+    let place = Place::with(|config| config.bounds.reads_at_once = 1).await;
+    let browser = place.browser("olga").await;
+    let (end, ended) = oneshot::channel::<()>();
+    let reads = Arc::clone(&place.console.desk.reads);
+    let held = tokio::spawn(async move { reads.topics(ended).await });
+    // The only place is taken, so nothing can be read.
+    let is_later = |text: &str| text.contains("id=\"later\"") && text.contains("<body data-live=\"400\">");
+    loop {
+        let first = browser.first("/audit").await;
+        assert_eq!(first.status, 200, "{}", first.text);
+        if is_later(&first.text) {
+            break;
+        }
+        // It came before the place was taken.
+        tokio::task::yield_now().await;
+    }
+    let (whole, ()) = tokio::join!(browser.get("/audit"), async { end.send(()).unwrap() });
+    assert!(whole.status == 200 && !is_later(&whole.text) && whole.text.contains("Audit"), "{}", whole.text);
+    held.await.unwrap().unwrap().unwrap();
+}

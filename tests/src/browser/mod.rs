@@ -313,10 +313,10 @@ impl Tab {
     }
 
     async fn until_loaded(&self) {
-        // A page that leads on by itself is on its way too.
+        // A page that leads on by itself is on its way too, and so is one that is still being read.
         self.until(
             "!window.wardlineLeaves && document.readyState === 'complete' && \
-             !document.querySelector('meta[http-equiv=refresh]')",
+             !document.querySelector('meta[http-equiv=refresh]') && !document.getElementById('later')",
         )
         .await;
     }

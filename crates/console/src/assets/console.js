@@ -65,8 +65,11 @@
   const update = async () => {
     if (!busy()) {
       try {
-        const answer = await fetch(location.href, { headers: { accept: "text/html" }, redirect: "error", cache: "no-store" });
-        if (answer.ok) {
+        const headers = { accept: "text/html", "wardline-waits": "1" };
+        const answer = await fetch(location.href, { headers, redirect: "error", cache: "no-store" });
+        // Nothing is shown yet: then why it cannot be is shown.
+        const is_first = !!document.getElementById("later");
+        if (answer.ok || is_first) {
           const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
           const main = document.getElementById("main");
           const new_main = fresh.getElementById("main");
@@ -75,7 +78,8 @@
             const key = row && row.dataset.row;
             const open = new Set(Array.from(main.querySelectorAll("details[open][id]")).map((one) => one.id));
             new_main.querySelectorAll("details[id]").forEach((one) => { if (open.has(one.id)) one.open = true; });
-            new_main.querySelectorAll(".said").forEach((one) => one.remove());
+            if (is_first) document.title = fresh.title;
+            else new_main.querySelectorAll(".said").forEach((one) => one.remove());
             main.replaceChildren(...Array.from(new_main.childNodes));
             const again = key && rows().find((one) => one.dataset.row === key);
             if (again) again.focus({ preventScroll: true });

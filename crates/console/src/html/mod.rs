@@ -11,6 +11,7 @@ use crate::problem::Problem;
 use maud::{DOCTYPE, Markup, html};
 
 /// What is known while a page is made.
+#[derive(Clone, Copy)]
 pub struct Frame<'a> {
     /// Who looks.
     pub person: Option<&'a Person>,
@@ -64,6 +65,13 @@ impl Page {
     #[must_use]
     pub fn soon(self) -> Self {
         Self { update: Update::Soon, ..self }
+    }
+
+    /// In the place of a page that is still being read.
+    #[must_use]
+    pub fn later() -> Self {
+        let body = html! { p #later role="status" { "This page is being read. What it shows appears here." } };
+        Self::still("Being read", body).soon()
     }
 
     /// The page of a problem; `back` leads to where it was asked from.

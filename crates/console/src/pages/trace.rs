@@ -47,7 +47,7 @@ struct Looks {
 }
 
 /// So long a page waits for a search before it says that it is under way.
-const PAGE_PATIENCE: Duration = Duration::from_millis(60);
+const PAGE_PATIENCE: Duration = Duration::from_millis(50);
 
 /// Looks for it; a few searches at a time, because each reads topics. A page says how far it is, and a program waits.
 pub async fn show(ask: Ask) -> Result<Answer, Problem> {

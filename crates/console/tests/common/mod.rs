@@ -12,6 +12,7 @@ use console::people::password;
 use console::people::session::Session;
 use console::people::sha256_hex;
 use console::{Console, ConsoleConfig, Listening, Role, Site, TokenConfig, UserConfig};
+use operations::replay::ReplayRoom;
 use reqwest::header::{HeaderMap, HeaderValue};
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use runtime::{ShutdownTrigger, clock};
@@ -66,6 +67,15 @@ impl Place {
 
     /// The same over what is there already.
     pub async fn over(stack: Stack, adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
+        Self::standing(stack, Vec::new(), adjust).await
+    }
+
+    /// The same before rooms that run elsewhere.
+    pub async fn before(rooms: Vec<ReplayRoom>, adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
+        Self::standing(Stack::start().await, rooms, adjust).await
+    }
+
+    async fn standing(stack: Stack, rooms: Vec<ReplayRoom>, adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
         let user = |role| UserConfig { role, password_hash: HASH.as_str().into() };
         let mut config = ConsoleConfig {
             listen: "127.0.0.1:0".to_owned(),
@@ -89,12 +99,8 @@ impl Place {
         config.service_levels = false;
         adjust(&mut config);
         let (trigger, stop) = runtime::shutdown();
-        let site = Site {
-            config: Arc::clone(&stack.config),
-            rooms: Vec::new(),
-            health: None,
-            erp: Err("there is none".to_owned()),
-        };
+        let site =
+            Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
         let console = Console::start(config, site, &stop).unwrap();
         let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
         let url = format!("http://{}", listening.address());
@@ -104,8 +110,9 @@ impl Place {
         Self { stack, console, url, client, _stop: trigger }
     }
 
+    /// Waits until a page is read, as the script of one does that is filling itself.
     pub fn request(&self, method: Method, path: &str) -> RequestBuilder {
-        self.client.request(method, format!("{}{path}", self.url))
+        self.client.request(method, format!("{}{path}", self.url)).header("wardline-waits", "1")
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -172,6 +179,12 @@ impl Place {
 impl Browser<'_> {
     pub async fn get(&self, path: &str) -> Answer {
         answer(self.place.request(Method::GET, path).header("cookie", &self.cookie)).await
+    }
+
+    /// What a browser shows first: of a page that takes a while, that it is being read.
+    pub async fn first(&self, path: &str) -> Answer {
+        let request = self.place.client.get(format!("{}{path}", self.place.url));
+        answer(request.header("cookie", &self.cookie)).await
     }
 
     /// A page with all its parts: it is asked for again while it says that one is still being read.
