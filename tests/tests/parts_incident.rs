@@ -152,10 +152,15 @@ impl Drill {
         }
     }
 
-    fn request(&self, from_ms: i64) -> Request {
+    /// The two hours and nothing behind them.
+    fn request(&self, (from_ms, until_ms): (i64, i64)) -> Request {
         Request {
             room: validate::NAME.to_owned(),
-            selection: ReplaySelection { from_time_ms: Some(from_ms), ..ReplaySelection::default() },
+            selection: ReplaySelection {
+                from_time_ms: Some(from_ms),
+                until_time_ms: Some(until_ms),
+                ..ReplaySelection::default()
+            },
             correct: true,
             reason: "the mapping of theatre 7 was wrong".to_owned(),
             actor: "Ada".to_owned(),
@@ -300,6 +305,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     let running = drill.stack.run(rooms()).await;
     drill.stack.publish(&all).await;
     drill.stack.publish(&all.iter().map(receipt).collect::<Vec<_>>()).await;
+    let hours = (from_ms, clock::now_micros() / 1_000 + 1);
     let before = drill.postings("postings of the two hours", |postings| postings.len() >= all.len()).await;
     let (theatre, rest): (Vec<_>, Vec<_>) = all.iter().partition(|usage| named(usage) == CODE);
     let (wrong, right) = (units(theatre), units(rest));
@@ -318,7 +324,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     let wrong_since = drill.stack.events::<ErpPosting>().await.len();
     assert_eq!(wrong_since, before.len() + 1, "what waited was posted once, to the right place");
 
-    let plan = drill.replays.plan(&drill.request(from_ms), |_| ()).await.unwrap();
+    let plan = drill.replays.plan(&drill.request(hours), |_| ()).await.unwrap();
     previews(&plan, touched, wrong);
     let sent = replay(&drill, &plan).await;
     let took = latencies(&drill, &sent).await;
@@ -329,7 +335,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
 
     let waited = Decimal::from(quantity(WAITS));
     is_right(&drill, documents, touched, wrong + right + waited + units(&sent)).await;
-    let again = drill.replays.plan(&drill.request(from_ms), |_| ()).await.unwrap();
+    let again = drill.replays.plan(&drill.request(hours), |_| ()).await.unwrap();
     assert_eq!((again.counts.records, again.counts.refused, again.correction), (0, 0, 2), "nothing is left to correct");
     assert!(again.replay_id.is_empty() && drill.replays.list().await.unwrap().len() == 1, "and that is no plan");
     proves_it(&drill, from_ms).await;

@@ -40,8 +40,6 @@ pub struct ValidateConfig {
     pub unit_aliases: BTreeMap<String, String>,
     /// Most items named in a suggested fix. Default 3.
     pub suggestions_max: usize,
-    /// Items are compared by text for a suggestion only while the item table has at most so many. Default 20000.
-    pub suggestion_scan_max: usize,
 }
 
 impl Default for ValidateConfig {
@@ -58,7 +56,6 @@ impl Default for ValidateConfig {
             udi_of_other_item: Policy::Stop,
             unit_aliases: default_unit_aliases(),
             suggestions_max: 3,
-            suggestion_scan_max: 20_000,
         }
     }
 }

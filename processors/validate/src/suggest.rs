@@ -2,10 +2,13 @@
 
 use crate::ValidateConfig;
 use crate::item::SentCode;
-use crate::tables::{BY_CATALOGUE, BY_GTIN, ValidateTables, gtin14, plain};
-use processor::TableFeed;
+use crate::tables::{BY_CATALOGUE, BY_GTIN, ValidateTables, gtin14, plain, words_of};
 use schemas::MasterItem;
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// So many words must be common to a text and a description.
+const WORDS_LEAST: usize = 2;
 
 /// Best first: `71-100234 "Hip stem 12/14" (same GTIN but for the packaging)`. Bounded, and the same for the same tables.
 pub(crate) fn suggest(
@@ -21,9 +24,7 @@ pub(crate) fn suggest(
             close.add(90, &item, "same catalogue number");
         }
     }
-    if tables.items.rows() <= config.suggestion_scan_max {
-        by_likeness(codes, tables, &mut close);
-    }
+    by_likeness(codes, tables, config.suggestions_max, &mut close);
     close.best(config.suggestions_max)
 }
 
@@ -40,20 +41,40 @@ fn by_gtin(codes: &[SentCode<'_>], label: Option<&str>, tables: &ValidateTables,
     }
 }
 
-/// A digit wrong in the code, or words in common with the description.
-fn by_likeness(codes: &[SentCode<'_>], tables: &ValidateTables, close: &mut Close) {
+/// A digit wrong in the code, or words in common with the description. Goes over the keys and words of all items, and decodes
+/// only what is suggested.
+fn by_likeness(codes: &[SentCode<'_>], tables: &ValidateTables, most: usize, close: &mut Close) {
     let sent: Vec<String> = codes.iter().map(|code| plain(code.code)).filter(|code| code.len() >= 5).collect();
     let words: BTreeSet<String> = codes.iter().filter_map(|code| code.text).flat_map(words_of).collect();
-    tables.items.scan(|item| {
-        let own = plain(&item.item_id);
-        if sent.iter().any(|code| one_apart(code, &own)) {
-            close.add(80, item, "one character differs");
+    let words: Vec<String> = words.into_iter().collect();
+    if sent.is_empty() && words.len() < WORDS_LEAST {
+        return;
+    }
+    let (mut near, mut alike) = (Best::new(most), Best::new(most));
+    tables.items.each_alike(&words, |key, common| {
+        if sent.iter().any(|code| is_near(code, key)) {
+            near.add(1, key);
         }
-        let common = words_of(&item.description).iter().filter(|word| words.contains(*word)).count();
-        if common >= 2 {
-            close.add(u32::try_from(common.min(20)).unwrap_or(20), item, "similar description");
+        if common >= WORDS_LEAST {
+            alike.add(common, key);
         }
     });
+    for item in near.keys().filter_map(|key| tables.items.get(key)) {
+        close.add(80, &item, "one character differs");
+    }
+    for item in alike.keys().filter_map(|key| tables.items.get(key)) {
+        // Words were compared by their hashes.
+        let common = words_of(&item.description).iter().filter(|word| words.contains(word)).count();
+        if common >= WORDS_LEAST {
+            close.add(u32::try_from(common.min(20)).unwrap_or(20), &item, "similar description");
+        }
+    }
+}
+
+/// Whether a code and an item id are one edit apart, whatever their dashes.
+fn is_near(code: &str, key: &str) -> bool {
+    let length = key.bytes().filter(u8::is_ascii_alphanumeric).count();
+    length.abs_diff(code.len()) <= 1 && one_apart(code, &plain(key))
 }
 
 fn with_indicator(gtin: &str, indicator: u8) -> String {
@@ -62,10 +83,6 @@ fn with_indicator(gtin: &str, indicator: u8) -> String {
         body.bytes().zip([3_u32, 1].into_iter().cycle()).map(|(digit, weight)| u32::from(digit - b'0') * weight);
     let check = (10 - weighted.sum::<u32>() % 10) % 10;
     format!("{body}{check}")
-}
-
-fn words_of(text: &str) -> BTreeSet<String> {
-    text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.len() >= 3).map(str::to_lowercase).collect()
 }
 
 /// Whether one inserted, missing or changed character, or two swapped neighbours, make one text the other.
@@ -80,6 +97,32 @@ fn one_apart(one: &str, other: &str) -> bool {
         _ if one.len() == other.len() + 1 => one[1..] == *other,
         _ if one.len() + 1 == other.len() => *one == other[1..],
         _ => false,
+    }
+}
+
+/// The keys with the highest numbers, a few; of equal ones those that come first.
+struct Best {
+    most: usize,
+    kept: BTreeSet<(Reverse<usize>, String)>,
+}
+
+impl Best {
+    const fn new(most: usize) -> Self {
+        Self { most, kept: BTreeSet::new() }
+    }
+
+    fn add(&mut self, number: usize, key: &str) {
+        let beats = |(Reverse(worst), last): &(Reverse<usize>, String)| (*worst, key) < (number, last.as_str());
+        if self.kept.len() < self.most || self.kept.last().is_some_and(beats) {
+            self.kept.insert((Reverse(number), key.to_owned()));
+            if self.kept.len() > self.most {
+                self.kept.pop_last();
+            }
+        }
+    }
+
+    fn keys(&self) -> impl Iterator<Item = &str> {
+        self.kept.iter().map(|(_, key)| key.as_str())
     }
 }
 
@@ -107,13 +150,56 @@ impl Close {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::print_stdout, reason = "test")]
 mod tests {
     use super::*;
+    use processor::{Binder, Tables as _};
+    use runtime::clock::tick;
+    use std::time::Duration;
+
+    const ITEMS: usize = if cfg!(debug_assertions) { 50_000 } else { 1_000_000 };
+    const WITHIN: Duration = Duration::from_millis(if cfg!(debug_assertions) { 2_000 } else { 500 });
 
     #[test]
     fn packaging_levels_get_their_own_check_digit() {
         assert_eq!(with_indicator("09520100000010", 0), "09520100000010");
         assert_eq!(with_indicator("09520100000010", 1), "19520100000017");
+    }
+
+    /// What is decoded is what is suggested, however many items there are.
+    #[test]
+    fn among_many_items_the_ones_that_are_alike_are_found_soon() {
+        let mut binder = Binder::new(1_000_000);
+        let tables = ValidateTables::bind(&mut binder);
+        let kinds = ["hip stem", "knee insert", "suture needle", "trauma plate", "drug eluting stent"];
+        for number in 0..ITEMS {
+            let item_id = format!("71-{number:06}");
+            let description = format!("{} size {number} cemented", kinds[number % kinds.len()]);
+            let item = MasterItem { item_id: item_id.clone(), description, ..MasterItem::default() };
+            tables.items.put(&item_id, Some(item)).unwrap();
+        }
+        let started = tick();
+        let text = Some("Stem, hip, size 4210");
+        let codes = [SentCode { code: "71-0012345", system: None, text }];
+        let config = ValidateConfig { suggestions_max: 8, ..ValidateConfig::default() };
+        let found = suggest(&codes, None, &tables, &config);
+        let took = tick().since(started);
+        println!("one suggestion among {ITEMS} items took {took:?}");
+        assert!(found[0].starts_with("71-001234 ") && found[0].ends_with("(one character differs)"), "{found:?}");
+        assert!(found.iter().any(|one| one.starts_with("71-004210 \"hip stem size 4210 cemented\"")), "{found:?}");
+        assert!(took < WITHIN, "{took:?}");
+    }
+
+    #[test]
+    fn the_best_are_kept_and_of_equal_ones_the_first() {
+        let mut best = Best::new(2);
+        for (number, key) in [(2, "d"), (3, "c"), (2, "b"), (1, "a"), (3, "e"), (3, "a")] {
+            best.add(number, key);
+        }
+        assert_eq!(best.keys().collect::<Vec<_>>(), ["a", "c"]);
+        let mut none = Best::new(0);
+        none.add(1, "a");
+        assert_eq!(none.keys().count(), 0);
     }
 
     #[test]

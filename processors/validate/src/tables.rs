@@ -25,9 +25,10 @@ pub struct ValidateTables {
 impl Tables for ValidateTables {
     fn bind(binder: &mut Binder) -> Self {
         Self {
-            items: binder.table(
+            items: binder.table_with_words(
                 topics::MASTER_ITEM_V1,
                 &[(BY_CODE, item_codes), (BY_GTIN, item_gtins), (BY_CATALOGUE, item_catalogue)],
+                |item| words_of(&item.description),
             ),
             locations: binder.table(topics::MASTER_LOCATION_V1, &[(BY_PL, location_names)]),
             crosswalk: binder.table(topics::MASTER_CROSSWALK_V1, &[]),
@@ -56,6 +57,15 @@ pub(crate) fn gtin14(text: &str) -> Option<String> {
 /// Letters and digits in upper case: how catalogue numbers are compared, since people and systems differ in dashes.
 pub(crate) fn plain(text: &str) -> String {
     text.chars().filter(char::is_ascii_alphanumeric).map(|letter| letter.to_ascii_uppercase()).collect()
+}
+
+/// The words of a text that tell articles apart: three letters or digits at least, in lower case, each once.
+pub(crate) fn words_of(text: &str) -> Vec<String> {
+    let words = text.split(|letter: char| !letter.is_alphanumeric()).filter(|word| word.chars().count() >= 3);
+    let mut words: Vec<String> = words.map(str::to_lowercase).collect();
+    words.sort_unstable();
+    words.dedup();
+    words
 }
 
 fn item_codes(item: &MasterItem) -> Vec<String> {

@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     fn row(number: u32) -> Row {
-        Row::new(0, &number.to_string(), b"", &mut Vec::new()).unwrap()
+        Row::new(0, &number.to_string(), &[], b"", &mut Vec::new()).unwrap()
     }
 
     #[test]

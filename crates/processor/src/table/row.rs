@@ -4,10 +4,14 @@ use foldhash::fast::RandomState;
 use std::hash::BuildHasher as _;
 use std::sync::Arc;
 
-/// Bytes in front of the key: the number of the writer's schema, and the length of the key.
-const HEAD: usize = 6;
+/// Bytes in front of the key: the number of the writer's schema, the length of the key, and the number of words.
+const HEAD: usize = 7;
+/// Bytes of the hash of a word.
+const WORD: usize = 4;
+/// Most words of a record that are held.
+const WORDS_MAX: usize = 24;
 
-/// A record in its encoding, in one piece of memory: number of the writer's schema, key, body. Cheap to clone.
+/// A record in its encoding, in one piece of memory: number of the writer's schema, key, hashes of its words, body. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Row(Arc<[u8]>);
 
@@ -28,11 +32,14 @@ enum Found {
 
 impl Row {
     /// Puts a row together in `scratch`, which is kept for the next one. None when the key is beyond 4 GB.
-    pub(super) fn new(writer: u16, key: &str, body: &[u8], scratch: &mut Vec<u8>) -> Option<Self> {
+    pub(super) fn new(writer: u16, key: &str, words: &[String], body: &[u8], scratch: &mut Vec<u8>) -> Option<Self> {
+        let words = words.get(..WORDS_MAX).unwrap_or(words);
         scratch.clear();
         scratch.extend_from_slice(&writer.to_le_bytes());
         scratch.extend_from_slice(&u32::try_from(key.len()).ok()?.to_le_bytes());
+        scratch.push(u8::try_from(words.len()).ok()?);
         scratch.extend_from_slice(key.as_bytes());
+        words.iter().for_each(|word| scratch.extend_from_slice(&word_hash(word).to_le_bytes()));
         scratch.extend_from_slice(body);
         Some(Self(Arc::from(scratch.as_slice())))
     }
@@ -40,7 +47,7 @@ impl Row {
     /// A row from its bytes; none when they are not those of one.
     pub(super) fn from_bytes(bytes: &[u8]) -> Option<Self> {
         let row = Self(Arc::from(bytes));
-        let key = row.parts()?.1;
+        let key = row.parts()?.key;
         std::str::from_utf8(key).is_ok().then_some(row)
     }
 
@@ -52,17 +59,23 @@ impl Row {
     /// The key.
     pub fn key(&self) -> &str {
         // A row is made of text, or was looked at when it was read.
-        self.parts().and_then(|(_, key, _)| std::str::from_utf8(key).ok()).unwrap_or_default()
+        self.parts().and_then(|parts| std::str::from_utf8(parts.key).ok()).unwrap_or_default()
+    }
+
+    /// How many of these words the record has, by their hashes, as of [`word_hash`].
+    pub(super) fn words_among(&self, wanted: &[u32]) -> usize {
+        let own = self.parts().map_or(&[][..], |parts| parts.words);
+        own.iter().filter(|word| wanted.contains(&u32::from_le_bytes(**word))).count()
     }
 
     /// The encoded record, without its frame.
     pub(super) fn body(&self) -> &[u8] {
-        self.parts().map_or(&[], |(_, _, body)| body)
+        self.parts().map_or(&[], |parts| parts.body)
     }
 
     /// Number of the schema it was written with.
     pub(super) fn writer(&self) -> u16 {
-        self.parts().map_or(0, |(writer, _, _)| writer)
+        self.parts().map_or(0, |parts| parts.writer)
     }
 
     /// Whether it is the very same row, and not one that looks like it.
@@ -77,16 +90,30 @@ impl Row {
 
     /// Whether it is the row of this key.
     pub(super) fn has_key(&self, key: &str) -> bool {
-        self.parts().is_some_and(|(_, found, _)| found == key.as_bytes())
+        self.parts().is_some_and(|parts| parts.key == key.as_bytes())
     }
 
-    fn parts(&self) -> Option<(u16, &[u8], &[u8])> {
+    fn parts(&self) -> Option<Parts<'_>> {
         let (head, rest) = self.0.split_first_chunk::<HEAD>()?;
-        let [a, b, c, d, e, f] = *head;
+        let [a, b, c, d, e, f, words] = *head;
         let length = usize::try_from(u32::from_le_bytes([c, d, e, f])).ok()?;
-        let (key, body) = rest.split_at_checked(length)?;
-        Some((u16::from_le_bytes([a, b]), key, body))
+        let (key, rest) = rest.split_at_checked(length)?;
+        let (words, body) = rest.split_at_checked(usize::from(words) * WORD)?;
+        Some(Parts { writer: u16::from_le_bytes([a, b]), key, words: words.as_chunks().0, body })
     }
+}
+
+/// What a row is made of.
+struct Parts<'a> {
+    writer: u16,
+    key: &'a [u8],
+    words: &'a [[u8; WORD]],
+    body: &'a [u8],
+}
+
+/// The hash of a word: FNV-1a, 32 bits (draft-eastlake-fnv).
+pub(super) fn word_hash(word: &str) -> u32 {
+    word.bytes().fold(0x811c_9dc5, |hash, byte| (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193))
 }
 
 impl Rows {
@@ -175,7 +202,7 @@ mod tests {
     use super::*;
 
     fn row(key: &str, body: &[u8]) -> Row {
-        Row::new(3, key, body, &mut Vec::new()).unwrap()
+        Row::new(3, key, &["hip".to_owned(), "stem".to_owned()], body, &mut Vec::new()).unwrap()
     }
 
     #[test]
@@ -184,10 +211,11 @@ mod tests {
         assert_eq!((made.writer(), made.key(), made.body()), (3, "STENT", &b"body"[..]));
         let read = Row::from_bytes(made.bytes()).unwrap();
         assert_eq!((read.key(), read.body(), read.is(&made)), ("STENT", &b"body"[..], false));
-        for short in 0..HEAD + 5 {
+        assert_eq!(read.words_among(&["stem", "knee"].map(word_hash)), 1);
+        for short in 0..HEAD + 5 + 2 * WORD {
             assert!(Row::from_bytes(&made.bytes()[..short]).is_none(), "{short}");
         }
-        assert!(Row::from_bytes(&[0, 0, 1, 0, 0, 0, 0xff]).is_none(), "no text");
+        assert!(Row::from_bytes(&[0, 0, 1, 0, 0, 0, 0, 0xff]).is_none(), "no text");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! The file of a snapshot: written whole or not at all, and believed only when every bit is as it was written.
 //!
 //! ```text
-//! WLTABLE1  block*  end
+//! WLTABLE2  block*  end
 //! block     length (4 bytes)  crc32c of length and content (4 bytes)  content
 //! end       a block of length 0, and nothing behind it
 //! ```
@@ -14,7 +14,7 @@ use std::io::{Error, ErrorKind, Read, Write};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::Path;
 
-const MAGIC: [u8; 8] = *b"WLTABLE1";
+const MAGIC: [u8; 8] = *b"WLTABLE2";
 /// A block is closed when it has so many bytes.
 const BLOCK_BYTES: usize = 256 * 1024;
 /// No block has more: a record has 16 MB at most, and a longer length is a lie.

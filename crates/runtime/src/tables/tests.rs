@@ -130,7 +130,11 @@ impl Started {
 
     fn rows(&self) -> BTreeMap<String, String> {
         let mut rows = BTreeMap::new();
-        self.table.scan(|item| drop(rows.insert(item.item_id.clone(), item.description.clone())));
+        let mut keys = Vec::new();
+        self.table.each_alike(&[], |key, _| keys.push(key.to_owned()));
+        for item in keys.iter().filter_map(|key| self.table.get(key)) {
+            rows.insert(item.item_id.clone(), item.description.clone());
+        }
         assert_eq!(rows.len(), self.table.rows());
         for (key, description) in &rows {
             assert!(self.table.find("description", description).iter().any(|item| item.item_id == *key));
