@@ -121,7 +121,9 @@ async fn decisions_and_records_answer_as_promised() {
     assert_eq!(done(&desk, &path(1, "/comment"), json!({"comment": "seen"})).await["done"][0]["kind"], "COMMENTED");
     let whole = done(&desk, &path(1, "/original"), json!({"reason": "the ward asks"})).await;
     assert_eq!(whole["source"]["original"]["form"], "hl7v2", "{whole}");
-    let settled = done(&desk, &path(2, "/resolve"), json!({"comment": "sent again"})).await;
+    let asked = done(&desk, &path(2, "/resolve"), json!({"comment": "sent again"})).await;
+    assert_eq!(asked["done"][0]["kind"], "DISCARD_REQUESTED", "next to the patient nobody settles alone: {asked}");
+    let settled = agreed(&desk, &path(2, "/resolve"), json!({"comment": "it was"})).await;
     assert_eq!(settled["done"][0]["state"], "RESOLVED", "{settled}");
     let told = desk.until_api(&path(1, ""), |one| one["history"].as_array().is_some_and(|all| !all.is_empty())).await;
     assert_eq!(told["assignee"], "olga", "{told}");

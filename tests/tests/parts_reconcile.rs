@@ -72,6 +72,8 @@ fn a_clean_day_has_no_difference_and_every_planted_one_is_found_once() {
     assert!(clean["report"]["documents"].as_u64().unwrap() > 0 && clean["report"]["promised"].as_u64().unwrap() > 20);
     let centres = clean["report"]["costCentres"].as_array().unwrap();
     assert!(centres.len() > 1 && centres.iter().all(|row| row["currency"] == "EUR"), "{clean:#}");
+    let named = |row: &Value| row["name"].as_str().is_some_and(|name| !name.is_empty()) || row["costCentre"] == "-";
+    assert!(centres.iter().all(named), "{clean:#}");
 
     let threads = tokio::runtime::Runtime::new().unwrap();
     threads.block_on(desk.plant());

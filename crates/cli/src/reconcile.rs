@@ -9,7 +9,8 @@ use erp_post::ErpPostConfig;
 use indicatif::ProgressBar;
 use jiff::SignedDuration;
 use operations::reconcile::{
-    self, AskError, CollectError, ItemsError, Kept, Options, Raised, ReconcileError, Report, Room, Watch, Window,
+    self, AskError, CollectError, ItemsError, Kept, Options, Raised, ReconcileError, Report, Room, WaitingRow, Watch,
+    Window,
 };
 use runtime::codec::Codec;
 use runtime::health::Health;
@@ -273,6 +274,11 @@ fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<
             &rows,
         )?;
     }
+    let rows: Vec<Vec<String>> = report.waiting.iter().map(waiting_row).collect();
+    if !rows.is_empty() {
+        output.line("")?;
+        output.table(&["WAITS IN", "CURRENCY", "EVENTS", "WORTH", "WITHOUT AMOUNT"], &rows)?;
+    }
     let rows: Vec<Vec<String>> = report
         .cost_centres
         .iter()
@@ -281,12 +287,12 @@ fn show(report: &Report, raised: Option<Raised>, options: &Reconcile) -> Result<
             let [posted, rounding] = [money.posted, money.rounding].map(reconcile::report::shown_whole);
             let [booked, difference] = [money.booked, money.difference()].map(reconcile::report::shown);
             let numbers = [posted, rounding, booked, difference];
-            [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
+            [&row.cost_centre, &row.name, &row.currency].into_iter().cloned().chain(numbers).collect()
         })
         .collect();
     if !rows.is_empty() {
         output.line("")?;
-        output.table(&["COST CENTRE", "CURRENCY", "POSTED", "ROUNDING", "IN THE ERP", "DIFFERENCE"], &rows)?;
+        output.table(&["COST CENTRE", "NAME", "CURRENCY", "POSTED", "ROUNDING", "IN THE ERP", "DIFFERENCE"], &rows)?;
     }
     for difference in report.differences.iter().take(SHOWN) {
         output.line("")?;
@@ -324,6 +330,12 @@ fn failed(error: &ReconcileError) -> Failure {
 
 fn not_raised(error: &ItemsError) -> Failure {
     Failure::new(error, "the report stands; run it again with --raise when Kafka and the registry answer")
+}
+
+fn waiting_row(row: &WaitingRow) -> Vec<String> {
+    let money = &row.money;
+    let worth = reconcile::report::shown_whole(money.amount);
+    vec![row.room.clone(), row.currency.clone(), money.count.to_string(), worth, money.without_amount.to_string()]
 }
 
 #[cfg(test)]

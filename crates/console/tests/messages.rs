@@ -4,11 +4,12 @@
 
 mod common;
 
-use common::Place;
+use common::{Place, exception};
 use operations::messages::{MessageId, find};
 use runtime::clock::now_micros;
 use runtime::readers::Readers;
 use runtime::source_bytes;
+use schemas::{Exception, SupplyUsage, Timestamp};
 
 const MESSAGE: &[u8] = b"MSH|^~\\&|EHR|NORTH|||20260914||DFT^P03|7|P|2.5.1\rPID|1||7^^^N^MR||Abel^Ada\r";
 
@@ -57,4 +58,33 @@ async fn raw_1_a_message_of_many_parts_is_found_whole() {
     });
     let (found, none) = found.await.unwrap();
     assert!(found.bytes == long && none.is_none(), "{} bytes", found.bytes.len());
+}
+
+/// An exception about an event that was made of this message.
+fn about(place: &Place, number: usize, message: &MessageId) -> Exception {
+    let mut usage = SupplyUsage::default();
+    usage.meta.source.content_hash = message.content_hash.clone();
+    usage.meta.published_at = Timestamp(message.at_ms * 1_000);
+    let value = place.stack.codec.encode(&usage).unwrap();
+    Exception {
+        raw_value: Some(value.into()),
+        content_type: Some("application/avro".to_owned()),
+        ..exception(number, "clinical.supply-usage.v1")
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_exception_shows_the_message_of_its_event_or_says_that_it_is_gone() {
+    let place = Place::start().await;
+    place.stack.publish(&[SupplyUsage::default()]).await;
+    let (known, gone) = (id("e"), id("f"));
+    keep(&place, &known, MESSAGE).await;
+    let (one, other) = (about(&place, 1, &known), about(&place, 2, &gone));
+    place.raise(&[one.clone(), other.clone()]).await;
+    let browser = place.browser("olga").await;
+    let page = browser.whole(&format!("/exceptions/{}", one.exception_id)).await.text;
+    assert!(page.contains("PID-5") && !page.contains("Abel"), "{page}");
+    assert!(page.contains(&format!("/messages/{known}")), "{page}");
+    let page = browser.whole(&format!("/exceptions/{}", other.exception_id)).await.text;
+    assert!(page.contains("Not shown: it is not kept any more"), "{page}");
 }

@@ -1,5 +1,6 @@
 //! One exception: what is known of it, and what can be done about it.
 
+use super::behind::{self, Behind};
 use super::exceptions::{check_ready, standing_note, state_chip};
 use super::proposals::{self, Waiting};
 use super::{REASON, errors, reconciliation};
@@ -51,7 +52,7 @@ struct Whole {
     /// The master records that it has to do with.
     masters: Vec<MasterUsed>,
     /// The message that its event was made of.
-    source_message: Option<String>,
+    source_message: Option<Behind>,
     /// What waits for a second person.
     waiting: Waiting,
     /// The replay that would mend it, of a work item of reconciliation.
@@ -206,7 +207,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
             None
         })
         .unzip();
-    let is_pending = history.is_err();
+    let is_late = history.is_err();
     let history = history.unwrap_or_else(|_| Err(Problem::unavailable("it takes longer; it is being read")));
     let history = history.unwrap_or_else(|problem| {
         not_read.push(format!("its history: {}", problem.detail));
@@ -216,7 +217,11 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     let waiting = waiting(ask, &row, exception, &mut not_read).await;
     let event = source.as_ref().and_then(Source::event);
     let masters = masters(event, row.subject.as_deref(), &row.code);
-    let source_message = MessageId::behind(row.origin_topic.as_deref(), event).map(|id| id.to_string());
+    let source_message = match MessageId::behind(row.origin_topic.as_deref(), event) {
+        Some(id) => Some(Behind::read(ask, &id, soon).await),
+        None => None,
+    };
+    let is_pending = is_late || source_message.as_ref().is_some_and(|behind| behind.is_pending);
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
         row,
@@ -272,7 +277,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         (standing_note(&data.standing))
         p {
             (state_chip(row)) " " a href={ "/trace?id=" (row.exception_id) "&as=exception" } { "The way of its event" }
-            @if let Some(message) = &data.source_message { " " a href={ "/messages/" (message) } { "The message that it was made of" } }
+            @if data.source_message.is_some() { " " a href="#message" { "The message that it was made of" } }
         }
         @for missing in &data.not_read { p.error role="alert" { "Not read: " (missing) "." } }
         div.columns {
@@ -291,6 +296,7 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
                         @if source.is_masked && frame.may(Right::SeeOriginals) { (show_form(row, frame)) }
                     },
                 }
+                @if let Some(behind) = &data.source_message { (behind::part(behind)) }
             }
             section {
                 h2 { "History" }

@@ -13,7 +13,7 @@ use operations::exceptions::{self, Filter, Listed, Standing};
 use operations::reconcile::difference::ROOM;
 use operations::reconcile::items::difference_of;
 use operations::reconcile::report::{shown, shown_whole, stake, verdict};
-use operations::reconcile::{self, Difference, Proposal, Window, report_id};
+use operations::reconcile::{self, Difference, Proposal, WaitingRow, Window, report_id};
 use runtime::clock;
 use schemas::Exception;
 use serde::Serialize;
@@ -288,22 +288,47 @@ fn report(made: &Made, items_known: &[String]) -> Markup {
                 }
             }
         }
+        @if !report.waiting.is_empty() { (waiting_table(&report.waiting)) }
         @if !report.cost_centres.is_empty() {
             div.scroll {
                 table.stack {
                     caption { "Money by cost centre" }
-                    thead { tr { th { "Cost centre" } th { "Currency" } th.right { "Posted by Wardline" } th.right { "Rounding" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
+                    thead { tr { th { "Cost centre" } th { "Name" } th { "Departments" } th { "Currency" } th.right { "Posted by Wardline" } th.right { "Rounding" } th.right { "Booked in the ERP" } th.right { "Difference" } } }
                     tbody {
                         @for row in &report.cost_centres {
                             @let money = row.compared;
                             tr {
                                 td data-name="Cost centre" { span { (row.cost_centre) } }
+                                td data-name="Name" { span { (row.name) } }
+                                td data-name="Departments" { span { (row.departments.join(", ")) } }
                                 td data-name="Currency" { span { (row.currency) } }
                                 td.right data-name="Posted" { span { (shown_whole(money.posted)) } }
                                 td.right data-name="Rounding" { span { (shown_whole(money.rounding)) } }
                                 td.right data-name="Booked" { span { (shown(money.booked)) } }
                                 td.right data-name="Difference" { span { (shown(money.difference())) } }
                             }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn waiting_table(rows: &[WaitingRow]) -> Markup {
+    html! {
+        div.scroll {
+            table.stack {
+                caption { "Waiting by process" }
+                thead { tr { th { "Process" } th { "Currency" } th.right { "Events" } th.right { "Worth" } th.right { "Without amount" } } }
+                tbody {
+                    @for row in rows {
+                        tr {
+                            td data-name="Process" { span { (row.room) } }
+                            td data-name="Currency" { span { (row.currency) } }
+                            td.right data-name="Events" { span { (number(i128::from(row.money.count))) } }
+                            td.right data-name="Worth" { span { (shown_whole(row.money.amount)) } }
+                            td.right data-name="Without amount" { span { (number(i128::from(row.money.without_amount))) } }
                         }
                     }
                 }

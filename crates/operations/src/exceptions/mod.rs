@@ -33,6 +33,7 @@ pub use config::{DueTimes, ExceptionsConfig};
 pub use correct::{CorrectError, Wish, correct};
 pub use crosswalk::mapped_code;
 pub use decider::{Choice, DecideError, Decider, Done, Outcome};
+pub(crate) use feed::Feed;
 pub use feed::subject_text;
 pub use history::Step;
 pub use masters::{Blame, MasterUsed, masters};

@@ -95,7 +95,10 @@ impl Books {
         for group in parked.sorted()? {
             let (_, facts) = group?;
             let newest = facts.into_iter().max_by_key(|fact| fact.offset);
-            if let Some(ParkedFact { room, parked: Some((record, origin)), .. }) = newest {
+            if let Some(ParkedFact { room, parked: Some((record, origin)), worth, .. }) = newest {
+                if let Some(waits) = scope.room(room) {
+                    findings.waits(&waits.name, worth.as_ref());
+                }
                 rooms.push(record, &(room, RoomFact::Parked { origin }))?;
             }
         }

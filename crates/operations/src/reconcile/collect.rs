@@ -6,10 +6,11 @@
 use super::books::{Books, record_key};
 use super::fact::{
     About, EffectFact, EffectStanding, Output, ParkedFact, PostingFact, RoomFact, SourceFact, Spot, Standing, Told,
-    event_key, text_key,
+    Worth, event_key, text_key,
 };
 use super::scope::{Outside, SLACK_MS, Scope};
 use super::spill::SpillError;
+use crate::exceptions::Feed;
 use crate::replay::{STARTED, reset};
 use runtime::codec::{Codec, WireError};
 use runtime::reader::{From, Range, ReadError, Until};
@@ -86,6 +87,8 @@ pub struct Collector<'a> {
     pub readers: Readers,
     /// Decodes.
     pub codec: Arc<Codec>,
+    /// Reads what parked events are worth.
+    pub feed: Feed,
     /// What is compared. Rooms that were replayed are noted in it.
     pub scope: &'a mut Scope,
     /// Where facts go.
@@ -309,6 +312,8 @@ impl Collector<'_> {
     fn parked(&mut self, record: &Record, spot: Spot, handle: &Handle) -> Result<(), CollectError> {
         let key = record.key_text().into_owned();
         let Some(room) = key.split('|').next().and_then(|room| self.room(room)) else { return Ok(()) };
+        let money = self.feed.parked(record)?.and_then(|event| event.money);
+        let worth = money.map(|(amount, currency)| Worth { amount, currency });
         let parked = self.decoded::<Parked>(record, handle)?.and_then(|parked| {
             let origin = Spot::new(&parked.topic, parked.partition, parked.offset)?;
             let id = parked.headers.iter().find(|header| header.key == headers::ID);
@@ -317,7 +322,7 @@ impl Collector<'_> {
                 .map(|value| String::from_utf8_lossy(value.as_ref()).into_owned());
             Some((record_key(room, id.as_deref().map(event_key), origin), origin))
         });
-        Ok(self.books.parked(&key, &ParkedFact { room, offset: spot.offset, parked })?)
+        Ok(self.books.parked(&key, &ParkedFact { room, offset: spot.offset, parked, worth })?)
     }
 
     fn room(&self, name: &str) -> Option<u8> {

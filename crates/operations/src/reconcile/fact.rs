@@ -285,6 +285,18 @@ pub struct ParkedFact {
     pub offset: i64,
     /// Key of the record in the room, and its place; `None` when it has left the lot.
     pub parked: Option<(Key, Spot)>,
+    /// What it is worth, when it says it.
+    pub worth: Option<Worth>,
+}
+
+/// An amount of money.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Worth {
+    /// How much.
+    #[serde(with = "exact")]
+    pub amount: Decimal,
+    /// ISO 4217.
+    pub currency: String,
 }
 
 impl PostingFact {

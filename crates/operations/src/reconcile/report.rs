@@ -138,6 +138,7 @@ fn tables(report: &Report) -> Vec<Table> {
             rows: report.differences.iter().map(row).collect(),
         },
         records(report),
+        waiting(report),
     ];
     tables.extend(money(report));
     tables.push(positions(report));
@@ -166,28 +167,53 @@ fn records(report: &Report) -> Table {
     }
 }
 
+fn waiting(report: &Report) -> Table {
+    let rows = report.waiting.iter().map(|row| {
+        let money = &row.money;
+        let numbers = [money.count.to_string(), shown_whole(money.amount), money.without_amount.to_string()];
+        [&row.room, &row.currency].into_iter().cloned().chain(numbers).collect()
+    });
+    Table {
+        title: "Waiting by process",
+        heads: &["Process", "Currency", "Events", "Worth", "Without amount"],
+        numbers: 2,
+        rows: rows.collect(),
+    }
+}
+
 fn money(report: &Report) -> [Table; 2] {
     let postings = report.postings.iter().map(|row| {
         let money = &row.money;
         let numbers = [money.count.to_string(), shown_whole(money.amount), money.without_amount.to_string()];
-        [&row.kind, &row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
+        [&row.kind, &row.cost_centre, &row.name, &row.currency].into_iter().cloned().chain(numbers).collect()
     });
     let centres = report.cost_centres.iter().map(|row| {
         let Compared { posted, rounding, booked, .. } = row.compared;
         let numbers = [shown_whole(posted), shown_whole(rounding), shown(booked), shown(row.compared.difference())];
-        [&row.cost_centre, &row.currency].into_iter().cloned().chain(numbers).collect()
+        let departments = row.departments.join(", ");
+        let names = [&row.cost_centre, &row.name, &departments, &row.currency].into_iter().cloned();
+        names.chain(numbers).collect()
     });
     [
         Table {
             title: "Postings by process and cost centre",
-            heads: &["Posting", "Cost centre", "Currency", "Count", "Amount", "Without amount"],
-            numbers: 3,
+            heads: &["Posting", "Cost centre", "Name", "Currency", "Count", "Amount", "Without amount"],
+            numbers: 4,
             rows: postings.collect(),
         },
         Table {
             title: "Money by cost centre",
-            heads: &["Cost centre", "Currency", "Posted by Wardline", "Rounding", "Booked in the ERP", "Difference"],
-            numbers: 2,
+            heads: &[
+                "Cost centre",
+                "Name",
+                "Departments",
+                "Currency",
+                "Posted by Wardline",
+                "Rounding",
+                "Booked in the ERP",
+                "Difference",
+            ],
+            numbers: 4,
             rows: centres.collect(),
         },
     ]
@@ -274,8 +300,9 @@ fn cell(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::difference::{Kind, Part};
-    use super::super::run::CostRow;
     use super::super::run::tests::report;
+    use super::super::run::{CostRow, WaitingRow};
+    use super::super::tally::Money;
     use super::*;
 
     #[test]
@@ -288,15 +315,26 @@ mod tests {
         let mut found = report(vec![difference]);
         for (currency, cents) in [("CHF", 4_200), ("EUR", 1_700)] {
             let compared = Compared { posted: Decimal::new(cents, 2), ..Compared::default() };
-            let cost_centre = "CC-OR".to_owned();
-            found.cost_centres.push(CostRow { cost_centre, currency: currency.to_owned(), compared });
+            found.cost_centres.push(CostRow {
+                cost_centre: "CC-OR".to_owned(),
+                name: "Theatres".to_owned(),
+                departments: vec!["OR".to_owned(), "AOR".to_owned()],
+                currency: currency.to_owned(),
+                compared,
+            });
         }
+        let money = Money { count: 214, amount: Decimal::new(4_821_000, 2), without_amount: 3 };
+        found.waiting.push(WaitingRow { room: "enrich".to_owned(), currency: "EUR".to_owned(), money });
         let (text, page) = (markdown(&found), page(&found));
         for said in ["1 difference.", "P-000007", "WL-7175", "controller", "5.00", "6.00", "771.25 CHF", "Signature"] {
             assert!(text.contains(said), "{said} is not in\n{text}");
             assert!(page.contains(said), "{said} is not in\n{page}");
         }
-        for row in ["| CC-OR | CHF | 42.00 | 0.00 | 0.00 | 42.00 |", "| CC-OR | EUR | 17.00 | 0.00 | 0.00 | 17.00 |"] {
+        for row in [
+            "| CC-OR | Theatres | OR, AOR | CHF | 42.00 | 0.00 | 0.00 | 42.00 |",
+            "| CC-OR | Theatres | OR, AOR | EUR | 17.00 | 0.00 | 0.00 | 17.00 |",
+            "| enrich | EUR | 214 | 48210.00 | 3 |",
+        ] {
             assert!(text.contains(row), "{row} is not in\n{text}");
         }
         assert!(!text.contains("<b>") && text.contains("&lt;b&gt;5\\|0"), "{text}");

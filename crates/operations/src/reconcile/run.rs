@@ -5,9 +5,11 @@ use super::books::{Books, Cost};
 use super::collect::{CollectError, Collector, Position, Watch};
 use super::difference::{Difference, Kind};
 use super::money;
+use super::names::Names;
 use super::scope::{Counts, Scope, Window};
 use super::spill::Room;
 use super::tally::{Compared, Findings, Money};
+use crate::exceptions::Feed;
 use connector::erp::{Erp, Rounding};
 use runtime::codec::Codec;
 use runtime::readers::Readers;
@@ -18,7 +20,7 @@ use std::sync::Arc;
 use tokio::runtime::Handle;
 
 /// Version of the report's JSON.
-pub const REPORT_VERSION: u32 = 2;
+pub const REPORT_VERSION: u32 = 3;
 
 /// What is to be compared.
 #[derive(Clone)]
@@ -98,6 +100,9 @@ pub struct Report {
     pub postings: Vec<PostingRow>,
     /// Money by cost centre and currency, as both sides see it.
     pub cost_centres: Vec<CostRow>,
+    /// What is parked at the end of the reading, by room and currency.
+    #[serde(default)]
+    pub waiting: Vec<WaitingRow>,
     /// Notices that suppliers took.
     pub notices: u64,
     /// Documents of the ERP that were compared.
@@ -118,7 +123,23 @@ pub struct PostingRow {
     pub kind: String,
     /// Cost centre; `-` for none.
     pub cost_centre: String,
+    /// What it is called; empty when the master data does not say it.
+    #[serde(default)]
+    pub name: String,
     /// Currency of the amount; `-` when nobody says it, or there is no amount.
+    pub currency: String,
+    /// How many and how much.
+    #[serde(flatten)]
+    pub money: Money,
+}
+
+/// Parked events of one room, and what they are worth in one currency.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct WaitingRow {
+    /// The room in which they wait.
+    pub room: String,
+    /// Currency; `-` when they do not say what they are worth.
     pub currency: String,
     /// How many and how much.
     #[serde(flatten)]
@@ -131,6 +152,12 @@ pub struct PostingRow {
 pub struct CostRow {
     /// Cost centre; `-` for none.
     pub cost_centre: String,
+    /// What it is called; empty when the master data does not say it.
+    #[serde(default)]
+    pub name: String,
+    /// Departments that it pays for, as clinical messages name them.
+    #[serde(default)]
+    pub departments: Vec<String>,
     /// Currency; `-` when nobody says it.
     pub currency: String,
     /// What both sides say.
@@ -163,8 +190,10 @@ pub async fn reconcile(
     let (readers, handle, told) = (Readers::new(&config.kafka), Handle::current(), Arc::clone(&watch));
     let reading = tokio::task::spawn_blocking(move || {
         let (mut scope, mut books) = (scope, books);
+        let names = Names::read(&readers, &codec, &handle)?;
         let mut collector = Collector {
             readers,
+            feed: Feed::new(Arc::clone(&codec)),
             codec,
             scope: &mut scope,
             books: &mut books,
@@ -174,9 +203,9 @@ pub async fn reconcile(
         };
         collector.collect(&handle)?;
         let (unreadable, positions) = (collector.unreadable, collector.positions);
-        Ok::<_, CollectError>((scope, books, unreadable, positions))
+        Ok::<_, CollectError>((scope, books, unreadable, positions, names))
     });
-    let (scope, mut books, unreadable, positions) = reading.await??;
+    let (scope, mut books, unreadable, positions, names) = reading.await??;
     if let Some(erp) = &options.erp {
         booked::read(erp.as_ref(), &scope, &mut books, watch.as_ref()).await?;
     }
@@ -192,7 +221,9 @@ pub async fn reconcile(
     money::judge(&scope, &mut findings);
     let took = clock::tick().since(started).as_millis();
     let made = Made { at_ms, took_ms: u64::try_from(took).unwrap_or(u64::MAX), unreadable, positions, cost };
-    Ok(report(options, findings, made))
+    let mut report = report(options, findings, made);
+    names.into_report(&mut report);
+    Ok(report)
 }
 
 /// What a run knows of itself.
@@ -229,6 +260,7 @@ fn report(options: &Options, findings: Findings, made: Made) -> Report {
         rooms: findings.rooms,
         postings: rows.map(posting_row).collect(),
         cost_centres: centres.map(cost_row).collect(),
+        waiting: findings.waiting.into_iter().map(waiting_row).collect(),
         notices: findings.notices,
         documents: findings.documents,
         unreadable: made.unreadable,
@@ -238,11 +270,15 @@ fn report(options: &Options, findings: Findings, made: Made) -> Report {
 }
 
 fn posting_row(((kind, cost_centre, currency), money): ((String, String, String), Money)) -> PostingRow {
-    PostingRow { kind, cost_centre, currency, money }
+    PostingRow { kind, cost_centre, name: String::new(), currency, money }
+}
+
+fn waiting_row(((room, currency), money): ((String, String), Money)) -> WaitingRow {
+    WaitingRow { room, currency, money }
 }
 
 fn cost_row(((cost_centre, currency), compared): ((String, String), Compared)) -> CostRow {
-    CostRow { cost_centre, currency, compared }
+    CostRow { cost_centre, name: String::new(), departments: Vec::new(), currency, compared }
 }
 
 impl Report {

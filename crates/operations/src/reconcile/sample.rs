@@ -276,7 +276,7 @@ impl Usage<'_> {
         if self.number.is_multiple_of(WAITING) {
             let origin = self.spot(names.validated);
             let parked = Some((record_key(ENRICH, Some(validated), origin), origin));
-            return books.parked(&origin.to_string(), &ParkedFact { room: ENRICH, offset: 1, parked });
+            return books.parked(&origin.to_string(), &ParkedFact { room: ENRICH, offset: 1, parked, worth: None });
         }
         if self.is(Plant::OutcomeMissing) {
             return Ok(());

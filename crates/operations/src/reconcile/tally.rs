@@ -1,6 +1,7 @@
 //! Counts and money, added up while facts are compared, and the differences that were found.
 
 use super::difference::{Difference, Kind};
+use super::fact::Worth;
 use super::scope::Counts;
 use rust_decimal::Decimal;
 use std::collections::BTreeMap;
@@ -34,6 +35,8 @@ pub struct Findings {
     pub postings: BTreeMap<(String, String, String), Money>,
     /// Documents of the window, by cost centre and currency: what Wardline posted and what the ERP booked.
     pub cost_centres: BTreeMap<(String, String), Compared>,
+    /// What is parked at the end, by room and currency.
+    pub waiting: BTreeMap<(String, String), Money>,
     /// Notices that suppliers took, of the window.
     pub notices: u64,
     /// Documents of the ERP that were compared.
@@ -126,6 +129,18 @@ impl Findings {
         money.without_amount += u64::from(amount.is_none());
     }
 
+    /// A parked event of a room, and what it is worth where it says it.
+    pub fn waits(&mut self, room: &str, worth: Option<&Worth>) {
+        let currency = worth.map_or(UNKNOWN, |worth| named(&worth.currency));
+        let key = (room.to_owned(), currency.to_owned());
+        let is_known = self.waiting.len() < ROWS_MAX || self.waiting.contains_key(&key);
+        let money = self.waiting.entry(if is_known { key } else { (key.0, OTHER.to_owned()) }).or_default();
+        money.count += 1;
+        // Beyond the bound there may be several currencies, which are never added up.
+        money.amount += worth.filter(|_| is_known).map(|worth| worth.amount).unwrap_or_default();
+        money.without_amount += u64::from(worth.is_none());
+    }
+
     /// Money of a cost centre in a currency, as one of the sides says.
     pub fn cost(&mut self, cost_centre: Option<&str>, currency: &str) -> &mut Compared {
         let key = (cost_centre.unwrap_or(UNKNOWN).to_owned(), named(currency).to_owned());
@@ -141,6 +156,36 @@ fn named(currency: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_waits_is_told_by_room_and_currency() {
+        let mut findings = Findings::default();
+        let worth = |cents, currency: &str| Worth { amount: Decimal::new(cents, 2), currency: currency.to_owned() };
+        for (room, worth) in [
+            ("erp-post", Some(worth(1_050, "EUR"))),
+            ("validate", None),
+            ("erp-post", Some(worth(250, "EUR"))),
+            ("erp-post", Some(worth(100, "CHF"))),
+        ] {
+            findings.waits(room, worth.as_ref());
+        }
+        let told: Vec<(&str, &str, u64, String, u64)> = findings
+            .waiting
+            .iter()
+            .map(|((room, currency), money)| {
+                (room.as_str(), currency.as_str(), money.count, money.amount.to_string(), money.without_amount)
+            })
+            .collect();
+        let amount = |text: &str| text.to_owned();
+        assert_eq!(
+            told,
+            [
+                ("erp-post", "CHF", 1, amount("1.00"), 0),
+                ("erp-post", "EUR", 2, amount("13.00"), 0),
+                ("validate", "-", 1, amount("0"), 1)
+            ]
+        );
+    }
 
     #[test]
     fn money_of_two_currencies_is_never_added_up() {
