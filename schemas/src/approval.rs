@@ -9,7 +9,7 @@
 //! ```
 //! Pure, and the same for whoever reads the records: what counts does not depend on who looks first.
 
-use crate::{Correction, CrosswalkProposal, Event, MasterCrosswalk};
+use crate::{Correction, CrosswalkProposal, DiscardRequest, Event, MasterCrosswalk};
 use sha2::{Digest, Sha256};
 use std::fmt::Write as _;
 
@@ -71,6 +71,23 @@ pub fn correction_mark(exception_id: &str, correction: &Correction) -> String {
 #[must_use]
 pub fn proposal_mark(mapping_key: &str, proposal: &CrosswalkProposal) -> String {
     mapping_mark(mapping_key, proposal.target.as_deref(), &proposal.actor, &proposal.reason)
+}
+
+/// The mark of a request to give an event up: another one for each other person or reason.
+#[must_use]
+pub fn discard_mark(request: &DiscardRequest) -> String {
+    let reason = request.comment.as_deref();
+    mark(&["discard", &request.actor, if reason.is_some() { "+" } else { "-" }, reason.unwrap_or_default()])
+}
+
+/// The mark of requests to give events up, each an exception with the mark of its request: another one when one more waits, one
+/// less, or one is asked for otherwise. The order does not count.
+#[must_use]
+pub fn discards_mark(requests: &[(&str, &str)]) -> String {
+    let mut sorted = requests.to_vec();
+    sorted.sort_unstable();
+    let parts = sorted.into_iter().flat_map(|(exception_id, mark)| [exception_id, mark]);
+    mark(&std::iter::once("discards").chain(parts).collect::<Vec<_>>())
 }
 
 /// Where the correction of an exception stands.
@@ -173,6 +190,33 @@ mod tests {
         ];
         let different: std::collections::HashSet<&String> = others.iter().chain([&mark]).collect();
         assert_eq!(different.len(), others.len() + 1);
+    }
+
+    #[test]
+    fn requests_to_give_up_have_the_mark_of_all_that_was_asked_for() {
+        let request = |actor: &str, comment: Option<&str>| {
+            discard_mark(&DiscardRequest {
+                actor: actor.to_owned(),
+                comment: comment.map(str::to_owned),
+                ..DiscardRequest::default()
+            })
+        };
+        let (ada, eve) = (request("Ada", Some("sent twice")), request("Eve", Some("sent twice")));
+        let (other, silent, empty) = (request("Ada", Some("test")), request("Ada", None), request("Ada", Some("")));
+        let both = discards_mark(&[("e1", &ada), ("e2", &eve)]);
+        assert_eq!(discards_mark(&[("e2", &eve), ("e1", &ada)]), both, "the order does not count");
+        let marks = [
+            discards_mark(&[]),
+            discards_mark(&[("e1", &ada)]),
+            discards_mark(&[("e1", &ada), ("e2", &ada)]),
+            discards_mark(&[("e1", &eve), ("e2", &ada)]),
+            discards_mark(&[("e1", &ada), ("e2", &eve), ("e3", &ada)]),
+            discards_mark(&[("e1", &other), ("e2", &eve)]),
+            discards_mark(&[("e1", &silent), ("e2", &eve)]),
+            discards_mark(&[("e1", &empty), ("e2", &eve)]),
+        ];
+        let different: std::collections::HashSet<&String> = marks.iter().chain([&both]).collect();
+        assert_eq!(different.len(), marks.len() + 1);
     }
 
     #[test]

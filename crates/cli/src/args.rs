@@ -19,7 +19,7 @@ pub use console::{ConsoleAction, ConsoleOptions};
 pub use corrections::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersSettle, DeadLettersShow};
 pub use exceptions::{
-    Decide, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
+    Decide, Discard, Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsHistory, ExceptionsLs, ExceptionsShow,
 };
 pub use groups::{Groups, GroupsAction, GroupsApprove, GroupsReset, GroupsShow};
 pub use reconcile::Reconcile;

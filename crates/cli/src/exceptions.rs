@@ -9,12 +9,12 @@ mod show;
 
 pub(crate) use console::seen as seen_by_console;
 
-use crate::agree::quoted;
+use crate::agree::{self, quoted};
 use crate::args::{Exceptions, ExceptionsAction, ExceptionsCauses, ExceptionsLs, Globals};
 use crate::output::{self, Output};
 use crate::{Failure, context, crosswalk, rooms};
 use operations::exceptions::{
-    self, Act, Cause, ExceptionsView, Filter, Listed, Page, RecordsError, Row, ViewError, money_text,
+    self, Act, Cause, Discards, ExceptionsView, Filter, Listed, Page, RecordsError, Row, ViewError, money_text,
 };
 use runtime::codec::Codec;
 use runtime::{Config, Shutdown, ShutdownTrigger};
@@ -50,8 +50,10 @@ pub fn execute(globals: &Globals, exceptions: &Exceptions) -> Result<(), Failure
             ExceptionsAction::Correct(options) => correct::correct(&config, options).await,
             ExceptionsAction::Map(options) => correct::map(&config, options).await,
             ExceptionsAction::Discard(options) => {
-                let act = if options.approve { Act::ApproveDiscard } else { Act::Discard };
-                decide::execute(&config, &options.decide, &act).await
+                if options.approve {
+                    return decide::approve_discard(&config, options).await;
+                }
+                decide::execute(&config, &options.decide, &Act::Discard).await
             }
             ExceptionsAction::Resolve(options) => {
                 decide::execute(&config, options, &Act::Resolve { may_agree: true }).await
@@ -196,8 +198,19 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         let head = ["ID", "RAISED", "DUE", "STATE", "WHO", "ROOM", "CODE", "MESSAGE"];
         output.table(&head, &rows.iter().map(list_row).collect::<Vec<_>>())?;
     }
+    let discards = if options.to_approve && options.code.is_some() {
+        Some(view.discards(&filter).await.map_err(view_failure)?)
+    } else {
+        None
+    };
+    if let Some(discards) = discards.as_ref().filter(|_| options.json) {
+        output.json(&serde_json::json!({"discards": discards}))?;
+    }
     let mappings = if options.to_approve { mappings(config, options, &mut output).await? } else { 0 };
     output.finish()?;
+    for line in discards.iter().filter(|_| !options.json).flat_map(Discards::told) {
+        output::note(&agree::plain(&line));
+    }
     if rows.len() < total {
         output::note(&format!("the newest {} of {total}: --limit shows more", rows.len()));
     }

@@ -54,7 +54,16 @@ impl Console {
 
     /// Asks the console for what its page of this path shows.
     pub async fn ask(&self, path: &[&str]) -> Result<Value, Failure> {
-        self.answer(self.client.get(self.url(path))).await
+        self.ask_for(path, &[]).await
+    }
+
+    /// The same, narrowed by what stands behind `?`.
+    pub async fn ask_for(&self, path: &[&str], query: &[(&str, &str)]) -> Result<Value, Failure> {
+        let mut url = self.url(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        self.answer(self.client.get(url)).await
     }
 
     /// That the console has answered with something that is not known here.

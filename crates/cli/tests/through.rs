@@ -230,6 +230,59 @@ fn an_event_is_given_up_by_two_people_whom_the_console_knows() {
     assert!(history.contains("token:olga") && history.contains("token:grace"), "{history}");
 }
 
+/// A whole cause is worked off through the console: given to somebody, spoken of, and given up by two people as it was seen.
+#[test]
+fn a_cause_is_given_up_by_two_people_whom_the_console_knows() {
+    let site = Site::start();
+    for number in 1..=3 {
+        site.publish(&Exception {
+            exception_id: format!("0f0e0d0c-0000-5000-8000-00000000001{number}"),
+            kind: ExceptionKind::Raised,
+            state: ExceptionState::Open,
+            room: "validate".to_owned(),
+            code: "WL-4001".to_owned(),
+            message: "the article is not known".to_owned(),
+            origin_topic: Some("clinical.supply-usage.v1".to_owned()),
+            origin_partition: Some(0),
+            origin_offset: Some(number),
+            raised_at: Timestamp(1),
+            at: Timestamp(1),
+            ..Exception::default()
+        });
+    }
+    let of = |act: &[&'static str]| [&["exceptions"], act, &["--code", "WL-4001", "--room", "validate"]].concat();
+    let assign = [&of(&["assign"])[..], &["--to", "olga", "--json"]].concat();
+    let deadline = Instant::now() + BOUND;
+    // The console has read them soon.
+    while String::from_utf8_lossy(&site.by("olga", &assign).stdout).lines().count() < 3 {
+        assert!(Instant::now() < deadline, "the console does not know the exceptions");
+        std::thread::park_timeout(Duration::from_millis(100));
+    }
+    let said = text(&site.by("olga", &[&of(&["comment"])[..], &["--comment", "asked"]].concat()));
+    assert_eq!(said.matches("commented").count(), 3, "{said}");
+    let discard = [&of(&["discard"])[..], &["--comment", "sent twice"]].concat();
+    refused(&site.direct(&discard), "WL-1480");
+    let said = text(&site.by("olga", &[&discard[..], &["--json"]].concat()));
+    assert_eq!(said.matches("DISCARD_REQUESTED").count(), 3, "{said}");
+
+    let approve = of(&["discard", "--approve"]);
+    refused(&site.direct(&approve), "WL-1480");
+    // Nobody is at a terminal here: what waits is shown, with how to agree to it.
+    let asked = site.by("grace", &approve);
+    refused(&asked, "WL-1450");
+    let asked = String::from_utf8_lossy(&asked.stderr).into_owned();
+    assert!(asked.contains("token:olga asks to discard 3") && asked.contains("sent twice"), "{asked}");
+    let mark = asked.split("--seen ").nth(1).unwrap().split('`').next().unwrap().trim().to_owned();
+    let listed = text(&site.direct(&["exceptions", "ls", "--to-approve", "--code", "WL-4001", "--json"]));
+    assert!(listed.contains(&mark), "{mark}: {listed}");
+    refused(&site.by("grace", &[&approve[..], &["--seen", "0"]].concat()), "WL-1451");
+    refused(&site.by("olga", &[&approve[..], &["--seen", &mark]].concat()), "WL-7125");
+    let done = text(&site.by("grace", &[&approve[..], &["--seen", &mark, "--json"]].concat()));
+    assert_eq!(done.matches("\"DISCARDED\"").count(), 6, "kind and state of each: {done}");
+    refused(&site.by("grace", &approve), "WL-7109");
+    refused(&site.by("grace", &[&of(&["resolve"])[..], &["--comment", "x"]].concat()), "WL-1482");
+}
+
 /// Looking needs nothing but the console; passing records over needs two people whom it knows.
 #[test]
 fn loss_1_a_position_is_set_through_the_console_by_two_people() {

@@ -14,8 +14,9 @@ use wardline_tests::events::usage;
 use wardline_tests::toys;
 
 /// All that is done in a browser here.
-const TESTS: [&str; 7] = [
+const TESTS: [&str; 8] = [
     include_str!("acts.rs"),
+    include_str!("causes.rs"),
     include_str!("corrections.rs"),
     include_str!("groups.rs"),
     include_str!("main.rs"),

@@ -4,6 +4,7 @@
 
 mod acts;
 mod attacks;
+mod causes;
 mod corrections;
 mod groups;
 mod looks;

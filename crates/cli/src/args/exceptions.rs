@@ -159,4 +159,7 @@ pub struct Discard {
     /// Agree to what somebody else has asked for.
     #[arg(long)]
     pub approve: bool,
+    /// The mark of what you saw of a whole cause; without it that is shown, and you are asked.
+    #[arg(long, value_name = "MARK", requires = "approve", requires = "code")]
+    pub seen: Option<String>,
 }

@@ -1,11 +1,11 @@
 //! Decisions about exceptions through the API of a console.
 
 use super::decide;
-use crate::args::{Decide, ExceptionsAction, ExceptionsCorrect, ExceptionsMap};
+use crate::args::{Decide, Discard, ExceptionsAction, ExceptionsCorrect, ExceptionsMap};
 use crate::output::{self, Output};
 use crate::through::{Console, not_through};
-use crate::{Failure, crosswalk};
-use operations::exceptions::{Done, Outcome};
+use crate::{Failure, agree, crosswalk};
+use operations::exceptions::{Discards, Done, Outcome};
 use serde_json::{Value, json};
 
 /// The console that the act is to go through; none when none is named, or it only looks.
@@ -37,7 +37,11 @@ pub async fn act(console: &Console, action: &ExceptionsAction) -> Result<(), Fai
         ExceptionsAction::Resolve(options) => decided(console, options, "resolve", json!({})).await,
         ExceptionsAction::Discard(options) => {
             let verb = if options.approve { "approve-discard" } else { "discard" };
-            decided(console, &options.decide, verb, json!({})).await
+            let mut body = json!({});
+            if options.approve && options.decide.code.is_some() {
+                body["seen"] = json!(seen_of_cause(console, options).await?);
+            }
+            decided(console, &options.decide, verb, body).await
         }
         ExceptionsAction::Correct(options) => corrected(console, options).await,
         ExceptionsAction::Map(options) => mapped(console, options).await,
@@ -52,18 +56,43 @@ pub async fn act(console: &Console, action: &ExceptionsAction) -> Result<(), Fai
 async fn decided(console: &Console, options: &Decide, verb: &str, mut body: Value) -> Result<(), Failure> {
     body["comment"] = json!(options.comment);
     if let Some(code) = &options.code {
-        if verb != "retry" {
-            return Err(not_through("a whole cause except for `retry`", "name the exceptions by their ids"));
+        if verb == "resolve" {
+            return Err(not_through("a whole cause for `resolve`", "name the exceptions by their ids"));
         }
         let narrowed = [("room", &options.room), ("subject", &options.subject), ("assignee", &options.assignee)];
         narrowed.into_iter().for_each(|(name, value)| body[name] = json!(value));
         body["code"] = json!(code);
-        return told(&console.act(&["causes", "retry"], &body).await?, options.json);
+        return told(&console.act(&["causes", verb], &body).await?, options.json);
     }
     for id in &options.ids {
         told(&console.act(&["exceptions", id, verb], &body).await?, options.json)?;
     }
     Ok(())
+}
+
+/// The mark of the discards of a cause that a person agrees to: the console says what waits, and they are asked as elsewhere.
+async fn seen_of_cause(console: &Console, options: &Discard) -> Result<Option<String>, Failure> {
+    let Decide { code, room, subject, assignee, .. } = &options.decide;
+    let narrowed = [("code", code), ("room", room), ("subject", subject), ("assignee", assignee)];
+    let narrowed = narrowed.into_iter().filter_map(|(name, value)| Some((name, value.as_deref()?)));
+    let query: Vec<(&str, &str)> = narrowed.chain([("state", "to-approve")]).collect();
+    if options.seen.is_some() {
+        return Ok(options.seen.clone());
+    }
+    let listed = console.ask_for(&["exceptions"], &query).await?;
+    let waiting: Option<Discards> =
+        serde_json::from_value(listed["discards"].clone()).map_err(|error| console.not_understood(&error))?;
+    match waiting {
+        Some(waiting) if waiting.exceptions == 0 => Err(Failure::usage(
+            "WL-7109: nothing of this cause waits for somebody to agree that it is discarded",
+            "look at what is to be approved on the page Exceptions of the console",
+        )),
+        Some(waiting) => decide::seen(None, &waiting),
+        None => Err(Failure::new(
+            format!("the console has not read what waits: {}", listed["discardsNotRead"].as_str().unwrap_or_default()),
+            "try again in some seconds",
+        )),
+    }
 }
 
 async fn corrected(console: &Console, options: &ExceptionsCorrect) -> Result<(), Failure> {
@@ -113,9 +142,10 @@ fn told(result: &Value, json: bool) -> Result<(), Failure> {
     match done {
         Some(done) => {
             decide::print(&Outcome { done, left_out: Vec::new() }, json)?;
-            let left_out = result["leftOut"].as_array().map_or(0, Vec::len);
-            if left_out > 0 {
-                output::note(&format!("{left_out} left out; the console says why on its page of exceptions"));
+            if let Some([first, rest @ ..]) = result["leftOut"].as_array().map(Vec::as_slice) {
+                let text = |name: &str| agree::plain(first[name].as_str().unwrap_or_default());
+                let (code, id, why) = (text("code"), text("exceptionId"), text("why"));
+                output::note(&format!("{} left out, for example: {code}: exception {id} {why}", rest.len() + 1));
             }
             Ok(())
         }

@@ -1,10 +1,12 @@
 //! `wardline exceptions assign|comment|retry|discard|resolve`: has it decided, and prints what came of it.
 
-use super::{none_as_empty, view};
-use crate::args::Decide;
+use super::{none_as_empty, view, view_failure};
+use crate::args::{Decide, Discard};
 use crate::output::{self, Output};
-use crate::{Failure, people};
-use operations::exceptions::{Act, By, Choice, DecideError, Decider, Done, ExceptionsView, Found, Outcome, verb};
+use crate::{Failure, agree, people};
+use operations::exceptions::{
+    Act, By, Choice, DecideError, Decider, Discards, Done, ExceptionsView, Filter, Found, Outcome, verb,
+};
 use runtime::Config;
 use schemas::{Criticality, ExceptionKind};
 use serde_json::json;
@@ -14,21 +16,60 @@ use std::collections::BTreeMap;
 const LINES_MAX: usize = 20;
 /// As many are told of more than that.
 const EXAMPLES: usize = 5;
+/// What is left to the console where it has to know people.
+const WHAT: &str = "giving up an event that two people give up";
 
 /// Decides one, several, or all of a code; nothing is decided when one of those that are named cannot be.
 pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(), Failure> {
     let (view, _running) = view(config).await?;
-    let decider = Decider::connect(config, &view).await.map_err(failure)?;
-    let choice = match &options.code {
-        Some(code) => Choice::Cause {
-            code: code.clone(),
-            room: options.room.clone(),
-            subject: options.subject.as_deref().map(none_as_empty),
-            assignee: options.assignee.as_deref().map(none_as_empty),
-        },
+    decided(config, &view, options, act).await
+}
+
+/// Agrees to what others asked to give up; of a whole cause to what was seen of it.
+pub async fn approve_discard(config: &Config, options: &Discard) -> Result<(), Failure> {
+    people::direct(config, WHAT)?;
+    let (view, _running) = view(config).await?;
+    let seen = match &options.decide.code {
+        None => None,
+        Some(_) => {
+            let waiting = view.discards(&filter(&options.decide)).await.map_err(view_failure)?;
+            seen(options.seen.as_deref(), &waiting)?
+        }
+    };
+    decided(config, &view, &options.decide, &Act::ApproveDiscard { seen }).await
+}
+
+/// The mark of what a person agrees to of a cause. Where nothing waits, the refusal says so.
+pub fn seen(given: Option<&str>, waiting: &Discards) -> Result<Option<String>, Failure> {
+    match (given, &waiting.mark) {
+        (None, Some(mark)) => agree::seen(None, &waiting.told(), mark).map(Some),
+        (None, None) if waiting.exceptions > 0 => Err(Failure::usage(
+            format!("WL-1450: not all that waits can be shown: {}", waiting.told().join("; ")),
+            "narrow it with --room, --subject or --assignee, or agree one by one",
+        )),
+        (given, _) => Ok(given.map(str::to_owned)),
+    }
+}
+
+/// What is meant by options that name a cause.
+pub fn filter(options: &Decide) -> Filter {
+    Filter {
+        code: options.code.clone(),
+        room: options.room.clone(),
+        subject: options.subject.as_deref().map(none_as_empty),
+        assignee: options.assignee.as_deref().map(none_as_empty),
+        ..Filter::default()
+    }
+}
+
+async fn decided(config: &Config, view: &ExceptionsView, options: &Decide, act: &Act) -> Result<(), Failure> {
+    let decider = Decider::connect(config, view).await.map_err(failure)?;
+    let Filter { code, room, subject, assignee, .. } = filter(options);
+    let choice = match code {
+        Some(code) => Choice::Cause { code, room, subject, assignee },
         None => Choice::Ids(options.ids.clone()),
     };
-    allowed(config, &view, &choice, act)?;
+    allowed(config, view, &choice, act)?;
     let by = By { actor: options.actor.clone(), comment: options.comment.clone(), via: "cli" };
     let outcome = decider.decide(&choice, act, &by).await.map_err(failure)?;
     print(&outcome, options.json)
@@ -36,9 +77,8 @@ pub async fn execute(config: &Config, options: &Decide, act: &Act) -> Result<(),
 
 /// Refuses to give up what two people give up, where the console has to know them. Of a whole cause that may be any of it.
 fn allowed(config: &Config, view: &ExceptionsView, choice: &Choice, act: &Act) -> Result<(), Failure> {
-    const WHAT: &str = "giving up an event that two people give up";
     match (act, choice) {
-        (Act::ApproveDiscard, _) => people::direct(config, WHAT),
+        (Act::ApproveDiscard { .. }, _) => people::direct(config, WHAT),
         (Act::Discard | Act::Resolve { .. }, Choice::Cause { .. }) => {
             people::by_class(config, Criticality::PatientAdjacent, WHAT)
         }

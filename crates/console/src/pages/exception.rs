@@ -124,7 +124,7 @@ pub async fn discard(ask: Ask) -> Result<Answer, Problem> {
 
 /// Agrees that its event is given up.
 pub async fn approve_discard(ask: Ask) -> Result<Answer, Problem> {
-    act(ask, Act::ApproveDiscard).await
+    act(ask, Act::ApproveDiscard { seen: None }).await
 }
 
 /// Marks it as settled elsewhere.
@@ -171,6 +171,7 @@ pub fn refusal(error: &DecideError) -> Problem {
     let problem = match error {
         DecideError::Unknown(_) => Problem::said(StatusCode::NOT_FOUND, "No such exception", &text),
         DecideError::Refused(_) => Problem::said(StatusCode::CONFLICT, "Not a decision for this exception", &text),
+        DecideError::Cause(_) => Problem::said(StatusCode::CONFLICT, "Not a decision for this cause", &text),
         DecideError::View(_) | DecideError::Records(_) | DecideError::Publish(_) => Problem::unavailable(&text),
     };
     match error.on_page() {

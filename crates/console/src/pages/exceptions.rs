@@ -1,25 +1,17 @@
 //! What waits: by cause and in lists.
 
 use super::PAGE;
-use super::exception::{COMMENT, decided};
+use super::causes::{self, NONE, none_as_empty};
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
-use crate::html::{Act, Frame, Page, ago, chip, code_link, form, number, pager};
-use crate::people::Right;
+use crate::html::{Frame, Page, ago, chip, code_link, number, pager};
 use crate::problem::Problem;
 use crate::state::Console;
 use maud::{Markup, html};
 use operations::crosswalk::MappingProposal;
-use operations::exceptions::{self, By, Cause, Choice, Filter, Listed, Row, Standing};
+use operations::exceptions::{self, Cause, Discards, Filter, Listed, Row, Standing};
 use schemas::ExceptionState;
 use serde::Serialize;
-use serde_json::json;
-
-/// Stands in an address for exceptions that are about nothing, or that nobody has.
-const NONE: &str = "-";
-
-/// Fields that narrow a list of exceptions to what is retried at once; all of them hold for both.
-const NARROWS: [&str; 4] = ["code", "room", "subject", "assignee"];
 
 /// What may be asked for.
 pub const QUERY: &[Field] = &[
@@ -30,15 +22,6 @@ pub const QUERY: &[Field] = &[
     Field::optional("state", Kind::OneOf(&["open", "all", "overdue", "to-approve"]), "Which of them"),
     Field::optional("order", Kind::OneOf(&["oldest", "newest"]), "Which come first"),
     PAGE,
-];
-
-/// Which cause, and why.
-pub const CAUSE: &[Field] = &[
-    Field::required("code", Kind::Line(16), "Code"),
-    Field::optional("room", Kind::Line(64), "Room"),
-    Field::optional("subject", Kind::Line(300), "What it is about, `kind/key`; - for nothing"),
-    Field::optional("assignee", Kind::Line(80), "Only what this person has; - for nobody"),
-    COMMENT[0],
 ];
 
 #[derive(Serialize)]
@@ -59,6 +42,10 @@ struct List {
     mappings: Vec<MappingProposal>,
     /// Why they are not shown.
     mappings_not_read: Option<String>,
+    /// The discards that wait for a second person, where those of a cause were asked for.
+    discards: Option<Discards>,
+    /// Why they are not shown.
+    discards_not_read: Option<String>,
     standing: Standing,
     #[serde(skip)]
     query: Fields,
@@ -81,8 +68,13 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         newest_first: ask.query.text("order") == Some("newest"),
     };
     let (view, filter) = (ask.console.exceptions.clone(), filter_of(&ask.query));
+    let of_cause = (filter.to_approve && filter.code.is_some()).then(|| filter.clone());
     let look = move || (view.list(&filter, part), view.standing());
     let (listed, standing) = ask.console.desk.reads.memory(look).await?;
+    let (discards, discards_not_read) = match of_cause {
+        Some(filter) => causes::discards(&ask.console, filter).await,
+        None => (None, None),
+    };
     let (mappings, mappings_not_read) = match ask.query.text("state") {
         Some("to-approve") => match ask.console.desk.mapping_proposals().await {
             Ok(all) => (all, None),
@@ -91,44 +83,11 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         },
         _ => (Vec::new(), None),
     };
-    let list = List { page, rows_per_page, listed, mappings, mappings_not_read, standing, query: ask.query };
-    Ok(Answer::view(list, list_page))
-}
-
-/// Has all events of a cause processed again.
-pub async fn retry_cause(ask: Ask) -> Result<Answer, Problem> {
-    let text = |name: &str| ask.body.text(name).map(str::to_owned);
-    let code = text("code").unwrap_or_default();
-    let list = format!("/exceptions?{}", narrowed(&ask.body));
-    let (subject, assignee) = (text("subject").map(none_as_empty), text("assignee").map(none_as_empty));
-    let choice = Choice::Cause { code, room: text("room"), subject, assignee };
-    let by = By { actor: ask.name().to_owned(), comment: text("comment"), via: crate::ROOM };
-    let outcome = decided(&ask.console, choice, exceptions::Act::Retry, by).await?;
-    let left_out = match outcome.left_out.len() {
-        0 => String::new(),
-        count => format!("; {count} were left out, for example: {}", outcome.left_out[0]),
-    };
-    let said = format!("A retry was asked for {} exceptions{left_out}.", outcome.done.len());
-    let refusals: Vec<_> = outcome
-        .left_out
-        .iter()
-        .map(|refusal| json!({"exceptionId": refusal.exception_id, "code": refusal.code, "why": refusal.why}))
-        .collect();
-    let result = json!({"done": outcome.done, "leftOut": refusals});
-    Ok(Answer::done(said, list, result))
-}
-
-/// What narrows a list to that which is retried at once, as it stands in an address.
-fn narrowed(fields: &Fields) -> String {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    for name in NARROWS {
-        query.extend_pairs(fields.text(name).map(|value| (name, value)));
-    }
-    query.finish()
-}
-
-fn none_as_empty(text: String) -> String {
-    if text == NONE { String::new() } else { text }
+    let query = ask.query;
+    Ok(Answer::view(
+        List { page, rows_per_page, listed, mappings, mappings_not_read, discards, discards_not_read, standing, query },
+        list_page,
+    ))
 }
 
 fn filter_of(query: &Fields) -> Filter {
@@ -292,14 +251,10 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
                 }
             }
             (pager("/exceptions", &data.query, data.page, data.rows_per_page, data.listed.total))
-            @if data.query.text("code").is_some()
-                && frame.may(Right::Act)
-                && data.query.text("state").is_none_or(|state| state == "open")
-            {
-                h2 { "Retry all that are listed" }
-                (retry_form(&data.query, frame))
-            }
+            (causes::forms(&data.query, frame))
         }
+        @if let Some(why) = &data.discards_not_read { p.error role="alert" { "Not read: the discards that wait: " (why) "." } }
+        @if let Some(discards) = &data.discards { (causes::to_approve(discards, &data.query, frame)) }
         @if let Some(why) = &data.mappings_not_read { p.error role="alert" { "Not read: the mappings that wait: " (why) "." } }
         @if !data.mappings.is_empty() {
             h2 { "Mappings to be approved" }
@@ -323,22 +278,6 @@ fn exception_row(row: &Row, now: i64) -> Markup {
     }
 }
 
-/// Retries what the list shows, on all its pages: no more, whatever narrows it.
-fn retry_form(query: &Fields, frame: &Frame<'_>) -> Markup {
-    let hidden = NARROWS.into_iter().filter_map(|name| Some((name, query.text(name)?.to_owned()))).collect();
-    form(
-        frame,
-        &Act {
-            action: "/causes/retry".to_owned(),
-            label: "Retry all",
-            help: "Has the events of all open exceptions that this list shows, on all its pages, processed again. Do it when the cause is mended.",
-            fields: COMMENT,
-            hidden,
-            is_grave: false,
-        },
-    )
-}
-
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
@@ -356,18 +295,5 @@ mod tests {
             Filter { subject: Some(String::new()), assignee: Some(String::new()), ..Filter::default() }
         );
         assert_eq!(filter("code=WL-4010&room=validate").room.as_deref(), Some("validate"));
-    }
-
-    #[test]
-    fn what_narrows_a_list_is_kept_when_it_was_retried() {
-        let fields = |query: &str| Fields::of_form(query.as_bytes()).unwrap();
-        let all = "code=WL-4010&room=validate&subject=master.item.v1%2F4711&assignee=-";
-        assert_eq!(narrowed(&fields(&format!("{all}&comment=so&page=2"))), all);
-        assert_eq!(narrowed(&fields("code=WL-4010&state=open")), "code=WL-4010");
-        // Whatever the filter of the list holds is what is retried: none of its fields may be lost on the way.
-        let rest = ["state", "order", "page"];
-        for field in QUERY.iter().filter(|field| !rest.contains(&field.name)) {
-            assert!(NARROWS.contains(&field.name) && CAUSE.iter().any(|one| one.name == field.name), "{}", field.name);
-        }
     }
 }

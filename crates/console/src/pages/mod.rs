@@ -4,6 +4,7 @@ pub mod activity;
 pub mod assets;
 pub mod audit;
 mod behind;
+pub mod causes;
 pub mod corrections;
 pub mod crosswalk;
 pub mod dead_letters;

@@ -31,7 +31,10 @@ pub enum Act {
     /// Give the event up. Where the class of its flow demands two people this asks for it, and another one has to approve.
     Discard,
     /// Agree that it is given up, as another person than the one who asked.
-    ApproveDiscard,
+    ApproveDiscard {
+        /// The mark of what this person saw of a whole cause: of a cause nothing else is agreed to. One that is named needs none.
+        seen: Option<String>,
+    },
     /// It was settled elsewhere. Where the class of its flow demands two people the first one asks for it.
     Resolve {
         /// Whether this person may agree to what another one has asked for.
@@ -158,6 +161,17 @@ impl<'a> Facts<'a> {
         )
     }
 
+    /// The refusal to agree to a request that was made anew, or taken back, since it was seen among others.
+    pub(super) fn asked_anew(&self) -> Refusal {
+        let now = self.requested_by.map(|who| format!(": {who} asks for it now")).unwrap_or_default();
+        self.refused(
+            CHANGED,
+            format!("is not discarded: what was seen is not what waits{now}"),
+            format!("look at it with `wardline exceptions show {}`, then agree to what you see", self.id),
+            "look at it, then agree to what you see",
+        )
+    }
+
     /// A refusal, with what to do instead at a terminal and on the page of the exception.
     fn refused(
         &self,
@@ -179,7 +193,7 @@ impl Act {
             Self::Comment => "exception.comment",
             Self::Retry => "exception.retry",
             Self::Discard => "exception.discard",
-            Self::ApproveDiscard => "exception.approve-discard",
+            Self::ApproveDiscard { .. } => "exception.approve-discard",
             Self::Resolve { .. } => "exception.resolve",
             Self::Correct(_) => "exception.correct",
             Self::ApproveCorrection { .. } => "exception.approve-correction",
@@ -227,7 +241,7 @@ impl Act {
                 can_be_settled(facts, by, *may_agree)
             }
             (Self::Discard, _) if two_people.contains(&facts.class) => can_be_asked(facts, by),
-            (Self::ApproveDiscard, _) => can_be_approved(facts, by),
+            (Self::ApproveDiscard { .. }, _) => can_be_approved(facts, by),
             _ => Ok(()),
         }
     }
@@ -240,7 +254,9 @@ impl Act {
             Self::Correct(_) => ("WL-7243", "is to be corrected without a reason"),
             Self::Discard => ("WL-1440", "is to be discarded without a reason"),
             Self::Resolve { .. } => ("WL-1440", "is to be marked as settled without a reason"),
-            Self::Assign { .. } | Self::Retry | Self::ApproveDiscard | Self::ApproveCorrection { .. } => return Ok(()),
+            Self::Assign { .. } | Self::Retry | Self::ApproveDiscard { .. } | Self::ApproveCorrection { .. } => {
+                return Ok(());
+            }
         };
         let next = match self {
             Self::Correct(_) => "say why with --reason TEXT",
@@ -258,7 +274,7 @@ impl Act {
             Self::Comment => (ExceptionKind::Commented, exception.state),
             Self::Retry => (ExceptionKind::RetryRequested, ExceptionState::Retrying),
             Self::Discard | Self::Resolve { .. } if asks => (ExceptionKind::DiscardRequested, exception.state),
-            Self::Discard | Self::ApproveDiscard => (ExceptionKind::Discarded, ExceptionState::Discarded),
+            Self::Discard | Self::ApproveDiscard { .. } => (ExceptionKind::Discarded, ExceptionState::Discarded),
             Self::Resolve { .. } => (ExceptionKind::Resolved, ExceptionState::Resolved),
             Self::Correct(_) if asks => (ExceptionKind::CorrectionRequested, exception.state),
             Self::Correct(_) | Self::ApproveCorrection { .. } => (ExceptionKind::Corrected, ExceptionState::Retrying),
@@ -328,7 +344,9 @@ impl Act {
                 format!("{}: {}", verb(kind), fields.join(", "))
             }
             (Self::Resolve { .. }, ExceptionKind::DiscardRequested) => "settling requested".to_owned(),
-            (Self::ApproveCorrection { seen: Some(seen) }, kind) => format!("{} as seen, {seen}", verb(kind)),
+            (Self::ApproveCorrection { seen: Some(seen) } | Self::ApproveDiscard { seen: Some(seen) }, kind) => {
+                format!("{} as seen, {seen}", verb(kind))
+            }
             (_, kind) => verb(kind).to_owned(),
         };
         let comment = by.comment.as_ref().map(|comment| format!(": {comment}")).unwrap_or_default();

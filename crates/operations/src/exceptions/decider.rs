@@ -1,16 +1,22 @@
 //! Carries decisions out: reads the whole records, writes what was decided, and waits until the view shows it.
 
+mod cause;
+
+pub use self::cause::CauseRefusal;
+
+use self::cause::{none_of, sifted};
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
-use super::types::{Filter, Found, Page, Row};
+use super::types::{Filter, Found, Page};
 use super::view::{ExceptionsView, ViewError};
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
 use runtime::record::Record;
 use runtime::{Config, clock};
+use schemas::approval::discard_mark;
 use schemas::{Criticality, Exception, ExceptionKind, ExceptionState, Timestamp, topics};
 use serde::{Deserialize, Serialize};
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -48,6 +54,9 @@ pub enum Choice {
     },
 }
 
+/// Exceptions that are to be decided, by id; with the mark of the request that was seen of each, where that has to be the same.
+type Chosen = HashMap<String, Option<String>>;
+
 /// One exception that was decided.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,6 +89,9 @@ pub enum DecideError {
     /// It makes no sense, or is not allowed.
     #[error(transparent)]
     Refused(#[from] Refusal),
+    /// Of a whole cause nothing can be decided so.
+    #[error(transparent)]
+    Cause(#[from] CauseRefusal),
     /// The view is not ready.
     #[error(transparent)]
     View(#[from] ViewError),
@@ -155,7 +167,7 @@ impl Decider {
     /// # Errors
     /// See [`DecideError`].
     pub async fn approve_discard(&self, id: &str, by: &By) -> Result<Outcome, DecideError> {
-        self.decide(&one(id), &Act::ApproveDiscard, by).await
+        self.decide(&one(id), &Act::ApproveDiscard { seen: None }, by).await
     }
 
     /// Marks an exception as settled elsewhere.
@@ -173,9 +185,8 @@ impl Decider {
     /// See [`DecideError`]. Where Kafka fails in the middle, some of it is decided.
     pub async fn decide(&self, choice: &Choice, act: &Act, by: &By) -> Result<Outcome, DecideError> {
         self.view.until_caught_up(CATCH_UP).await?;
-        let (ids, left_out) = self.chosen(choice, act, by)?;
-        let mut outcome = Outcome { done: Vec::with_capacity(ids.len()), left_out };
-        let mut open: HashSet<String> = ids.into_iter().collect();
+        let (mut open, left_out) = self.chosen(choice, act, by)?;
+        let mut outcome = Outcome { done: Vec::with_capacity(open.len()), left_out };
         for _ in 0..ROUNDS {
             if open.is_empty() {
                 break;
@@ -189,7 +200,7 @@ impl Decider {
             next: "look at it again and decide then".to_owned(),
             on_page: "look at it again and decide then".to_owned(),
         };
-        outcome.left_out.extend(open.into_iter().map(moving));
+        outcome.left_out.extend(open.into_keys().map(moving));
         match outcome.left_out.pop() {
             Some(last) if outcome.done.is_empty() => return Err(last.into()),
             last => outcome.left_out.extend(last),
@@ -249,14 +260,8 @@ impl Decider {
     }
 
     /// Reads the records of what is open, and decides what was found.
-    async fn round(
-        &self,
-        open: &mut HashSet<String>,
-        act: &Act,
-        by: &By,
-        outcome: &mut Outcome,
-    ) -> Result<(), DecideError> {
-        let places = self.view.places(open.iter().map(String::as_str));
+    async fn round(&self, open: &mut Chosen, act: &Act, by: &By, outcome: &mut Outcome) -> Result<(), DecideError> {
+        let places = self.view.places(open.keys().map(String::as_str));
         let (mut records, reading) = records::many(self.view.readers(), &places);
         let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
         while records.recv_many(&mut chunk, CHUNK).await > 0 {
@@ -270,7 +275,7 @@ impl Decider {
     async fn write(
         &self,
         chunk: &[Record],
-        open: &mut HashSet<String>,
+        open: &mut Chosen,
         act: &Act,
         by: &By,
         outcome: &mut Outcome,
@@ -281,11 +286,14 @@ impl Decider {
             let Some(exception) = typed::<Exception>(self.view.codec(), record).await? else { continue };
             let (id, place) = (&exception.exception_id, (record.place.partition, record.place.offset));
             // What has a newer record by now is read again in the next round.
-            if !self.view.is_newest(id, place) || !open.remove(id) {
+            if !self.view.is_newest(id, place) {
                 continue;
             }
+            let Some(seen) = open.remove(id) else { continue };
             // It may have changed since it was chosen.
-            if let Err(refusal) = act.check(&Facts::of(&exception), by, self.two_people()) {
+            let facts = Facts::of(&exception);
+            let checked = act.check(&facts, by, self.two_people());
+            if let Err(refusal) = checked.and_then(|()| as_seen(&exception, &facts, seen)) {
                 outcome.left_out.push(refusal);
                 continue;
             }
@@ -300,10 +308,11 @@ impl Decider {
         Ok(())
     }
 
-    /// Ids of what is meant, and what is left out of a cause.
-    fn chosen(&self, choice: &Choice, act: &Act, by: &By) -> Result<(Vec<String>, Vec<Refusal>), DecideError> {
+    /// What is meant, and what is left out of a cause.
+    fn chosen(&self, choice: &Choice, act: &Act, by: &By) -> Result<(Chosen, Vec<Refusal>), DecideError> {
+        let unseen = |ids: Vec<String>| ids.into_iter().map(|id| (id, None)).collect();
         match choice {
-            Choice::Ids(starts) => Ok((self.named(starts, act, by)?, Vec::new())),
+            Choice::Ids(starts) => Ok((unseen(self.named(starts, act, by)?), Vec::new())),
             Choice::Cause { code, room, subject, assignee } => {
                 let filter = Filter {
                     code: Some(code.clone()),
@@ -316,7 +325,11 @@ impl Decider {
                 if rows.is_empty() {
                     return Err(DecideError::Unknown(none_of(code, &filter)));
                 }
-                sifted(rows, act, by, self.two_people())
+                if let Act::ApproveDiscard { seen } = act {
+                    return self.asked_for(&filter, act, seen.as_deref(), by);
+                }
+                let (ids, left_out) = sifted(rows, act, by, self.two_people())?;
+                Ok((unseen(ids), left_out))
             }
         }
     }
@@ -377,6 +390,7 @@ impl DecideError {
                 Some("list them with `wardline exceptions ls --all` or `wardline exceptions causes`".to_owned())
             }
             Self::Refused(refusal) => Some(refusal.next.clone()),
+            Self::Cause(refusal) => Some(refusal.next.to_owned()),
             Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
         }
     }
@@ -388,50 +402,20 @@ impl DecideError {
                 Some("look for it on the page Exceptions, where `all` shows the settled ones too".to_owned())
             }
             Self::Refused(refusal) => Some(refusal.on_page.clone()),
+            Self::Cause(refusal) => Some(refusal.on_page.to_owned()),
             Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
         }
     }
 }
 
-/// That nothing is open which a choice of a cause means, in its words.
-fn none_of(code: &str, filter: &Filter) -> String {
-    let said = |text: &Option<String>, none: &str, some: &dyn Fn(&str) -> String| match text.as_deref() {
-        None => String::new(),
-        Some("") => none.to_owned(),
-        Some(text) => some(text),
-    };
-    let room = said(&filter.room, "", &|room| format!(" of room {room}"));
-    let who = said(&filter.assignee, " that nobody has", &|who| format!(" that {who} has"));
-    let about = said(&filter.subject, " and is about nothing", &|about| format!(" and is about {about}"));
-    format!("no open exception{room}{who} has the code {code}{about}")
+/// Whether the request to give an event up is the one that was seen.
+fn as_seen(exception: &Exception, facts: &Facts<'_>, seen: Option<String>) -> Result<(), Refusal> {
+    let is_seen = |seen: String| exception.discard_request.as_ref().is_some_and(|now| discard_mark(now) == seen);
+    if seen.is_none_or(is_seen) { Ok(()) } else { Err(facts.asked_anew()) }
 }
 
 fn one(id: &str) -> Choice {
     Choice::Ids(vec![id.to_owned()])
-}
-
-/// Parts what can be decided from what cannot. When nothing can, that is an error.
-fn sifted(
-    rows: Vec<Row>,
-    act: &Act,
-    by: &By,
-    two_people: &[Criticality],
-) -> Result<(Vec<String>, Vec<Refusal>), DecideError> {
-    let mut refusals = Vec::new();
-    let mut chosen = Vec::with_capacity(rows.len());
-    for row in rows {
-        match act.check(&Facts::of_row(&row), by, two_people) {
-            Ok(()) => chosen.push(row.exception_id),
-            Err(refusal) => refusals.push(refusal),
-        }
-    }
-    match refusals.pop() {
-        Some(last) if chosen.is_empty() => Err(last.into()),
-        last => {
-            refusals.extend(last);
-            Ok((chosen, refusals))
-        }
-    }
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@ use super::waiting::Origin;
 use runtime::codec::{Codec, WireError};
 use runtime::parking_store::REPLAY_CODE;
 use runtime::record::Record;
+use schemas::approval::discard_mark;
 use schemas::{
     Correction, Criticality, Decimal, DiscardRequest, Exception, ExceptionKind, ExceptionState, Subject, Timestamp,
     topics,
@@ -131,6 +132,7 @@ impl Feed {
             raised_at: part.raised_at.0,
             at: part.at.0,
             assignee: part.assignee.map(str::to_owned),
+            discard_mark: part.discard_request.as_ref().map(discard_mark),
             discard_requested_by: part.discard_request.map(|request| request.actor),
             correction: part.correction.map(|correction| told_correction(part.exception_id, correction)),
             parked_key: part.parked_key,
@@ -213,6 +215,7 @@ pub fn told(exception: &Exception, (partition, offset): (i32, i64)) -> Told {
         at: exception.at.0,
         assignee: exception.assignee.clone(),
         discard_requested_by: exception.discard_request.as_ref().map(|request| request.actor.clone()),
+        discard_mark: exception.discard_request.as_ref().map(discard_mark),
         correction: exception.correction.clone().map(|correction| told_correction(&exception.exception_id, correction)),
         parked_key: exception.parked_key,
     }

@@ -85,6 +85,8 @@ pub struct Held {
     pub assignee: u32,
     /// Number of who asked to discard it.
     pub requested_by: u32,
+    /// Number of the mark of that request.
+    pub requested: u32,
     /// Number of who proposed the correction that waits; [`NONE`] when none waits.
     pub corrected_by: u32,
     /// Number of the mark of that correction.
@@ -389,6 +391,7 @@ impl Index {
         let mut name = |name: Option<String>| name.map_or(NONE, |name| self.names.take(name));
         let topic = name(told.origin.map(|origin| origin.topic));
         let (assignee, requested_by) = (name(told.assignee), name(told.discard_requested_by));
+        let requested = name(told.discard_mark);
         let (corrected_by, mark) = match told.correction {
             Some(ToldCorrection { stands: Stands::Waits { mark }, by }) => (name(Some(by)), name(Some(mark))),
             _ => (NONE, NONE),
@@ -401,6 +404,7 @@ impl Index {
             lane,
             assignee,
             requested_by,
+            requested,
             corrected_by,
             mark,
             topic,
@@ -437,7 +441,8 @@ impl Index {
         self.free.push(slot);
         self.causes.release(held.cause);
         self.said.release(held.said);
-        for name in [held.topic, held.assignee, held.requested_by, held.corrected_by, held.mark] {
+        let asked = [held.requested_by, held.requested];
+        for name in [held.topic, held.assignee, held.corrected_by, held.mark].into_iter().chain(asked) {
             self.names.release(name);
         }
     }

@@ -47,7 +47,7 @@ impl Index {
         if filter.settled { listing.of_all() } else { listing.of_open() }
     }
 
-    fn is_of(&self, cause: u32, filter: &Filter) -> bool {
+    pub(super) fn is_of(&self, cause: u32, filter: &Filter) -> bool {
         let Some(cause) = self.causes.get(cause) else { return false };
         filter.code.as_ref().is_none_or(|code| *code == cause.code)
             && filter.room.as_ref().is_none_or(|room| *room == cause.room)
@@ -189,7 +189,7 @@ impl Iterator for Merged<'_> {
 }
 
 /// Whether a value is the wanted one; an empty text wants none.
-fn is(wanted: Option<&str>, value: Option<&str>) -> bool {
+pub(super) fn is(wanted: Option<&str>, value: Option<&str>) -> bool {
     match wanted {
         None => true,
         Some("") => value.is_none(),

@@ -38,6 +38,8 @@ pub struct Told {
     pub assignee: Option<String>,
     /// Who asked to discard it.
     pub discard_requested_by: Option<String>,
+    /// The mark of that request.
+    pub discard_mark: Option<String>,
     /// What a person has corrected.
     pub correction: Option<ToldCorrection>,
     /// Whether events of its key are parked.

@@ -1,6 +1,7 @@
 //! The view: two topics followed into the index, and the answers it gives.
 
 use super::config::ExceptionsConfig;
+use super::discards::{Discards, Requested};
 use super::feed::{self, Feed, origin_of};
 use super::history::{self, Step};
 use super::id::Id;
@@ -15,6 +16,7 @@ use runtime::following::{Told, follow_all};
 use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{Config, ConfigError, Shutdown, clock};
+use schemas::approval::discard_mark;
 use schemas::{Exception, topics};
 use std::ops::{ControlFlow, Range};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -157,6 +159,29 @@ impl ExceptionsView {
     /// who has them and for what is to be approved: then all are gone through.
     pub fn list(&self, filter: &Filter, page: Page) -> Listed {
         self.shared.read().list(filter, page, &self.shared.due, clock::now_micros())
+    }
+
+    /// The requests to give up that wait for a second person, of the exceptions that match, with the reasons that were given. What
+    /// a person sees of many before they agree to all of them at once.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn discards(&self, filter: &Filter) -> Result<Discards, ViewError> {
+        let requested = self.requested(filter);
+        let mut discards = Discards::of(&requested);
+        for request in &mut discards.requests {
+            let asked = self.exception(&request.exception_id).await?.and_then(|one| one.discard_request.clone());
+            // What changed meanwhile is not what was counted.
+            let is_same = asked.as_ref().is_some_and(|asked| discard_mark(asked) == request.mark);
+            request.reason = asked.filter(|_| is_same).and_then(|asked| asked.comment);
+            request.is_read = is_same;
+        }
+        Ok(discards.only_seen())
+    }
+
+    /// Which exceptions that match are asked to be given up, each with the mark of its request.
+    pub(super) fn requested(&self, filter: &Filter) -> Vec<Requested> {
+        self.shared.read().requested(filter)
     }
 
     /// One exception as lists show it.

@@ -37,7 +37,14 @@ fn decided(act: &Act, exception: Exception, actor: &str) -> Result<Exception, Re
 #[test]
 fn a_settled_exception_cannot_be_decided_again() {
     let assign = Act::Assign { to: Some("ada".to_owned()) };
-    for act in [Act::Retry, Act::Discard, Act::ApproveDiscard, Act::Resolve { may_agree: true }, Act::Comment, assign] {
+    for act in [
+        Act::Retry,
+        Act::Discard,
+        Act::ApproveDiscard { seen: None },
+        Act::Resolve { may_agree: true },
+        Act::Comment,
+        assign,
+    ] {
         for (state, word) in [(ExceptionState::Discarded, "discarded"), (ExceptionState::Resolved, "resolved")] {
             for parked in [true, false] {
                 let said = refused(&act, &exception(state, parked), &by("ada")).unwrap().to_string();
@@ -88,20 +95,20 @@ fn two_people_discard_what_is_next_to_the_patient() {
     for nobody in ["", " ", "unknown"] {
         assert_eq!(code(&Act::Discard, &open, nobody), Err("WL-7110"));
     }
-    assert_eq!(code(&Act::ApproveDiscard, &open, "ada"), Err("WL-7109"));
+    assert_eq!(code(&Act::ApproveDiscard { seen: None }, &open, "ada"), Err("WL-7109"));
 
     let asked = decided(&Act::Discard, open, "ada").unwrap();
     assert_eq!((asked.kind, asked.state), (ExceptionKind::DiscardRequested, ExceptionState::Open));
     assert_eq!(asked.discard_request.as_ref().unwrap().actor, "ada");
     assert_eq!(Act::Discard.audit(&asked, &by("ada")).detail, "discard requested: seen to");
     assert_eq!(code(&Act::Discard, &asked, "ada"), Err("WL-7107"));
-    assert_eq!(code(&Act::ApproveDiscard, &asked, "ada"), Err("WL-7107"));
+    assert_eq!(code(&Act::ApproveDiscard { seen: None }, &asked, "ada"), Err("WL-7107"));
     assert_eq!(code(&Act::Discard, &asked, "bob"), Err("WL-7108"));
 
     let noted = decided(&Act::Comment, asked.clone(), "eve").unwrap();
     let given = decided(&Act::Assign { to: Some("bob".to_owned()) }, noted, "eve").unwrap();
     assert_eq!(given.discard_request, asked.discard_request, "a note does not take the request back");
-    let gone = decided(&Act::ApproveDiscard, given, "bob").unwrap();
+    let gone = decided(&Act::ApproveDiscard { seen: None }, given, "bob").unwrap();
     assert_eq!((gone.kind, gone.state), (ExceptionKind::Discarded, ExceptionState::Discarded));
     assert_eq!((gone.actor.as_deref(), gone.assignee.as_deref(), gone.at.0), (Some("bob"), Some("bob"), 7));
 
@@ -145,7 +152,7 @@ fn nothing_is_given_up_or_settled_without_a_reason() {
         }
         let asked = Exception { room: "validate".to_owned(), origin_topic: Some(USAGE.to_owned()), ..open(true) };
         let asked = decided(&Act::Discard, asked, "bob").unwrap();
-        assert_eq!(refused(&Act::ApproveDiscard, &asked, &silent), None);
+        assert_eq!(refused(&Act::ApproveDiscard { seen: None }, &asked, &silent), None);
     }
 }
 
@@ -173,8 +180,8 @@ fn what_to_do_instead_is_said_where_the_person_is() {
         (Act::Discard, &two, by("unknown")),
         (Act::Discard, &asked, by("ada")),
         (Act::Discard, &asked, by("bob")),
-        (Act::ApproveDiscard, &two, by("bob")),
-        (Act::ApproveDiscard, &asked, by("ada")),
+        (Act::ApproveDiscard { seen: None }, &two, by("bob")),
+        (Act::ApproveDiscard { seen: None }, &asked, by("ada")),
         (agree(None), &two, by("bob")),
         (agree(None), &proposed, by("ada")),
         (agree(None), &proposed, by("bob")),

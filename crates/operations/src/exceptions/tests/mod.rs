@@ -93,6 +93,7 @@ fn told(words: &[&str], number: usize) -> Told {
         raised_at,
         at: raised_at,
         assignee: named("assignee"),
+        discard_mark: named("asked").map(|actor| format!("mark of {actor}")),
         discard_requested_by: named("asked"),
         correction: correction(named("proposed").as_deref(), named("agreed").as_deref()),
     }

@@ -42,6 +42,7 @@ fn told(number: i64, state: ExceptionState) -> Told {
         at: number,
         assignee: None,
         discard_requested_by: None,
+        discard_mark: None,
         correction: None,
         parked_key: true,
     }

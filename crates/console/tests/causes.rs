@@ -1,0 +1,140 @@
+//! What is done about a whole cause at once reaches every exception that is meant, leaves out what must be left out, and is agreed
+//! to only as it was seen.
+
+#![allow(clippy::unwrap_used, clippy::panic, clippy::disallowed_methods, reason = "tests")]
+
+mod common;
+
+use common::{Answer, Browser, Place, answer, between, exception};
+use reqwest::Method;
+use schemas::{Audit, Exception, ExceptionState};
+use serde_json::{Value, json};
+
+/// A flow whose events two people give up, and one where one person does.
+const TWO_PEOPLE: &str = "clinical.supply-usage.v1";
+const ONE_PERSON: &str = "supply.purchase-order.v1";
+const CAUSE: [(&str, &str); 2] = [("code", "WL-4001"), ("room", "validate")];
+const TO_APPROVE: &str = "/exceptions?code=WL-4001&room=validate&state=to-approve";
+
+async fn press(browser: &Browser<'_>, act: &str, fields: &[(&str, &str)]) -> Answer {
+    browser.post(&format!("/causes/{act}"), &[&CAUSE[..], fields].concat()).await
+}
+
+async fn call(place: &Place, act: &str, mut body: Value) -> Answer {
+    body["code"] = json!("WL-4001");
+    place.call(Method::POST, &format!("/api/v1/causes/{act}"), Some(body)).await
+}
+
+/// How many of the exceptions stand so.
+fn count(place: &Place, all: &[Exception], state: ExceptionState) -> usize {
+    let view = &place.console.exceptions;
+    all.iter().filter(|one| view.row(&one.exception_id).is_some_and(|row| row.state == state)).count()
+}
+
+fn asked(place: &Place, all: &[Exception]) -> usize {
+    let view = &place.console.exceptions;
+    all.iter().filter(|one| view.row(&one.exception_id).is_some_and(|row| row.discard_requested_by.is_some())).count()
+}
+
+/// What was done and what was left out.
+fn sums(answer: &Answer) -> (usize, usize) {
+    assert_eq!(answer.status, 200, "{}", answer.text);
+    let (done, left_out) = (&answer.json()["done"], &answer.json()["leftOut"]);
+    (done.as_array().unwrap().len(), left_out.as_array().unwrap().len())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn all_of_a_cause_are_given_to_somebody_and_spoken_of() {
+    let place = Place::start().await;
+    let all: Vec<_> = (1..=60).map(|number| exception(number, TWO_PEOPLE)).collect();
+    let other = Exception { code: "WL-4002".to_owned(), ..exception(99, TWO_PEOPLE) };
+    place.raise(&all).await;
+    place.raise(std::slice::from_ref(&other)).await;
+    let olga = place.browser("olga").await;
+    let page = olga.get("/exceptions?code=WL-4001&room=validate").await.text;
+    for act in ["retry", "assign", "comment", "discard"] {
+        assert!(page.contains(&format!("action=\"/causes/{act}\"")), "{act}: {page}");
+    }
+    assert!(!olga.get("/exceptions").await.text.contains("/causes/"), "only of a cause");
+    assert!(!place.browser("vic").await.get("/exceptions?code=WL-4001").await.text.contains("/causes/"));
+
+    let given = press(&olga, "assign", &[("to", "oscar"), ("comment", "yours")]).await;
+    assert_eq!(given.header("location"), "/exceptions?code=WL-4001&room=validate", "{}", given.text);
+    assert!(given.cookie("wardline-said=").unwrap().contains("60+assigned"), "{:?}", given.headers);
+    let row = |one: &Exception| place.console.exceptions.row(&one.exception_id).unwrap();
+    assert!(all.iter().all(|one| row(one).assignee.as_deref() == Some("oscar")), "more than one page of the list");
+    assert_eq!(row(&other).assignee, None);
+    press(&olga, "comment", &[]).await.refused(422, "comment is missing");
+    assert_eq!(sums(&call(&place, "comment", json!({"comment": "asked the buyer"})).await), (60, 0));
+    assert_eq!(sums(&call(&place, "assign", json!({"room": "validate", "assignee": "oscar"})).await), (60, 0));
+    assert!(all.iter().all(|one| row(one).assignee.is_none()), "to nobody");
+    call(&place, "assign", json!({"room": "enrich"})).await.refused(404, "WL-7063");
+    let audits = place.stack.events::<Audit>().await;
+    let of = |code: &str| audits.iter().filter(|audit| audit.code == code && audit.exception_id.is_some()).count();
+    assert_eq!((of("exception.assign"), of("exception.comment")), (120, 60), "each is on record");
+
+    // A form needs the token of its session, and a right.
+    let fields = [&CAUSE[..], &[("comment", "x")]].concat();
+    answer(olga.form("/causes/discard", &fields)).await.refused(403, "WL-7127");
+    press(&place.browser("vic").await, "discard", &[("comment", "x")]).await.refused(403, "WL-7125");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cause_is_given_up_by_two_people_as_it_was_seen() {
+    let place = Place::start().await;
+    let grave: Vec<_> = (1..=5).map(|number| exception(number, TWO_PEOPLE)).collect();
+    let light: Vec<_> = (6..=9).map(|number| exception(number, ONE_PERSON)).collect();
+    place.raise(&[&grave[..], &light].concat()).await;
+    let (olga, anna) = (place.browser("olga").await, place.browser("anna").await);
+    // One of them is asked for by the approver, for another reason.
+    anna.post(&format!("/exceptions/{}/discard", grave[4].exception_id), &[("comment", "a test patient")]).await;
+    press(&olga, "discard", &[]).await.refused(422, "comment is missing");
+    let said = press(&olga, "discard", &[("comment", "sent twice")]).await.cookie("wardline-said=").unwrap();
+    for part in ["4+discarded", "4+discard+requested", "1+left+out", "WL-7108"] {
+        assert!(said.contains(part), "{part}: {said}");
+    }
+    assert_eq!((count(&place, &light, ExceptionState::Discarded), asked(&place, &grave)), (4, 5));
+    assert_eq!(count(&place, &grave, ExceptionState::Open), 5, "one person gives nothing up there");
+    press(&olga, "discard", &[("comment", "again")]).await.refused(409, "WL-710");
+
+    let page = anna.get(TO_APPROVE).await.text;
+    for shown in ["Discards to be approved", "sent twice", "a test patient", "olga", "anna"] {
+        assert!(page.contains(shown), "{shown}: {page}");
+    }
+    let mark = between(&page, "name=\"seen\" value=\"", "\"");
+    assert!(!olga.get(TO_APPROVE).await.text.contains("name=\"seen\""), "who asks does not agree");
+    let listed = place.call(Method::GET, &format!("/api/v1{TO_APPROVE}"), None).await.json();
+    assert_eq!((&listed["discards"]["mark"], &listed["discards"]["exceptions"]), (&json!(mark), &json!(5)));
+    assert_eq!(listed["discards"]["requests"][0]["reason"], "sent twice", "{listed}");
+
+    press(&anna, "approve-discard", &[]).await.refused(422, "seen is missing");
+    press(&olga, "approve-discard", &[("seen", &mark)]).await.refused(403, "WL-7125");
+    press(&anna, "approve-discard", &[("seen", "0")]).await.refused(409, "WL-1451");
+    // One more waits by now, then one less: neither is what was seen.
+    place.raise(&[exception(10, TWO_PEOPLE)]).await;
+    let late = format!("/exceptions/{}", exception(10, "").exception_id);
+    olga.post(&format!("{late}/discard"), &[("comment", "sent twice")]).await;
+    let refused = press(&anna, "approve-discard", &[("seen", &mark)]).await;
+    refused.refused(409, "WL-1451");
+    assert!(refused.text.contains("olga for 5"), "{}", refused.text);
+    olga.post(&format!("{late}/retry"), &[]).await;
+    // The same ones for another reason are not what was seen either.
+    let first = format!("/exceptions/{}", grave[0].exception_id);
+    olga.post(&format!("{first}/retry"), &[]).await;
+    press(&anna, "approve-discard", &[("seen", &mark)]).await.refused(409, "WL-1451");
+    olga.post(&format!("{first}/discard"), &[("comment", "sent three times")]).await;
+    press(&anna, "approve-discard", &[("seen", &mark)]).await.refused(409, "WL-1451");
+    assert_eq!(count(&place, &grave, ExceptionState::Discarded), 0);
+
+    let mark = between(&anna.get(TO_APPROVE).await.text, "name=\"seen\" value=\"", "\"");
+    let agreed = press(&anna, "approve-discard", &[("seen", &mark), ("comment", "yes")]).await;
+    let said = agreed.cookie("wardline-said=").unwrap();
+    assert!(said.contains("4+discarded") && said.contains("WL-7107"), "her own is left out: {said}");
+    assert_eq!(count(&place, &grave, ExceptionState::Discarded), 4);
+    assert_eq!(asked(&place, &grave[4..]), 1, "her own request stands");
+    let audit = place.audited(|audit| audit.code == "exception.approve-discard").await;
+    assert_eq!(audit.detail, format!("discarded as seen, {mark}: yes"));
+    assert_eq!(audit.actor.as_deref(), Some("anna"));
+    let listed = place.call(Method::GET, &format!("/api/v1{TO_APPROVE}"), None).await.json();
+    assert_eq!(listed["discards"]["requests"][0]["actor"], "anna", "{listed}");
+}
