@@ -10,6 +10,7 @@ mod compare;
 pub mod config;
 mod desk;
 mod edge;
+mod ends;
 pub mod fields;
 mod groups;
 mod guard;

@@ -4,6 +4,7 @@ use crate::ask::Answer;
 use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
+use crate::ends;
 use crate::kept::KeptReports;
 use crate::looking::Looking;
 use crate::people::oidc::Oidc;
@@ -57,7 +58,7 @@ pub struct Console {
     /// What times are told in to people.
     pub zone: Zone,
     /// Signs and checks cookies.
-    pub sessions: Sessions,
+    pub sessions: Arc<Sessions>,
     /// Sign-in with an identity provider, where one is configured.
     pub oidc: Option<Oidc>,
     /// Attempts to sign in.
@@ -116,6 +117,8 @@ impl Console {
         let key = config.session_key.as_ref().map_or_else(people::random_text, |key| key.expose().to_owned());
         let sessions = Sessions::new(&key, config.session_idle_s, config.session_max_s)
             .map_err(|error| ConfigError { key: "session_key".to_owned(), reason: error.to_string() })?;
+        let sessions = Arc::new(sessions);
+        ends::follow(&site.config, &sessions, stop).map_err(ViewError::from)?;
         let origin = config.origin.as_deref().unwrap_or_default();
         let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, origin)).transpose()?;
         let throttle = Mutex::new(Throttle::new(config.attempts));

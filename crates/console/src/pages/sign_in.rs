@@ -1,11 +1,12 @@
 //! To sign in and out.
 
 use crate::ask::{Answer, Ask, Elsewhere};
+use crate::ends;
 use crate::fields::{Field, Kind};
 use crate::html::{Frame, Page};
-use crate::people::password;
+use crate::people::{password, session};
 use crate::problem::Problem;
-use crate::trail::Entry;
+use crate::trail::{Entry, Trail};
 use axum::http::StatusCode;
 use maud::html;
 use runtime::clock;
@@ -81,6 +82,9 @@ pub async fn sign_out(ask: Ask) -> Result<Answer, Problem> {
     let console = &ask.console;
     if let Some(session) = ask.session() {
         console.sessions.end(session, console.now_s());
+        let mark = session::mark(session);
+        tracing::info!(user = session.user, session = mark, address = %ask.address, "signed out");
+        on_record(console.trail.clone(), ends::signed_out(ask.name(), &mark, ask.address));
         if let (Some(oidc), Some(_)) = (&console.oidc, &session.vouched)
             && let Some(to) = oidc.sign_out().await
         {
@@ -100,10 +104,15 @@ pub fn signed_in(ask: &Ask, user: &str, how: &str) {
     };
     // Nobody is kept out at night because the record of it cannot be written: it is in the log all the same.
     tracing::info!(user, address = %ask.address, "{how}");
-    let trail = ask.console.trail.clone();
+    on_record(ask.console.trail.clone(), entry);
+}
+
+/// Nobody waits for the record.
+fn on_record(trail: Trail, entry: Entry) {
     tokio::spawn(async move {
+        let code = entry.code.clone();
         if let Err(problem) = trail.record(entry).await {
-            tracing::error!(detail = problem.detail, "a sign-in is not on record");
+            tracing::error!(code, detail = problem.detail, "a sign-in or a sign-out is not on record");
         }
     });
 }

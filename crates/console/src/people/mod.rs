@@ -1,5 +1,6 @@
 //! Who may do what: users, programs, sessions and the bound on attempts to sign in.
 
+pub mod ended;
 pub mod oidc;
 pub mod password;
 mod role;

@@ -4,17 +4,17 @@
 //! of the password, so a new password or a removed user ends all sessions of that name at once.
 
 use super::Role;
+use super::ended::Ended;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::digest::InvalidLength;
 use hmac::{Hmac, KeyInit as _, Mac as _};
 use serde::{Deserialize, Serialize};
 use sha2::Sha256;
-use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-/// Most ends of sessions that are remembered until the sessions would have ended by themselves.
-const ENDED_MAX: usize = 100_000;
+/// Digits of the digest by which a session is named on record.
+const MARK_DIGITS: usize = 32;
 /// Longest cookie that is looked at, bytes.
 const COOKIE_MAX: usize = 1_024;
 /// A cookie is written anew when the session was used so long after it was last written, seconds.
@@ -52,7 +52,7 @@ pub struct Sessions {
     mac: Hmac<Sha256>,
     idle_s: i64,
     max_s: i64,
-    ended: Mutex<VecDeque<(String, i64)>>,
+    ended: Mutex<Ended>,
 }
 
 /// Why a cookie is not a session.
@@ -113,7 +113,7 @@ impl Sessions {
         let unused_s = now_s.saturating_sub(session.seen_s);
         let age_s = now_s.saturating_sub(session.since_s);
         let is_vouched = session.vouched.as_ref().is_none_or(|vouched| now_s <= vouched.until_s);
-        if unused_s > self.idle_s || age_s > self.max_s || !is_vouched || self.has_ended(&session.id) {
+        if unused_s > self.idle_s || age_s > self.max_s || !is_vouched || self.ended().has(&session, &mark(&session)) {
             return Err(Refusal::Over);
         }
         Ok(session)
@@ -126,14 +126,20 @@ impl Sessions {
         due.then(|| Session { seen_s: now_s, ..session.clone() })
     }
 
-    /// Ends a session before its time, in this process.
+    /// Ends a session before its time, in this process. Others follow that from the record of its mark.
     pub fn end(&self, session: &Session, now_s: i64) {
-        let mut ended = self.ended.lock().unwrap_or_else(PoisonError::into_inner);
-        ended.retain(|(_, over_s)| *over_s >= now_s);
-        if ended.len() >= ENDED_MAX {
-            ended.pop_front();
-        }
-        ended.push_back((session.id.clone(), session.since_s.saturating_add(self.max_s)));
+        self.ended().session(&mark(session), session.since_s.saturating_add(self.max_s), now_s);
+    }
+
+    /// The same for a session that ended elsewhere at that time, of which only the mark is known.
+    pub fn end_marked(&self, mark: &str, at_s: i64, now_s: i64) {
+        self.ended().session(mark, at_s.saturating_add(self.max_s), now_s);
+    }
+
+    /// How long a session may last, seconds.
+    #[must_use]
+    pub fn longest_s(&self) -> i64 {
+        self.max_s
     }
 
     /// The token that every form of a session carries: only pages of this console know it.
@@ -161,8 +167,8 @@ impl Sessions {
         self.signature(parts).verify_slice(&bytes).is_ok()
     }
 
-    fn has_ended(&self, id: &str) -> bool {
-        self.ended.lock().unwrap_or_else(PoisonError::into_inner).iter().any(|(ended, _)| ended == id)
+    fn ended(&self) -> MutexGuard<'_, Ended> {
+        self.ended.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Each part is preceded by its length, so that no two lists of parts are signed alike.
@@ -174,6 +180,12 @@ impl Sessions {
         }
         mac
     }
+}
+
+/// What names a session on record: nobody makes a session of it.
+#[must_use]
+pub fn mark(session: &Session) -> String {
+    super::sha256_hex(session.id.as_bytes()).chars().take(MARK_DIGITS).collect()
 }
 
 #[cfg(test)]
@@ -234,6 +246,17 @@ mod tests {
         sessions.end(&used, 4_600);
         assert_eq!(read(&sessions, &cookie, 4_600, Some("hash")), Err(Refusal::Over));
         assert_eq!(sessions.renewed(&session, 1_059), None);
+    }
+
+    #[test]
+    fn a_session_that_ended_elsewhere_is_over_here() {
+        let sessions = Sessions::new(KEY, 600, 3_600).unwrap();
+        let (one, other) = (sessions.open("ada", 1_000), sessions.open("ada", 1_000));
+        let cookie = |session: &Session| sessions.cookie(session, "hash");
+        sessions.end_marked(&mark(&one), 1_100, 1_101);
+        assert_eq!(read(&sessions, &cookie(&one), 1_102, Some("hash")), Err(Refusal::Over));
+        assert_eq!(read(&sessions, &cookie(&other), 1_102, Some("hash")), Ok(other));
+        assert!(!mark(&one).contains(&one.id) && !one.id.contains(&mark(&one)), "it tells nothing of the session");
     }
 
     #[test]

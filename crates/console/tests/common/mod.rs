@@ -98,16 +98,15 @@ impl Place {
         // They follow a dozen topics, so only those have them who look at them.
         config.service_levels = false;
         adjust(&mut config);
-        let (trigger, stop) = runtime::shutdown();
-        let site =
-            Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
-        let console = Console::start(config, site, &stop).unwrap();
-        let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
-        let url = format!("http://{}", listening.address());
-        tokio::spawn(listening.serve(stop));
-        console.exceptions.until_caught_up(PATIENCE).await.unwrap();
+        let (console, url, trigger) = served(&stack, rooms, config).await;
         let client = Client::builder().no_proxy().redirect(reqwest::redirect::Policy::none()).build().unwrap();
         Self { stack, console, url, client, _stop: trigger }
+    }
+
+    /// The URL of another replica of the console, as long as the trigger lives.
+    pub async fn replica(&self) -> (String, ShutdownTrigger) {
+        let (_, url, trigger) = served(&self.stack, Vec::new(), self.console.config.clone()).await;
+        (url, trigger)
     }
 
     /// Waits until a page is read, as the script of one does that is filling itself.
@@ -174,6 +173,18 @@ impl Place {
         let found = self.stack.until::<Audit>("such a record", |all| all.iter().any(&wanted)).await;
         found.into_iter().find(wanted).unwrap()
     }
+}
+
+/// A console over a stack, its URL, and what stops it.
+async fn served(stack: &Stack, rooms: Vec<ReplayRoom>, config: ConsoleConfig) -> (Arc<Console>, String, ShutdownTrigger) {
+    let (trigger, stop) = runtime::shutdown();
+    let site = Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
+    let console = Console::start(config, site, &stop).unwrap();
+    let listening = Listening::bind(Arc::clone(&console)).await.unwrap();
+    let url = format!("http://{}", listening.address());
+    tokio::spawn(listening.serve(stop));
+    console.exceptions.until_caught_up(PATIENCE).await.unwrap();
+    (console, url, trigger)
 }
 
 impl Browser<'_> {
