@@ -15,7 +15,7 @@ mod through;
 
 pub use audit::{AuditAction, AuditLs, AuditOptions, Unmask};
 pub use catalogue::{Explain, Topics, TopicsAction, TopicsCheck, TopicsLs, TopicsPlan, TopicsShow};
-pub use console::{ConsoleAction, ConsoleOptions};
+pub use console::{ConsoleAction, ConsoleOptions, EndSessions};
 pub use corrections::{Crosswalk, CrosswalkAction, CrosswalkLs, CrosswalkStep, ExceptionsCorrect, ExceptionsMap};
 pub use dead_letters::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersSettle, DeadLettersShow};
 pub use exceptions::{

@@ -1,8 +1,9 @@
 //! `wardline console`: the web console over a running installation, and what its configuration needs.
 
-use crate::args::{ConsoleAction, ConsoleOptions, Globals};
+use crate::args::{ConsoleAction, ConsoleOptions, EndSessions, Globals};
 use crate::output::{self, Output};
 use crate::parts::{self, Choice, Part};
+use crate::through::Console;
 use crate::{Failure, context, reconcile, rooms, run, system};
 use ::console::people::{self, password};
 use ::console::{ConsoleConfig, Listening, Role, Site, UserConfig};
@@ -28,6 +29,7 @@ pub fn execute(globals: &Globals, options: &ConsoleOptions) -> Result<(), Failur
     match &options.action {
         Some(ConsoleAction::HashPassword) => hash_password(),
         Some(ConsoleAction::NewToken) => new_token(),
+        Some(ConsoleAction::EndSessions(options)) => context::block_on(end_sessions(options))?,
         None => serve(globals, options),
     }
 }
@@ -215,6 +217,24 @@ fn hash_password() -> Result<(), Failure> {
     let hash = password::hash(password).map_err(|error| Failure::usage(error, "choose another password"))?;
     let mut output = Output::stdout();
     output.line(hash)?;
+    output.finish()
+}
+
+/// Sessions are those of a console, and only it knows who is an administrator.
+async fn end_sessions(options: &EndSessions) -> Result<(), Failure> {
+    let console = Console::of(&options.through)?.ok_or_else(|| {
+        Failure::usage(
+            "WL-1481: no console is named, and sessions are those of a console",
+            "name it with --console URL or WARDLINE_CONSOLE, and the token of an administrator with --token-file",
+        )
+    })?;
+    let body = serde_json::json!({"reason": options.reason});
+    let ended = console.act(&["people", &options.name, "end-sessions"], &body).await?;
+    let mut output = Output::stdout();
+    match options.json {
+        true => output.json(&ended)?,
+        false => output.line(format!("the sessions of {} have ended", options.name))?,
+    }
     output.finish()
 }
 

@@ -23,7 +23,8 @@ use std::time::{Duration, Instant};
 const BOUND: Duration = Duration::from_secs(120);
 const EXCEPTION: &str = "0f0e0d0c-0000-5000-8000-000000000001";
 /// People with tokens, and what they may.
-const PEOPLE: [(&str, &str); 3] = [("vic", "viewer"), ("olga", "operator"), ("grace", "approver")];
+const PEOPLE: [(&str, &str); 4] =
+    [("vic", "viewer"), ("olga", "operator"), ("grace", "approver"), ("adele", "administrator")];
 
 /// An installation that leaves people to its console.
 struct Site {
@@ -281,6 +282,20 @@ fn a_cause_is_given_up_by_two_people_whom_the_console_knows() {
     assert_eq!(done.matches("\"DISCARDED\"").count(), 6, "kind and state of each: {done}");
     refused(&site.by("grace", &approve), "WL-7109");
     refused(&site.by("grace", &[&of(&["resolve"])[..], &["--comment", "x"]].concat()), "WL-1482");
+}
+
+#[test]
+fn an_administrator_ends_the_sessions_of_somebody() {
+    let site = Site::start();
+    let end = ["console", "end-sessions", "admin", "--reason", "the browser is in other hands"];
+    refused(&site.by("grace", &end), "WL-7125");
+    refused(&site.place.run(&end), "WL-1481");
+    refused(&site.by("adele", &["console", "end-sessions", "nosuchperson", "--reason", "x"]), "WL-7130");
+    assert_eq!(text(&site.by("adele", &end)).trim(), "the sessions of admin have ended");
+    let json = text(&site.by("adele", &[&end[..], &["--json"]].concat()));
+    assert_eq!(serde_json::from_str::<Value>(json.trim()).unwrap()["name"], "admin");
+    let history = text(&site.direct(&["audit", "ls", "--code", "sessions.end", "--json"]));
+    assert!(history.contains("token:adele") && history.contains("in other hands"), "{history}");
 }
 
 /// Looking needs nothing but the console; passing records over needs two people whom it knows.

@@ -9,6 +9,7 @@ use runtime::scan::{self, Glance};
 use runtime::{Config, Shutdown, clock};
 use schemas::{Timestamp, topics};
 use serde::Deserialize;
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::ops::ControlFlow;
@@ -20,6 +21,10 @@ use tokio::runtime::Handle;
 const SIGN_OUT: &str = "sign-out";
 /// How what it says begins; the mark of the session follows.
 const SIGNED_OUT: &str = "signed out of session ";
+/// Code of the record that somebody ended the sessions of somebody.
+pub const END: &str = "sessions.end";
+/// How what it says begins; the name follows as a JSON text, then the reason.
+const ENDED_OF: &str = "ended the sessions of ";
 /// By so much the clock of another console may be away from the brokers', milliseconds.
 const SKEW_MS: i64 = 300_000;
 /// Pause before Kafka is asked again.
@@ -30,6 +35,8 @@ const PAUSE: Duration = Duration::from_secs(1);
 enum Ended {
     /// The session with this mark.
     Session(String),
+    /// All sessions of somebody until then.
+    Person(String),
 }
 
 /// The part of an audit record that says it.
@@ -62,6 +69,16 @@ pub fn signed_out(actor: &str, mark: &str, address: IpAddr) -> Entry {
     }
 }
 
+/// The record that somebody ended all sessions of somebody.
+pub fn ended_of(actor: &str, name: &str, reason: &str) -> Entry {
+    Entry {
+        code: END.to_owned(),
+        detail: format!("{ENDED_OF}{}: {reason}", Value::from(name)),
+        actor: Some(actor.to_owned()),
+        ..Entry::default()
+    }
+}
+
 impl Ended {
     /// What a record of a console says has ended; nothing for any other.
     fn of(part: &Part<'_>) -> Option<Self> {
@@ -72,6 +89,12 @@ impl Ended {
             SIGN_OUT => {
                 let (mark, _) = part.detail.strip_prefix(SIGNED_OUT)?.split_once(',')?;
                 Some(Self::Session(mark.to_owned()))
+            }
+            END => {
+                let told = part.detail.strip_prefix(ENDED_OF)?;
+                // What stands behind the name may be anything.
+                let name = serde_json::Deserializer::from_str(told).into_iter::<String>().next()?;
+                Some(Self::Person(name.ok()?))
             }
             _ => None,
         }
@@ -189,6 +212,7 @@ impl Follower {
         let now_s = clock::now_micros() / 1_000_000;
         match ended {
             Ended::Session(mark) => self.sessions.end_marked(mark, at_s, now_s),
+            Ended::Person(name) => self.sessions.end_of(name, at_s, now_s),
         }
     }
 }
@@ -205,5 +229,10 @@ mod tests {
         assert_eq!(of(ROOM, &entry.code), Some(Ended::Session("0af1".to_owned())));
         assert_eq!(of("validate", &entry.code), None, "a room ends no session");
         assert_eq!(of(ROOM, "sign-in"), None);
+        for name in ["ada", "Ada \"the\": countess~1f", "\"eve\": "] {
+            let entry = ended_of("adele", name, "\"eve\": left the hospital");
+            let part = Part { room: ROOM, code: &entry.code, detail: &entry.detail, at: Timestamp(1) };
+            assert_eq!(Ended::of(&part), Some(Ended::Person(name.to_owned())));
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! People sign in and out, are slowed down, and work exceptions off, two by two.
 
+use super::looks::seen;
 use super::{exception, sign_in};
 use console::people::oidc::OidcConfig;
 use schemas::{ExceptionKind, ValidatedUsage};
@@ -67,6 +68,37 @@ async fn people_come_by_the_identity_provider_and_leave_both() {
     assert!(tab.path().await.starts_with("/sign-in"), "the session is over");
     tab.close().await;
     browser.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_ends_the_sessions_of_somebody() {
+    let desk = Desk::start(|_| ()).await;
+    let browser = Browser::start().await;
+    let (adele, other) = (browser.tab().await, Browser::start().await);
+    let oscar = other.tab().await;
+    sign_in(&desk, &adele, "adele").await;
+    sign_in(&desk, &oscar, "oscar").await;
+    assert_eq!(oscar.eval("document.querySelectorAll(\"a[href='/people']\").length").await, json!(0));
+    adele.click("nav a[href='/people']").await;
+    adele.fill("form[action$='/oscar/end-sessions'] [name=reason]", "he left").await;
+    let bad = seen(&adele, "people").await;
+    adele.click("form[action$='/oscar/end-sessions'] button").await;
+    adele.reads("The sessions of oscar have ended").await;
+    oscar.open(&format!("{}/topics", desk.url)).await;
+    assert!(oscar.path().await.starts_with("/sign-in"), "{}", oscar.path().await);
+    // The first of them is hers.
+    adele.fill("form[action$='/end-sessions'] [name=reason]", "that is me").await;
+    adele.click("form[action$='/end-sessions'] button").await;
+    adele.until("location.pathname === '/sign-in'").await;
+    let ended = desk.stack.events::<schemas::Audit>().await;
+    let ended: Vec<_> = ended.iter().filter(|audit| audit.code == "sessions.end").collect();
+    assert!(ended.len() == 2 && ended.iter().all(|audit| audit.actor.as_deref() == Some("adele")), "{ended:?}");
+    assert_eq!(bad, Vec::<String>::new());
+    for tab in [adele, oscar] {
+        tab.close().await;
+    }
+    browser.end().await;
+    other.end().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

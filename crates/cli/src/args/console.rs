@@ -1,5 +1,6 @@
 //! What can be typed after `console`.
 
+use super::through::Through;
 use clap::{Args, Subcommand};
 
 const HELP: &str = "\
@@ -25,4 +26,22 @@ pub enum ConsoleAction {
     HashPassword,
     /// Make a token for a program: print it, and its hash for `console.tokens.NAME.sha256`.
     NewToken,
+    /// End all sessions of somebody, at every replica of a console. For administrators.
+    EndSessions(EndSessions),
+}
+
+/// Options of `console end-sessions`.
+#[derive(Debug, Args)]
+pub struct EndSessions {
+    /// Whose sessions: the name that they have on record.
+    pub name: String,
+    /// Why; goes on record.
+    #[arg(long, value_name = "TEXT")]
+    pub reason: String,
+    /// The console that does it.
+    #[command(flatten)]
+    pub through: Through,
+    /// JSON.
+    #[arg(long)]
+    pub json: bool,
 }

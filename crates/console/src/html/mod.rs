@@ -150,6 +150,9 @@ impl Frame<'_> {
                                     a href=(path) aria-current=[is_here(self.path, path).then_some("page")] { (name) }
                                 }
                             }
+                            @if self.may(Right::Administer) {
+                                li { a href="/people" aria-current=[is_here(self.path, "/people").then_some("page")] { "People" } }
+                            }
                         }
                     }
                     form.person method="post" action="/sign-out" {

@@ -8,6 +8,7 @@ pub const FILES: &[(&str, &str)] = &[
     ("common", include_str!("common.json")),
     ("exceptions", include_str!("exceptions.json")),
     ("groups", include_str!("groups.json")),
+    ("people", include_str!("people.json")),
     ("reconciliation", include_str!("reconciliation.json")),
     ("records", include_str!("records.json")),
     ("replay", include_str!("replay.json")),

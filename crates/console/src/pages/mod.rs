@@ -16,6 +16,7 @@ pub mod levels;
 pub mod messages;
 pub mod oidc;
 pub mod overview;
+pub mod people;
 pub mod proposals;
 pub mod reconciliation;
 pub mod replay;

@@ -12,7 +12,7 @@ pub enum Role {
     Operator,
     /// Agrees to what needs a second person.
     Approver,
-    /// Everything.
+    /// Ends the sessions of other people.
     Administrator,
 }
 
@@ -30,6 +30,8 @@ pub enum Right {
     SeeOriginals,
     /// Agree to what somebody else proposed.
     Approve,
+    /// End the sessions of other people.
+    Administer,
 }
 
 impl Role {
@@ -61,6 +63,7 @@ impl Right {
             Self::Act => "decide about exceptions and replays",
             Self::SeeOriginals => "see patient data",
             Self::Approve => "agree to what somebody else proposed",
+            Self::Administer => "end the sessions of other people",
         }
     }
 
@@ -71,6 +74,7 @@ impl Right {
             Self::Open | Self::Look => Role::Viewer,
             Self::Act | Self::SeeOriginals => Role::Operator,
             Self::Approve => Role::Approver,
+            Self::Administer => Role::Administrator,
         }
     }
 }
@@ -81,14 +85,14 @@ mod tests {
 
     #[test]
     fn each_role_has_the_rights_of_those_before_it() {
-        use Right::{Act, Approve, Look, SeeOriginals};
+        use Right::{Act, Administer, Approve, Look, SeeOriginals};
         for (role, rights) in [
             (Role::Viewer, &[Look][..]),
             (Role::Operator, &[Look, Act, SeeOriginals]),
             (Role::Approver, &[Look, Act, SeeOriginals, Approve]),
-            (Role::Administrator, &[Look, Act, SeeOriginals, Approve]),
+            (Role::Administrator, &[Look, Act, SeeOriginals, Approve, Administer]),
         ] {
-            for right in [Look, Act, SeeOriginals, Approve] {
+            for right in [Look, Act, SeeOriginals, Approve, Administer] {
                 assert_eq!(role.has(right), rights.contains(&right), "{role:?} {right:?}");
             }
         }

@@ -136,6 +136,11 @@ impl Sessions {
         self.ended().session(mark, at_s.saturating_add(self.max_s), now_s);
     }
 
+    /// Ends all sessions of somebody that began until that time, in this process. Others follow that from its record.
+    pub fn end_of(&self, name: &str, at_s: i64, now_s: i64) {
+        self.ended().person(name, at_s, at_s.saturating_add(self.max_s), now_s);
+    }
+
     /// How long a session may last, seconds.
     #[must_use]
     pub fn longest_s(&self) -> i64 {
@@ -255,7 +260,11 @@ mod tests {
         let cookie = |session: &Session| sessions.cookie(session, "hash");
         sessions.end_marked(&mark(&one), 1_100, 1_101);
         assert_eq!(read(&sessions, &cookie(&one), 1_102, Some("hash")), Err(Refusal::Over));
-        assert_eq!(read(&sessions, &cookie(&other), 1_102, Some("hash")), Ok(other));
+        assert_eq!(read(&sessions, &cookie(&other), 1_102, Some("hash")), Ok(other.clone()));
+        sessions.end_of("Ada", 1_200, 1_201);
+        assert_eq!(read(&sessions, &cookie(&other), 1_202, Some("hash")), Err(Refusal::Over), "all of hers");
+        let later = sessions.open("ada", 1_201);
+        assert_eq!(read(&sessions, &cookie(&later), 1_202, Some("hash")), Ok(later), "she signs in anew");
         assert!(!mark(&one).contains(&one.id) && !one.id.contains(&mark(&one)), "it tells nothing of the session");
     }
 

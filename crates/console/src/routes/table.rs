@@ -336,6 +336,19 @@ pub static ROUTES: &[Route] = &[
     Route::get("/errors/{code}", "/errors/{code}", "ErrorText", "What an error code means and what to do.", |ask| {
         Box::pin(pages::errors::one(ask))
     }),
+    Route::get("/people", "/people", "People", "The users of the configuration, whose sessions can be ended.", |ask| {
+        Box::pin(pages::people::list(ask))
+    })
+    .with(Right::Administer)
+    .taking(pages::people::QUERY, &[]),
+    Route::act(
+        "/people/{name}/end-sessions",
+        "/people/{name}/end-sessions", "SessionsEnded",
+        "Ends all sessions of somebody, at every replica.",
+        |ask| Box::pin(pages::people::end_sessions(ask)),
+    )
+    .with(Right::Administer)
+    .taking(&[], pages::people::END),
     Route {
         page: None,
         ..Route::get("", "/openapi.json", "ApiDocument", "This document.", |ask| Box::pin(crate::openapi::show(ask)))

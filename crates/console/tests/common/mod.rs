@@ -85,6 +85,7 @@ impl Place {
                 ("olga".to_owned(), user(Role::Operator)),
                 ("oscar".to_owned(), user(Role::Operator)),
                 ("anna".to_owned(), user(Role::Approver)),
+                ("adele".to_owned(), user(Role::Administrator)),
             ]
             .into(),
             tokens: [(
