@@ -47,7 +47,8 @@ fn up_has_a_console_with_a_user_whose_password_only_the_owner_reads() {
     let signed_in = sign_in(password.trim());
     assert_eq!(signed_in.status(), 303);
     let cookie = signed_in.headers().get("set-cookie").unwrap().to_str().unwrap().split(';').next().unwrap().to_owned();
-    let overview = client.get(&url).header("cookie", cookie).header("wardline-waits", "1").send().unwrap().text().unwrap();
+    let overview =
+        client.get(&url).header("cookie", cookie).header("wardline-waits", "1").send().unwrap().text().unwrap();
     assert!(overview.contains("validate") && overview.contains("ready"), "{overview}");
     let shown = text(&place.wardline(&["config", "show"]).envs(variables).output().unwrap());
     assert!(shown.contains("\"session_idle_s\""), "the block of the console is shown");

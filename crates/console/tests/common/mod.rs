@@ -177,7 +177,11 @@ impl Place {
 }
 
 /// A console over a stack, its URL, and what stops it.
-async fn served(stack: &Stack, rooms: Vec<ReplayRoom>, config: ConsoleConfig) -> (Arc<Console>, String, ShutdownTrigger) {
+async fn served(
+    stack: &Stack,
+    rooms: Vec<ReplayRoom>,
+    config: ConsoleConfig,
+) -> (Arc<Console>, String, ShutdownTrigger) {
     let (trigger, stop) = runtime::shutdown();
     let site = Site { config: Arc::clone(&stack.config), rooms, health: None, erp: Err("there is none".to_owned()) };
     let console = Console::start(config, site, &stop).unwrap();
