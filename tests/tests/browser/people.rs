@@ -79,7 +79,7 @@ async fn an_administrator_ends_the_sessions_of_somebody() {
     sign_in(&desk, &adele, "adele").await;
     sign_in(&desk, &oscar, "oscar").await;
     assert_eq!(oscar.eval("document.querySelectorAll(\"a[href='/people']\").length").await, json!(0));
-    adele.click("nav a[href='/people']").await;
+    adele.click("form.person a[href='/people']").await;
     adele.fill("form[action$='/oscar/end-sessions'] [name=reason]", "he left").await;
     let bad = seen(&adele, "people").await;
     adele.click("form[action$='/oscar/end-sessions'] button").await;

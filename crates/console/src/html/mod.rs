@@ -150,19 +150,22 @@ impl Frame<'_> {
                                     a href=(path) aria-current=[is_here(self.path, path).then_some("page")] { (name) }
                                 }
                             }
-                            @if self.may(Right::Administer) {
-                                li { a href="/people" aria-current=[is_here(self.path, "/people").then_some("page")] { "People" } }
-                            }
                         }
                     }
                     form.person method="post" action="/sign-out" {
                         input type="hidden" name="form_token" value=(self.form_token);
-                        span { (operations::shown_name(&person.name)) " " span.muted { "(" (person.role.name()) ")" } }
+                        span { (operations::shown_name(&person.name)) " " span.muted { "(" (self.role(person)) ")" } }
                         button.quiet type="submit" { "Sign out" }
                     }
                 }
             }
         }
+    }
+
+    /// What who looks may do; it leads administrators to what they alone may.
+    fn role(&self, person: &Person) -> Markup {
+        let name = person.role.name();
+        html! { @if self.may(Right::Administer) { a href="/people" title="People, and the end of their sessions" { (name) } } @else { (name) } }
     }
 
     fn footer(&self, page: &Page) -> Markup {
