@@ -63,6 +63,7 @@ async fn raw_1_a_message_of_many_parts_is_found_whole() {
 /// An exception about an event that was made of this message.
 fn about(place: &Place, number: usize, message: &MessageId) -> Exception {
     let mut usage = SupplyUsage::default();
+    usage.meta.event_id = exception(number, "").exception_id;
     usage.meta.source.content_hash = message.content_hash.clone();
     usage.meta.published_at = Timestamp(message.at_ms * 1_000);
     let value = place.stack.codec.encode(&usage).unwrap();

@@ -67,9 +67,9 @@ mod tests {
 
     #[test]
     fn an_environment_variable_is_read() {
-        let mut value = json!(["${env:CARGO_PKG_NAME}"]);
+        let mut value = json!(["${env:CARGO_MANIFEST_DIR}"]);
         resolve(&mut value, "").unwrap();
-        assert_eq!(value, json!(["wardline-runtime"]));
+        assert_eq!(value, json!([env!("CARGO_MANIFEST_DIR")]));
     }
 
     #[test]

@@ -30,7 +30,7 @@ static MASTER_COST_CENTER_V1_INFO: TopicInfo = TopicInfo {
     compatibility: Some(Compatibility::FullTransitive),
     producers: &["erp"],
     sources: &["erp"],
-    consumers: &[("enrich", "Cost centre valid at the time of use."), ("analytics", "Names in reports.")],
+    consumers: &[("enrich", "Cost centre valid at the time of use."), ("analytics", "Names in reports."), ("cli", "Names in the report of a comparison."), ("console", "Names in the report of a comparison.")],
     latency_p99_ms: 60_000,
     on_reject: OnReject::Continue,
 };

@@ -196,7 +196,7 @@ fn money(report: &Report) -> [Table; 2] {
     });
     [
         Table {
-            title: "Postings by process and cost centre",
+            title: "Postings by kind and cost centre",
             heads: &["Posting", "Cost centre", "Name", "Currency", "Count", "Amount", "Without amount"],
             numbers: 4,
             rows: postings.collect(),

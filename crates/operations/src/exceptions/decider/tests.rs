@@ -16,7 +16,8 @@ fn said(message: &str, at: i64) -> Exception {
         exception_id: ID.to_owned(),
         kind: ExceptionKind::Raised,
         state: ExceptionState::Open,
-        room: "hl7v2".to_owned(),
+        // Not next to the patient: one person decides.
+        room: "erp".to_owned(),
         code: "WL-1009".to_owned(),
         message: message.to_owned(),
         raised_at: Timestamp(1),
