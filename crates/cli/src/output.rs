@@ -127,6 +127,11 @@ pub fn told_time(micros: i64) -> String {
     ZONE.get_or_init(Zone::default).text(micros)
 }
 
+/// The same with its milliseconds.
+pub fn told_milli(micros: i64) -> String {
+    ZONE.get_or_init(Zone::default).milli(micros)
+}
+
 /// The same without its seconds.
 pub fn told_minute(micros: i64) -> String {
     ZONE.get_or_init(Zone::default).minute(micros)

@@ -87,7 +87,7 @@ fn print(answer: &Answer, json: bool) -> Result<(), Failure> {
 
 fn row(step: &Step) -> Vec<String> {
     vec![
-        output::told_time(step.time_ms.saturating_mul(1_000)),
+        output::told_milli(step.time_ms.saturating_mul(1_000)),
         step.since_before_ms.map_or_else(String::new, |duration| format!("+{}", length(duration))),
         step.place.clone(),
         step.event_type.clone().unwrap_or_else(|| "-".to_owned()),

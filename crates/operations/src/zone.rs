@@ -33,6 +33,12 @@ impl Zone {
         self.formatted(micros, "%Y-%m-%d %H:%M:%S")
     }
 
+    /// The same with its milliseconds, where steps follow each other closely: `2026-03-29 03:00:00.042 +02:00`.
+    #[must_use]
+    pub fn milli(&self, micros: i64) -> String {
+        self.formatted(micros, "%Y-%m-%d %H:%M:%S%.3f")
+    }
+
     /// The same without its seconds.
     #[must_use]
     pub fn minute(&self, micros: i64) -> String {
@@ -98,6 +104,7 @@ mod tests {
     #[test]
     fn utc_is_called_so_and_others_say_how_far_they_are_from_it() {
         assert_eq!(Zone::default().text(0), "1970-01-01 00:00:00 UTC");
+        assert_eq!(Zone::default().milli(42_999), "1970-01-01 00:00:00.042 UTC");
         assert_eq!((zone("UTC").name(), zone("UTC")), ("UTC", Zone::default()));
         let kolkata = zone("Asia/Kolkata");
         assert_eq!(

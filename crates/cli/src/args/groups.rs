@@ -17,7 +17,8 @@ pub struct Groups {
 pub enum GroupsAction {
     /// Show where each room stands, who reads for it, and which resets wait for a second person.
     Ls(GroupsLs),
-    /// Show where one room stands, by partition, who reads for it, and which of its resets wait for a second person.
+    /// Show where one room stands, by partition, who reads for it, and which of its resets wait for a second person. NEXT is the offset
+    /// of the record that it handles next, END the one that the next record written will get, BEHIND the records between the two.
     Show(GroupsShow),
     /// Set where a room goes on, while it stands still: shows what that comes to, and does it with --apply. A replay is the
     /// first choice; this is for loading files again, and for passing over what must never be processed.

@@ -4,7 +4,7 @@ mod parts;
 pub mod plot;
 pub mod zone;
 
-pub use parts::{Act, ago, chip, code_link, facts, form, form_filled, number, pager, pretty, time};
+pub use parts::{Act, ago, chip, code_link, facts, form, form_filled, number, pager, pretty, time, time_milli};
 
 use crate::people::{Person, Right};
 use crate::problem::Problem;

@@ -3,6 +3,7 @@
 use super::{Frame, zone};
 use crate::fields::{Field, Fields, Kind};
 use maud::{Markup, html};
+use operations::Zone;
 
 /// A form that does something.
 pub struct Act<'a> {
@@ -32,12 +33,21 @@ pub fn chip(text: &str, kind: &str) -> Markup {
 
 /// Microseconds since 1970 as a time that people read, in the time zone of the page.
 pub fn time(micros: i64) -> Markup {
+    moment(micros, |zone| zone.text(micros))
+}
+
+/// The same with its milliseconds.
+pub fn time_milli(micros: i64) -> Markup {
+    moment(micros, |zone| zone.milli(micros))
+}
+
+fn moment(micros: i64, tell: impl FnOnce(&Zone) -> String) -> Markup {
     let Ok(time) = jiff::Timestamp::from_microsecond(micros) else { return html! { "-" } };
     if micros == 0 {
         return html! { "-" };
     }
     let exact = time.to_string();
-    let told = zone::told(|zone| zone.text(micros));
+    let told = zone::told(tell);
     // What belongs together is not broken apart.
     let told = told.rsplit_once(' ').map_or(told.clone(), |(time, mark)| format!("{time}\u{a0}{mark}"));
     html! { time datetime=(exact) title=(exact) { (told) } }

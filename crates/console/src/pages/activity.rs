@@ -58,7 +58,7 @@ fn section(domain: &DomainWork) -> Markup {
             div.cards {
                 div.card { b { (number(sum(|hour| hour.came))) } "came in" }
                 div.card { b { (number(sum(|hour| hour.done))) } "got done" }
-                div.card.warn[activity.waiting > 0] { b { (number(activity.waiting)) } "wait" }
+                div.card.warn[activity.waiting > 0] { b { (number(activity.waiting)) } "came in and are not done" }
                 div.card.bad[sum(|hour| hour.lost) > 0] { b { (number(sum(|hour| hour.lost))) } "lost" }
                 div.card.warn[sum(|hour| hour.exceptions) > 0] { b { (number(sum(|hour| hour.exceptions))) } "exceptions raised" }
                 div.card {

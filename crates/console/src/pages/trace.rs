@@ -2,7 +2,7 @@
 
 use crate::ask::{Answer, Ask};
 use crate::fields::{Field, Fields, Kind};
-use crate::html::{Frame, Page, chip, number, pretty, time};
+use crate::html::{Frame, Page, chip, number, pretty, time_milli};
 use crate::looking::{Look, Stand};
 use crate::problem::Problem;
 use crate::reads::too_slow;
@@ -168,7 +168,7 @@ fn step_row(index: usize, step: &Step) -> Markup {
     html! {
         tr data-row=(index) tabindex="-1" {
             td.nowrap data-name="When" {
-                span { (time(step.time_ms.saturating_mul(1_000))) @if let Some(since) = step.since_before_ms { br; span.muted { "+ " (pretty(since)) } } }
+                span { (time_milli(step.time_ms.saturating_mul(1_000))) @if let Some(since) = step.since_before_ms { br; span.muted { "+ " (pretty(since)) } } }
             }
             td data-name="What" { (chip(what(step), kind)) }
             td data-name="Room" { span { (step.room.as_deref().unwrap_or("-")) } }

@@ -184,7 +184,7 @@ fn partitions(all: &[PartitionStanding]) -> Markup {
     html! {
         div.scroll {
             table.stack {
-                caption { "By partition" }
+                caption { "By partition. Next: the record that is handled next; end: where the next one that is written will stand; behind: what lies between" }
                 thead { tr { th { "Topic" } th.right { "Partition" } th.right { "Next offset" } th.right { "End" } th.right { "Records behind" } th.right { "Oldest of them" } } }
                 tbody {
                     @for one in all {
