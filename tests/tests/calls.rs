@@ -148,7 +148,9 @@ async fn decisions_and_records_answer_as_promised() {
     .await;
     let path = format!("/dead-letters/{}", one["id"].as_str().unwrap());
     done(&desk, &format!("{path}/original"), json!({"reason": "the sender asks"})).await;
-    assert_eq!(done(&desk, &format!("{path}/settle"), json!({"reason": "sent again"})).await["settled"], true);
+    let settle = format!("{path}/settle");
+    assert_eq!(done(&desk, &settle, json!({"reason": "sent again"})).await["settled"], false, "two people settle it");
+    assert_eq!(agreed(&desk, &settle, json!({"reason": "it was"})).await["settled"], true);
     assert!(desk.api("/topics/ops.audit.v1").await["schema"].is_object());
     assert_eq!(desk.api("/errors/WL-4001").await["code"], "WL-4001");
     assert!(desk.api("/overview").await["rooms"].is_array());

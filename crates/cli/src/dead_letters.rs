@@ -4,9 +4,10 @@
 
 use crate::args::{DeadLetters, DeadLettersAction, DeadLettersLs, DeadLettersSettle, DeadLettersShow, Globals};
 use crate::output::{self, Output};
-use crate::{Failure, context, rooms, unmask};
+use crate::{Failure, context, people, rooms, unmask};
 use operations::audit::Shown;
-use operations::dead_letters::{Again, Settle, Settled, Settlement, Settlements, fact};
+use operations::dead_letters::{self, Again, LetterStand, Settle, SettleStep, Settled, Settlement, Settlements, fact};
+use operations::exceptions::ExceptionsConfig;
 use runtime::Config;
 use runtime::codec::Codec;
 use runtime::reader::{self, Range};
@@ -48,6 +49,8 @@ struct Letter {
     /// Where it came from.
     origin: String,
     bytes: usize,
+    /// Who has asked that it be settled; a second person has to agree.
+    asked: Option<Settlement>,
     /// Who has settled it.
     settled: Option<Settlement>,
     #[serde(skip)]
@@ -84,17 +87,32 @@ fn settled(config: &Config) -> Result<Arc<Settled>, Failure> {
 fn settle(config: &Config, options: &DeadLettersSettle) -> Result<(), Failure> {
     let (record, place) = read(config, &options.id)?;
     let reason = options.reason.trim().to_owned();
-    let settle = Settle { via: "cli", actor: options.actor.clone(), reason, place };
-    settle.check(settled(config)?.of(place)).map_err(|error| Failure::usage(error.to_string(), error.next()))?;
-    context::block_on(settle.record(config))?.map_err(|error| {
+    let class = dead_letters::class(&record);
+    people::by_class(config, class, "settling what two people settle")?;
+    let two_people = ExceptionsConfig::of(config)
+        .map_err(|error| Failure::usage(error, "correct operations.exceptions of the configuration"))?
+        .two_people;
+    let settle = Settle { via: "cli", actor: options.actor.clone(), reason, place, class, may_agree: true };
+    let step = settle
+        .check(&settled(config)?.stand(place), &two_people)
+        .map_err(|error| Failure::usage(error.to_string(), error.next()))?;
+    context::block_on(settle.record(config, step))?.map_err(|error| {
         Failure::new(
             format!("WL-1472: this could not be put on record, so it is not settled: {error}"),
             "check that Kafka and the schema registry answer, and that this user may write ops.audit.v1",
         )
     })?;
     let mut output = Output::stdout();
-    output.line(format!("dead letter {} is settled", Letter::of(&record).id))?;
-    output.finish()
+    let id = Letter::of(&record).id;
+    match step {
+        SettleStep::Settle => output.line(format!("dead letter {id} is settled"))?,
+        SettleStep::Ask => output.line(format!("dead letter {id} is to be settled: a second person has to agree"))?,
+    }
+    output.finish()?;
+    if step == SettleStep::Ask {
+        output::note("next to the patient two people settle a dead letter: somebody else has to run this command, too");
+    }
+    Ok(())
 }
 
 /// A dead letter and its place.
@@ -117,7 +135,8 @@ fn list(config: &Config, options: &DeadLettersLs) -> Result<(), Failure> {
     let mut left_out = 0_u64;
     reader::read_range(&config.kafka, &Range::all(topics::OPS_DEAD_LETTER_V1.name()), |record| {
         let letter = Letter::of(&record);
-        let letter = Letter { settled: settled.of(letter.place).cloned(), ..letter };
+        let LetterStand { asked, settled } = settled.stand(letter.place);
+        let letter = Letter { asked, settled, ..letter };
         if letter.is_wanted(options) {
             found.push_back(letter);
         }
@@ -181,8 +200,8 @@ fn show(config: &Config, options: &DeadLettersShow) -> Result<(), Failure> {
             output.finish()
         }
         None => {
-            let settled = settled(config)?.of((partition, offset)).cloned();
-            print(&record, Letter { settled, ..Letter::of(&record) }, options.json, options.with_phi)
+            let LetterStand { asked, settled } = settled(config)?.stand((partition, offset));
+            print(&record, Letter { asked, settled, ..Letter::of(&record) }, options.json, options.with_phi)
         }
     }
 }
@@ -209,6 +228,8 @@ fn print(record: &Record, letter: Letter, as_json: bool, with_phi: bool) -> Resu
     }
     if let Some(Settlement { by, reason, at }) = &letter.settled {
         output.line(format!("{:<10} by {by}, {}: {reason}", "settled", output::time_text(at / 1_000)))?;
+    } else if let Some(Settlement { by, reason, at }) = &letter.asked {
+        output.line(format!("{:<10} by {by}, {}: {reason}", "asked", output::time_text(at / 1_000)))?;
     }
     let key = record.key.as_deref().map_or_else(|| "none".to_owned(), |key| seen(key, with_phi));
     output.line(format!("{:<10} {key}", "key"))?;
@@ -300,6 +321,7 @@ impl Letter {
             topic,
             origin,
             bytes: record.value.as_ref().map_or(0, |value| value.len()),
+            asked: None,
             settled: None,
             place: (record.place.partition, record.place.offset),
         }

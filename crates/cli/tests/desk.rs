@@ -156,12 +156,20 @@ fn settling(run: &impl Fn(&[&str]) -> Output, letter: &str) {
     let shown = said(&run(&["dead-letters", "show", letter]));
     assert!(shown.contains("let its sender send it again"), "{shown}");
     assert!(shown.contains(&format!("wardline dead-letters settle {letter} --reason")), "{shown}");
-    let settle = |id: &str, reason: &str| run(&["dead-letters", "settle", id, "--reason", reason, "--actor", "ada"]);
+    let settle_as = |id: &str, reason: &str, actor: &str| {
+        run(&["dead-letters", "settle", id, "--reason", reason, "--actor", actor])
+    };
+    let settle = |id: &str, reason: &str| settle_as(id, reason, "ada");
     for (id, reason, code) in [(letter, "...", "WL-1470"), ("0@999", "sent again", "WL-7072")] {
         let refused = settle(id, reason);
         assert!(refused.status.code() == Some(2) && said(&refused).contains(code), "{}", said(&refused));
     }
-    assert!(text(&settle(letter, "sent again")).contains("is settled"));
+    // Next to the patient two people settle it.
+    assert!(text(&settle(letter, "sent again")).contains("a second person has to agree"));
+    let alone = settle(letter, "sent again");
+    assert!(alone.status.code() == Some(2) && said(&alone).contains("WL-1473"), "{}", said(&alone));
+    assert!(text(&run(&["dead-letters", "show", letter])).contains("asked      by ada"));
+    assert!(text(&settle_as(letter, "sent again", "bob")).contains("is settled"));
     let refused = settle(letter, "once more");
     assert!(said(&refused).contains("WL-1471") && said(&refused).contains("sent again"), "{}", said(&refused));
     let id = format!("\"{letter}\"");
@@ -170,7 +178,7 @@ fn settling(run: &impl Fn(&[&str]) -> Output, letter: &str) {
     assert!(!open.contains(&id) && all.contains(&id) && all.contains("sent again"), "{all}");
     assert!(text(&run(&["dead-letters", "show", letter])).contains(": sent again"));
     let record = text(&run(&["audit", "ls", "--code", "dead-letter.settle", "--json"]));
-    assert!(record.contains("settled: sent again") && record.contains("ada"), "{record}");
+    assert!(record.contains("settled: sent again") && record.contains("bob"), "{record}");
 }
 
 /// A source next to the patient: one person asks, another one approves, and the history names both.

@@ -276,9 +276,20 @@ async fn a_dead_letter_leads_to_a_replay_and_is_settled_once() {
     browser.post("/dead-letters/0@0/settle", &[]).await.refused(422, "WL-7131");
     browser.post("/dead-letters/0@0/settle", &[("reason", "...")]).await.refused(422, "WL-1470");
     browser.post("/dead-letters/0@99/settle", &[("reason", "sent again")]).await.refused(404, "WL-7130");
+    // Next to the patient two people settle it, and the second one may approve.
     assert_eq!(browser.post("/dead-letters/0@0/settle", &[("reason", "sent again")]).await.status, 303);
+    let asked = place.audited(|audit| audit.code == "dead-letter.settle-request").await;
+    assert_eq!((asked.actor.as_deref(), asked.detail.as_str()), (Some("olga"), "to be settled: sent again"));
+    let (oscar, anna) = (place.browser("oscar").await, place.browser("anna").await);
+    for who in [&browser, &oscar] {
+        who.post("/dead-letters/0@0/settle", &[("reason", "it was")]).await.refused(409, "WL-1473");
+        let page = who.get("/dead-letters/0@0").await.text;
+        assert!(page.contains("asked to be settled by olga") && !page.contains("/settle\""), "{page}");
+    }
+    assert!(anna.get("/dead-letters/0@0").await.text.contains("/settle\""));
+    assert_eq!(anna.post("/dead-letters/0@0/settle", &[("reason", "it was")]).await.status, 303);
     let audit = place.audited(|audit| audit.code == "dead-letter.settle").await;
-    assert_eq!((audit.actor.as_deref(), audit.detail.as_str()), (Some("olga"), "settled: sent again"));
+    assert_eq!((audit.actor.as_deref(), audit.detail.as_str()), (Some("anna"), "settled: it was"));
     assert_eq!((audit.origin_partition, audit.origin_offset), (Some(0), Some(0)));
     browser.post("/dead-letters/0@0/settle", &[("reason", "me too")]).await.refused(409, "WL-1471");
 
@@ -291,7 +302,7 @@ async fn a_dead_letter_leads_to_a_replay_and_is_settled_once() {
     let all = place.call(Method::GET, "/api/v1/dead-letters?state=all", None).await.json();
     assert_eq!(reasons(all.clone()).len(), 2);
     let settled = all["letters"].as_array().unwrap().iter().find(|letter| letter["id"] == "0@0").unwrap();
-    assert_eq!((&settled["settled"]["by"], &settled["settled"]["reason"]), (&"olga".into(), &"sent again".into()));
+    assert_eq!((&settled["settled"]["by"], &settled["asked"]["reason"]), (&"anna".into(), &"sent again".into()));
     let page = browser.get("/dead-letters/0@0").await.text;
     assert!(page.contains("sent again") && !page.contains("/settle\""), "nothing is offered twice: {page}");
     // Whoever starts later finds it on the topic.
@@ -299,7 +310,7 @@ async fn a_dead_letter_leads_to_a_replay_and_is_settled_once() {
     let codec = std::sync::Arc::new(runtime::codec::Codec::new(&config.registry).unwrap());
     let later = operations::dead_letters::Settlements::new(runtime::readers::Readers::new(&config.kafka), codec);
     let settled = later.look(std::time::Duration::from_secs(30)).await.unwrap();
-    assert_eq!((settled.of((0, 0)).unwrap().by.as_str(), settled.of((0, 1)), settled.is_whole), ("olga", None, true));
+    assert_eq!((settled.of((0, 0)).unwrap().by.as_str(), settled.of((0, 1)), settled.is_whole), ("anna", None, true));
 }
 
 #[tokio::test(flavor = "multi_thread")]

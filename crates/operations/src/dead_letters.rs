@@ -1,20 +1,22 @@
 //! What people do about dead letters: have the record processed again, or say that the matter is settled.
 //!
-//! A dead letter holds nothing up and is never changed. That somebody has settled one is an action on `ops.audit.v1` about its
+//! A dead letter holds nothing up and is never changed. That somebody has settled one, or asks for it where two people do that, is an action on `ops.audit.v1` about its
 //! place; who asks which are open reads those, from the oldest dead letter that is still there on. Audit records stay longer
 //! than dead letters, so what was settled stays so.
 
-use crate::audit::{AuditError, decoded, is_reason};
+mod settle;
+
+pub use settle::{Settle, SettleError, SettleStep};
+
+use crate::audit::{AuditError, decoded};
+use crate::exceptions::class_of;
 use memchr::memmem::Finder;
 use runtime::clock;
 use runtime::codec::Codec;
-use runtime::config::Config;
-use runtime::outgoing::Lineage;
-use runtime::publisher::{PublishError, Publisher};
 use runtime::reader::{From, Range, ReadError, Until};
 use runtime::readers::Readers;
 use runtime::record::Record;
-use schemas::{Audit, AuditKind, Timestamp, topics};
+use schemas::{Audit, AuditKind, Criticality, topics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -24,8 +26,12 @@ use tokio::sync::Mutex;
 
 /// Code of the records that say that a dead letter is settled.
 pub const SETTLE: &str = "dead-letter.settle";
+/// Code of the records that ask for it. Begins as [`SETTLE`], by which both are found.
+pub const ASK: &str = "dead-letter.settle-request";
 /// How what they say begins; the reason follows.
 const SETTLED: &str = "settled: ";
+/// The same of those that ask.
+const ASKED: &str = "to be settled: ";
 /// Records of the audit that are read in one go.
 const STEP: i64 = 20_000;
 /// Most settled dead letters that are known; beyond, the ones that were settled first are listed as open again.
@@ -64,10 +70,19 @@ pub struct Settlement {
     pub at: i64,
 }
 
+/// What people have said about a dead letter.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct LetterStand {
+    /// Who was the first to ask that it be settled, where two people settle it.
+    pub asked: Option<Settlement>,
+    /// Who has settled it.
+    pub settled: Option<Settlement>,
+}
+
 /// Which dead letters are settled.
 #[derive(Clone, Debug, Default)]
 pub struct Settled {
-    by_place: BTreeMap<LetterPlace, Settlement>,
+    by_place: BTreeMap<LetterPlace, LetterStand>,
     /// Whether all that is on record was read; what is not settled here may be otherwise.
     pub is_whole: bool,
 }
@@ -85,48 +100,6 @@ struct Read {
     /// Next offset of each partition; none before the first look.
     next: BTreeMap<i32, i64>,
     settled: Arc<Settled>,
-}
-
-/// Somebody says that a dead letter is settled.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Settle {
-    /// The command or service it is done with.
-    pub via: &'static str,
-    /// Who.
-    pub actor: String,
-    /// Why, without patient data.
-    pub reason: String,
-    /// Which.
-    pub place: LetterPlace,
-}
-
-/// Why a dead letter cannot be settled.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum SettleError {
-    /// The reason says nothing.
-    #[error("WL-1470: dead letter {}@{} is to be settled without a reason", .0.0, .0.1)]
-    NoReason(LetterPlace),
-    /// Somebody has done it before.
-    #[error("WL-1471: dead letter {}@{} is settled already, by {by}: {reason}", .place.0, .place.1)]
-    Already {
-        /// The dead letter.
-        place: LetterPlace,
-        /// Who has.
-        by: String,
-        /// Why.
-        reason: String,
-    },
-}
-
-impl SettleError {
-    /// What to do about it.
-    #[must_use]
-    pub fn next(&self) -> &'static str {
-        match self {
-            Self::NoReason(_) => "say in a few words what was done about it, without patient data",
-            Self::Already { .. } => "leave it: nothing is open about it",
-        }
-    }
 }
 
 impl Again {
@@ -160,24 +133,43 @@ impl Settled {
     /// Who has settled a dead letter, when somebody has.
     #[must_use]
     pub fn of(&self, place: LetterPlace) -> Option<&Settlement> {
-        self.by_place.get(&place)
+        self.by_place.get(&place)?.settled.as_ref()
+    }
+
+    /// What people have said about a dead letter.
+    #[must_use]
+    pub fn stand(&self, place: LetterPlace) -> LetterStand {
+        self.by_place.get(&place).cloned().unwrap_or_default()
     }
 
     /// Takes a record in; the first about a dead letter counts.
     fn take(&mut self, audit: Audit) {
-        let is_settled = audit.kind == AuditKind::Action
-            && audit.code == SETTLE
-            && audit.origin_topic.as_deref() == Some(topics::OPS_DEAD_LETTER_V1.name());
-        let place = audit.origin_partition.zip(audit.origin_offset).filter(|_| is_settled);
-        let (Some(place), Some(reason)) = (place, audit.detail.strip_prefix(SETTLED)) else { return };
+        let is_of_letters =
+            audit.kind == AuditKind::Action && audit.origin_topic.as_deref() == Some(topics::OPS_DEAD_LETTER_V1.name());
+        let place = audit.origin_partition.zip(audit.origin_offset).filter(|_| is_of_letters);
+        let said = match audit.code.as_str() {
+            SETTLE => audit.detail.strip_prefix(SETTLED),
+            ASK => audit.detail.strip_prefix(ASKED),
+            _ => None,
+        };
+        let (Some(place), Some(reason)) = (place, said) else { return };
         let by = audit.actor.unwrap_or_else(|| "unknown".to_owned());
         let one = Settlement { by, reason: reason.to_owned(), at: audit.at.0 };
-        self.by_place.entry(place).or_insert(one);
+        let stand = self.by_place.entry(place).or_default();
+        let told = if audit.code == SETTLE { &mut stand.settled } else { &mut stand.asked };
+        told.get_or_insert(one);
         if self.by_place.len() > SETTLED_MAX
-            && let Some(first) = self.by_place.iter().min_by_key(|(_, one)| one.at).map(|(place, _)| *place)
+            && let Some(first) = self.by_place.iter().min_by_key(|(_, stand)| stand.at()).map(|(place, _)| *place)
         {
             self.by_place.remove(&first);
         }
+    }
+}
+
+impl LetterStand {
+    /// When the last word was said.
+    fn at(&self) -> i64 {
+        self.settled.as_ref().or(self.asked.as_ref()).map_or(0, |one| one.at)
     }
 }
 
@@ -229,54 +221,10 @@ impl Settlements {
     }
 }
 
-impl Settle {
-    /// Whether it can be said, by what is known of the dead letter.
-    ///
-    /// # Errors
-    /// When the reason says nothing, or somebody has settled it before.
-    pub fn check(&self, before: Option<&Settlement>) -> Result<(), SettleError> {
-        if !is_reason(&self.reason) {
-            return Err(SettleError::NoReason(self.place));
-        }
-        match before {
-            Some(Settlement { by, reason, .. }) => {
-                Err(SettleError::Already { place: self.place, by: by.clone(), reason: reason.clone() })
-            }
-            None => Ok(()),
-        }
-    }
-
-    /// What goes on record about it, beside who, when and which.
-    #[must_use]
-    pub fn detail(&self) -> String {
-        format!("{SETTLED}{}", self.reason.trim())
-    }
-
-    /// Puts it on record, and returns when that is confirmed.
-    ///
-    /// # Errors
-    /// When Kafka or the registry does not answer: then it is not settled.
-    pub async fn record(&self, config: &Config) -> Result<(), PublishError> {
-        let codec = Arc::new(Codec::new(&config.registry)?);
-        let publisher = Publisher::connect(config, codec, &[topics::OPS_AUDIT_V1.info()]).await?;
-        let record = publisher.event(&self.audit(clock::now_micros()), &Lineage::default())?;
-        publisher.publish(&[record]).await
-    }
-
-    fn audit(&self, now: i64) -> Audit {
-        Audit {
-            room: self.via.to_owned(),
-            kind: AuditKind::Action,
-            code: SETTLE.to_owned(),
-            origin_topic: Some(topics::OPS_DEAD_LETTER_V1.name().to_owned()),
-            origin_partition: Some(self.place.0),
-            origin_offset: Some(self.place.1),
-            detail: self.detail(),
-            actor: Some(self.actor.clone()),
-            at: Timestamp(now),
-            ..Audit::default()
-        }
-    }
+/// How urgent the flow is that the record of a dead letter belongs to.
+#[must_use]
+pub fn class(letter: &Record) -> Criticality {
+    class_of(&fact(letter, "wl_room").unwrap_or_default(), fact(letter, "wl_topic").as_deref())
 }
 
 /// What Wardline says about a dead letter: the last word, since a record may have come with such a header.
@@ -403,18 +351,22 @@ mod tests {
         assert_eq!(Again::of(&letter(&FACTS[..2])), None, "it came from outside");
     }
 
-    fn settle(actor: &str, reason: &str, place: LetterPlace) -> Settle {
-        Settle { via: "cli", actor: actor.to_owned(), reason: reason.to_owned(), place }
+    /// That somebody settles it, as it goes on record.
+    fn said(actor: &str, reason: &str, place: LetterPlace, now: i64) -> Audit {
+        let class = Criticality::Operational;
+        let settle =
+            Settle { via: "cli", actor: actor.to_owned(), reason: reason.to_owned(), place, class, may_agree: true };
+        settle.audit(SettleStep::Settle, now)
     }
 
     #[test]
     fn what_is_on_record_says_who_has_settled_what_and_the_first_counts() {
         let mut settled = Settled::default();
-        settled.take(settle("ada", " sent again ", (2, 17)).audit(7));
-        settled.take(settle("bob", "me too, later", (2, 17)).audit(9));
+        settled.take(said("ada", " sent again ", (2, 17), 7));
+        settled.take(said("bob", "me too, later", (2, 17), 9));
         let one = settled.of((2, 17)).unwrap();
         assert_eq!((one.by.as_str(), one.reason.as_str(), one.at), ("ada", "sent again", 7));
-        let right = settle("ada", "sent again", (0, 1)).audit(7);
+        let right = said("ada", "sent again", (0, 1), 7);
         for wrong in [
             Audit { code: "show-original".to_owned(), ..right.clone() },
             Audit { kind: AuditKind::Dropped, ..right.clone() },
@@ -434,21 +386,9 @@ mod tests {
         let mut settled = Settled::default();
         let most = i64::try_from(SETTLED_MAX).unwrap();
         for number in 0..=most {
-            settled.take(settle("ada", "sent again", (0, number)).audit(most - number));
+            settled.take(said("ada", "sent again", (0, number), most - number));
         }
         assert_eq!(settled.by_place.len(), SETTLED_MAX);
         assert_eq!((settled.of((0, most)), settled.of((0, 0)).is_some()), (None, true));
-    }
-
-    #[test]
-    fn a_letter_is_settled_once_and_for_a_reason() {
-        let before = Settlement { by: "ada".to_owned(), reason: "sent again".to_owned(), at: 7 };
-        assert_eq!(settle("bob", "sent again", (2, 17)).check(None), Ok(()));
-        for (reason, before, said) in [
-            ("...", None, "WL-1470: dead letter 2@17 is to be settled without a reason"),
-            ("sent again", Some(&before), "WL-1471: dead letter 2@17 is settled already, by ada: sent again"),
-        ] {
-            assert_eq!(settle("bob", reason, (2, 17)).check(before).unwrap_err().to_string(), said);
-        }
     }
 }

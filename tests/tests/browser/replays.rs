@@ -35,7 +35,7 @@ async fn topics_traces_dead_letters_and_replays_are_looked_at_and_agreed_to() {
     dead_letter_is_shown_once(&desk, &olga).await;
     olga.click("a[href='/errors/WL-1001']").await;
     olga.reads("What to do").await;
-    dead_letter_is_settled(&desk, &olga).await;
+    dead_letter_is_settled(&desk, &olga, &anna).await;
 
     let path = plan(&desk, &olga, "the rule was wrong").await;
     assert_eq!(desk.api(&path).await["plan"]["correction"], 0, "a plain replay corrects nothing");
@@ -82,12 +82,17 @@ async fn dead_letter_is_shown_once(desk: &Desk, olga: &Tab) {
 }
 
 /// What came from outside is sent again by its sender; it leaves the list of open ones, and all of them still tell of it.
-async fn dead_letter_is_settled(desk: &Desk, olga: &Tab) {
+async fn dead_letter_is_settled(desk: &Desk, olga: &Tab, anna: &Tab) {
     olga.open(&format!("{}/dead-letters/0@0", desk.url)).await;
     olga.reads("let its sender send it again").await;
     olga.fill("form[action$='/settle'] [name=reason]", "the sender has sent it again").await;
     olga.click("form[action$='/settle'] button").await;
-    olga.reads("by olga").await;
+    olga.reads("asked to be settled by olga").await;
+    assert_eq!(olga.eval("document.querySelectorAll(\"form[action$='/settle']\").length").await, json!(0));
+    anna.open(&format!("{}/dead-letters/0@0", desk.url)).await;
+    anna.fill("form[action$='/settle'] [name=reason]", "the sender has sent it again").await;
+    anna.click("form[action$='/settle'] button").await;
+    anna.reads("by anna").await;
     olga.open(&format!("{}/dead-letters", desk.url)).await;
     olga.reads("No dead letter fits").await;
     olga.open(&format!("{}/dead-letters?state=all", desk.url)).await;

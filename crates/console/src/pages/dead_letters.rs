@@ -11,9 +11,9 @@ use crate::problem::Problem;
 use crate::trail::{self, Entry};
 use axum::http::StatusCode;
 use maud::{Markup, html};
-use operations::dead_letters::{Again, SETTLE as SETTLED, Settle, SettleError, Settled, Settlement, fact};
+use operations::dead_letters::{Again, LetterStand, Settle, SettleError, SettleStep, Settled, Settlement, class, fact};
 use runtime::record::Record;
-use schemas::{headers, topics};
+use schemas::{Criticality, headers, topics};
 use serde::Serialize;
 use serde_json::json;
 use std::sync::Arc;
@@ -58,10 +58,14 @@ pub struct Letter {
     bytes: usize,
     /// How its room can process it again; none when only its sender can send it again.
     again: Option<Again>,
+    /// Who has asked that it be settled; a second person has to agree.
+    asked: Option<Settlement>,
     /// Who has settled it.
     settled: Option<Settlement>,
     #[serde(skip)]
     place: (i32, i64),
+    #[serde(skip)]
+    class: Criticality,
 }
 
 #[derive(Serialize)]
@@ -85,7 +89,7 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     let found: Vec<&Letter> = newest.records.iter().filter(|letter| wanted(letter)).collect();
     let (page, rows_per_page) = (ask.page(), ask.console.config.bounds.page_rows);
     let (total, has_more, query, settled_known) = (found.len(), newest.has_more, ask.query, settled.is_whole);
-    let told = |letter: &&Letter| Letter { settled: settled.of(letter.place).cloned(), ..(*letter).clone() };
+    let told = |letter: &&Letter| (*letter).clone().standing(settled.stand(letter.place));
     let letters = slice(&found, page, rows_per_page).iter().map(told).collect();
     Ok(Answer::view(Letters { page, rows_per_page, total, has_more, settled_known, letters, query }, list_page))
 }
@@ -112,14 +116,17 @@ pub async fn settle(ask: Ask) -> Result<Answer, Problem> {
         actor: ask.name().to_owned(),
         reason: ask.body.text("reason").unwrap_or_default().to_owned(),
         place: letter.place,
+        class: letter.class,
+        may_agree: ask.person.as_ref().is_some_and(|person| person.role.has(Right::Approve)),
     };
-    settle.check(settled.of(letter.place)).map_err(|error| refusal(&error))?;
+    let two_people = &ask.console.exceptions.config().two_people;
+    let step = settle.check(&settled.stand(letter.place), two_people).map_err(|error| refusal(&error))?;
     let (partition, offset) = letter.place;
     ask.console
         .trail
         .record(Entry {
-            code: SETTLED.to_owned(),
-            detail: settle.detail(),
+            code: step.code().to_owned(),
+            detail: settle.detail(step),
             actor: Some(settle.actor),
             origin: Some((topics::OPS_DEAD_LETTER_V1.name().to_owned(), partition, offset)),
             ..Entry::default()
@@ -127,13 +134,17 @@ pub async fn settle(ask: Ask) -> Result<Answer, Problem> {
         .await?;
     ask.console.desk.letters_changed();
     let then = format!("/dead-letters/{}", letter.id);
-    Ok(Answer::done("It is settled.", then, json!({"id": letter.id, "settled": true})))
+    let (said, is_settled) = match step {
+        SettleStep::Ask => ("A second person has to agree before it is settled.", false),
+        SettleStep::Settle => ("It is settled.", true),
+    };
+    Ok(Answer::done(said, then, json!({"id": letter.id, "settled": is_settled})))
 }
 
 fn refusal(error: &SettleError) -> Problem {
     let status = match error {
         SettleError::NoReason(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        SettleError::Already { .. } => StatusCode::CONFLICT,
+        SettleError::Already { .. } | SettleError::SecondPerson { .. } | SettleError::Nobody(_) => StatusCode::CONFLICT,
     };
     Problem::said(status, "Not settled", &error.to_string()).next(error.next())
 }
@@ -178,8 +189,8 @@ async fn read(ask: &Ask) -> Result<Whole, Problem> {
     let asked = record.value.clone();
     let reading = async move { Source::read(&codec, asked.as_deref(), content_type.as_deref(), bound).await };
     let source = desk.reads.topics(reading).await?;
-    let settled = settled(ask).await.of((partition, offset)).cloned();
-    Ok(Whole { letter: Letter { settled, ..Letter::of(&record) }, headers: headers(&record), source })
+    let stand = settled(ask).await.stand((partition, offset));
+    Ok(Whole { letter: Letter::of(&record).standing(stand), headers: headers(&record), source })
 }
 
 impl Letter {
@@ -201,9 +212,16 @@ impl Letter {
             origin,
             bytes: record.value.as_ref().map_or(0, |value| value.len()),
             again: Again::of(record),
+            asked: None,
             settled: None,
             place: (record.place.partition, record.place.offset),
+            class: class(record),
         }
+    }
+
+    /// With what people have said about it.
+    fn standing(self, LetterStand { asked, settled }: LetterStand) -> Self {
+        Self { asked, settled, ..self }
     }
 }
 
@@ -283,6 +301,8 @@ fn page(data: &Whole, frame: &Frame<'_>) -> Page {
         p.lead { (letter.reason) }
         @if let Some(settled) = &letter.settled {
             p { (chip("settled", "good")) " by " (settled.by) ", " (time(settled.at)) ": " (settled.reason) }
+        } @else if let Some(asked) = &letter.asked {
+            p { (chip("needs a second person", "warn")) " asked to be settled by " (asked.by) ", " (time(asked.at)) ": " (asked.reason) }
         }
         div.columns {
             section {
@@ -324,18 +344,24 @@ fn acts(letter: &Letter, frame: &Frame<'_>) -> Markup {
             }
             None => p { "It did not come from a topic that its room reads: let its sender send it again, corrected." },
         }
-        @if letter.settled.is_none() && frame.may(Right::Act) {
+        @if letter.settled.is_none() && frame.may(Right::Act) && may_settle(letter, frame) {
             h2 { "Settle it" }
             (form(frame, &Act {
                 action: format!("/dead-letters/{}/settle", letter.id),
                 label: "Mark as settled",
-                help: "For what was processed again, sent again, or needs nothing. It leaves the list of open ones; its bytes stay.",
+                help: "For what was processed again, sent again, or needs nothing. It leaves the list of open ones; its bytes stay. Some flows need a second person.",
                 fields: SETTLE,
                 hidden: Vec::new(),
                 is_grave: false,
             }))
         }
     }
+}
+
+/// What somebody has asked for is for another person, who may approve.
+fn may_settle(letter: &Letter, frame: &Frame<'_>) -> bool {
+    let Some(asked) = &letter.asked else { return true };
+    frame.may(Right::Approve) && frame.person.is_some_and(|person| !operations::same_person(&person.name, &asked.by))
 }
 
 /// The form to plan a replay, with what it needs filled in.
