@@ -40,8 +40,16 @@ const REAL_ONLY: [&str; 2] = ["--test", "real*"];
 const IN_BROWSER: [&str; 2] = ["--test", "browser*"];
 
 /// Harnesses that measure, or that load every core themselves.
-const ALONE: [&str; 7] =
-    ["browser", "parts_cause_many", "parts_pacing", "parts_parked_many", "parts_recovery", "real_storm", "speed"];
+const ALONE: [&str; 8] = [
+    "browser",
+    "parts_cause_many",
+    "parts_incident",
+    "parts_pacing",
+    "parts_parked_many",
+    "parts_recovery",
+    "real_storm",
+    "speed",
+];
 
 /// Seeds of the simulation, in place of the few of a plain `cargo test`.
 const SEEDS: (&str, &str) = ("WARDLINE_SIMULATION_SEEDS", "2000");
