@@ -43,8 +43,17 @@ impl Tally {
     }
 }
 
-/// Builds the tests that `selection` names, as `cargo test` would, and runs them: two harnesses at a time, and after those, one
-/// at a time, the ones named in `alone`. Every harness runs, whatever another one said; its output is shown when it has ended.
+/// In which order harnesses run, by their names.
+#[derive(Clone, Copy, Debug)]
+pub struct Order<'a> {
+    /// Those that take longest: they begin first, so that none of them is what all others have long been waiting for.
+    pub first: &'a [&'a str],
+    /// Those that run one at a time, behind all others.
+    pub alone: &'a [&'a str],
+}
+
+/// Builds the tests that `selection` names, as `cargo test` would, and runs them: two harnesses at a time, and then those that
+/// run alone. Every harness runs, whatever another one said; its output is shown when it has ended.
 ///
 /// # Errors
 ///
@@ -52,12 +61,11 @@ impl Tally {
 pub fn run(
     root: &Path,
     selection: &[&str],
-    alone: &[&str],
+    order: Order<'_>,
     environment: &[(&str, &str)],
     tally: &mut Tally,
 ) -> Result<()> {
-    let (single, beside): (Vec<_>, Vec<_>) =
-        build(root, selection)?.into_iter().partition(|harness| alone.contains(&harness.name.as_str()));
+    let (single, beside) = order.of(build(root, selection)?);
     let mut failed = run_all(beside, BESIDE, environment, tally)?;
     failed.extend(run_all(single, 1, environment, tally)?);
     if failed.is_empty() { Ok(()) } else { bail!("these failed: {}", failed.join(", ")) }
@@ -83,6 +91,17 @@ pub fn run_examples(root: &Path, tally: &mut Tally) -> Result<()> {
     }
     let status = child.wait().context("wait for cargo test")?;
     if status.success() { Ok(()) } else { bail!("cargo test --doc ended with {status}") }
+}
+
+impl Order<'_> {
+    /// Those that run alone, and the others as they begin.
+    fn of(self, harnesses: Vec<Harness>) -> (Vec<Harness>, Vec<Harness>) {
+        let place = |names: &[&str], harness: &Harness| names.iter().position(|name| *name == harness.name);
+        let (single, mut beside): (Vec<_>, Vec<_>) =
+            harnesses.into_iter().partition(|harness| place(self.alone, harness).is_some());
+        beside.sort_by_key(|harness| place(self.first, harness).unwrap_or(self.first.len()));
+        (single, beside)
+    }
 }
 
 /// One program of tests.
@@ -204,7 +223,7 @@ fn show(name: &str, output: &str, tally: &mut Tally) -> Result<()> {
 
 #[cfg(test)]
 mod tests_of_harnesses {
-    use super::{Harness, Message, Tally, run_all};
+    use super::{Harness, Message, Order, Tally, run_all};
 
     #[test]
     fn only_the_last_line_of_a_harness_counts() {
@@ -230,6 +249,18 @@ mod tests_of_harnesses {
         assert_eq!(harness(&built.replace("true", "false")), None, "a program that is no test");
         assert_eq!(harness(&built.replace("\"/t/calls-1\"", "null")), None, "a library");
         assert_eq!(harness(r#"{"reason":"build-finished","success":true}"#), None);
+    }
+
+    #[test]
+    fn what_takes_longest_begins_first_and_what_measures_is_alone() {
+        let harness = |name: &str| Harness { name: name.to_owned(), folder: "/".into(), program: "/".into() };
+        let all = ["a", "speed", "b", "storm", "long"].map(harness).to_vec();
+        let (alone, beside) = Order { first: &["long", "b"], alone: &["storm", "speed"] }.of(all);
+        let names = |harnesses: Vec<Harness>| harnesses.into_iter().map(|one| one.name).collect::<Vec<_>>();
+        assert_eq!(
+            (names(alone), names(beside)),
+            (names(["speed", "storm"].map(harness).to_vec()), names(["long", "b", "a"].map(harness).to_vec()))
+        );
     }
 
     #[test]

@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
 use components::{Browser, Installation, Part, Progress};
 
-use super::harnesses::{self, Tally};
+use super::harnesses::{self, Order, Tally};
 
 /// Run everything that must hold, and stop at the first step that fails with what to do next.
 ///
@@ -38,6 +38,10 @@ const REAL_ONLY: [&str; 2] = ["--test", "real*"];
 
 /// Test targets that sit at the console with a browser; kept out of other selections in the same way.
 const IN_BROWSER: [&str; 2] = ["--test", "browser*"];
+
+/// Harnesses that take longest.
+const FIRST: [&str; 5] =
+    ["simulation", "real_conformance", "parts_reconcile", "real_larger_parts", "parts_first_light"];
 
 /// Harnesses that measure, or that load every core themselves.
 const ALONE: [&str; 8] = [
@@ -214,7 +218,7 @@ fn is_set(variable: &str) -> bool {
 /// Runs tests, shows their output and counts them. A test that is ignored is a failure: nothing is skipped.
 fn tests(root: &Path, selection: &[&str], environment: &[(&str, &str)], tally: &mut Tally) -> Result<()> {
     let ignored_before = tally.ignored;
-    harnesses::run(root, selection, &ALONE, environment, tally)?;
+    harnesses::run(root, selection, Order { first: &FIRST, alone: &ALONE }, environment, tally)?;
     if tally.ignored > ignored_before {
         bail!("{} tests are ignored: nothing is skipped", tally.ignored - ignored_before);
     }
