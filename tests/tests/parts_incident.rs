@@ -54,7 +54,8 @@ fn said<T: std::str::FromStr>(variable: &str) -> Option<T> {
 
 /// Live usages while the replay runs come so often.
 fn live_every() -> Duration {
-    Duration::from_millis(if testkit::parts::real() { 1_000 } else { 40 })
+    // Tryton makes about two documents a second here, and a correction is two of them.
+    Duration::from_millis(if testkit::parts::real() { 1_500 } else { 40 })
 }
 
 /// Longest wait for a step of the drill.
