@@ -183,7 +183,14 @@ impl Asked<'_> {
         let name = self.may_come_later().then(|| page_name(person.as_ref(), parts));
         let ask = Ask { console: Arc::clone(console), person, path, query, body: fields, address, is_api, ticket };
         let answering = in_time((route.handler)(ask), console.config.answer_timeout());
-        let Some(name) = name else { return answering.await.map(Arc::new) };
+        let Some(name) = name else {
+            let answered = answering.await.map(Arc::new);
+            if route.method == Method::Post {
+                // A page that was read before is not shown behind what was done.
+                console.firsts.forget();
+            }
+            return answered;
+        };
         let patience = if parts.headers.contains_key(WAITS) { console.config.answer_timeout() } else { AT_ONCE };
         match console.firsts.of(&name, patience, |_| answering).await? {
             Stand::Found(answer) => Ok(answer),

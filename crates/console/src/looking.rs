@@ -75,6 +75,12 @@ impl<T: Send + Sync + 'static> Looking<T> {
         result.map(Stand::Found)
     }
 
+    /// What is under way or was not taken is nobody's answer any more: somebody has changed what it is about. Who waits for it
+    /// already is answered.
+    pub fn forget(&self) {
+        lock(&self.looks).clear();
+    }
+
     fn begun<F>(&self, name: &str, begin: impl FnOnce(Arc<Look<T>>) -> F) -> Result<Arc<Look<T>>, Problem>
     where
         F: Future<Output = Result<T, Problem>> + Send + 'static,
@@ -156,6 +162,24 @@ mod tests {
         assert_eq!(looking.of("4711", LONG, begin).await.unwrap(), Stand::Found(Arc::new(0)));
         end.notify_one();
         assert_eq!(looking.of("4711", LONG, begin).await.unwrap(), Stand::Found(Arc::new(1)), "looked for anew");
+    }
+
+    #[tokio::test]
+    async fn what_was_looked_for_before_a_change_is_not_shown_after_it() {
+        let (looking, end) = (Looking::<usize>::new(2, LONG), Arc::new(Notify::new()));
+        let untaken = looking.begun("untaken", |_| async { Ok(1) }).unwrap();
+        untaken.found.subscribe().wait_for(Option::is_some).await.unwrap();
+        let before = Arc::clone(&end);
+        let under_way = |_| async move {
+            before.notified().await;
+            Ok(1)
+        };
+        assert!(matches!(looking.of("under way", SOON, under_way).await.unwrap(), Stand::Looks { .. }));
+        looking.forget();
+        for name in ["untaken", "under way"] {
+            assert_eq!(looking.of(name, LONG, |_| async { Ok(2) }).await.unwrap(), Stand::Found(Arc::new(2)));
+        }
+        end.notify_one();
     }
 
     #[tokio::test]
