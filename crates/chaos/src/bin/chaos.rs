@@ -33,7 +33,7 @@ struct Arguments {
     /// Only these kinds of faults, for example `kill-broker,rolling-brokers,reset`; `--plan --json` shows the names.
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     only: Vec<String>,
-    /// Leave out these kinds: `fill-disk` needs root, `jump-clock` needs libfaketime.
+    /// Leave out these kinds: `fill-disk` needs root, `jump-clock` needs a C compiler (`cc`).
     #[arg(long, value_name = "KINDS", value_delimiter = ',')]
     without: Vec<String>,
     /// The program to break; the one beside this program when not given.
