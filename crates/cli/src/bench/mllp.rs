@@ -47,6 +47,7 @@ pub fn load(options: &BenchMllpLoad) -> Result<(), Failure> {
         bytes: options.size,
         warmup_s: options.warmup,
         measured_s: options.secs,
+        rate: options.rate,
         server: options.pid,
     }))??;
     output(&report)
@@ -115,7 +116,7 @@ async fn send(address: &str, options: &BenchMllp) -> Result<Value, Failure> {
         None => {
             let own = std::env::current_exe().map_err(|error| failed(&error))?;
             let mut command = tokio::process::Command::new(own);
-            command.args(["bench", "mllp-load"]);
+            command.args(["bench", "mllp-load", "--rate", &options.rate.to_string()]);
             command
         }
     };

@@ -172,6 +172,10 @@ pub struct BenchMllp {
     /// the room can reach.
     #[arg(long)]
     pub floor: bool,
+    /// Messages per second of all connections together, each sent at its time and timed from it; 0: as fast as they are
+    /// acknowledged.
+    #[arg(long, default_value_t = 0, conflicts_with = "sender")]
+    pub rate: u32,
     /// Send with this program (mllpload of the rivals' harness) and print its JSON line.
     #[arg(long, value_name = "PROGRAM")]
     pub sender: Option<std::path::PathBuf>,
@@ -276,6 +280,9 @@ pub struct BenchMllpLoad {
     /// As in `bench mllp`.
     #[arg(long)]
     pub secs: u64,
+    /// As in `bench mllp`.
+    #[arg(long, default_value_t = 0)]
+    pub rate: u32,
     /// Process whose CPU time is told.
     #[arg(long)]
     pub pid: u32,

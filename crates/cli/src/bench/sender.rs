@@ -1,4 +1,5 @@
-//! Many MLLP connections that send one charge after the other, each waiting for its acknowledgement.
+//! Many MLLP connections that send one charge after the other, each waiting for its acknowledgement, as fast as that goes or at
+//! a steady rate.
 
 use super::usage::{percentile, rate, rounded, usage_of};
 use crate::Failure;
@@ -20,11 +21,14 @@ pub struct Options {
     pub warmup_s: u64,
     /// Seconds measured.
     pub measured_s: u64,
+    /// Messages per second of all connections together; 0: as fast as they are acknowledged.
+    pub rate: u32,
     /// Process whose CPU time and memory are told.
     pub server: u32,
 }
 
-/// What was measured in the window. Times are milliseconds.
+/// What was measured in the window. Times are milliseconds; at a rate from the time at which a message was due, so that what holds
+/// one up counts for all behind it.
 #[derive(Debug, Serialize)]
 pub struct Report {
     job: String,
@@ -38,6 +42,7 @@ pub struct Report {
     ack_max_ms: f64,
     refused: u64,
     broken: u64,
+    rate: u32,
     client_cpu_seconds: f64,
 }
 
@@ -57,7 +62,8 @@ pub async fn run(options: Options) -> Result<Report, Failure> {
     for connection in 0..options.connections {
         let address = options.address.clone();
         let charge = Charge::new(run, connection, options.bytes);
-        senders.spawn(drive(address, charge, from, end));
+        let pace = Pace::of(&options, connection);
+        senders.spawn(drive(address, charge, pace, from, end));
     }
     until(from).await;
     let (server, own) = (usage_of(options.server), usage_of(std::process::id()));
@@ -85,14 +91,15 @@ pub async fn run(options: Options) -> Result<Report, Failure> {
         ack_max_ms: at(1.0),
         refused: all.refused,
         broken: all.broken,
+        rate: options.rate,
         client_cpu_seconds: rounded(own_after.cpu_seconds - own.cpu_seconds, 2),
     })
 }
 
-async fn drive(address: String, mut charge: Charge, from: Tick, end: Tick) -> Tally {
+async fn drive(address: String, mut charge: Charge, mut pace: Pace, from: Tick, end: Tick) -> Tally {
     let mut tally = Tally::default();
     while tick() < end {
-        if let Err(error) = session(&address, &mut charge, from, end, &mut tally).await {
+        if let Err(error) = session(&address, &mut charge, &mut pace, from, end, &mut tally).await {
             tracing::error!(%error, "connection lost");
             tally.broken += 1;
             // Neither a listener that is not there yet nor one that is gone is asked without a pause.
@@ -105,13 +112,14 @@ async fn drive(address: String, mut charge: Charge, from: Tick, end: Tick) -> Ta
 async fn session(
     address: &str,
     charge: &mut Charge,
+    pace: &mut Pace,
     from: Tick,
     end: Tick,
     tally: &mut Tally,
 ) -> Result<(), hl7v2::mllp::ClientError> {
     let mut client = MllpClient::connect(address, ClientOptions::default()).await?;
     while tick() < end {
-        let sent = tick();
+        let sent = pace.next().await;
         let ack = client.send(charge.next()).await?;
         let now = tick();
         match ack.code {
@@ -123,6 +131,34 @@ async fn session(
         }
     }
     client.close().await
+}
+
+/// When a connection sends.
+struct Pace {
+    due: Tick,
+    every: Duration,
+}
+
+impl Pace {
+    /// The connections take turns, each the same time after the one before it.
+    fn of(options: &Options, connection: usize) -> Self {
+        let apart = |connections: usize| {
+            let seconds = u32::try_from(connections).map_or(0.0, f64::from) / f64::from(options.rate.max(1));
+            if options.rate == 0 { Duration::ZERO } else { Duration::from_secs_f64(seconds) }
+        };
+        Self { due: tick().after(apart(connection)), every: apart(options.connections) }
+    }
+
+    /// Waits until the next message is due, and gives when that was; the present when no rate is asked for.
+    async fn next(&mut self) -> Tick {
+        if self.every.is_zero() {
+            return tick();
+        }
+        let due = self.due;
+        self.due = due.after(self.every);
+        until(due).await;
+        due
+    }
 }
 
 async fn until(at: Tick) {
