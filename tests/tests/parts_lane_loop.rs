@@ -2,6 +2,7 @@
 
 use processor::laws::{check_effects, check_once, check_order};
 use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
+use std::collections::HashMap;
 use std::path::Path;
 use testkit::stack::Stack;
 use testkit::until;
@@ -106,6 +107,34 @@ async fn fx_1_killed_again_and_again_each_effect_happens_once_and_in_order() {
     assert_eq!(violations, []);
     assert_eq!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())), []);
     assert_eq!(postings.len(), sent.len(), "each effect has its event");
+}
+
+/// KEY-1: what was written ahead of its turn when a room is told to stop is withdrawn, so that nobody has to look for it: whoever goes
+/// on finds no call in doubt.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_told_to_stop_a_room_withdraws_what_it_wrote_ahead() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    let sent: Vec<SupplyUsage> =
+        (0..400).map(|number| usage(&format!("enc-{}", number % 10), number, "SLOW")).collect();
+    stack.publish(&sent).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    until("some postings", || FileWorld::ledger(&ledger).len() >= 40).await;
+    running.stop().await;
+
+    let effects = stack.events::<Effect>().await;
+    let withdrawn = effects.iter().filter(|effect| effect.state == EffectState::Withdrawn).count();
+    assert!(withdrawn > 0, "lanes of many events are written ahead");
+    let newest: HashMap<&str, EffectState> =
+        effects.iter().map(|effect| (effect.effect_key.as_str(), effect.state)).collect();
+    let open = newest.iter().filter(|(_, state)| **state == EffectState::Intended).count();
+    assert_eq!(open, 0, "{withdrawn} withdrawn");
+
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    let postings = stack.until::<ErpPosting>("all postings", |postings| postings.len() >= sent.len()).await;
+    running.stop().await;
+    assert_eq!((postings.len(), FileWorld::ledger(&ledger).len()), (sent.len(), sent.len()));
+    assert_eq!(check_once(postings.iter().map(|posting| posting.effect_key.as_str())), []);
 }
 
 /// LOSS-1, EOS-1: a call that hangs keeps the position of its partition low; what was settled above it has its outcome once, also

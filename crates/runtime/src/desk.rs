@@ -101,6 +101,8 @@ pub struct EffectFacts<'a> {
     pub code: Option<String>,
     /// Calls made.
     pub attempts: u32,
+    /// The effect in front of it, when this is written ahead of its turn.
+    pub after: Option<&'a str>,
     /// When, microseconds since 1970.
     pub at: i64,
 }
@@ -117,6 +119,7 @@ impl Default for EffectFacts<'_> {
             output: None,
             code: None,
             attempts: 0,
+            after: None,
             at: 0,
         }
     }
@@ -134,6 +137,11 @@ impl Desk {
     /// When a value does not fit the schema.
     pub fn event<T: Event>(&self, event: &T, lineage: &Lineage) -> Result<Outgoing, WireError> {
         Ok(Outgoing::event(event, self.codec.encode(event)?, lineage, self.tenant))
+    }
+
+    /// An output event in the encoding that it was given before.
+    pub(crate) fn encoded<T: Event>(&self, event: &T, value: Bytes, lineage: &Lineage) -> Outgoing {
+        Outgoing::event(event, value, lineage, self.tenant)
     }
 
     /// The id of the exception about a record: the same after a restart or a replay.
@@ -328,6 +336,7 @@ impl Desk {
             attempts: i32::try_from(facts.attempts).unwrap_or(i32::MAX),
             code: facts.code,
             at: Timestamp(facts.at),
+            after: facts.after.map(str::to_owned),
             ..Effect::default()
         };
         let mut outgoing = self.event(&effect, &Lineage::of(&record.headers))?;

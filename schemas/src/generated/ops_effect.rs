@@ -51,4 +51,7 @@ pub struct Effect {
     /// When this state was reached, UTC.
     #[serde(default)]
     pub at: Timestamp,
+    /// Effect key of the event in front of it, when this was intended ahead of its turn: nothing is called before that one has happened. PHI: indirect.
+    #[serde(default)]
+    pub after: Option<String>,
 }

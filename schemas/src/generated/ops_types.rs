@@ -58,7 +58,7 @@ pub struct DiscardRequest {
     pub at: Timestamp,
 }
 
-/// Where an effect outside Kafka stands.
+/// Where an effect outside Kafka stands; WITHDRAWN: it was intended ahead of its turn, and nothing was called for it.
 ///
 /// A symbol this version does not know reads as `Unknown`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -75,6 +75,9 @@ pub enum EffectState {
     /// `IN_DOUBT`.
     #[serde(rename = "IN_DOUBT")]
     InDoubt,
+    /// `WITHDRAWN`.
+    #[serde(rename = "WITHDRAWN")]
+    Withdrawn,
     /// `UNKNOWN`.
     #[default]
     #[serde(rename = "UNKNOWN", other)]
@@ -89,6 +92,7 @@ impl EffectState {
             Self::Applied => "APPLIED",
             Self::Refused => "REFUSED",
             Self::InDoubt => "IN_DOUBT",
+            Self::Withdrawn => "WITHDRAWN",
             Self::Unknown => "UNKNOWN",
         }
     }

@@ -293,7 +293,7 @@ impl Collector<'_> {
         };
         let state = match effect.state {
             EffectState::Applied => EffectStanding::Applied,
-            EffectState::Refused => EffectStanding::Refused,
+            EffectState::Refused | EffectState::Withdrawn => EffectStanding::Refused,
             EffectState::Intended | EffectState::InDoubt | EffectState::Unknown => EffectStanding::Open,
         };
         let cause = record.header(headers::CAUSATION_ID).map(event_key);

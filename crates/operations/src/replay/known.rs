@@ -37,7 +37,7 @@ impl Known {
             EffectState::Applied if effect.effect_key.starts_with(DECIDED) => Some(Fate::None),
             EffectState::Applied => Some(Fate::Applied(document)),
             EffectState::Intended | EffectState::InDoubt => Some(Fate::InDoubt),
-            EffectState::Refused | EffectState::Unknown => None,
+            EffectState::Refused | EffectState::Withdrawn | EffectState::Unknown => None,
         };
         if effect.origin_topic.as_deref() == Some(topic)
             && let (Some(partition), Some(offset)) = (effect.origin_partition, effect.origin_offset)

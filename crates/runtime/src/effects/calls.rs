@@ -1,7 +1,7 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
+use super::ahead::Intended;
 use super::index::EffectIndex;
-use super::intents::Intent;
 use super::targets::Targets;
 use super::{Called, Event, Outcome, Parts};
 use crate::clock::{Tick, now_micros, tick};
@@ -18,10 +18,6 @@ use schemas::EffectState;
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
-use tokio::sync::oneshot;
-
-/// Tells whether effect records are durable, or why not.
-type Written = oneshot::Receiver<Result<(), String>>;
 
 /// One event whose effect is asked for.
 pub(super) struct Item<E: Effect> {
@@ -32,6 +28,8 @@ pub(super) struct Item<E: Effect> {
     pub attempt: u32,
     /// By how many classes it is less urgent than the most urgent events of the room.
     pub below: usize,
+    /// Its effect record, asked for while it was behind the head of its lane.
+    pub intended: Option<Intended>,
 }
 
 /// A call under way.
@@ -60,6 +58,11 @@ impl<E: Effect> Calls<E> {
     /// Whether more lanes may start.
     pub fn has_room(&self, limits: &Limits) -> bool {
         self.held < limits.lanes_max
+    }
+
+    /// Number of calls under way.
+    pub fn under_way(&self) -> usize {
+        self.running.len()
     }
 
     /// Whether nothing is under way. What only gathers has not begun and does not count.
@@ -105,29 +108,29 @@ impl<E: Effect> Calls<E> {
 impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
-        for items in self.calls.targets.take_due(tick()) {
-            let document_key = document_key(&items);
-            let intent = self.intend(&items, &document_key);
+        for mut items in self.calls.targets.take_due(tick()) {
+            let ahead = match items.as_mut_slice() {
+                [alone] => alone.intended.take().filter(|intended| intended.is_fresh(self.parts.intent_valid())),
+                _ => None,
+            };
+            let intended = ahead.unwrap_or_else(|| self.intend(&items));
+            let document_key = intended.document_key.clone();
             mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));
             let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
             let span_parent = items.first().and_then(|item| trace_of(&item.record));
             let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
             let number = self.calls.register(items, document_key.clone(), false);
             let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
-            (self.parts.spawn)(Box::pin(call.make(intent)));
+            (self.parts.spawn)(Box::pin(call.make(intended)));
         }
     }
 
     /// Has the effect records of a document written.
-    fn intend(&self, items: &[Item<E>], document_key: &str) -> Result<Written, WireError> {
-        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, document_key)).collect();
-        let (written, waiting) = oneshot::channel();
-        if let Some(group) = self.group() {
-            let intent = Intent { records: records?, position: self.store.position(), group, written };
-            // Where the writer has stopped, whoever waits learns it by the end of its channel.
-            drop(self.parts.intents.send(intent));
-        }
-        Ok(waiting)
+    fn intend(&self, items: &[Item<E>]) -> Intended {
+        let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
+        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, &document_key)).collect();
+        let written = records.and_then(|records| self.write(records));
+        Intended { document_key, written, asked: tick() }
     }
 
     /// Asks the other side what became of an earlier call.
@@ -179,8 +182,8 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         }
     }
 
-    async fn make(self, intent: Result<Written, WireError>) {
-        let outcome = match self.intend(intent).await {
+    async fn make(self, intended: Intended) {
+        let outcome = match self.intend(intended).await {
             Err(reason) => Outcome::NotIntended(reason),
             Ok(()) => {
                 let mut span = self.span("effect.call");
@@ -211,11 +214,10 @@ impl<E: Effect, K: Cluster> Call<E, K> {
 
     /// The effect records must be durable before anything happens outside. When that took so long that the partitions may
     /// belong to somebody else by now (a process that was paused), nothing happens.
-    async fn intend(&self, intent: Result<Written, WireError>) -> Result<(), String> {
-        let asked = tick();
-        let written = intent.map_err(|error| error.to_string())?.await;
+    async fn intend(&self, intended: Intended) -> Result<(), String> {
+        let written = intended.written.map_err(|error| error.to_string())?.await;
         written.unwrap_or_else(|_| Err("the writer of effect records has stopped".to_owned()))?;
-        let took = tick().since(asked);
+        let took = tick().since(intended.asked);
         if took > self.valid {
             return Err(format!("it took {took:?} to write the effect record down"));
         }
@@ -257,8 +259,8 @@ fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
 
 /// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on
 /// the other side.
-fn document_key<E: Effect>(items: &[Item<E>]) -> String {
-    let mut keys: Vec<&str> = items.iter().map(|item| item.action.effect_key.as_str()).collect();
+pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> String {
+    let mut keys: Vec<&str> = effect_keys.collect();
     keys.sort_unstable();
     let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
     format!("wl-{}", id.simple())

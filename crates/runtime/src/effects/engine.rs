@@ -1,5 +1,6 @@
 //! The loop of an effect room: one thread, all state, one event at a time.
 
+use super::ahead::Ahead;
 use super::calls::Calls;
 use super::in_flight::Amount;
 use super::index::EffectIndex;
@@ -32,6 +33,11 @@ use std::time::Duration;
 const NAP: Duration = Duration::from_millis(50);
 /// Sleep while parked events are read back: they come in a moment.
 const SWEEP_NAP: Duration = Duration::from_millis(1);
+/// So many calls under way end so often that those which end within [`GATHER`] are handled together: to be woken for each costs
+/// more than handling it.
+const GATHER_FROM: usize = 64;
+/// How long ended calls gather.
+const GATHER: Duration = Duration::from_millis(1);
 /// About the most records in one transaction of settlements.
 const COMMIT_RECORDS_MAX: usize = 5_000;
 
@@ -43,6 +49,8 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub lanes: Lanes,
     pub index: EffectIndex,
     pub calls: Calls<E>,
+    /// What was planned before its turn.
+    pub ahead: Ahead<E>,
     /// Business keys whose effect record gets its offset with a commit under way.
     pub placing: Placing,
     /// Earlier effects that lanes wait for.
@@ -93,10 +101,15 @@ impl<E: Effect, K: Cluster> Loop for Engine<E, K> {
             self.start_ready()?;
             // Before what comes next: those at the head wait for their effect records.
             self.flush_batches();
+            self.look_ahead();
         }
         self.commit()?;
-        self.finish_drain();
-        Ok(if self.stopped && self.idle() { Next::Ended } else { Next::Within(self.nap()) })
+        self.finish_drain()?;
+        if self.stopped && self.idle() {
+            return Ok(Next::Ended);
+        }
+        let gathers = self.calls.under_way() >= GATHER_FROM && self.draining.is_none();
+        Ok(if gathers { Next::After(GATHER) } else { Next::Within(self.nap()) })
     }
 }
 
@@ -115,6 +128,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             lanes: Lanes::new(super::starts::less_urgent::<E>),
             index,
             calls: Calls::new(targets),
+            ahead: Ahead::new(),
             placing: Placing::default(),
             recollection: Recollection::default(),
             marks: BTreeMap::new(),
@@ -310,14 +324,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
     }
 
-    fn finish_drain(&mut self) {
-        if self.draining.is_some() && self.idle() {
+    fn finish_drain(&mut self) -> Result<(), RoomError> {
+        if self.draining.is_some() && self.calls.is_empty() {
+            self.withdraw_all()?;
+        }
+        if self.draining.is_some() && self.idle() && self.ahead.is_empty() {
             self.forget();
             if let Some(drained) = self.draining.take() {
                 // Nobody waits any more when the drain took longer than its bound.
                 let _ = drained.send(());
             }
         }
+        Ok(())
     }
 
     fn idle(&self) -> bool {
@@ -333,6 +351,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lot.forget(|_| true);
         self.marks.clear();
         self.calls.abandon();
+        self.ahead.clear();
         self.pending.clear();
         self.placing.clear();
         self.recollection.clear();

@@ -24,6 +24,8 @@ pub(super) struct Intention {
     pub document_key: String,
     /// From when on a look-up that finds nothing means that it did not happen and will not.
     pub certain_at: Tick,
+    /// It was written ahead of its turn: the call was only made when this effect had happened.
+    pub after: Option<String>,
 }
 
 /// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
@@ -32,6 +34,8 @@ pub(super) struct EffectIndex {
     applied: HashMap<u128, ()>,
     order: VecDeque<u128>,
     intended: HashMap<String, Intention>,
+    /// For an effect the one that was intended behind it, ahead of its turn.
+    behind: HashMap<String, String>,
     newest: HashMap<u128, EffectPlace>,
     newest_order: VecDeque<u128>,
     bound: usize,
@@ -46,6 +50,7 @@ impl EffectIndex {
             applied: HashMap::new(),
             order: VecDeque::new(),
             intended: HashMap::new(),
+            behind: HashMap::new(),
             newest: HashMap::new(),
             newest_order: VecDeque::new(),
             bound,
@@ -63,8 +68,17 @@ impl EffectIndex {
 
     /// An attempt is about to be made.
     pub fn intend(&mut self, effect_key: &str, document_key: &str, certain_at: Tick) {
-        let intention = Intention { document_key: document_key.to_owned(), certain_at };
+        self.intend_after(effect_key, document_key, certain_at, None);
+    }
+
+    /// An attempt was written down ahead of its turn, behind another effect.
+    pub fn intend_after(&mut self, effect_key: &str, document_key: &str, certain_at: Tick, after: Option<&str>) {
+        let intention =
+            Intention { document_key: document_key.to_owned(), certain_at, after: after.map(str::to_owned) };
         self.intended.insert(effect_key.to_owned(), intention);
+        if let Some(after) = after {
+            self.behind.insert(after.to_owned(), effect_key.to_owned());
+        }
     }
 
     /// From when on a look-up for the effect that finds nothing is believed; none when nothing was attempted.
@@ -75,6 +89,19 @@ impl EffectIndex {
     /// It did not happen and will not under the document key that was intended.
     pub fn void(&mut self, effect_key: &str) {
         self.intended.remove(effect_key);
+    }
+
+    /// It did not happen, so neither did what was only to be called for once it had.
+    pub fn void_with_all_behind(&mut self, effect_key: &str) {
+        self.void(effect_key);
+        let mut front = effect_key.to_owned();
+        while let Some(next) = self.behind.remove(&front) {
+            if self.intended.get(&next).is_none_or(|intention| intention.after.as_deref() != Some(front.as_str())) {
+                break;
+            }
+            self.void(&next);
+            front = next;
+        }
     }
 
     /// It happened.
@@ -135,10 +162,26 @@ mod tests {
         let mut index = EffectIndex::new(10);
         assert_eq!(index.known("a"), Known::No);
         index.intend("a", "doc", Tick::default());
-        let intention = Intention { document_key: "doc".to_owned(), certain_at: Tick::default() };
+        let intention = Intention { document_key: "doc".to_owned(), certain_at: Tick::default(), after: None };
         assert_eq!(index.known("a"), Known::Intended(intention));
         index.apply("a");
         assert_eq!(index.known("a"), Known::Applied);
+    }
+
+    #[test]
+    fn fx_1_behind_what_did_not_happen_nothing_was_called() {
+        let mut index = EffectIndex::new(10);
+        index.intend("a", "doc-a", Tick::default());
+        index.intend_after("b", "doc-b", Tick::default(), Some("a"));
+        index.intend_after("c", "doc-c", Tick::default(), Some("b"));
+        index.intend_after("d", "doc-d", Tick::default(), Some("c"));
+        index.apply("a");
+        assert!(matches!(index.known("b"), Known::Intended(_)), "its turn had come");
+        // Intended anew at its own turn: nobody knows of it by what became of the one in front.
+        index.intend("d", "doc-d", Tick::default());
+        index.void_with_all_behind("b");
+        assert_eq!((index.known("b"), index.known("c")), (Known::No, Known::No));
+        assert!(matches!(index.known("d"), Known::Intended(_)));
     }
 
     #[test]

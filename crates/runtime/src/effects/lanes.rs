@@ -3,12 +3,27 @@
 use super::turns::CLASSES;
 use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
-use crate::record::Record;
+use crate::record::{Place, Record};
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::Arc;
 
 /// Of so many lanes that start one is of the least urgent class that has any.
 const LEAST_URGENT: usize = 10;
+
+/// So many events behind the head of a lane are planned while it is worked on: as many as fast calls get through while their
+/// effect records are written.
+pub(super) const AHEAD: usize = 4;
+
+/// An event that may be planned before its turn.
+#[derive(Debug)]
+pub(super) struct Soon {
+    /// Its lane.
+    pub lane: Lane,
+    /// Its record.
+    pub record: Arc<Record>,
+    /// The effect of the event in front of it.
+    pub after: Arc<str>,
+}
 
 /// One event on its way.
 #[derive(Clone, Debug)]
@@ -25,12 +40,16 @@ pub(super) struct Work {
     pub attempts: u32,
     /// Must not share a document: a shared one was refused without naming the culprit.
     pub solo: bool,
+    /// Its effect, once its call was planned.
+    pub effect: Option<Arc<str>>,
+    /// It was looked at while it was behind the head.
+    pub foreseen: bool,
 }
 
 impl Work {
     /// An event that was just taken in, or brought back from the parking lot.
     pub fn new(record: Arc<Record>, parked: Option<Entry>, since_micros: i64, taken: Tick) -> Self {
-        Self { record, parked, since_micros, taken, attempts: 0, solo: false }
+        Self { record, parked, since_micros, taken, attempts: 0, solo: false, effect: None, foreseen: false }
     }
 }
 
@@ -51,6 +70,8 @@ pub(super) struct Lanes {
     active: HashMap<Lane, LaneState>,
     /// By class, the most urgent first.
     ready: [VecDeque<Lane>; CLASSES],
+    /// Lanes at work in which something may be planned behind the head.
+    soon: VecDeque<Lane>,
     /// Lanes that have started, to count who starts next.
     started: usize,
     timers: BTreeMap<(Tick, u64), Lane>,
@@ -66,6 +87,7 @@ impl Lanes {
             below,
             active: HashMap::new(),
             ready: Default::default(),
+            soon: VecDeque::new(),
             started: 0,
             timers: BTreeMap::new(),
             next_timer: 0,
@@ -80,6 +102,8 @@ impl Lanes {
         state.queue.push_back(work);
         if !state.busy && state.queue.len() == 1 {
             self.get_ready(lane);
+        } else if state.busy && state.queue.len() <= AHEAD + 1 {
+            self.soon.push_back(lane);
         }
     }
 
@@ -95,12 +119,42 @@ impl Lanes {
                     && !state.queue.is_empty()
                 {
                     state.busy = true;
+                    if state.queue.len() > 1 {
+                        self.soon.push_back(lane.clone());
+                    }
                     self.started = self.started.wrapping_add(1);
                     return Some(lane);
                 }
             }
         }
         None
+    }
+
+    /// The next event that may be planned behind a head that is being worked on, where the event in front of it was planned. It
+    /// is given out once. Nothing behind an event from the parking lot is: whether it goes on is not known.
+    pub fn next_soon(&mut self) -> Option<Soon> {
+        while let Some(lane) = self.soon.front() {
+            if let Some(state) = self.active.get_mut(lane)
+                && state.busy
+                && state.queue.front().is_some_and(|head| head.parked.is_none())
+                && let Some(at) = (1..state.queue.len().min(AHEAD + 1)).find(|at| !state.queue[*at].foreseen)
+                && let Some(after) = state.queue[at - 1].effect.clone()
+            {
+                let work = &mut state.queue[at];
+                work.foreseen = true;
+                return Some(Soon { lane: lane.clone(), record: Arc::clone(&work.record), after });
+            }
+            self.soon.pop_front();
+        }
+        None
+    }
+
+    /// The call of an event is planned: its effect is this.
+    pub fn planned(&mut self, lane: &Lane, place: &Place, effect_key: &str) {
+        let works = self.active.get_mut(lane).into_iter().flat_map(|state| state.queue.iter_mut().take(AHEAD + 1));
+        for work in works.filter(|work| work.record.place == *place && work.effect.as_deref() != Some(effect_key)) {
+            work.effect = Some(Arc::from(effect_key));
+        }
     }
 
     fn get_ready(&mut self, lane: Lane) {
@@ -194,7 +248,6 @@ impl Lanes {
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
-    use crate::record::Place;
     use std::time::Duration;
 
     fn lane(key: &str) -> Lane {
@@ -233,6 +286,31 @@ mod tests {
         let less_before = |end: usize| started[..end].iter().filter(|less| **less).count();
         assert_eq!((started.len(), less_before(9), less_before(10), less_before(33)), (60, 0, 1, 3));
         assert!(started[34..].iter().all(|less| *less), "the urgent ones are all through");
+    }
+
+    #[test]
+    fn what_waits_behind_a_planned_head_is_given_out_once_and_in_order() {
+        let mut lanes = Lanes::new(|_| 0);
+        let key = lane("a");
+        (1..=8).for_each(|offset| lanes.push(key.clone(), work(offset)));
+        assert!(lanes.next_soon().is_none(), "the head is not worked on");
+        assert_eq!(lanes.next_ready(), Some(key.clone()));
+        assert!(lanes.next_soon().is_none(), "nor is its call planned");
+        lanes.again(&key);
+        assert_eq!(lanes.next_ready(), Some(key.clone()));
+        let mut given = Vec::new();
+        lanes.planned(&key, &work(1).record.place, "effect-1");
+        while let Some(soon) = lanes.next_soon() {
+            given.push((soon.record.place.offset, soon.after.to_string()));
+            // The third needs something that is not known yet: nothing behind it is planned.
+            if soon.record.place.offset < 3 {
+                lanes.planned(&key, &soon.record.place, &format!("effect-{}", soon.record.place.offset));
+            }
+        }
+        assert_eq!(given, [(2, "effect-1".to_owned()), (3, "effect-2".to_owned())]);
+        lanes.advance(&key);
+        assert_eq!(lanes.next_ready(), Some(key.clone()));
+        assert!(lanes.next_soon().is_none(), "each is given out once");
     }
 
     #[test]

@@ -102,9 +102,10 @@ fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, 
         EffectState::Intended | EffectState::InDoubt => {
             let age = Duration::from_micros(u64::try_from(now_micros() - effect.at.0).unwrap_or_default());
             let certain_at = tick().after(certain_after.saturating_sub(age));
-            index.intend(&effect.effect_key, &effect.document_key, certain_at);
+            let after = effect.after.as_deref();
+            index.intend_after(&effect.effect_key, &effect.document_key, certain_at, after);
         }
-        EffectState::Refused | EffectState::Unknown => index.void(&effect.effect_key),
+        EffectState::Refused | EffectState::Withdrawn | EffectState::Unknown => index.void(&effect.effect_key),
     }
     debug_assert_eq!(record.place.topic.as_ref(), schemas::Effect::topic().name);
 }

@@ -5,6 +5,7 @@
 //! one transaction with its effect records and the watermark offset, so a crash repeats only what was in flight, and
 //! that is looked up on the other side before it is tried again (FX-1).
 
+mod ahead;
 mod beside;
 mod calls;
 mod engine;

@@ -1,5 +1,6 @@
 //! What the event at the head of a lane begins with: it is read, planned, and waits for its turn at its target.
 
+use super::ahead::Planned;
 use super::calls::Item;
 use super::engine::Engine;
 use super::index::Known;
@@ -41,6 +42,14 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
+        if let Some(planned) = self.ahead.take(&record.place) {
+            if planned.intended.is_fresh(self.parts.intent_valid()) {
+                let (below, Planned { input, action, intended, .. }) = (less_urgent::<E>(&lane.topic), planned);
+                let intended = Some(intended);
+                return self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended });
+            }
+            self.withdraw([planned])?;
+        }
         let input = match self.decode(&record, is_parked) {
             Ok(input) => input,
             Err(error) if error.blames_record() => return self.bury(lane, &record, &error),
@@ -68,7 +77,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict),
             Plan::Act(action) => {
                 let below = less_urgent::<E>(&lane.topic);
-                self.act(Item { lane: lane.clone(), record, input, action, attempt, below })
+                self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended: None })
             }
         }
     }
@@ -89,17 +98,19 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Has the effect of an event carried out, unless it was; what may have been is looked up.
-    fn act(&mut self, item: Item<E>) -> Result<(), RoomError> {
+    fn act(&mut self, mut item: Item<E>) -> Result<(), RoomError> {
         let (known, now) = (self.index.known(&item.action.effect_key), tick());
         if known == Known::Applied {
             return self.suppress(&item.lane.clone(), &item);
         }
         let (targets, target) = (&mut self.calls.targets, &item.action.target);
         if let Some(left) = targets.shut(target, now) {
+            self.set_aside(&mut item);
             self.postpone(&item.lane, left);
             return Ok(());
         }
         if let Some(wait) = targets.barred(target, now) {
+            self.set_aside(&mut item);
             return self.back_off(&item.lane, Some(wait), "the endpoint is failing, calls wait", false);
         }
         match known {
@@ -108,12 +119,14 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 Ok(())
             }
             _ if !targets.admits(target, item.below, now) => {
-                targets.wait(item, now);
+                self.set_aside(&mut item);
+                self.calls.targets.wait(item, now);
                 Ok(())
             }
             _ => {
                 let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
                 let solo = self.lanes.head(&item.lane).is_some_and(|head| head.solo);
+                self.lanes.planned(&item.lane, &item.record.place, &item.action.effect_key);
                 self.calls.gather(item, solo, linger);
                 Ok(())
             }
@@ -129,7 +142,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.lanes.again_at(lane, tick().after(left));
     }
 
-    fn decode(&self, record: &Record, is_parked: bool) -> Result<E::Input, WireError> {
+    pub fn decode(&self, record: &Record, is_parked: bool) -> Result<E::Input, WireError> {
         // Only what was parked can have been corrected.
         let exception_id = is_parked.then(|| self.parts.desk.exception_id(&record.place));
         let correction = exception_id.and_then(|id| self.parts.decisions.correction(&id));

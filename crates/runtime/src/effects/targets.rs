@@ -173,6 +173,17 @@ impl<E: Effect> Targets<E> {
         queue.gathering.entry(key.clone()).or_insert_with(started).items.push(item);
     }
 
+    /// Takes the events that gather and have not begun.
+    pub fn take_gathered(&mut self) -> Vec<Item<E>> {
+        let queues = self.by_name.values_mut().flat_map(|target| &mut target.classes);
+        let mut gathered = Vec::new();
+        for queue in queues {
+            let documents = std::mem::take(&mut queue.gathering).into_values().flat_map(|gathering| gathering.items);
+            gathered.extend(documents.chain(queue.alone.drain(..)));
+        }
+        gathered
+    }
+
     /// The documents that should be sent now.
     pub fn take_due(&mut self, now: Tick) -> Vec<Vec<Item<E>>> {
         let (bounds, late_after) = (self.bounds, self.late_after);

@@ -105,6 +105,7 @@ impl World {
                 action,
                 attempt: 1,
                 below,
+                intended: None,
             });
         }
     }
@@ -166,6 +167,7 @@ impl Clone for Item<Toy> {
             action: self.action.clone(),
             attempt: self.attempt,
             below: self.below,
+            intended: None,
         }
     }
 }

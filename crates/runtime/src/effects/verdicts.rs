@@ -14,6 +14,7 @@ use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
 use crate::record::Record;
 use crate::room::RoomError;
+use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
@@ -77,7 +78,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if let Some(early) = early.filter(|early| !early.is_zero()) {
             return self.back_off(&item.lane, Some(early), "an earlier call may still be carried out", false);
         }
-        self.index.void(&item.action.effect_key);
+        self.index.void_with_all_behind(&item.action.effect_key);
         self.lanes.again(&item.lane);
         Ok(())
     }
@@ -90,11 +91,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         for (item, answer) in running.items.into_iter().zip(answers) {
             let verdict = self.parts.effect.settle(&item.input, &item.action.request, &answer);
             self.parts.metrics.effects(&item.action.target, EffectOutcome::Applied).inc();
-            if let Verdict::Emit(outputs) = &verdict {
-                let documents = self.parts.client.documents(&answer);
-                self.applied(&item, &running.document_key, documents, outputs)?;
-            }
-            self.conclude(&item.lane, &item.record, verdict)?;
+            let Verdict::Emit(outputs) = &verdict else {
+                self.conclude(&item.lane, &item.record, verdict)?;
+                continue;
+            };
+            self.parts.metrics.verdict(&verdict);
+            let values = self.values(outputs)?;
+            let documents = self.parts.client.documents(&answer);
+            self.applied(&item, &running.document_key, documents, outputs.last().zip(values.last().cloned()))?;
+            self.emit(&item.lane, &item.record, outputs, values)?;
         }
         Ok(())
     }
@@ -105,10 +110,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         item: &Item<E>,
         document_key: &str,
         documents: Vec<schemas::Document>,
-        outputs: &[E::Output],
+        newest: Option<(&E::Output, Bytes)>,
     ) -> Result<(), RoomError> {
-        let newest = outputs.last();
-        let business_key = newest.map(|output| self.parts.effect.output_key(output));
+        let business_key = newest.as_ref().map(|(output, _)| self.parts.effect.output_key(output));
         let ticket = self.lot.ticket();
         let facts = EffectFacts {
             effect_key: &item.action.effect_key,
@@ -117,7 +121,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             document_key,
             documents,
             business_key: business_key.clone().unwrap_or_default(),
-            output: newest.map(|output| self.parts.desk.codec().encode(output)).transpose()?,
+            output: newest.map(|(_, value)| value),
             attempts: item.attempt,
             at: now_micros(),
             ..EffectFacts::default()
@@ -258,12 +262,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.parts.metrics.verdict(&verdict);
         match verdict {
             Verdict::Emit(outputs) => {
-                let lineage = Lineage::of(&record.headers);
-                for output in &outputs {
-                    let event = self.parts.desk.event(output, &lineage);
-                    self.queue(event)?;
-                }
-                self.finish(lane)
+                let values = self.values(&outputs)?;
+                self.emit(lane, record, &outputs, values)
             }
             Verdict::Drop(reason) => {
                 let audit =
@@ -275,6 +275,25 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Verdict::Wait(reason) => self.hold(lane, &reason, false, false),
             Verdict::Reject(reason) => self.hold(lane, &reason, true, true),
         }
+    }
+
+    /// Outputs in their encoding.
+    fn values(&self, outputs: &[E::Output]) -> Result<Vec<Bytes>, WireError> {
+        outputs.iter().map(|output| self.parts.desk.codec().encode(output)).collect()
+    }
+
+    /// Sends the outputs of the head of a lane, which is settled with them.
+    fn emit(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        outputs: &[E::Output],
+        values: Vec<Bytes>,
+    ) -> Result<(), RoomError> {
+        let lineage = Lineage::of(&record.headers);
+        let events = outputs.iter().zip(values).map(|(output, value)| self.parts.desk.encoded(output, value, &lineage));
+        events.for_each(|event| self.pending.push(event));
+        self.finish(lane)
     }
 
     /// The head of a lane is settled.
@@ -302,6 +321,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Ok(());
         }
         let mut works = self.lanes.take(lane);
+        let ahead: Vec<_> = works.iter().filter_map(|work| self.ahead.take(&work.record.place)).collect();
+        self.withdraw(ahead)?;
         let Some(head) = works.pop_front() else { return Ok(()) };
         if head.parked.is_some() {
             self.hold_again(lane, &head.record, reason, rejected)?;

@@ -137,7 +137,21 @@ impl Run<'_> {
                 all.push(Violation { law: Law::Fx1, detail });
             }
         }
+        all.extend(self.unintended());
         all
+    }
+
+    /// Nothing is called for before that is on record: after a crash nobody would know of it.
+    fn unintended(&self) -> Vec<Violation> {
+        let called = self.erp.called().into_iter();
+        let too_early = called.filter_map(|(document_key, at)| match self.evidence.intended.get(&document_key) {
+            None => Some(format!("document {document_key} was called for without an effect record")),
+            Some(intended) if *intended > at / 1_000 => {
+                Some(format!("document {document_key} was called for before its effect record was written"))
+            }
+            Some(_) => None,
+        });
+        too_early.map(|detail| Violation { law: Law::Fx1, detail }).collect()
     }
 
     fn raw(&self) -> Vec<Violation> {

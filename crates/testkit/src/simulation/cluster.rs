@@ -10,7 +10,7 @@ use runtime::outgoing::Outgoing;
 use runtime::producer::Delivery;
 use runtime::reader::{Range, ReadError};
 use runtime::record::Record;
-use schemas::topics;
+use schemas::{Event as _, topics};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -179,12 +179,21 @@ impl Producer {
     }
 }
 
+/// Whether this is an effect record that is written ahead of its turn.
+fn is_ahead(record: &Outgoing) -> bool {
+    let value = record.value.as_deref().filter(|_| record.topic == topics::OPS_EFFECT_V1.name());
+    let body = value.and_then(|value| schemas::codec::split_frame(value).ok()).map(|(_, body)| body);
+    let effect = body.zip(schemas::Effect::contract().ok()).map(|(body, writer)| schemas::codec::decode(writer, body));
+    effect.and_then(Result::ok).is_some_and(|effect: schemas::Effect| effect.after.is_some())
+}
+
 impl RecordProducer for Producer {
     type Membership = Proof;
 
     fn send(&self, record: &Outgoing, delivery: &Arc<Delivery>) -> Result<(), ClientError> {
         let lost = match self.variant {
             Variant::ForgetEffectRecord => record.topic == topics::OPS_EFFECT_V1.name(),
+            Variant::ForgetAhead => is_ahead(record),
             Variant::SilentDrop => record.topic == topics::OPS_AUDIT_V1.name(),
             _ => false,
         };

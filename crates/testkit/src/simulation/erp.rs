@@ -50,6 +50,8 @@ struct State {
     /// What happened, in order.
     ledger: Vec<Line>,
     documents: BTreeSet<String>,
+    /// When each document was first called for, microseconds since 1970.
+    called: BTreeMap<String, i64>,
     /// Requests that are still on their way.
     under_way: BTreeMap<u64, (String, Vec<Line>)>,
     allowed: BTreeSet<String>,
@@ -102,6 +104,11 @@ impl Erp {
         self.state().lines_seen
     }
 
+    /// When each document was first called for, microseconds since 1970.
+    pub fn called(&self) -> BTreeMap<String, i64> {
+        self.state().called.clone()
+    }
+
     /// A request arrives; how it ended, when it has no effect.
     fn arrive(&self, number: u64) -> Result<(), Refused> {
         let mut state = self.state();
@@ -127,6 +134,7 @@ impl Erp {
         let number = world().number();
         let mut state = self.state();
         state.lines_seen = state.lines_seen.max(lines.len());
+        state.called.entry(document_key.to_owned()).or_insert_with(runtime::clock::now_micros);
         state.under_way.insert(number, (document_key.to_owned(), lines.to_vec()));
         number
     }

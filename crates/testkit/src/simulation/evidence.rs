@@ -8,7 +8,9 @@ use processor::laws::Outcome;
 use runtime::codec::Codec;
 use runtime::reader::ReadError;
 use runtime::record::Record;
-use schemas::{Audit, AuditKind, ErpPosting, Exception, ExceptionKind, ValidatedUsage, headers, topics};
+use schemas::{
+    Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, ExceptionKind, ValidatedUsage, headers, topics,
+};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What is on the topics.
@@ -23,6 +25,8 @@ pub(crate) struct Evidence {
     pub parked: Vec<(String, String)>,
     /// What was ever parked: room, id of the event, time.
     ever_parked: Vec<(String, String, i64)>,
+    /// When the intention of a document was first on record, milliseconds since 1970.
+    pub intended: BTreeMap<String, i64>,
     /// Everything else that was read, for what must be in no record.
     pub others: Vec<Record>,
 }
@@ -39,7 +43,9 @@ impl Evidence {
         });
         let ever_parked = ever.collect();
         let mut others = parked_records;
-        others.extend(read(topics::OPS_EFFECT_V1.name())?);
+        let effects = read(topics::OPS_EFFECT_V1.name())?;
+        let intended = intentions(codec, &effects);
+        others.extend(effects);
         Ok(Self {
             usages: read(topics::CLINICAL_SUPPLY_USAGE_V1.name())?,
             validated: typed(codec, read(topics::SUPPLY_USAGE_VALIDATED_V1.name())?),
@@ -49,6 +55,7 @@ impl Evidence {
             letters: read(topics::OPS_DEAD_LETTER_V1.name())?,
             parked,
             ever_parked,
+            intended,
             others,
         })
     }
@@ -151,6 +158,18 @@ fn typed<T: schemas::Event>(codec: &Codec, records: Vec<Record>) -> Vec<(Record,
         Some((record, event))
     };
     records.into_iter().filter_map(read).collect()
+}
+
+/// When the intention of each document was first on record.
+fn intentions(codec: &Codec, records: &[Record]) -> BTreeMap<String, i64> {
+    let mut first = BTreeMap::new();
+    for record in records {
+        let effect = decode::<Effect>(codec, record.value.as_deref().unwrap_or_default());
+        if let Some(effect) = effect.filter(|effect| effect.state == EffectState::Intended) {
+            first.entry(effect.document_key).or_insert(record.timestamp_ms.unwrap_or(i64::MAX));
+        }
+    }
+    first
 }
 
 /// The newest record of each key of the parking topic, without what was released.

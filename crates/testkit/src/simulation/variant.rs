@@ -28,6 +28,8 @@ pub enum Variant {
     NoLookUp,
     /// A look-up that finds nothing is believed while the call may still arrive.
     HastyLookUp,
+    /// Effect records are not written when they are ahead of their turn.
+    ForgetAhead,
     /// Effect records are not read back after a start.
     ForgetOnLoad,
     /// What lies before the first record of a partition is not looked at.
@@ -46,7 +48,7 @@ pub enum Variant {
 
 impl Variant {
     /// All that are broken.
-    pub const BROKEN: [Self; 17] = [
+    pub const BROKEN: [Self; 18] = [
         Self::OffsetsFirst,
         Self::SkipOnRewind,
         Self::SilentDrop,
@@ -57,6 +59,7 @@ impl Variant {
         Self::ForgetEffectRecord,
         Self::NoLookUp,
         Self::HastyLookUp,
+        Self::ForgetAhead,
         Self::ForgetOnLoad,
         Self::ForgetCopies,
         Self::BareDeadLetter,
@@ -80,6 +83,7 @@ impl Variant {
             Self::ForgetEffectRecord => "forget-effect-record",
             Self::NoLookUp => "no-look-up",
             Self::HastyLookUp => "hasty-look-up",
+            Self::ForgetAhead => "forget-ahead",
             Self::ForgetOnLoad => "forget-on-load",
             Self::ForgetCopies => "forget-copies",
             Self::BareDeadLetter => "bare-dead-letter",
@@ -103,7 +107,7 @@ impl Variant {
             Self::UnparkOutOfOrder => Law::Ord1,
             Self::ParkPartition => Law::Key1,
             Self::NoProof | Self::ForgetCopies => Law::Eos1,
-            Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp => Law::Fx1,
+            Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp | Self::ForgetAhead => Law::Fx1,
             Self::ForgetOnLoad => Law::Rpl1,
             Self::BareDeadLetter | Self::DirtyRead => Law::Raw1,
             Self::NameInHeader | Self::NameInKey | Self::NameInLog => Law::Phi1,

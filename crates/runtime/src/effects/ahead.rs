@@ -1,0 +1,193 @@
+//! Effect records that are written while their event still waits behind another one of its key.
+//!
+//! An effect record must be durable before the call (FX-1), and a transaction takes as long as a fast call. Asked for while the
+//! event in front is under way, it is there when its turn comes. It names the effect in front of it: whoever finds that one not
+//! done after a crash knows of all behind it that nobody was called for them. What is not called for in the end is withdrawn on
+//! record, so that nobody looks for it.
+
+use super::calls::{Item, document_key};
+use super::engine::Engine;
+use super::index::Known;
+use super::intents::Intent;
+use super::lanes::{AHEAD, Soon};
+use crate::clock::{Tick, now_micros, tick};
+use crate::cluster::Cluster;
+use crate::codec::WireError;
+use crate::desk::EffectFacts;
+use crate::outgoing::Outgoing;
+use crate::record::{Place, Record};
+use connector::effect::{Action, Effect, Plan};
+use schemas::EffectState;
+use std::collections::{BTreeMap, HashSet};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::oneshot;
+use tokio::sync::oneshot::error::TryRecvError;
+
+/// Tells whether effect records are durable, or why not.
+pub(super) type Written = oneshot::Receiver<Result<(), String>>;
+
+/// The effect records of a document that were asked for.
+pub(super) struct Intended {
+    /// Idempotency key that they name.
+    pub document_key: String,
+    /// Tells when they are durable.
+    pub written: Result<Written, WireError>,
+    /// When they were asked for.
+    pub asked: Tick,
+}
+
+impl Intended {
+    /// Whether there is time left for the call: the partitions may belong to somebody else when it is used up.
+    pub fn is_fresh(&self, valid: Duration) -> bool {
+        tick().since(self.asked) < valid / 2
+    }
+}
+
+/// An event that was planned before its turn.
+pub(super) struct Planned<E: Effect> {
+    pub record: Arc<Record>,
+    pub input: E::Input,
+    pub action: Action<E::Request>,
+    pub intended: Intended,
+}
+
+/// Events that were planned before their turn, by their places.
+pub(super) struct Ahead<E: Effect> {
+    planned: BTreeMap<Place, Planned<E>>,
+    /// Their effect keys: a second event with the same one is a copy, and waits to be seen as that.
+    effects: HashSet<String>,
+    /// Withdrawals that are being written.
+    withdrawing: Vec<Written>,
+}
+
+impl<E: Effect> Ahead<E> {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { planned: BTreeMap::new(), effects: HashSet::new(), withdrawing: Vec::new() }
+    }
+
+    /// Takes what was planned for a record.
+    pub fn take(&mut self, place: &Place) -> Option<Planned<E>> {
+        let planned = self.planned.remove(place)?;
+        self.effects.remove(&planned.action.effect_key);
+        Some(planned)
+    }
+
+    fn put(&mut self, planned: Planned<E>) {
+        self.effects.insert(planned.action.effect_key.clone());
+        self.planned.insert(planned.record.place.clone(), planned);
+    }
+
+    /// Whether nothing is planned ahead, and no withdrawal is under way.
+    pub fn is_empty(&mut self) -> bool {
+        self.withdrawing.retain_mut(|written| matches!(written.try_recv(), Err(TryRecvError::Empty)));
+        self.planned.is_empty() && self.withdrawing.is_empty()
+    }
+
+    /// Forgets everything: the partitions have gone.
+    pub fn clear(&mut self) {
+        *self = Self::new();
+    }
+}
+
+impl<E: Effect, K: Cluster> Engine<E, K> {
+    /// Plans events behind those under way, and has their effect records written.
+    pub fn look_ahead(&mut self) {
+        let most = self.parts.config.limits.lanes_max.saturating_mul(AHEAD);
+        while self.ahead.planned.len() < most
+            && let Some(soon) = self.lanes.next_soon()
+        {
+            self.plan_ahead(soon);
+        }
+    }
+
+    /// What needs more than the event itself (an earlier effect, other lines of its document, a look-up, a person) waits for
+    /// its turn.
+    fn plan_ahead(&mut self, soon: Soon) {
+        let Soon { lane, record, after } = soon;
+        if self.lot.holds(&lane) {
+            return;
+        }
+        let Ok(input) = self.decode(&record, false) else { return };
+        if self.parts.effect.prior_key(&input).is_some() {
+            return;
+        }
+        let Plan::Act(action) = self.parts.effect.plan(&input, None, &self.parts.tables) else { return };
+        let alone = action.batch_key.is_none() || self.parts.client.batch_max() <= 1;
+        let effect_key = &action.effect_key;
+        if !alone || self.index.known(effect_key) != Known::No || self.ahead.effects.contains(effect_key) {
+            return;
+        }
+        let document_key = document_key(std::iter::once(effect_key.as_str()));
+        let facts = EffectFacts {
+            effect_key,
+            target: &action.target,
+            state: EffectState::Intended,
+            document_key: &document_key,
+            attempts: 1,
+            after: Some(&after),
+            at: now_micros(),
+            ..EffectFacts::default()
+        };
+        let written = self.parts.desk.effect(&record, facts).and_then(|outgoing| self.write(vec![outgoing]));
+        self.lanes.planned(&lane, &record.place, effect_key);
+        let intended = Intended { document_key, written, asked: tick() };
+        self.ahead.put(Planned { record, input, action, intended });
+    }
+
+    /// An event that was planned ahead does not go on now: it keeps its plan.
+    pub fn set_aside(&mut self, item: &mut Item<E>) {
+        if let Some(intended) = item.intended.take() {
+            let (record, input, action) = (Arc::clone(&item.record), item.input.clone(), item.action.clone());
+            self.ahead.put(Planned { record, input, action, intended });
+        }
+    }
+
+    /// Says on record that nothing was called for these events, and will not be by what was written ahead.
+    pub fn withdraw(&mut self, planned: impl IntoIterator<Item = Planned<E>>) -> Result<(), WireError> {
+        let not_done = |planned: &Planned<E>| self.index.known(&planned.action.effect_key) != Known::Applied;
+        let withdrawals = planned.into_iter().filter(not_done).map(|planned| self.withdrawal(&planned));
+        let records = withdrawals.collect::<Result<Vec<_>, _>>()?;
+        if !records.is_empty() {
+            let written = self.write(records)?;
+            self.ahead.withdrawing.push(written);
+        }
+        Ok(())
+    }
+
+    /// Withdraws all that is planned ahead: the partitions go, and whoever has them next shall not have to look for it.
+    pub fn withdraw_all(&mut self) -> Result<(), WireError> {
+        let gathered = self.calls.targets.take_gathered();
+        let gathered = gathered.into_iter().filter_map(|item| {
+            let Item { record, input, action, intended, .. } = item;
+            Some(Planned { record, input, action, intended: intended? })
+        });
+        let planned = std::mem::take(&mut self.ahead.planned).into_values().chain(gathered);
+        self.ahead.effects.clear();
+        self.withdraw(planned.collect::<Vec<_>>())
+    }
+
+    fn withdrawal(&self, planned: &Planned<E>) -> Result<Outgoing, WireError> {
+        let facts = EffectFacts {
+            effect_key: &planned.action.effect_key,
+            target: &planned.action.target,
+            state: EffectState::Withdrawn,
+            document_key: &planned.intended.document_key,
+            at: now_micros(),
+            ..EffectFacts::default()
+        };
+        self.parts.desk.effect(&planned.record, facts)
+    }
+
+    /// Has effect records written, one transaction after the other in the order in which they were asked for.
+    pub fn write(&self, records: Vec<Outgoing>) -> Result<Written, WireError> {
+        let (written, waiting) = oneshot::channel();
+        if let Some(group) = self.group() {
+            let intent = Intent { records, position: self.store.position(), group, written };
+            // Where the writer has stopped, whoever waits learns it by the end of its channel.
+            drop(self.parts.intents.send(intent));
+        }
+        Ok(waiting)
+    }
+}
