@@ -10,6 +10,7 @@ use crate::reader::{Range, ReadError};
 use crate::record::{Place, Record};
 use bytes::Bytes;
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -263,7 +264,7 @@ pub trait RecordView {
             headers.push((Cow::Owned(name.to_owned()), value.map(Bytes::copy_from_slice)))
         });
         Record {
-            place: Place { topic: Arc::from(self.topic()), partition: self.partition(), offset: self.offset() },
+            place: Place { topic: shared(self.topic()), partition: self.partition(), offset: self.offset() },
             timestamp_ms: self.timestamp_ms(),
             key: self.key().map(Bytes::copy_from_slice),
             value: self.value().map(Bytes::copy_from_slice),
@@ -382,4 +383,17 @@ impl RecordView for Record {
     fn visit_headers(&self, mut visit: impl FnMut(&str, Option<&[u8]>)) {
         self.headers.iter().for_each(|(name, value)| visit(name, value.as_deref()));
     }
+}
+
+/// The name of a topic, in one piece with that of the record before it on this thread where it is the same.
+fn shared(topic: &str) -> Arc<str> {
+    thread_local! {
+        static LAST: RefCell<Arc<str>> = RefCell::new(Arc::from(""));
+    }
+    LAST.with_borrow_mut(|last| {
+        if **last != *topic {
+            *last = Arc::from(topic);
+        }
+        Arc::clone(last)
+    })
 }

@@ -62,6 +62,23 @@ pub struct RoomMetrics {
     pub parked_oldest_seconds: SecondsGauge,
 }
 
+/// Metrics of one target of a room.
+#[derive(Clone, Debug)]
+pub struct TargetMetrics {
+    /// By outcome.
+    effects: [Counter; EffectOutcome::ALL.len()],
+    /// 1 while calls are held back because it keeps failing.
+    pub breaker: Gauge,
+}
+
+impl TargetMetrics {
+    /// Effects that ended so.
+    pub fn effects(&self, outcome: EffectOutcome) -> &Counter {
+        // They stand in the order of the outcomes.
+        &self.effects[outcome as usize]
+    }
+}
+
 /// What a call to the outside ended with, as a label.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum EffectOutcome {
@@ -109,16 +126,17 @@ impl RoomMetrics {
         self.room
     }
 
-    /// Effects at a target by outcome. Resolve once per target, then increment.
-    pub fn effects(&self, target: &str, outcome: EffectOutcome) -> Counter {
+    /// The metrics of a target, to be resolved once.
+    pub fn target(&self, target: &str) -> TargetMetrics {
         let target = METRICS.bounded(target);
-        METRICS.effects.get_or_create_owned(&Effect { room: self.room, target, outcome: outcome.label() })
-    }
-
-    /// Breaker of a target: whether calls are held back because it keeps failing.
-    pub fn breaker(&self, target: &str, is_open: bool) {
-        let target = METRICS.bounded(target);
-        METRICS.breakers.get_or_create_owned(&Target { room: self.room, target }).set(i64::from(is_open));
+        let effects = |outcome: EffectOutcome| {
+            let labels = Effect { room: self.room, target: target.clone(), outcome: outcome.label() };
+            METRICS.effects.get_or_create_owned(&labels)
+        };
+        TargetMetrics {
+            effects: EffectOutcome::ALL.map(effects),
+            breaker: METRICS.breakers.get_or_create_owned(&Target { room: self.room, target: target.clone() }),
+        }
     }
 
     /// Whether this room makes way for another one that calls the same endpoint and is late with what is more urgent.
@@ -196,6 +214,9 @@ pub fn service_level_causes(causes: &[ServiceLevelCause]) {
 }
 
 impl EffectOutcome {
+    /// All, in their order.
+    const ALL: [Self; 5] = [Self::Applied, Self::Suppressed, Self::Refused, Self::Transient, Self::InDoubt];
+
     /// Value of the label.
     pub fn label(self) -> &'static str {
         match self {
@@ -394,7 +415,7 @@ mod tests {
         let metrics = RoomMetrics::new("metrics-test");
         metrics.emitted.inc();
         metrics.latency_seconds.observe(0.002);
-        metrics.effects("hospital", EffectOutcome::Applied).inc_by(2);
+        metrics.target("hospital").effects(EffectOutcome::Applied).inc_by(2);
         metrics.mllp_messages("AA").inc();
         metrics.mllp_messages("anything a sender makes up").inc();
         let page = encode();

@@ -8,6 +8,9 @@ use tokio::runtime::Handle;
 /// One wait of a loop for something to do; also how fast a stop is seen.
 pub(crate) const PATIENCE: Duration = Duration::from_millis(100);
 
+/// A pause below this ends before a stop would be looked for.
+const SHORT: Duration = Duration::from_millis(1);
+
 /// When a loop wants its next turn.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Next {
@@ -39,6 +42,8 @@ pub(crate) fn drive(mut one: impl Loop, stop: &Shutdown, handle: &Handle) -> Res
     let outcome = loop {
         match one.turn(PATIENCE) {
             Ok(Next::Within(_)) => {}
+            // The timers of the async runtime know whole milliseconds.
+            Ok(Next::After(delay)) if delay < SHORT => std::thread::park_timeout(delay),
             Ok(Next::After(delay)) => handle.block_on(async {
                 tokio::select! {
                     () = tokio::time::sleep(delay) => {}

@@ -1,5 +1,6 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
+use super::Map;
 use super::ahead::Intended;
 use super::index::EffectIndex;
 use super::targets::Targets;
@@ -15,7 +16,7 @@ use crate::record::Record;
 use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
 use schemas::EffectState;
-use std::collections::HashMap;
+use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -46,13 +47,13 @@ pub(super) struct Calls<E: Effect> {
     pub targets: Targets<E>,
     /// Items that gather or are under way.
     held: usize,
-    running: HashMap<u64, Running<E>>,
+    running: Map<u64, Running<E>>,
     next: u64,
 }
 
 impl<E: Effect> Calls<E> {
     pub fn new(targets: Targets<E>) -> Self {
-        Self { targets, held: 0, running: HashMap::new(), next: 0 }
+        Self { targets, held: 0, running: Map::default(), next: 0 }
     }
 
     /// Whether more lanes may start.
@@ -262,7 +263,8 @@ fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
 pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> String {
     let mut keys: Vec<&str> = effect_keys.collect();
     keys.sort_unstable();
-    let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, keys.join("\n").as_bytes());
+    let name = if let [alone] = keys.as_slice() { Cow::Borrowed(*alone) } else { Cow::Owned(keys.join("\n")) };
+    let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
     format!("wl-{}", id.simple())
 }
 

@@ -10,6 +10,7 @@ use super::placing::Placing;
 use super::recall::Recollection;
 use super::settled::Settled;
 use super::targets::{Bounds, Targets};
+use super::turns::Classes;
 use super::watermark::Watermark;
 use super::{Event, Parts};
 use crate::clock::{Tick, now_micros, tick};
@@ -37,13 +38,15 @@ const SWEEP_NAP: Duration = Duration::from_millis(1);
 /// more than handling it.
 const GATHER_FROM: usize = 64;
 /// How long ended calls gather.
-const GATHER: Duration = Duration::from_millis(1);
+const GATHER: Duration = Duration::from_micros(300);
 /// About the most records in one transaction of settlements.
 const COMMIT_RECORDS_MAX: usize = 5_000;
 
 /// All state of an effect room.
 pub(super) struct Engine<E: Effect, K: Cluster> {
     pub parts: Parts<E, K>,
+    /// How urgent the topics are.
+    pub classes: Classes,
     pub store: ParkingStore<K>,
     pub lot: ParkingLot,
     pub lanes: Lanes,
@@ -120,12 +123,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let client = Arc::clone(&parts.client);
         let bounds = Bounds { lines_max: client.batch_max().max(1), calls_max: client.calls_max() };
         let beside = Arc::clone(&parts.beside);
-        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)), beside);
+        let classes = Classes::of(&E::Input::topics());
+        let lanes = Lanes::new(classes.clone());
+        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)), beside, parts.metrics.clone());
         Self {
             parts,
+            classes,
             store,
             lot,
-            lanes: Lanes::new(super::starts::less_urgent::<E>),
+            lanes,
             index,
             calls: Calls::new(targets),
             ahead: Ahead::new(),
@@ -247,7 +253,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn amount(&self, record: &Record) -> Amount {
-        Amount::of(record, super::starts::less_urgent::<E>(&record.place.topic))
+        Amount::of(record, self.classes.below(&record.place.topic))
     }
 
     /// Marks a record as settled; its offset goes with the next commit.

@@ -1,7 +1,8 @@
 //! What is remembered of effects: done ones by hash, open ones by their document key (FX-1).
 
+use super::Map;
 use crate::clock::Tick;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 /// Where the newest effect record of a business key lies: partition and offset of `ops.effect.v1`.
 pub(super) type EffectPlace = (i32, i64);
@@ -31,12 +32,12 @@ pub(super) struct Intention {
 /// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
 #[derive(Debug)]
 pub(super) struct EffectIndex {
-    applied: HashMap<u128, ()>,
+    applied: Map<u128, ()>,
     order: VecDeque<u128>,
-    intended: HashMap<String, Intention>,
+    intended: Map<String, Intention>,
     /// For an effect the one that was intended behind it, ahead of its turn.
-    behind: HashMap<String, String>,
-    newest: HashMap<u128, EffectPlace>,
+    behind: Map<String, String>,
+    newest: Map<u128, EffectPlace>,
     newest_order: VecDeque<u128>,
     bound: usize,
     /// Applied effects that are remembered no more.
@@ -47,11 +48,11 @@ impl EffectIndex {
     /// Remembers at most `bound` applied effects.
     pub fn new(bound: usize) -> Self {
         Self {
-            applied: HashMap::new(),
+            applied: Map::default(),
             order: VecDeque::new(),
-            intended: HashMap::new(),
-            behind: HashMap::new(),
-            newest: HashMap::new(),
+            intended: Map::default(),
+            behind: Map::default(),
+            newest: Map::default(),
             newest_order: VecDeque::new(),
             bound,
             forgotten: 0,

@@ -1,10 +1,11 @@
 //! The lanes: which event of which key is being worked on, which wait behind it.
 
-use super::turns::CLASSES;
+use super::Map;
+use super::turns::{CLASSES, Classes};
 use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
 use crate::record::{Place, Record};
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
 /// Of so many lanes that start one is of the least urgent class that has any.
@@ -65,9 +66,8 @@ pub(super) struct LaneState {
 /// All lanes with work, and the timers of those in a back-off.
 #[derive(Debug)]
 pub(super) struct Lanes {
-    /// By how many classes a topic is less urgent than the most urgent ones.
-    below: fn(&str) -> usize,
-    active: HashMap<Lane, LaneState>,
+    classes: Classes,
+    active: Map<Lane, LaneState>,
     /// By class, the most urgent first.
     ready: [VecDeque<Lane>; CLASSES],
     /// Lanes at work in which something may be planned behind the head.
@@ -81,11 +81,11 @@ pub(super) struct Lanes {
 }
 
 impl Lanes {
-    /// No lanes yet; `below` says by how many classes a topic is less urgent than the most urgent ones.
-    pub fn new(below: fn(&str) -> usize) -> Self {
+    /// No lanes yet.
+    pub fn new(classes: Classes) -> Self {
         Self {
-            below,
-            active: HashMap::new(),
+            classes,
+            active: Map::default(),
             ready: Default::default(),
             soon: VecDeque::new(),
             started: 0,
@@ -149,16 +149,20 @@ impl Lanes {
         None
     }
 
-    /// The call of an event is planned: its effect is this.
+    /// The call of an event is planned, at its place in its lane: its effect is this.
     pub fn planned(&mut self, lane: &Lane, place: &Place, effect_key: &str) {
-        let works = self.active.get_mut(lane).into_iter().flat_map(|state| state.queue.iter_mut().take(AHEAD + 1));
-        for work in works.filter(|work| work.record.place == *place && work.effect.as_deref() != Some(effect_key)) {
+        // Behind what is alone nothing is planned.
+        let Some(state) = self.active.get_mut(lane).filter(|state| state.queue.len() > 1) else { return };
+        let ours = |work: &&mut Work| work.record.place.offset == place.offset;
+        if let Some(work) = state.queue.iter_mut().take(AHEAD + 1).find(ours)
+            && work.effect.as_deref() != Some(effect_key)
+        {
             work.effect = Some(Arc::from(effect_key));
         }
     }
 
     fn get_ready(&mut self, lane: Lane) {
-        let class = (self.below)(&lane.topic).min(CLASSES - 1);
+        let class = self.classes.below(&lane.topic).min(CLASSES - 1);
         self.ready[class].push_back(lane);
     }
 
@@ -240,7 +244,7 @@ impl Lanes {
 
     /// Forgets everything: the partitions have gone.
     pub fn clear(&mut self) {
-        *self = Self { next_timer: self.next_timer, ..Self::new(self.below) };
+        *self = Self { next_timer: self.next_timer, ..Self::new(self.classes.clone()) };
     }
 }
 
@@ -262,7 +266,7 @@ mod tests {
 
     #[test]
     fn ord_1_the_second_event_of_a_key_starts_after_the_first_is_settled() {
-        let mut lanes = Lanes::new(|_| 0);
+        let mut lanes = Lanes::new(Classes::default());
         lanes.push(lane("a"), work(1));
         lanes.push(lane("a"), work(2));
         lanes.push(lane("b"), work(3));
@@ -276,7 +280,7 @@ mod tests {
 
     #[test]
     fn the_urgent_start_first_and_the_others_now_and_then() {
-        let mut lanes = Lanes::new(|topic| usize::from(topic == "less"));
+        let mut lanes = Lanes::new(Classes::new([("less", 1)]));
         let less = |key: &str| Lane { topic: Arc::from("less"), ..lane(key) };
         for number in 0..30 {
             lanes.push(less(&number.to_string()), work(number));
@@ -290,7 +294,7 @@ mod tests {
 
     #[test]
     fn what_waits_behind_a_planned_head_is_given_out_once_and_in_order() {
-        let mut lanes = Lanes::new(|_| 0);
+        let mut lanes = Lanes::new(Classes::default());
         let key = lane("a");
         (1..=8).for_each(|offset| lanes.push(key.clone(), work(offset)));
         assert!(lanes.next_soon().is_none(), "the head is not worked on");
@@ -315,7 +319,7 @@ mod tests {
 
     #[test]
     fn key_1_a_back_off_holds_its_own_lane_only() {
-        let mut lanes = Lanes::new(|_| 0);
+        let mut lanes = Lanes::new(Classes::default());
         lanes.push(lane("a"), work(1));
         assert_eq!(lanes.next_ready(), Some(lane("a")));
         lanes.again_at(&lane("a"), Tick::at(Duration::from_secs(1)));

@@ -1,13 +1,13 @@
 //! Effect records on their way to the topic: their place is not known yet, so nothing may build on them.
 
-use std::collections::HashMap;
+use super::Map;
 
 /// Business keys by the ticket of their effect record.
 #[derive(Debug, Default)]
 pub(super) struct Placing {
-    by_ticket: HashMap<u64, String>,
+    by_ticket: Map<u64, String>,
     /// How many records of a key are on their way.
-    keys: HashMap<String, usize>,
+    keys: Map<String, usize>,
 }
 
 impl Placing {

@@ -13,7 +13,6 @@ use crate::parking::Lane;
 use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::{Effect, Plan};
-use processor::Input;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -44,7 +43,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let is_parked = work.parked.is_some();
         if let Some(planned) = self.ahead.take(&record.place) {
             if planned.intended.is_fresh(self.parts.intent_valid()) {
-                let (below, Planned { input, action, intended, .. }) = (less_urgent::<E>(&lane.topic), planned);
+                let (below, Planned { input, action, intended, .. }) = (self.classes.below(&lane.topic), planned);
                 let intended = Some(intended);
                 return self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended });
             }
@@ -76,7 +75,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict),
             Plan::Act(action) => {
-                let below = less_urgent::<E>(&lane.topic);
+                let below = self.classes.below(&lane.topic);
                 self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended: None })
             }
         }
@@ -148,11 +147,4 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let correction = exception_id.and_then(|id| self.parts.decisions.correction(&id));
         crate::correction::decode(self.parts.desk.codec(), &self.parts.handle, record, correction.as_deref())
     }
-}
-
-/// By how many classes the events of a topic are less urgent than the most urgent ones that the room reads.
-pub(super) fn less_urgent<E: Effect>(topic: &str) -> usize {
-    let topics = E::Input::topics();
-    let class = topics.iter().find(|known| known.name == topic).map(|known| known.class);
-    class.map_or(0, |class| super::turns::rank(class).saturating_sub(super::turns::most_urgent(&topics)))
 }

@@ -1,15 +1,17 @@
 //! The endpoints that an effect room calls: what waits for each, when it may be called, and how much it takes at once.
 
+use super::Map;
 use super::beside::Beside;
 use super::calls::Item;
 use super::turns::{CLASSES, Standing, Turns};
 use crate::clock::{Tick, now_micros};
+use crate::metrics::{EffectOutcome, RoomMetrics, TargetMetrics};
 use crate::parking::Lane;
 use connector::effect::Effect;
 use connector::http::breaker::{Breaker, Permit};
 use connector::pacing::{Pacing, Rate};
 use processor::Input;
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,7 +32,9 @@ pub(super) struct Bounds {
 
 /// All targets of a room.
 pub(super) struct Targets<E: Effect> {
-    by_name: BTreeMap<String, Target<E>>,
+    /// In the order in which they were first heard of.
+    all: Vec<Target<E>>,
+    by_name: BTreeMap<String, usize>,
     pacing_of: PacingOf,
     bounds: Bounds,
     /// Our part of each budget.
@@ -40,12 +44,14 @@ pub(super) struct Targets<E: Effect> {
     /// How urgent the most urgent class of the room is.
     most_urgent: usize,
     /// Lanes that were let go on and have not begun yet, with the target and the class that they waited for.
-    released: HashMap<Lane, (String, usize)>,
+    released: Map<Lane, (usize, usize)>,
     beside: Arc<Beside>,
+    metrics: RoomMetrics,
 }
 
 /// One endpoint.
 struct Target<E: Effect> {
+    name: String,
     pacing: Pacing,
     rate: Rate,
     breaker: Breaker,
@@ -58,6 +64,7 @@ struct Target<E: Effect> {
     classes: [Queue<E>; CLASSES],
     /// Its calendar was said to hold it.
     is_shut: bool,
+    metrics: TargetMetrics,
 }
 
 /// What waits for a target, of one class.
@@ -81,17 +88,17 @@ struct Gathering<E: Effect> {
 }
 
 impl<E: Effect> Targets<E> {
-    pub fn new(bounds: Bounds, pacing_of: PacingOf, beside: Arc<Beside>) -> Self {
+    pub fn new(bounds: Bounds, pacing_of: PacingOf, beside: Arc<Beside>, metrics: RoomMetrics) -> Self {
         let topics = E::Input::topics();
         let (late_after, most_urgent) = (super::turns::late_after(&topics), super::turns::most_urgent(&topics));
-        let (by_name, released) = (BTreeMap::new(), HashMap::new());
-        Self { by_name, pacing_of, bounds, share: 1.0, late_after, most_urgent, released, beside }
+        let (all, by_name, released) = (Vec::new(), BTreeMap::new(), Map::default());
+        Self { all, by_name, pacing_of, bounds, share: 1.0, late_after, most_urgent, released, beside, metrics }
     }
 
     /// Our part of each budget of calls, from now on.
     pub fn set_share(&mut self, now: Tick, share: f64) {
         self.share = share;
-        self.by_name.values_mut().for_each(|target| target.rate.set_share(elapsed(now), share));
+        self.all.iter_mut().for_each(|target| target.rate.set_share(elapsed(now), share));
     }
 
     /// How long the breaker of a target asks to wait; none lets the call through.
@@ -102,11 +109,16 @@ impl<E: Effect> Targets<E> {
         }
     }
 
-    /// Tells the breaker of a target how a call ended; gives whether calls are held back now.
-    pub fn report(&mut self, name: &str, now: Tick, works: bool) -> bool {
-        let breaker = &mut self.of(name, now).breaker;
-        breaker.record(elapsed(now), works);
-        breaker.is_open()
+    /// Tells the breaker of a target how a call ended.
+    pub fn report(&mut self, name: &str, now: Tick, works: bool) {
+        let target = self.of(name, now);
+        target.breaker.record(elapsed(now), works);
+        target.metrics.breaker.set(i64::from(target.breaker.is_open()));
+    }
+
+    /// Counts what became of an effect at a target.
+    pub fn count(&mut self, name: &str, now: Tick, outcome: EffectOutcome) {
+        self.of(name, now).metrics.effects(outcome).inc();
     }
 
     /// Nothing is sent to a target for so long: it has asked for it.
@@ -116,7 +128,7 @@ impl<E: Effect> Targets<E> {
 
     /// How long the calendar of a target holds its calls back, or until it is looked at again; none when it does not.
     pub fn shut(&mut self, name: &str, now: Tick) -> Option<Duration> {
-        self.of(name, now).shut(name, now)
+        self.of(name, now).shut(now)
     }
 
     /// Whether a target takes one more event of a class in.
@@ -136,12 +148,12 @@ impl<E: Effect> Targets<E> {
     pub fn released(&mut self) -> Vec<Lane> {
         let held_max = self.held_max();
         let mut released = Vec::new();
-        for (name, target) in &mut self.by_name {
+        for (number, target) in self.all.iter_mut().enumerate() {
             for (below, queue) in target.classes.iter_mut().enumerate() {
                 let room = held_max.saturating_sub(queue.held + queue.released);
                 let taken = queue.waiting.len().min(room);
                 for (lane, _) in queue.waiting.drain(..taken) {
-                    self.released.insert(lane.clone(), (name.clone(), below));
+                    self.released.insert(lane.clone(), (number, below));
                     released.push(lane);
                 }
                 queue.released += taken;
@@ -153,8 +165,8 @@ impl<E: Effect> Targets<E> {
     /// A lane begins, or is gone: the place that was kept for it is free, whatever becomes of its first event. It may turn out that
     /// nothing is to be called for.
     pub fn begun(&mut self, lane: &Lane) {
-        let Some((name, below)) = self.released.remove(lane) else { return };
-        if let Some(target) = self.by_name.get_mut(&name) {
+        let Some((number, below)) = self.released.remove(lane) else { return };
+        if let Some(target) = self.all.get_mut(number) {
             let queue = target.queue(below);
             queue.released = queue.released.saturating_sub(1);
         }
@@ -175,7 +187,7 @@ impl<E: Effect> Targets<E> {
 
     /// Takes the events that gather and have not begun.
     pub fn take_gathered(&mut self) -> Vec<Item<E>> {
-        let queues = self.by_name.values_mut().flat_map(|target| &mut target.classes);
+        let queues = self.all.iter_mut().flat_map(|target| &mut target.classes);
         let mut gathered = Vec::new();
         for queue in queues {
             let documents = std::mem::take(&mut queue.gathering).into_values().flat_map(|gathering| gathering.items);
@@ -188,8 +200,8 @@ impl<E: Effect> Targets<E> {
     pub fn take_due(&mut self, now: Tick) -> Vec<Vec<Item<E>>> {
         let (bounds, late_after) = (self.bounds, self.late_after);
         let mut due = Vec::new();
-        for (name, target) in &mut self.by_name {
-            if target.has_documents() && target.shut(name, now).is_none() {
+        for target in &mut self.all {
+            if target.has_documents() && target.shut(now).is_none() {
                 let late = self.beside.late(&target.pacing.yields_to);
                 // Classes of ours from this one on are less urgent.
                 target.yields_from = late.map(|late| (late + 1).saturating_sub(self.most_urgent));
@@ -201,7 +213,7 @@ impl<E: Effect> Targets<E> {
 
     /// When the next document may be sent.
     pub fn next_due(&self, now: Tick) -> Option<Tick> {
-        let free = self.by_name.values().filter(|target| target.called < self.bounds.calls_max);
+        let free = self.all.iter().filter(|target| target.called < self.bounds.calls_max);
         free.filter_map(|target| target.next_due(now)).min()
     }
 
@@ -216,7 +228,7 @@ impl<E: Effect> Targets<E> {
     /// A call about so many events of a class has ended, after so long.
     pub fn ended(&mut self, name: &str, below: usize, items: usize, took: Duration) {
         let calls_max = self.bounds.calls_max;
-        if let Some(target) = self.by_name.get_mut(name) {
+        if let Some(target) = self.by_name.get(name).and_then(|number| self.all.get_mut(*number)) {
             target.called = target.called.saturating_sub(1);
             let queue = target.queue(below);
             queue.held = queue.held.saturating_sub(items);
@@ -227,19 +239,25 @@ impl<E: Effect> Targets<E> {
     /// Forgets all that waits and is under way, and nothing of what is known of the endpoints.
     pub fn clear(&mut self) {
         self.released.clear();
-        for target in self.by_name.values_mut() {
+        for target in &mut self.all {
             target.called = 0;
             target.classes = Default::default();
         }
     }
 
     fn of(&mut self, name: &str, now: Tick) -> &mut Target<E> {
-        let (pacing_of, share, beside) = (&self.pacing_of, self.share, &self.beside);
-        self.by_name.entry(name.to_owned()).or_insert_with(|| {
-            let pacing = pacing_of(name);
-            pacing.yields_to.iter().for_each(|room| beside.watch(room));
-            Target::new(pacing, now, share)
-        })
+        let number = match self.by_name.get(name) {
+            Some(number) => *number,
+            None => {
+                let pacing = (self.pacing_of)(name);
+                pacing.yields_to.iter().for_each(|room| self.beside.watch(room));
+                let metrics = self.metrics.target(name);
+                self.all.push(Target::new(name, pacing, metrics, now, self.share));
+                self.by_name.insert(name.to_owned(), self.all.len() - 1);
+                self.all.len() - 1
+            }
+        };
+        &mut self.all[number]
     }
 
     /// Twice what a target takes: the next documents gather while these are under way.
@@ -249,15 +267,15 @@ impl<E: Effect> Targets<E> {
 }
 
 impl<E: Effect> Target<E> {
-    fn new(pacing: Pacing, now: Tick, share: f64) -> Self {
+    fn new(name: &str, pacing: Pacing, metrics: TargetMetrics, now: Tick, share: f64) -> Self {
         let mut rate = Rate::new(&pacing, elapsed(now));
         rate.set_share(elapsed(now), share);
-        let breaker = Breaker::new(pacing.breaker);
-        let turns = Turns::default();
-        Self { pacing, rate, breaker, called: 0, turns, yields_from: None, classes: Default::default(), is_shut: false }
+        let (name, breaker, turns) = (name.to_owned(), Breaker::new(pacing.breaker), Turns::default());
+        let (yields_from, classes) = (None, Default::default());
+        Self { name, pacing, rate, breaker, called: 0, turns, yields_from, classes, is_shut: false, metrics }
     }
 
-    fn shut(&mut self, name: &str, now: Tick) -> Option<Duration> {
+    fn shut(&mut self, now: Tick) -> Option<Duration> {
         if self.pacing.calendar.is_empty() {
             return None;
         }
@@ -266,9 +284,9 @@ impl<E: Effect> Target<E> {
         match &shut {
             Some(shut) if !self.is_shut => {
                 let (until, reason) = (shut.until.to_string(), shut.reason);
-                tracing::warn!(target = name, until, reason, "the calendar holds calls back");
+                tracing::warn!(target = self.name, until, reason, "the calendar holds calls back");
             }
-            None if self.is_shut => tracing::info!(target = name, "the calendar lets calls through again"),
+            None if self.is_shut => tracing::info!(target = self.name, "the calendar lets calls through again"),
             _ => {}
         }
         self.is_shut = shut.is_some();

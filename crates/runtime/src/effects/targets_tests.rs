@@ -74,7 +74,12 @@ impl World {
         simulate(Some(&TestTime));
         NOW.set(SECOND);
         let beside = Arc::new(Beside::default());
-        let mut targets = Targets::new(BOUNDS, Arc::new(move |_| pacing.clone()), Arc::clone(&beside));
+        let mut targets = Targets::new(
+            BOUNDS,
+            Arc::new(move |_| pacing.clone()),
+            Arc::clone(&beside),
+            RoomMetrics::new("targets-test"),
+        );
         targets.late_after = [2 * SECOND, 60 * SECOND, Duration::MAX];
         targets.most_urgent = most_urgent;
         let (waiting, running) = (BTreeMap::new(), BTreeMap::new());

@@ -8,6 +8,7 @@
 use crate::clock::Tick;
 use schemas::TopicInfo;
 use schemas::catalogue::Criticality;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// Classes of urgency, the most urgent first.
@@ -16,6 +17,28 @@ pub(super) const CLASSES: usize = 3;
 const LATE: u32 = 10;
 /// How long a call is thought to take before one has ended.
 const TOOK_FIRST: Duration = Duration::from_millis(100);
+
+/// By how many classes the events of each topic of a room are less urgent than its most urgent ones; 0 for those and for others.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Classes(Arc<[(&'static str, usize)]>);
+
+impl Classes {
+    /// The topics that are less urgent than others.
+    pub fn new(below: impl IntoIterator<Item = (&'static str, usize)>) -> Self {
+        Self(below.into_iter().collect())
+    }
+
+    /// Those of the topics that a room reads.
+    pub fn of(topics: &[&'static TopicInfo]) -> Self {
+        let most = most_urgent(topics);
+        Self::new(topics.iter().map(|topic| (topic.name, rank(topic.class) - most)))
+    }
+
+    /// By how many classes the events of a topic are less urgent.
+    pub fn below(&self, topic: &str) -> usize {
+        self.0.iter().find(|(known, _)| *known == topic).map_or(0, |(_, below)| *below)
+    }
+}
 
 /// How a class stands to more urgent ones at a target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

@@ -49,8 +49,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let Some(running) = self.calls.take(called.number) else { return Ok(()) };
         let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
         let works = !matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
-        let is_open = self.calls.targets.report(&target, tick(), works);
-        self.parts.metrics.breaker(&target, is_open);
+        self.calls.targets.report(&target, tick(), works);
         match called.outcome {
             Outcome::Answered => self.answered(running, answers.unwrap_or_default()),
             Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
@@ -90,7 +89,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         for (item, answer) in running.items.into_iter().zip(answers) {
             let verdict = self.parts.effect.settle(&item.input, &item.action.request, &answer);
-            self.parts.metrics.effects(&item.action.target, EffectOutcome::Applied).inc();
+            self.calls.targets.count(&item.action.target, tick(), EffectOutcome::Applied);
             let Verdict::Emit(outputs) = &verdict else {
                 self.conclude(&item.lane, &item.record, verdict)?;
                 continue;
@@ -164,7 +163,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     pub fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {
-        self.parts.metrics.effects(&item.action.target, EffectOutcome::Suppressed).inc();
+        self.calls.targets.count(&item.action.target, tick(), EffectOutcome::Suppressed);
         self.note_repeated(lane, &item.record)
     }
 
@@ -192,7 +191,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
         tracing::warn!(room = self.parts.desk.room, target, reason, outcome = outcome.label(), "call failed");
         for item in &running.items {
-            self.parts.metrics.effects(&item.action.target, outcome).inc();
+            self.calls.targets.count(&item.action.target, tick(), outcome);
             if outcome == EffectOutcome::Transient && !running.look_up {
                 // Known not to have happened; the record on the topic is only looked at after a restart.
                 self.index.void(&item.action.effect_key);
@@ -239,7 +238,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.lanes.again(&item.lane);
                 continue;
             }
-            self.parts.metrics.effects(&item.action.target, EffectOutcome::Refused).inc();
+            self.calls.targets.count(&item.action.target, tick(), EffectOutcome::Refused);
             let facts = EffectFacts {
                 effect_key: &item.action.effect_key,
                 target: &item.action.target,
