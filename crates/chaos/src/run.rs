@@ -231,6 +231,18 @@ fn complete(system: &mut System, evidence: &mut Evidence, done: &[Done]) -> Resu
     Ok(())
 }
 
+/// How the program that is broken was built, where that can be told: with this one, when it lies beside it.
+fn built(wardline: &Path) -> &'static str {
+    let own = std::env::current_exe().ok();
+    if own.as_deref().and_then(Path::parent) != wardline.parent() {
+        "as it was given"
+    } else if cfg!(debug_assertions) {
+        "without optimisation"
+    } else {
+        "with optimisation"
+    }
+}
+
 fn conditions(wanted: &Wanted) -> Value {
     json!({
         "seed": wanted.seed,
@@ -246,7 +258,7 @@ fn conditions(wanted: &Wanted) -> Value {
         "suppliers": "a receiver behind a proxy that breaks calls",
         "processes of each room": INSTANCES,
         "cores": std::thread::available_parallelism().map_or(0, usize::from),
-        "built": if cfg!(debug_assertions) { "without optimisation" } else { "with optimisation" },
+        "built": built(&wanted.wardline),
         "load of the machine, 1 minute": std::fs::read_to_string("/proc/loadavg").unwrap_or_default().split(' ').next(),
         "left out": wanted.without,
     })

@@ -27,6 +27,9 @@ const DONE_ID: u32 = 2;
 /// How often the counters are looked at.
 const LOOK: Duration = Duration::from_millis(5);
 
+/// Longest wait for the first call: a room that cannot read what lies on the topics starts again and again.
+const FIRST_CALL: Duration = Duration::from_secs(60);
+
 /// What was measured.
 #[derive(Debug, Serialize)]
 struct Report {
@@ -76,7 +79,12 @@ async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Fa
     let running = start(&config, &stub)?;
     let metrics = running.metrics.clone();
     let seen = || metrics.emitted.get() + metrics.rejected.get() + metrics.dead_letter.get();
+    let started = tick();
     while !stub.is_called() && !running.has_ended() {
+        if tick().since(started) > FIRST_CALL {
+            let why = "nothing was called for a minute; see the log lines above";
+            return Err(Failure::new(why, "give the benchmark a broker of its own, without topics of another version"));
+        }
         tokio::time::sleep(LOOK).await;
     }
     let before = Usage::now();
