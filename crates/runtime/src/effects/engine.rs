@@ -125,7 +125,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let beside = Arc::clone(&parts.beside);
         let classes = Classes::of(&E::Input::topics());
         let lanes = Lanes::new(classes.clone());
-        let targets = Targets::new(bounds, Arc::new(move |target| client.pacing(target)), beside, parts.metrics.clone());
+        let targets =
+            Targets::new(bounds, Arc::new(move |target| client.pacing(target)), beside, parts.metrics.clone());
         Self {
             parts,
             classes,
