@@ -222,7 +222,10 @@ fn open(steps: &[Step], now_ms: i64) -> Vec<Gap> {
             }
             StepKind::Effect if matches!(state.as_str(), "INTENDED" | "IN_DOUBT") => {
                 let target = text(&step.value, "/target");
-                gaps.push(gap((index, step), format!("waits: for the answer of {target}")));
+                // What is intended ahead of its turn is called for behind another event of its key.
+                let is_ahead = step.value.pointer("/after").is_some_and(Value::is_string);
+                let what = if is_ahead { "its turn at" } else { "the answer of" };
+                gaps.push(gap((index, step), format!("waits: for {what} {target}")));
             }
             _ => {}
         }
