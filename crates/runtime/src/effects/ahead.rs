@@ -5,7 +5,7 @@
 //! done after a crash knows of all behind it that nobody was called for them. What is not called for in the end is withdrawn on
 //! record, so that nobody looks for it.
 
-use super::calls::{Item, document_key};
+use super::calls::{Item, document_key, intent};
 use super::engine::Engine;
 use super::index::Known;
 use super::intents::Intent;
@@ -81,8 +81,18 @@ impl<E: Effect> Ahead<E> {
 
     /// Whether nothing is planned ahead, and no withdrawal is under way.
     pub fn is_empty(&mut self) -> bool {
-        self.withdrawing.retain_mut(|written| matches!(written.try_recv(), Err(TryRecvError::Empty)));
+        self.forget_written();
         self.planned.is_empty() && self.withdrawing.is_empty()
+    }
+
+    /// A withdrawal is being written. Those that are written are forgotten, so that no more are held than are under way (BND-1).
+    fn withdraws(&mut self, written: Written) {
+        self.forget_written();
+        self.withdrawing.push(written);
+    }
+
+    fn forget_written(&mut self) {
+        self.withdrawing.retain_mut(|written| matches!(written.try_recv(), Err(TryRecvError::Empty)));
     }
 
     /// Forgets everything: the partitions have gone.
@@ -120,17 +130,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return;
         }
         let document_key = document_key(std::iter::once(effect_key.as_str()));
-        let facts = EffectFacts {
-            effect_key,
-            target: &action.target,
-            state: EffectState::Intended,
-            document_key: &document_key,
-            attempts: 1,
-            after: Some(&after),
-            at: now_micros(),
-            ..EffectFacts::default()
-        };
-        let written = self.parts.desk.effect(&record, facts).and_then(|outgoing| self.write(vec![outgoing]));
+        let outgoing = intent(&self.parts, (&record, &action, 1), &document_key, Some(&after));
+        let written = outgoing.and_then(|outgoing| self.write(vec![outgoing]));
         self.lanes.planned(&lane, &record.place, effect_key);
         let intended = Intended { document_key, written, asked: tick() };
         self.ahead.put(Planned { record, input, action, intended });
@@ -151,7 +152,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let records = withdrawals.collect::<Result<Vec<_>, _>>()?;
         if !records.is_empty() {
             let written = self.write(records)?;
-            self.ahead.withdrawing.push(written);
+            self.ahead.withdraws(written);
         }
         Ok(())
     }

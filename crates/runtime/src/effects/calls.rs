@@ -129,7 +129,9 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Has the effect records of a document written.
     fn intend(&self, items: &[Item<E>]) -> Intended {
         let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
-        let records: Result<_, _> = items.iter().map(|item| intent(&self.parts, item, &document_key)).collect();
+        let line =
+            |item: &Item<E>| intent(&self.parts, (&item.record, &item.action, item.attempt), &document_key, None);
+        let records: Result<_, _> = items.iter().map(line).collect();
         let written = records.and_then(|records| self.write(records));
         Intended { document_key, written, asked: tick() }
     }
@@ -268,21 +270,25 @@ pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> St
     format!("wl-{}", id.simple())
 }
 
-fn intent<E: Effect, K: Cluster>(
+/// The effect record of a call that is about to be made: of which record, which action, the how manyth attempt; `after` names the
+/// effect in front of it when this is written ahead of its turn.
+pub(super) fn intent<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
-    item: &Item<E>,
+    (record, action, attempt): (&Record, &Action<E::Request>, u32),
     document_key: &str,
+    after: Option<&str>,
 ) -> Result<Outgoing, WireError> {
     let facts = EffectFacts {
-        effect_key: &item.action.effect_key,
-        target: &item.action.target,
+        effect_key: &action.effect_key,
+        target: &action.target,
         state: EffectState::Intended,
         document_key,
-        attempts: item.attempt,
+        attempts: attempt,
+        after,
         at: now_micros(),
         ..EffectFacts::default()
     };
-    parts.desk.effect(&item.record, facts)
+    parts.desk.effect(record, facts)
 }
 
 fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str, certain_at: Tick) {

@@ -74,6 +74,7 @@ impl EffectIndex {
 
     /// An attempt was written down ahead of its turn, behind another effect.
     pub fn intend_after(&mut self, effect_key: &str, document_key: &str, certain_at: Tick, after: Option<&str>) {
+        self.void(effect_key);
         let intention =
             Intention { document_key: document_key.to_owned(), certain_at, after: after.map(str::to_owned) };
         self.intended.insert(effect_key.to_owned(), intention);
@@ -89,7 +90,11 @@ impl EffectIndex {
 
     /// It did not happen and will not under the document key that was intended.
     pub fn void(&mut self, effect_key: &str) {
-        self.intended.remove(effect_key);
+        let after = self.intended.remove(effect_key).and_then(|intention| intention.after);
+        // What is no intention any more waits behind nothing: only open ones are held (BND-1).
+        if let Some(after) = after.filter(|after| self.behind.get(after).is_some_and(|next| next == effect_key)) {
+            self.behind.remove(&after);
+        }
     }
 
     /// It did not happen, so neither did what was only to be called for once it had.
@@ -107,7 +112,7 @@ impl EffectIndex {
 
     /// It happened.
     pub fn apply(&mut self, effect_key: &str) {
-        self.intended.remove(effect_key);
+        self.void(effect_key);
         let hashed = hash(effect_key);
         if self.applied.insert(hashed, ()).is_none() {
             self.order.push_back(hashed);
@@ -183,6 +188,19 @@ mod tests {
         index.void_with_all_behind("b");
         assert_eq!((index.known("b"), index.known("c")), (Known::No, Known::No));
         assert!(matches!(index.known("d"), Known::Intended(_)));
+    }
+
+    #[test]
+    fn bnd_1_of_effects_that_are_not_open_nothing_is_held_ahead() {
+        let mut index = EffectIndex::new(10);
+        for (key, front) in [("b", "a"), ("c", "b"), ("d", "c")] {
+            index.intend_after(key, "doc", Tick::default(), Some(front));
+        }
+        assert_eq!(index.behind.len(), 3);
+        index.apply("b");
+        index.void("c");
+        index.intend("d", "doc", Tick::default());
+        assert!(index.behind.is_empty(), "applied, void, and intended anew at its own turn");
     }
 
     #[test]
