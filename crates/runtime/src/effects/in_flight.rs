@@ -6,10 +6,9 @@ use std::array::from_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// Records and their bytes, in all and of the classes that yield.
+/// Records and their bytes, of each class of a room.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct Amount {
-    /// At the place of each class: what is of it or of less urgent ones. The first is all there is.
     records: [usize; CLASSES],
     bytes: [usize; CLASSES],
 }
@@ -17,18 +16,17 @@ pub(super) struct Amount {
 impl Amount {
     /// One record, of a class so far below the most urgent one of the room.
     pub fn of(record: &Record, below: usize) -> Self {
-        Self::most(1, record.bytes()).of_class(below)
+        Self::of_class(below, 1, record.bytes())
     }
 
-    /// So many records and bytes of the most urgent class, or as a bound.
+    /// So many records and bytes, as a bound or of the most urgent class.
     pub fn most(records: usize, bytes: usize) -> Self {
-        Self { records: [records; CLASSES], bytes: [bytes; CLASSES] }.of_class(0)
+        Self::of_class(0, records, bytes)
     }
 
-    /// The same of a class so far below the most urgent one.
-    fn of_class(self, below: usize) -> Self {
-        let counted = |amount: [usize; CLASSES]| from_fn(|class| if class <= below { amount[0] } else { 0 });
-        Self { records: counted(self.records), bytes: counted(self.bytes) }
+    fn of_class(below: usize, records: usize, bytes: usize) -> Self {
+        let counted = |amount| from_fn(|class| if class == below { amount } else { 0 });
+        Self { records: counted(records), bytes: counted(bytes) }
     }
 
     /// Both together.
@@ -50,18 +48,24 @@ impl Amount {
 
     /// Whether a room that holds this much has as much as `most`, in one way or the other.
     pub fn fills(self, most: Self) -> bool {
-        self.crowds(0, most)
+        self.records.iter().sum::<usize>() >= most.records[0] || self.bytes.iter().sum::<usize>() >= most.bytes[0]
     }
 
-    /// Whether what is of a class or of less urgent ones has as much as `most`: the rest of the room is for the more urgent ones.
-    pub fn crowds(self, class: usize, most: Self) -> bool {
-        self.records[class] >= most.records[0] || self.bytes[class] >= most.bytes[0]
+    /// Whether a class alone has as much as `part`.
+    pub fn crowds(self, class: usize, part: Self) -> bool {
+        self.records[class] >= part.records[0] || self.bytes[class] >= part.bytes[0]
     }
 
     /// Half of a bound.
     #[must_use]
     pub fn half(self) -> Self {
-        Self::most(self.records[0] / 2 + 1, self.bytes[0] / 2 + 1)
+        self.part(2)
+    }
+
+    /// One of so many even parts of a bound.
+    #[must_use]
+    pub fn part(self, of: usize) -> Self {
+        Self::most(self.records[0] / of.max(1) + 1, self.bytes[0] / of.max(1) + 1)
     }
 }
 
@@ -113,21 +117,20 @@ mod tests {
     }
 
     #[test]
-    fn key_1_what_yields_does_not_fill_the_room() {
+    fn key_1_a_class_fills_its_part_by_itself() {
         let (most, held) = (Amount::most(100, 1_000), InFlight::default());
-        let (operational, analytical) = (Amount::most(25, 25).of_class(1), Amount::most(26, 26).of_class(2));
+        let quarter = most.part(4);
+        let (operational, analytical) = (Amount::of_class(1, 25, 25), Amount::of_class(2, 26, 26));
         held.add(analytical);
-        let quarter = most.half().half();
-        assert!(
-            held.now().crowds(2, quarter) && !held.now().crowds(1, most.half()),
-            "a quarter is left for the next class"
-        );
         held.add(operational);
-        held.add(Amount::most(20, 20));
-        assert!(held.now().crowds(1, most.half()) && !held.now().fills(most), "and a half for the first");
+        assert!(held.now().crowds(2, quarter) && !held.now().crowds(1, quarter));
+        held.add(Amount::most(40, 40));
+        assert!(!held.now().fills(most), "91 of 100");
+        held.add(Amount::most(9, 9));
+        assert!(held.now().fills(most), "all together fill the room");
         held.sub(analytical);
-        assert!(!held.now().crowds(1, most.half()) && !held.now().crowds(2, quarter));
+        assert!(!held.now().crowds(2, Amount::most(1, 1)) && held.now().crowds(1, Amount::most(25, 1_000)));
         held.sub(operational);
-        assert_eq!(held.now(), Amount::most(20, 20));
+        assert_eq!(held.now(), Amount::most(49, 49));
     }
 }

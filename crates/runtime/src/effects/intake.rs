@@ -23,7 +23,7 @@ const FULL_PAUSE: Duration = Duration::from_millis(1);
 pub(super) struct Bounds {
     /// What it holds now.
     pub in_flight: InFlight,
-    /// The most it may hold. Topics that yield may fill the half of it, those that yield to these as well the half of that.
+    /// The most it may hold. The classes that yield share the half of it evenly.
     pub most: Amount,
     /// Topics of each class, from the most urgent one of the room on.
     pub topics: [Vec<&'static str>; CLASSES],
@@ -102,11 +102,15 @@ impl<K: Cluster> Intake<K> {
         if self.drain.paused.load(Ordering::Relaxed) {
             return;
         }
-        let (held, most) = (self.bounds.in_flight.now(), self.bounds.most);
-        for (class, topics) in self.bounds.topics.iter().enumerate().skip(1).filter(|(_, topics)| !topics.is_empty()) {
+        let held = self.bounds.in_flight.now();
+        let yielding = || self.bounds.topics.iter().enumerate().skip(1).filter(|(_, topics)| !topics.is_empty());
+        let part = self.bounds.most.half().part(yielding().count());
+        for (class, topics) in yielding() {
             let Some(state) = self.drain.crowded.get(class) else { continue };
             let crowded = state.load(Ordering::Relaxed);
-            let crowds = crowds(held, most, class, crowded);
+            // It comes in again when the half of its part is free, whatever the others have: else the one that waits for the other
+            // would go without for as long as that has a backlog.
+            let crowds = held.crowds(class, if crowded { part.half() } else { part });
             if crowds != crowded {
                 match self.consumer.pause_topics(topics, crowds) {
                     Ok(()) => state.store(crowds, Ordering::Relaxed),
@@ -115,16 +119,6 @@ impl<K: Cluster> Intake<K> {
             }
         }
     }
-}
-
-/// Whether a class is held back: it, or all that yields with it, has its part of the room. It comes in again when the half of that
-/// is free.
-fn crowds(held: Amount, most: Amount, class: usize, crowded: bool) -> bool {
-    let mut part = most;
-    (1..=class).any(|level| {
-        part = part.half();
-        held.crowds(level, if crowded { part.half() } else { part })
-    })
 }
 
 impl<K: Cluster> Loop for Intake<K> {
