@@ -67,3 +67,6 @@ pub use shutdown::{Shutdown, ShutdownTrigger, shutdown};
 pub use tables::TableReader;
 pub use transactional::ProcessorRoom;
 pub use turn::{Loop, Next};
+
+/// A table that is asked for each event. Its order means nothing, and its seed is another one in each process.
+type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;

@@ -10,10 +10,11 @@ mod hold;
 mod line;
 mod sweep;
 
+use crate::Map;
 use crate::clock::Tick;
 use line::{Line, Removed};
 use processor::Subject;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 use sweep::{Met, Sweep};
@@ -54,12 +55,12 @@ pub struct Entry {
 /// Index of the parked lanes of one worker.
 #[derive(Debug)]
 pub struct ParkingLot {
-    lanes: HashMap<Arc<Lane>, Parked>,
-    by_subject: HashMap<Subject, BTreeSet<Arc<Lane>>>,
-    by_exception: HashMap<Uuid, Arc<Lane>>,
+    lanes: Map<Arc<Lane>, Parked>,
+    by_subject: Map<Subject, BTreeSet<Arc<Lane>>>,
+    by_exception: Map<Uuid, Arc<Lane>>,
     by_due: BTreeMap<Tick, BTreeSet<Arc<Lane>>>,
     by_since: BTreeMap<i64, usize>,
-    tickets: HashMap<u64, Arc<Lane>>,
+    tickets: Map<u64, Arc<Lane>>,
     sweep: Sweep,
     entries: usize,
     next_ticket: u64,
@@ -94,12 +95,12 @@ impl ParkingLot {
     /// Nothing is parked. Of a lane the places of about `near_max` events are held.
     pub fn new(near_max: usize) -> Self {
         Self {
-            lanes: HashMap::new(),
-            by_subject: HashMap::new(),
-            by_exception: HashMap::new(),
+            lanes: Map::default(),
+            by_subject: Map::default(),
+            by_exception: Map::default(),
             by_due: BTreeMap::new(),
             by_since: BTreeMap::new(),
-            tickets: HashMap::new(),
+            tickets: Map::default(),
             sweep: Sweep::default(),
             entries: 0,
             next_ticket: 0,

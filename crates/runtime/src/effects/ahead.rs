@@ -10,6 +10,7 @@ use super::engine::Engine;
 use super::index::Known;
 use super::intents::Intent;
 use super::lanes::{AHEAD, Soon};
+use crate::Map;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
@@ -18,7 +19,6 @@ use crate::outgoing::Outgoing;
 use crate::record::{Place, Record};
 use connector::effect::{Action, Effect, Plan};
 use schemas::EffectState;
-use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::oneshot;
@@ -54,9 +54,9 @@ pub(super) struct Planned<E: Effect> {
 
 /// Events that were planned before their turn, by their places.
 pub(super) struct Ahead<E: Effect> {
-    planned: BTreeMap<Place, Planned<E>>,
+    planned: Map<Place, Planned<E>>,
     /// Their effect keys: a second event with the same one is a copy, and waits to be seen as that.
-    effects: HashSet<String>,
+    effects: Map<String, ()>,
     /// Withdrawals that are being written.
     withdrawing: Vec<Written>,
 }
@@ -64,7 +64,7 @@ pub(super) struct Ahead<E: Effect> {
 impl<E: Effect> Ahead<E> {
     /// Nothing yet.
     pub fn new() -> Self {
-        Self { planned: BTreeMap::new(), effects: HashSet::new(), withdrawing: Vec::new() }
+        Self { planned: Map::default(), effects: Map::default(), withdrawing: Vec::new() }
     }
 
     /// Takes what was planned for a record.
@@ -75,7 +75,7 @@ impl<E: Effect> Ahead<E> {
     }
 
     fn put(&mut self, planned: Planned<E>) {
-        self.effects.insert(planned.action.effect_key.clone());
+        self.effects.insert(planned.action.effect_key.clone(), ());
         self.planned.insert(planned.record.place.clone(), planned);
     }
 
@@ -126,7 +126,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let Plan::Act(action) = self.parts.effect.plan(&input, None, &self.parts.tables) else { return };
         let alone = action.batch_key.is_none() || self.parts.client.batch_max() <= 1;
         let effect_key = &action.effect_key;
-        if !alone || self.index.known(effect_key) != Known::No || self.ahead.effects.contains(effect_key) {
+        if !alone || self.index.known(effect_key) != Known::No || self.ahead.effects.contains_key(effect_key) {
             return;
         }
         let document_key = document_key(std::iter::once(effect_key.as_str()));
@@ -166,7 +166,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         });
         let planned = std::mem::take(&mut self.ahead.planned).into_values().chain(gathered);
         self.ahead.effects.clear();
-        self.withdraw(planned.collect::<Vec<_>>())
+        let mut planned: Vec<_> = planned.collect();
+        planned.sort_unstable_by(|one, other| one.record.place.cmp(&other.record.place));
+        self.withdraw(planned)
     }
 
     fn withdrawal(&self, planned: &Planned<E>) -> Result<Outgoing, WireError> {

@@ -1,10 +1,10 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
-use super::Map;
 use super::ahead::Intended;
 use super::index::EffectIndex;
 use super::targets::Targets;
 use super::{Called, Event, Outcome, Parts};
+use crate::Map;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Cluster, Membership};
 use crate::codec::WireError;

@@ -1,6 +1,6 @@
 //! What is remembered of effects: done ones by hash, open ones by their document key (FX-1).
 
-use super::Map;
+use crate::Map;
 use crate::clock::Tick;
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! The lanes: which event of which key is being worked on, which wait behind it.
 
-use super::Map;
 use super::turns::{CLASSES, Classes};
+use crate::Map;
 use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
 use crate::record::{Place, Record};

@@ -27,6 +27,7 @@ mod turns;
 mod verdicts;
 mod watermark;
 
+use crate::Map;
 use crate::cluster::{Cluster, Membership};
 use crate::committer::InTurn;
 use crate::config::Config;
@@ -92,9 +93,6 @@ pub(crate) enum Outcome {
 
 /// Answers on their way from the calls to the loop, by number of the call.
 type Mailbox<A> = Arc<Mutex<Map<u64, Vec<A>>>>;
-
-/// A table that is asked several times for each event.
-type Map<K, V> = std::collections::HashMap<K, V, foldhash::fast::RandomState>;
 
 /// Starts a call beside the loop.
 type Spawn = Arc<dyn Fn(BoxFuture<'static, ()>) + Send + Sync>;

@@ -1,6 +1,6 @@
 //! Effect records on their way to the topic: their place is not known yet, so nothing may build on them.
 
-use super::Map;
+use crate::Map;
 
 /// Business keys by the ticket of their effect record.
 #[derive(Debug, Default)]

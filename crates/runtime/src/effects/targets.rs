@@ -1,9 +1,9 @@
 //! The endpoints that an effect room calls: what waits for each, when it may be called, and how much it takes at once.
 
-use super::Map;
 use super::beside::Beside;
 use super::calls::Item;
 use super::turns::{CLASSES, Standing, Turns};
+use crate::Map;
 use crate::clock::{Tick, now_micros};
 use crate::metrics::{EffectOutcome, RoomMetrics, TargetMetrics};
 use crate::parking::Lane;
