@@ -5,6 +5,7 @@
 
 mod compatibility;
 mod json;
+mod walk;
 
 use std::sync::OnceLock;
 

@@ -73,6 +73,24 @@ fn decimals_are_never_rounded() {
 }
 
 #[test]
+fn what_has_more_digits_than_the_contract_is_not_read() {
+    // 10^18 - 1 is the largest of 18 digits; its nine bytes hold more.
+    let largest = GoodsReceipt { quantity: Decimal::new(999_999_999_999_999_999, 6), ..GoodsReceipt::default() };
+    let mut body = body_of(&largest);
+    let digits = 999_999_999_999_999_999_i128.to_be_bytes();
+    let at = body.windows(8).position(|bytes| bytes == &digits[8..]).unwrap();
+    assert_eq!(decode::<GoodsReceipt>(GoodsReceipt::contract().unwrap(), &body).unwrap(), largest);
+    body[at] = 0x7F;
+    let error = decode::<GoodsReceipt>(GoodsReceipt::contract().unwrap(), &body).unwrap_err();
+    assert_eq!(error.code(), "WL-6004");
+    assert!(error.to_string().contains("more than 18 digits"), "{error}");
+    let amount = |json: &str| serde_json::from_str::<wardline_schemas::Money>(json).map(|money| money.amount);
+    assert!(amount(r#"{"amount":"1.00005"}"#).unwrap_err().to_string().contains("more than 4 decimal places"));
+    assert!(amount(r#"{"amount":100000000000000}"#).is_err());
+    assert!(amount(r#"{"amount":"1.00000"}"#).is_ok(), "nothing is lost with a zero");
+}
+
+#[test]
 fn json_numbers_and_text_read_as_exact_decimals() {
     let read = |json: &str| serde_json::from_str::<wardline_schemas::Money>(json).map(|money| money.amount);
     assert_eq!(read(r#"{"amount":"1.50"}"#).unwrap().to_string(), "1.50");

@@ -31,7 +31,7 @@ pub fn topics(text: &[u8]) {
             assert!(!problems.is_empty(), "refused without a reason");
             assert!(problems.is_sorted_by_key(|problem| (problem.line, problem.column)));
             for problem in problems {
-                assert!(problem.code.starts_with("WL-70") && !problem.reason.is_empty(), "{problem:?}");
+                assert!(problem.code.starts_with("WL-7") && !problem.reason.is_empty(), "{problem:?}");
                 assert!(problem.line <= lines + 1, "{problem:?} in {lines} lines");
             }
         }

@@ -7,6 +7,7 @@ use apache_avro::types::Value;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value as Json};
 
+use super::walk::walk;
 use super::{CodecError, WriterSchema};
 use crate::{Bytes, Date, Event, Timestamp};
 
@@ -17,6 +18,7 @@ use crate::{Bytes, Date, Event, Timestamp};
 pub fn to_json(writer: &WriterSchema, mut body: &[u8]) -> Result<Json, CodecError> {
     let decode = |error: apache_avro::Error| CodecError::Decode(error.to_string());
     let schema = writer.generic()?;
+    walk(writer, body)?;
     let value =
         GenericDatumReader::builder(schema).build().and_then(|reader| reader.read_value(&mut body)).map_err(decode)?;
     if !body.is_empty() {

@@ -1,7 +1,7 @@
 //! Exact decimals in Avro `decimal` fields.
 //!
-//! The Avro writer would round a value with more digits than the schema has. These modules refuse it instead: a quantity
-//! or an amount is never changed silently.
+//! The Avro writer would round a value with more digits than the schema has. These modules refuse it instead, and bytes or a text with
+//! more digits when they are read: a quantity or an amount is never changed silently, and what was read can be written.
 
 use std::fmt;
 use std::str::FromStr;
@@ -15,7 +15,7 @@ macro_rules! decimal_module {
     ($(#[$doc:meta])* $name:ident, $precision:literal, $scale:literal) => {
         $(#[$doc])*
         pub mod $name {
-            use super::{Decimal, Deserializer, Exact, Serializer, serialize_exact};
+            use super::{Decimal, Deserializer, Exact, Serializer, read_exact, serialize_exact};
             use serde::Deserialize;
 
             /// Writes the decimal; an error when it does not fit without rounding.
@@ -29,14 +29,14 @@ macro_rules! decimal_module {
             /// Reads the decimal.
             ///
             /// # Errors
-            /// Not a decimal.
+            /// Not a decimal, or one with more digits than the schema has.
             pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Decimal, D::Error> {
-                Exact::deserialize(deserializer).map(|exact| exact.0)
+                read_exact(Exact::deserialize(deserializer)?, $precision, $scale)
             }
 
             /// The same for an optional field.
             pub mod option {
-                use super::super::{Decimal, Deserializer, Exact, Serializer, serialize_exact};
+                use super::super::{Decimal, Deserializer, Exact, Serializer, read_exact, serialize_exact};
                 use serde::Deserialize;
 
                 /// Writes the decimal or null; an error when it does not fit without rounding.
@@ -56,11 +56,12 @@ macro_rules! decimal_module {
                 /// Reads the decimal or null.
                 ///
                 /// # Errors
-                /// Neither null nor a decimal.
+                /// Neither null nor a decimal, or one with more digits than the schema has.
                 pub fn deserialize<'de, D: Deserializer<'de>>(
                     deserializer: D,
                 ) -> Result<Option<Decimal>, D::Error> {
-                    Ok(Option::<Exact>::deserialize(deserializer)?.map(|exact| exact.0))
+                    let exact = Option::<Exact>::deserialize(deserializer)?;
+                    exact.map(|exact| read_exact(exact, $precision, $scale)).transpose()
                 }
             }
         }
@@ -118,16 +119,23 @@ fn serialize_exact<S: Serializer>(
     scale: u32,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    use serde::ser::Error as _;
+    let exact = fitting(value, precision, scale).map_err(serde::ser::Error::custom)?;
+    serializer.collect_str(&exact)
+}
+
+fn read_exact<E: Error>(Exact(value): Exact, precision: u32, scale: u32) -> Result<Decimal, E> {
+    fitting(&value, precision, scale).map(|_| value).map_err(E::custom)
+}
+
+/// The same value with so many decimal places, or why it has none.
+fn fitting(value: &Decimal, precision: u32, scale: u32) -> Result<Decimal, String> {
     let mut exact = *value;
     exact.rescale(scale);
     if exact != *value || exact.scale() != scale {
-        return Err(S::Error::custom(format_args!(
-            "a decimal has more than {scale} decimal places or too many digits"
-        )));
+        return Err(format!("a decimal has more than {scale} decimal places or too many digits"));
     }
     if exact.mantissa().unsigned_abs() >= 10_u128.pow(precision) {
-        return Err(S::Error::custom(format_args!("a decimal has more than {precision} digits")));
+        return Err(format!("a decimal has more than {precision} digits"));
     }
-    serializer.collect_str(&exact)
+    Ok(exact)
 }
