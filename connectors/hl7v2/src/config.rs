@@ -78,7 +78,8 @@ pub struct LimitsConfig {
     /// than the sender's own patience.
     pub confirm_ms: u64,
     /// While records are on their way to Kafka, those of further messages gather until the former are confirmed, but no longer than
-    /// this, milliseconds; then they leave together. A message that comes alone leaves at once. 0 gathers nothing.
+    /// this, milliseconds; then they leave together, with those of senders that were just answered when they come within as long again.
+    /// A message that comes alone leaves at once. 0 gathers nothing.
     pub gather_ms: u64,
 }
 

@@ -12,7 +12,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, anyhow, bail};
 use clap::Args;
 use components::Progress;
-use output::Tally;
+use output::{Tally, used_by_ended};
 
 const AFTER_HELP: &str = "\
 Needed: a nightly compiler (`rustup toolchain install nightly`) and `cargo install cargo-fuzz`. Seeds are what stands in
@@ -155,6 +155,7 @@ impl Fuzzer<'_> {
             fs::create_dir_all(folder).with_context(|| format!("make {}", folder.display()))?;
         }
         let mut command = self.command(target, &learned, &kept);
+        let used = used_by_ended();
         let mut child = command.stderr(Stdio::piped()).stdout(Stdio::null()).spawn().context("start cargo-fuzz")?;
         let stderr = child.stderr.take().ok_or_else(|| anyhow!("the fuzzer has no output"))?;
         let mut tally = Tally::default();
@@ -167,6 +168,7 @@ impl Fuzzer<'_> {
             line.clear();
         }
         let status = child.wait().context("wait for the fuzzer")?;
+        tally.used_since(used);
         remove_when_empty(&kept)?;
         // Without a finding the fuzzer ends well.
         if !status.success() && tally.findings.is_empty() {

@@ -13,6 +13,8 @@ pub(super) struct Tally {
     pub(super) runs: u64,
     /// Seconds, as libFuzzer counts them.
     pub(super) seconds: u64,
+    /// CPU seconds, user and system: beside other work a run gets fewer than it takes.
+    pub(super) cpu_seconds: u64,
     /// Places in the code that were reached.
     pub(super) places: u64,
     /// Places, how often and after which: what libFuzzer calls features.
@@ -25,6 +27,11 @@ pub(super) struct Tally {
 }
 
 impl Tally {
+    /// Counts CPU seconds from what the ended processes had used before, see [`used_by_ended`].
+    pub(super) fn used_since(&mut self, before: u64) {
+        self.cpu_seconds = used_by_ended().saturating_sub(before);
+    }
+
     /// Takes one line.
     pub(super) fn add(&mut self, line: &str) {
         if line.starts_with('#') {
@@ -75,14 +82,27 @@ impl Tally {
 
     /// How far it came, in columns.
     pub(super) fn summary(&self) -> String {
-        let Self { runs, seconds, places, features, findings, .. } = self;
-        format!("{seconds:>6} s {runs:>11} runs {places:>7} places {features:>7} features {:>2} found", findings.len())
+        let Self { runs, seconds, cpu_seconds, places, features, findings, .. } = self;
+        let times = format!("{seconds:>6} s {cpu_seconds:>6} CPU s");
+        format!("{times} {runs:>11} runs {places:>7} places {features:>7} features {:>2} found", findings.len())
     }
 
     /// The last lines.
     pub(super) fn last_words(&self) -> String {
         self.last.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
+}
+
+/// CPU seconds of the processes that this one started and that have ended, with those that they started; 0 where there is no `/proc`.
+pub(super) fn used_by_ended() -> u64 {
+    cpu_seconds(&std::fs::read_to_string("/proc/self/stat").unwrap_or_default()).unwrap_or_default()
+}
+
+/// `cutime` and `cstime` of a `stat` (proc(5)), which are ticks of a hundredth of a second. The name before them may hold spaces.
+fn cpu_seconds(stat: &str) -> Option<u64> {
+    let mut fields = stat.rsplit_once(')')?.1.split_whitespace().skip(13);
+    let mut ticks = || fields.next()?.parse::<u64>().ok();
+    Some((ticks()? + ticks()?) / 100)
 }
 
 fn after<'a>(line: &'a str, start: &str) -> Option<&'a str> {
@@ -123,6 +143,16 @@ mod tests {
         ]);
         assert_eq!(tally.findings, [(PathBuf::from("x/crash-1"), "cut every 2 bytes".to_owned())]);
         assert_eq!(tally.runs, 9);
+    }
+
+    #[test]
+    fn cpu_seconds_are_those_of_ended_children() {
+        let stat = "7 (a (b) c) S 1 7 7 0 -1 4194304 1 2 3 4 11 12 360000 40000 20 0 1 0 5 6 7";
+        assert_eq!(cpu_seconds(stat), Some(4_000));
+        assert_eq!(cpu_seconds("7 (a) S 1"), None);
+        let mut tally = tally(&["Done 70000 runs in 61 second(s)"]);
+        tally.cpu_seconds = 30;
+        assert!(tally.summary().contains("61 s     30 CPU s       70000 runs"), "{}", tally.summary());
     }
 
     #[test]
