@@ -230,7 +230,8 @@ impl<'m> Segment<'m> {
         let separator = self.message.delimiters.field;
         let level = if self.has_delimiters() { number.checked_sub(1) } else { Some(number) };
         let text = match level {
-            Some(0) if self.has_delimiters() => &self.text[3..3 + separator.len_utf8()],
+            // A further header may be its name alone.
+            Some(0) if self.has_delimiters() => self.text.get(3..3 + separator.len_utf8()).unwrap_or_default(),
             Some(index) if index > 0 => self.between(index),
             _ => "",
         };

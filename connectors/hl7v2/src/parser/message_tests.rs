@@ -24,6 +24,15 @@ fn finds_values_by_position() {
 }
 
 #[test]
+fn a_further_header_may_be_its_name_alone() {
+    let raw = format!("{ADMIT}MSH\r");
+    let message = Message::parse(raw.as_bytes()).unwrap();
+    let bare = message.segments().last().unwrap();
+    assert_eq!((bare.name(), bare.field(1).raw(), bare.field(2).raw()), ("MSH", "", ""));
+    assert_eq!(message.rebuild(), message.text());
+}
+
+#[test]
 fn reads_declared_delimiters() {
     let raw = b"MSH#*!\\@#APP#FAC###20260915##ADT*A03#N8#P#2.5\rPID#1##7***F@1.2@ISO*MR##Do\\F\\e*J\\S\\n\r";
     let message = Message::parse(raw).unwrap();
