@@ -35,6 +35,29 @@ pub const PHI: &str = "ce_phi";
 /// Content type, always [`AVRO`] for events.
 pub const CONTENT_TYPE: &str = "content-type";
 
+const NAMES: [&str; 14] = [
+    SPECVERSION,
+    ID,
+    SOURCE,
+    TYPE,
+    TIME,
+    SUBJECT,
+    DATASCHEMA,
+    PARTITION_KEY,
+    TRACEPARENT,
+    CORRELATION_ID,
+    CAUSATION_ID,
+    TENANT,
+    PHI,
+    CONTENT_TYPE,
+];
+
+/// The name of a header, not to be kept a second time where it is one of those here.
+pub fn name(name: &str) -> Cow<'static, str> {
+    let known = NAMES.iter().find(|known| **known == name);
+    known.map_or_else(|| Cow::Owned(name.to_owned()), |known| Cow::Borrowed(*known))
+}
+
 /// Value of [`SPECVERSION`].
 pub const SPEC_VERSION: &str = "1.0";
 /// Value of [`CONTENT_TYPE`] of events.

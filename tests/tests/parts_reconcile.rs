@@ -265,7 +265,7 @@ impl Desk {
 
     async fn wrong_effects(&self, publisher: &Publisher, records: &mut Vec<Outgoing>) {
         let mut add = |name: &str, effect: Option<Effect>, posting: Option<ErpPosting>| {
-            let lineage = Lineage { causation_id: Some(id(name)), ..Lineage::default() };
+            let lineage = Lineage { causation_id: Some(id(name).into()), ..Lineage::default() };
             records.extend(effect.map(|effect| publisher.event(&effect, &lineage).unwrap()));
             records.extend(posting.map(|posting| publisher.event(&posting, &lineage).unwrap()));
         };
@@ -312,7 +312,7 @@ impl Desk {
     /// The ERP has refused what was in doubt.
     async fn settle_the_doubt(&self) {
         let publisher = self.publisher().await;
-        let lineage = Lineage { causation_id: Some(id("doubt")), ..Lineage::default() };
+        let lineage = Lineage { causation_id: Some(id("doubt").into()), ..Lineage::default() };
         let refused = publisher.event(&effect("doubt", EffectState::Refused), &lineage).unwrap();
         publisher.publish(&[refused]).await.unwrap();
     }

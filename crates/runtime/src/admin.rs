@@ -189,10 +189,14 @@ pub async fn ensure_topics(kafka: &KafkaConfig, topics: &[&'static TopicInfo]) -
     let settings = kafka.clone();
     let present = blocking(move || reader::topics(&settings)).await?;
     let admin = admin(kafka)?;
-    for topic in topics.iter().filter(|topic| !present.contains_key(topic.name)) {
+    let missing: Vec<_> = topics.iter().filter(|topic| !present.contains_key(topic.name)).collect();
+    for topic in &missing {
         let policy = if topic.compacted { "compact" } else { "delete" };
         let configs = BTreeMap::from([("cleanup.policy".to_owned(), policy.to_owned())]);
         create(&admin, topic.name, topic.partitions, 1, &configs).await?;
+    }
+    for topic in &missing {
+        until_known(kafka, topic.name).await?;
     }
     Ok(())
 }
@@ -223,7 +227,11 @@ pub async fn ensure_compacted(kafka: &KafkaConfig, topic: &str) -> Result<(), Ad
     }
     let configs = BTreeMap::from([("cleanup.policy".to_owned(), "compact".to_owned())]);
     create(&admin(kafka)?, topic, 1, 1, &configs).await?;
-    // The answer may come before every broker knows the topic.
+    until_known(kafka, topic).await
+}
+
+/// The answer to a creation may come before every broker knows the topic.
+async fn until_known(kafka: &KafkaConfig, topic: &str) -> Result<(), AdminError> {
     let started = crate::clock::tick();
     loop {
         let (settings, range) = (kafka.clone(), Range::all(topic));

@@ -5,11 +5,11 @@
 
 use crate::kafka::ClientError;
 use crate::outgoing::{Lineage, Outgoing};
+use crate::pieces;
 use crate::producer::Delivery;
 use crate::reader::{Range, ReadError};
 use crate::record::{Place, Record};
 use bytes::Bytes;
-use std::borrow::Cow;
 use std::cell::RefCell;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -257,37 +257,35 @@ pub trait RecordView {
     /// Visits the headers in order.
     fn visit_headers(&self, visit: impl FnMut(&str, Option<&[u8]>));
 
-    /// An owned copy.
+    /// An owned copy. Its small parts lie in one piece: they are made on one thread and freed on another.
     fn to_record(&self) -> Record {
-        let mut headers = Vec::new();
-        self.visit_headers(|name, value| {
-            headers.push((Cow::Owned(name.to_owned()), value.map(Bytes::copy_from_slice)))
-        });
-        Record {
-            place: Place { topic: shared(self.topic()), partition: self.partition(), offset: self.offset() },
-            timestamp_ms: self.timestamp_ms(),
-            key: self.key().map(Bytes::copy_from_slice),
-            value: self.value().map(Bytes::copy_from_slice),
-            headers,
-        }
+        let place = Place { topic: shared(self.topic()), partition: self.partition(), offset: self.offset() };
+        SCRATCH.with_borrow_mut(|scratch| {
+            scratch.clear();
+            let key = self.key().map(|key| appended(scratch, key));
+            let mut headers = Vec::with_capacity(schemas::headers::CLOUD_EVENT_HEADERS_MAX);
+            self.visit_headers(|name, value| {
+                headers.push((schemas::headers::name(name), value.map(|value| appended(scratch, value))))
+            });
+            let whole = Bytes::copy_from_slice(scratch);
+            // One huge header shall not take its room for ever.
+            scratch.shrink_to(pieces::CHUNK_BYTES);
+            let part = |at: std::ops::Range<usize>| whole.slice(at);
+            Record {
+                place,
+                timestamp_ms: self.timestamp_ms(),
+                key: key.map(part),
+                value: self.value().map(Bytes::copy_from_slice),
+                headers: headers.into_iter().map(|(name, at)| (name, at.map(part))).collect(),
+            }
+        })
     }
 
     /// What the next event inherits.
     fn lineage(&self) -> Lineage {
         let mut lineage = Lineage::default();
-        let mut id = None;
-        self.visit_headers(|name, value| {
-            let Some(text) = value.and_then(|value| std::str::from_utf8(value).ok()) else { return };
-            match name {
-                schemas::headers::TRACEPARENT => lineage.traceparent = Some(text.to_owned()),
-                schemas::headers::CORRELATION_ID => lineage.correlation_id = Some(text.to_owned()),
-                schemas::headers::ID => id = Some(text.to_owned()),
-                _ => {}
-            }
-        });
-        lineage.correlation_id = lineage.correlation_id.or_else(|| id.clone());
-        lineage.causation_id = id;
-        lineage
+        self.visit_headers(|name, value| lineage.inherit(name, value, || value.map(pieces::cut_bytes)));
+        lineage.completed()
     }
 }
 
@@ -383,6 +381,18 @@ impl RecordView for Record {
     fn visit_headers(&self, mut visit: impl FnMut(&str, Option<&[u8]>)) {
         self.headers.iter().for_each(|(name, value)| visit(name, value.as_deref()));
     }
+}
+
+thread_local! {
+    /// Where the small parts of a record come together.
+    static SCRATCH: RefCell<Vec<u8>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Puts bytes at the end, and says where they are.
+fn appended(scratch: &mut Vec<u8>, bytes: &[u8]) -> std::ops::Range<usize> {
+    let from = scratch.len();
+    scratch.extend_from_slice(bytes);
+    from..scratch.len()
 }
 
 /// The name of a topic, in one piece with that of the record before it on this thread where it is the same.

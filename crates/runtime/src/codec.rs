@@ -12,6 +12,7 @@ use schemas::{Event, TopicInfo};
 use std::collections::HashMap;
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::Duration;
+use tokio::runtime::Handle;
 
 /// Most writer schemas kept compiled.
 const WRITERS_MAX: usize = 10_000;
@@ -185,6 +186,17 @@ impl Codec {
     pub fn open_cached<'a>(&self, value: &'a [u8]) -> Result<Option<Opened<'a>>, WireError> {
         let (id, body) = schemas::codec::split_frame(value)?;
         Ok(self.cached(id).map(|writer| (writer, body)))
+    }
+
+    /// Like [`Codec::open`], for threads beside the async runtime: they wait when the registry is asked.
+    ///
+    /// # Errors
+    /// As [`Codec::open`].
+    pub fn open_on<'a>(&self, handle: &Handle, value: &'a [u8]) -> Result<Opened<'a>, WireError> {
+        match self.open_cached(value)? {
+            Some(opened) => Ok(opened),
+            None => handle.block_on(self.open(value)),
+        }
     }
 
     fn id_of(&self, topic: &'static str) -> Result<u32, WireError> {

@@ -114,10 +114,7 @@ pub(crate) fn decode<I: Input>(
     correction: Option<&Correction>,
 ) -> Result<I, WireError> {
     let value = record.value.as_deref().unwrap_or_default();
-    let (writer, body) = match codec.open_cached(value)? {
-        Some(opened) => opened,
-        None => handle.block_on(codec.open(value))?,
-    };
+    let (writer, body) = codec.open_on(handle, value)?;
     let replay = of_replay(record);
     let sent = I::decode(&record.place.topic, &writer, body)?;
     if replay.is_none() && correction.is_none() {

@@ -13,6 +13,7 @@ use schemas::{
     ExceptionState, Parked, RecordHeader, Severity, Timestamp, topics,
 };
 use std::borrow::Cow;
+use std::cell::RefCell;
 use std::sync::Arc;
 use uuid::Uuid;
 
@@ -20,6 +21,11 @@ use uuid::Uuid;
 pub(crate) const WRITER_HEADER: &str = "wl_writer";
 /// Header of the mark that a record has left: the key that it was ordered by.
 pub(crate) const LANE_HEADER: &str = "wl_key";
+
+thread_local! {
+    /// Two effect records are written for each call: their texts are written into those of the last one.
+    static DRAFT: RefCell<Effect> = RefCell::default();
+}
 
 /// The desk of one room.
 #[derive(Clone)]
@@ -321,25 +327,31 @@ impl Desk {
     /// # Errors
     /// When a value does not fit the schema.
     pub fn effect(&self, record: &Record, facts: EffectFacts<'_>) -> Result<Outgoing, WireError> {
-        let effect = Effect {
-            effect_key: facts.effect_key.to_owned(),
-            room: self.room.to_owned(),
-            target: facts.target.to_owned(),
-            state: facts.state,
-            document_key: facts.document_key.to_owned(),
-            documents: facts.documents,
-            business_key: facts.business_key,
-            output: facts.output.map(Into::into),
-            origin_topic: Some(record.place.topic.to_string()),
-            origin_partition: Some(record.place.partition),
-            origin_offset: Some(record.place.offset),
-            attempts: i32::try_from(facts.attempts).unwrap_or(i32::MAX),
-            code: facts.code,
-            at: Timestamp(facts.at),
-            after: facts.after.map(str::to_owned),
-            ..Effect::default()
-        };
-        let mut outgoing = self.event(&effect, &Lineage::of(&record.headers))?;
+        let outgoing = DRAFT.with_borrow_mut(|draft| {
+            write(&mut draft.effect_key, facts.effect_key);
+            write(&mut draft.room, self.room);
+            write(&mut draft.target, facts.target);
+            write(&mut draft.document_key, facts.document_key);
+            write(draft.origin_topic.get_or_insert_default(), &record.place.topic);
+            match facts.after {
+                Some(after) => write(draft.after.get_or_insert_default(), after),
+                None => draft.after = None,
+            }
+            draft.state = facts.state;
+            draft.documents = facts.documents;
+            draft.business_key = facts.business_key;
+            draft.output = facts.output.map(Into::into);
+            draft.origin_partition = Some(record.place.partition);
+            draft.origin_offset = Some(record.place.offset);
+            draft.attempts = i32::try_from(facts.attempts).unwrap_or(i32::MAX);
+            draft.code = facts.code;
+            draft.at = Timestamp(facts.at);
+            let outgoing = self.event(draft, &Lineage::of(&record.headers));
+            // It is as large as an event, and is counted where the record is.
+            draft.output = None;
+            outgoing
+        });
+        let mut outgoing = outgoing?;
         outgoing.partition = Some(record.place.partition);
         Ok(outgoing)
     }
@@ -353,6 +365,11 @@ impl Desk {
     pub fn codec(&self) -> &Arc<Codec> {
         &self.codec
     }
+}
+
+fn write(kept: &mut String, text: &str) {
+    kept.clear();
+    kept.push_str(text);
 }
 
 /// Key of a parked record: room, topic, partition and offset of the origin.

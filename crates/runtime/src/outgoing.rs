@@ -29,15 +29,15 @@ pub struct Outgoing {
     pub ticket: Option<u64>,
 }
 
-/// What an event inherits from its cause.
+/// What an event inherits from its cause: UTF-8 texts, which lie where the headers of the cause do.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Lineage {
     /// W3C trace context.
-    pub traceparent: Option<String>,
+    pub traceparent: Option<Bytes>,
     /// Id that all events of one source message share.
-    pub correlation_id: Option<String>,
+    pub correlation_id: Option<Bytes>,
     /// Id of the event that caused this one.
-    pub causation_id: Option<String>,
+    pub causation_id: Option<Bytes>,
 }
 
 impl Outgoing {
@@ -57,13 +57,13 @@ impl Outgoing {
             headers.push((Cow::Borrowed(name), Some(value)));
         });
         let inherited = [
-            (schemas::headers::TRACEPARENT, lineage.traceparent.as_deref()),
-            (schemas::headers::CORRELATION_ID, lineage.correlation_id.as_deref()),
-            (schemas::headers::CAUSATION_ID, lineage.causation_id.as_deref()),
+            (schemas::headers::TRACEPARENT, &lineage.traceparent),
+            (schemas::headers::CORRELATION_ID, &lineage.correlation_id),
+            (schemas::headers::CAUSATION_ID, &lineage.causation_id),
         ];
         for (name, text) in inherited {
-            if let Some(text) = text {
-                headers.push((Cow::Borrowed(name), Some(pieces::cut(text))));
+            if text.is_some() {
+                headers.push((Cow::Borrowed(name), text.clone()));
             }
         }
         headers.push((Cow::Borrowed(schemas::headers::TENANT), Some(Bytes::from_static(tenant.as_bytes()))));
@@ -115,14 +115,36 @@ impl Lineage {
         parts.iter().filter(|part| part.is_some()).count()
     }
 
+    /// The trace context.
+    pub fn traceparent(&self) -> Option<&str> {
+        std::str::from_utf8(self.traceparent.as_deref()?).ok()
+    }
+
     /// What the next event inherits from a record with these headers.
     pub fn of(headers: &Headers) -> Self {
-        let text = |name: &str| header_text(headers, name).map(str::to_owned);
-        let id = text(schemas::headers::ID);
-        Self {
-            traceparent: text(schemas::headers::TRACEPARENT),
-            correlation_id: text(schemas::headers::CORRELATION_ID).or_else(|| id.clone()),
-            causation_id: id,
+        let mut lineage = Self::default();
+        for (name, value) in headers {
+            lineage.inherit(name, value.as_deref(), || value.clone());
         }
+        lineage.completed()
+    }
+
+    /// A header of the cause; `keep` gives its value where it counts. Of two with one name the first does.
+    pub(crate) fn inherit(&mut self, name: &str, value: Option<&[u8]>, keep: impl FnOnce() -> Option<Bytes>) {
+        let kept = match name {
+            schemas::headers::TRACEPARENT => &mut self.traceparent,
+            schemas::headers::CORRELATION_ID => &mut self.correlation_id,
+            schemas::headers::ID => &mut self.causation_id,
+            _ => return,
+        };
+        if kept.is_none() && value.is_some_and(|value| std::str::from_utf8(value).is_ok()) {
+            *kept = keep();
+        }
+    }
+
+    /// All headers were inherited: the first event of a message is what all that follow from it share.
+    pub(crate) fn completed(mut self) -> Self {
+        self.correlation_id = self.correlation_id.or_else(|| self.causation_id.clone());
+        self
     }
 }

@@ -55,8 +55,9 @@ pub struct Entry {
 /// Index of the parked lanes of one worker.
 #[derive(Debug)]
 pub struct ParkingLot {
-    lanes: Map<Arc<Lane>, Parked>,
-    by_subject: Map<Subject, BTreeSet<Arc<Lane>>>,
+    /// What is large lies beside the table, which is half empty when it has grown.
+    lanes: Map<Arc<Lane>, Box<Parked>>,
+    by_subject: Map<Arc<Subject>, BTreeSet<Arc<Lane>>>,
     by_exception: Map<Uuid, Arc<Lane>>,
     by_due: BTreeMap<Tick, BTreeSet<Arc<Lane>>>,
     by_since: BTreeMap<i64, usize>,
@@ -153,7 +154,8 @@ impl ParkingLot {
             Some((known, _)) => Arc::clone(known),
             None => {
                 let lane = Arc::new(lane.clone());
-                self.lanes.insert(Arc::clone(&lane), Parked { line: Line::default(), hold: hold(), awake: false });
+                let parked = Parked { line: Line::default(), hold: hold(), awake: false };
+                self.lanes.insert(Arc::clone(&lane), Box::new(parked));
                 self.link(&lane);
                 lane
             }
@@ -378,12 +380,13 @@ impl ParkingLot {
     /// Bytes that the lanes and their events take, without what allocations take beside.
     pub fn bytes(&self) -> usize {
         let of = |lane: &Arc<Lane>, parked: &Parked| {
-            let subjects = parked.hold.subjects.iter().map(|subject| subject.kind.len() + subject.key.len());
-            let hold = parked.hold.code.len() + subjects.sum::<usize>() + size_of_val(&*parked.hold.subjects);
+            let hold = parked.hold.code.len() + size_of_val(&*parked.hold.subjects);
             let handles = 4 * (size_of::<Arc<Lane>>() + size_of::<Uuid>());
             size_of::<Lane>() + lane.key.len() + 32 + size_of::<Parked>() + parked.line.bytes() + hold + handles
         };
-        self.lanes.iter().map(|(lane, parked)| of(lane, parked)).sum()
+        let subjects =
+            self.by_subject.keys().map(|subject| size_of::<Subject>() + subject.kind.len() + subject.key.len());
+        self.lanes.iter().map(|(lane, parked)| of(lane, parked)).sum::<usize>() + subjects.sum::<usize>()
     }
 
     /// It is being tried, or waits for something else.
@@ -405,10 +408,14 @@ impl ParkingLot {
     }
 
     fn link(&mut self, lane: &Arc<Lane>) {
-        let Some(parked) = self.lanes.get(lane) else { return };
+        let Some(parked) = self.lanes.get_mut(lane) else { return };
         *self.by_since.entry(parked.hold.since_micros).or_default() += 1;
-        for subject in &parked.hold.subjects {
-            self.by_subject.entry(subject.clone()).or_default().insert(Arc::clone(lane));
+        for subject in &mut parked.hold.subjects {
+            // A subject is held once, however many lanes wait for it.
+            if let Some((known, _)) = self.by_subject.get_key_value(subject) {
+                *subject = Arc::clone(known);
+            }
+            self.by_subject.entry(Arc::clone(subject)).or_default().insert(Arc::clone(lane));
         }
         if let Some(exception) = parked.hold.exception_id {
             self.by_exception.insert(exception, Arc::clone(lane));

@@ -295,7 +295,7 @@ impl<K: Cluster> ParkingStore<K> {
             Passed::Unknown => match message.value().filter(|_| origin_of(self.desk.room, &message).is_some()) {
                 None => None,
                 Some(value) => {
-                    let opened = opened(self.desk.codec(), &self.handle, value)?;
+                    let opened = self.desk.codec().open_on(&self.handle, value)?;
                     let (lane, entry) = placed(&self.inputs, &part_of(&opened)?, message.offset());
                     lot.show(&lane, &entry)
                 }
@@ -360,12 +360,12 @@ impl<K: Cluster> ParkingStore<K> {
             let known = lane.is_none_or(|lane| lot.remove_entry(&lane, offset));
             return if known { Ok(()) } else { Err(ParkingError::Unsure) };
         };
-        let opened = opened(self.desk.codec(), &self.handle, value)?;
+        let opened = self.desk.codec().open_on(&self.handle, value)?;
         let part: ParkedPart<'_> = part_of(&opened)?;
         let (lane, entry) = placed(&self.inputs, &part, message.offset());
         lot.park(&lane, entry, || Hold {
             code: part.reason_code.to_owned(),
-            subjects: part.subject.into_iter().map(|subject| Subject::new(subject.kind, subject.key)).collect(),
+            subjects: part.subject.into_iter().map(|it| Arc::new(Subject::new(it.kind, it.key))).collect(),
             since_micros: part.parked_at.0,
             exception_id: part.exception_id.and_then(|id| Uuid::parse_str(id).ok()),
             attempts: 0,
@@ -394,19 +394,12 @@ fn is_ordered(inputs: &[Input], topic: &str) -> bool {
     input.is_none_or(|input| input.info.on_reject == OnReject::Park)
 }
 
-fn opened<'a>(codec: &Codec, handle: &Handle, value: &'a [u8]) -> Result<(Arc<WriterSchema>, &'a [u8]), ParkingError> {
-    match codec.open_cached(value)? {
-        Some(opened) => Ok(opened),
-        None => Ok(handle.block_on(codec.open(value))?),
-    }
-}
-
 fn part_of<'a>((writer, body): &(Arc<WriterSchema>, &'a [u8])) -> Result<ParkedPart<'a>, ParkingError> {
     Ok(schemas::codec::decode_part(writer, body).map_err(WireError::from)?)
 }
 
 fn decode(codec: &Codec, handle: &Handle, value: &[u8]) -> Result<Parked, ParkingError> {
-    let (writer, body) = opened(codec, handle, value)?;
+    let (writer, body) = codec.open_on(handle, value)?;
     Ok(schemas::codec::decode(&writer, body).map_err(WireError::from)?)
 }
 

@@ -307,11 +307,7 @@ impl<I> Default for Batch<I> {
 
 fn decode<I: Input>(desk: &Desk, handle: &Handle, topic: &str, value: Option<&[u8]>) -> Result<I, WireError> {
     let value = value.unwrap_or_default();
-    let codec = desk.codec();
-    let (writer, body) = match codec.open_cached(value)? {
-        Some(opened) => opened,
-        None => handle.block_on(codec.open(value))?,
-    };
+    let (writer, body) = desk.codec().open_on(handle, value)?;
     Ok(I::decode(topic, &writer, body)?)
 }
 

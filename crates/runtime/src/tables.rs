@@ -245,11 +245,7 @@ impl Filler {
         let key = key.ok_or_else(|| Unread::Never("it has no key".to_owned()))?;
         let opened = match value {
             None => None,
-            Some(value) => Some(match self.codec.open_cached(value) {
-                Ok(Some(opened)) => opened,
-                Ok(None) => self.handle.block_on(self.codec.open(value)).map_err(Unread::of)?,
-                Err(error) => return Err(Unread::of(error)),
-            }),
+            Some(value) => Some(self.codec.open_on(&self.handle, value).map_err(Unread::of)?),
         };
         let body = opened.as_ref().map(|(writer, body)| (writer, *body));
         // Nobody waits for anything before the table is whole.

@@ -187,15 +187,13 @@ fn start_with(
     parent: Option<&str>,
     attributes: &[Attribute<'_>],
 ) -> RecordSpan {
-    let parent = parent.and_then(parse_traceparent);
     let Some(tracer) = tracer else {
-        let context = parent.unwrap_or_else(|| {
-            let ids = RandomIdGenerator::default();
-            SpanContext::new(ids.new_trace_id(), ids.new_span_id(), TraceFlags::NOT_SAMPLED, true, TraceState::NONE)
-        });
-        return RecordSpan { traceparent: format_traceparent(&context), span: None };
+        let traceparent = parent.and_then(passed_on).unwrap_or_else(|| format_traceparent(&fresh_root()));
+        return RecordSpan { traceparent, span: None };
     };
-    let context = parent.map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
+    let context = parent
+        .and_then(parse_traceparent)
+        .map_or_else(Context::new, |parent| Context::new().with_remote_span_context(parent));
     let mut span = tracer
         .span_builder(name)
         .with_kind(SpanKind::Consumer)
@@ -206,6 +204,18 @@ fn start_with(
         span.end();
     }
     RecordSpan { traceparent, span: Some(span) }
+}
+
+/// A parent as the next hop gets it where no span is started: as it came, in the version that is written here.
+fn passed_on(parent: &str) -> Option<String> {
+    let context = parse_traceparent(parent)?;
+    Some(if parent.starts_with("00-") { parent.to_owned() } else { format_traceparent(&context) })
+}
+
+/// Where a trace begins that nobody records.
+fn fresh_root() -> SpanContext {
+    let ids = RandomIdGenerator::default();
+    SpanContext::new(ids.new_trace_id(), ids.new_span_id(), TraceFlags::NOT_SAMPLED, true, TraceState::NONE)
 }
 
 /// W3C Trace Context, section 3.2: `version-traceid-parentid-flags`; a version above 00 may carry more fields.

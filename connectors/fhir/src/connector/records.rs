@@ -49,8 +49,8 @@ impl Consumed<'_> {
     ) -> Result<Vec<Outgoing>, PublishError> {
         let hash = content_hash(self.bytes);
         let lineage = Lineage {
-            traceparent: Some(traceparent.to_owned()),
-            correlation_id: Some(event_id(self.system, self.message_id, &hash, "message")),
+            traceparent: Some(traceparent.to_owned().into()),
+            correlation_id: Some(event_id(self.system, self.message_id, &hash, "message").into()),
             causation_id: None,
         };
         let mut records = Vec::new();

@@ -59,8 +59,8 @@ impl KafkaSink {
 
     fn encode(&self, batch: &Batch, traceparent: &str) -> Result<Vec<Outgoing>, PublishError> {
         let lineage = Lineage {
-            traceparent: Some(traceparent.to_owned()),
-            correlation_id: Some(batch.receipt.receipt_id.clone()),
+            traceparent: Some(traceparent.to_owned().into()),
+            correlation_id: Some(batch.receipt.receipt_id.clone().into()),
             causation_id: None,
         };
         let mut records = Vec::with_capacity(batch.events.len() + 2);

@@ -96,10 +96,10 @@ fn load(config: &Config, codec: &Codec, events: u64) -> Result<(), Failure> {
         let delivery = Delivery::new();
         for number in loaded..until {
             let cause = usage_id(number);
-            let lineage = Lineage { correlation_id: Some(format!("message-{number}")), ..Lineage::default() };
+            let lineage = Lineage { correlation_id: Some(format!("message-{number}").into()), ..Lineage::default() };
             send(codec, &producer, &usage_of(&usage, number), &lineage, &delivery)?;
             if number % POSTED == 0 {
-                let lineage = Lineage { causation_id: Some(cause), ..lineage };
+                let lineage = Lineage { causation_id: Some(cause.into()), ..lineage };
                 send(codec, &producer, &posting_of(&posting, number), &lineage, &delivery)?;
             }
         }

@@ -5,10 +5,11 @@
 //! done after a crash knows of all behind it that nobody was called for them. What is not called for in the end is withdrawn on
 //! record, so that nobody looks for it.
 
-use super::calls::{Item, document_key, intent};
+use super::calls::{Item, intent};
 use super::engine::Engine;
 use super::index::Known;
 use super::intents::Intent;
+use super::key_id::KeyId;
 use super::lanes::{AHEAD, Soon};
 use crate::Map;
 use crate::clock::{Tick, now_micros, tick};
@@ -30,7 +31,7 @@ pub(super) type Written = oneshot::Receiver<Result<(), String>>;
 /// The effect records of a document that were asked for.
 pub(super) struct Intended {
     /// Idempotency key that they name.
-    pub document_key: String,
+    pub document_key: Arc<str>,
     /// Tells when they are durable.
     pub written: Result<Written, WireError>,
     /// When they were asked for.
@@ -39,8 +40,8 @@ pub(super) struct Intended {
 
 impl Intended {
     /// Whether there is time left for the call: the partitions may belong to somebody else when it is used up.
-    pub fn is_fresh(&self, valid: Duration) -> bool {
-        tick().since(self.asked) < valid / 2
+    pub fn is_fresh(&self, now: Tick, valid: Duration) -> bool {
+        now.since(self.asked) < valid / 2
     }
 }
 
@@ -49,14 +50,15 @@ pub(super) struct Planned<E: Effect> {
     pub record: Arc<Record>,
     pub input: E::Input,
     pub action: Action<E::Request>,
+    pub effect: KeyId,
     pub intended: Intended,
 }
 
 /// Events that were planned before their turn, by their places.
 pub(super) struct Ahead<E: Effect> {
-    planned: Map<Place, Planned<E>>,
-    /// Their effect keys: a second event with the same one is a copy, and waits to be seen as that.
-    effects: Map<String, ()>,
+    planned: Map<Place, Box<Planned<E>>>,
+    /// Their effects: a second event with the same one is a copy, and waits to be seen as that.
+    effects: Map<KeyId, ()>,
     /// Withdrawals that are being written.
     withdrawing: Vec<Written>,
 }
@@ -68,14 +70,14 @@ impl<E: Effect> Ahead<E> {
     }
 
     /// Takes what was planned for a record.
-    pub fn take(&mut self, place: &Place) -> Option<Planned<E>> {
+    pub fn take(&mut self, place: &Place) -> Option<Box<Planned<E>>> {
         let planned = self.planned.remove(place)?;
-        self.effects.remove(&planned.action.effect_key);
+        self.effects.remove(&planned.effect);
         Some(planned)
     }
 
-    fn put(&mut self, planned: Planned<E>) {
-        self.effects.insert(planned.action.effect_key.clone(), ());
+    fn put(&mut self, planned: Box<Planned<E>>) {
+        self.effects.insert(planned.effect, ());
         self.planned.insert(planned.record.place.clone(), planned);
     }
 
@@ -125,33 +127,34 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         let Plan::Act(action) = self.parts.effect.plan(&input, None, &self.parts.tables) else { return };
         let alone = action.batch_key.is_none() || self.parts.client.batch_max() <= 1;
-        let effect_key = &action.effect_key;
-        if !alone || self.index.known(effect_key) != Known::No || self.ahead.effects.contains_key(effect_key) {
+        let effect = KeyId::of(&action.effect_key);
+        if !alone || self.index.known(effect) != Known::No || self.ahead.effects.contains_key(&effect) {
             return;
         }
-        let document_key = document_key(std::iter::once(effect_key.as_str()));
+        let document_key = effect.document_key();
         let outgoing = intent(&self.parts, (&record, &action, 1), &document_key, Some(&after));
-        let written = outgoing.and_then(|outgoing| self.write(vec![outgoing]));
-        self.lanes.planned(&lane, &record.place, effect_key);
+        let written = outgoing.and_then(|outgoing| self.write(vec![outgoing], true));
+        self.lanes.planned(&lane, &record.place, &action.effect_key);
         let intended = Intended { document_key, written, asked: tick() };
-        self.ahead.put(Planned { record, input, action, intended });
+        self.ahead.put(Box::new(Planned { record, input, action, effect, intended }));
     }
 
     /// An event that was planned ahead does not go on now: it keeps its plan.
     pub fn set_aside(&mut self, item: &mut Item<E>) {
         if let Some(intended) = item.intended.take() {
             let (record, input, action) = (Arc::clone(&item.record), item.input.clone(), item.action.clone());
-            self.ahead.put(Planned { record, input, action, intended });
+            self.ahead.put(Box::new(Planned { record, input, action, effect: item.effect, intended }));
         }
     }
 
     /// Says on record that nothing was called for these events, and will not be by what was written ahead.
-    pub fn withdraw(&mut self, planned: impl IntoIterator<Item = Planned<E>>) -> Result<(), WireError> {
-        let not_done = |planned: &Planned<E>| self.index.known(&planned.action.effect_key) != Known::Applied;
-        let withdrawals = planned.into_iter().filter(not_done).map(|planned| self.withdrawal(&planned));
+    pub fn withdraw(&mut self, planned: impl IntoIterator<Item = Box<Planned<E>>>) -> Result<(), WireError> {
+        let not_done = |planned: &Planned<E>| self.index.known(planned.effect) != Known::Applied;
+        let withdrawals =
+            planned.into_iter().filter(|planned| not_done(planned)).map(|planned| self.withdrawal(&planned));
         let records = withdrawals.collect::<Result<Vec<_>, _>>()?;
         if !records.is_empty() {
-            let written = self.write(records)?;
+            let written = self.write(records, false)?;
             self.ahead.withdraws(written);
         }
         Ok(())
@@ -161,8 +164,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     pub fn withdraw_all(&mut self) -> Result<(), WireError> {
         let gathered = self.calls.targets.take_gathered();
         let gathered = gathered.into_iter().filter_map(|item| {
-            let Item { record, input, action, intended, .. } = item;
-            Some(Planned { record, input, action, intended: intended? })
+            let Item { record, input, action, effect, intended, .. } = item;
+            Some(Box::new(Planned { record, input, action, effect, intended: intended? }))
         });
         let planned = std::mem::take(&mut self.ahead.planned).into_values().chain(gathered);
         self.ahead.effects.clear();
@@ -183,11 +186,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.parts.desk.effect(&planned.record, facts)
     }
 
-    /// Has effect records written, one transaction after the other in the order in which they were asked for.
-    pub fn write(&self, records: Vec<Outgoing>) -> Result<Written, WireError> {
+    /// Has effect records written, one transaction after the other in the order in which they were asked for. Those that are `ahead`
+    /// of their turn may wait for others.
+    pub fn write(&self, records: Vec<Outgoing>, ahead: bool) -> Result<Written, WireError> {
         let (written, waiting) = oneshot::channel();
         if let Some(group) = self.group() {
-            let intent = Intent { records, position: self.store.position(), group, written };
+            let intent = Intent { records, position: self.store.position(), group, ahead, written };
             // Where the writer has stopped, whoever waits learns it by the end of its channel.
             drop(self.parts.intents.send(intent));
         }

@@ -2,6 +2,7 @@
 
 use super::ahead::Intended;
 use super::index::EffectIndex;
+use super::key_id::{KeyId, document_key};
 use super::targets::Targets;
 use super::{Called, Event, Outcome, Parts};
 use crate::Map;
@@ -16,7 +17,6 @@ use crate::record::Record;
 use crate::telemetry::{Attribute, start_span};
 use connector::effect::{Action, CallError, Effect, EffectClient, with_traceparent};
 use schemas::EffectState;
-use std::borrow::Cow;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -26,6 +26,8 @@ pub(super) struct Item<E: Effect> {
     pub record: Arc<Record>,
     pub input: E::Input,
     pub action: Action<E::Request>,
+    /// Identity of its effect.
+    pub effect: KeyId,
     pub attempt: u32,
     /// By how many classes it is less urgent than the most urgent events of the room.
     pub below: usize,
@@ -36,9 +38,9 @@ pub(super) struct Item<E: Effect> {
 /// A call under way.
 pub(super) struct Running<E: Effect> {
     pub items: Vec<Item<E>>,
-    pub document_key: String,
+    pub document_key: Arc<str>,
     pub look_up: bool,
-    target: String,
+    pub target: Arc<str>,
     began: Tick,
 }
 
@@ -77,23 +79,21 @@ impl<E: Effect> Calls<E> {
         self.targets.gather(item, solo, linger, tick());
     }
 
-    fn register(&mut self, items: Vec<Item<E>>, document_key: String, look_up: bool) -> u64 {
+    fn register(&mut self, running: Running<E>) -> u64 {
         self.next += 1;
-        let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
-        let began = tick();
-        if look_up {
+        if running.look_up {
             self.held += 1;
-            self.targets.looks_up(&target, class_of(&items), began);
+            self.targets.looks_up(&running.target, class_of(&running.items), running.began);
         }
-        self.running.insert(self.next, Running { items, document_key, look_up, target, began });
+        self.running.insert(self.next, running);
         self.next
     }
 
     /// Takes an ended call; none when it was abandoned.
-    pub fn take(&mut self, number: u64) -> Option<Running<E>> {
+    pub fn take(&mut self, number: u64, now: Tick) -> Option<Running<E>> {
         let running = self.running.remove(&number)?;
         self.held = self.held.saturating_sub(running.items.len());
-        let took = tick().since(running.began);
+        let took = now.since(running.began);
         self.targets.ended(&running.target, class_of(&running.items), running.items.len(), took);
         Some(running)
     }
@@ -109,20 +109,37 @@ impl<E: Effect> Calls<E> {
 impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     /// Sends the documents that are full or have waited long enough.
     pub fn flush_batches(&mut self) {
-        for mut items in self.calls.targets.take_due(tick()) {
+        let now = tick();
+        let valid = self.parts.intent_valid();
+        for mut items in self.calls.targets.take_due(now) {
             let ahead = match items.as_mut_slice() {
-                [alone] => alone.intended.take().filter(|intended| intended.is_fresh(self.parts.intent_valid())),
+                [alone] => alone.intended.take().filter(|intended| intended.is_fresh(now, valid)),
                 _ => None,
             };
             let intended = ahead.unwrap_or_else(|| self.intend(&items));
-            let document_key = intended.document_key.clone();
-            mark_intended(&mut self.index, &items, &document_key, tick().after(self.parts.certain_after()));
-            let requests: Vec<E::Request> = items.iter().map(|item| item.action.request.clone()).collect();
-            let span_parent = items.first().and_then(|item| trace_of(&item.record));
-            let target = items.first().map(|item| item.action.target.clone()).unwrap_or_default();
-            let number = self.calls.register(items, document_key.clone(), false);
-            let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
+            mark_intended(&mut self.index, &items, &intended.document_key, now.after(self.parts.certain_after()));
+            let (document_key, look_up) = (Arc::clone(&intended.document_key), false);
+            let call = self.register(Running { target: target_of(&items), items, document_key, look_up, began: now });
             (self.parts.spawn)(Box::pin(call.make(intended)));
+        }
+    }
+
+    /// Keeps what is about to run, and gives what the call needs of it.
+    fn register(&mut self, running: Running<E>) -> Call<E, K> {
+        let (document_key, target) = (Arc::clone(&running.document_key), Arc::clone(&running.target));
+        let requests = running.items.iter().map(|item| item.action.request.clone()).collect();
+        let cause = running.items.first().map(|item| Arc::clone(&item.record));
+        Call {
+            number: self.calls.register(running),
+            document_key,
+            requests,
+            cause,
+            target,
+            room: self.parts.desk.room,
+            client: Arc::clone(&self.parts.client),
+            valid: self.parts.intent_valid(),
+            mailbox: Arc::clone(&self.parts.mailbox),
+            events: self.parts.events.clone(),
         }
     }
 
@@ -132,17 +149,14 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         let line =
             |item: &Item<E>| intent(&self.parts, (&item.record, &item.action, item.attempt), &document_key, None);
         let records: Result<_, _> = items.iter().map(line).collect();
-        let written = records.and_then(|records| self.write(records));
+        let written = records.and_then(|records| self.write(records, false));
         Intended { document_key, written, asked: tick() }
     }
 
     /// Asks the other side what became of an earlier call.
-    pub fn look_up(&mut self, item: Item<E>, document_key: String) {
-        let requests = vec![item.action.request.clone()];
-        let span_parent = trace_of(&item.record);
-        let target = item.action.target.clone();
-        let number = self.calls.register(vec![item], document_key.clone(), true);
-        let call = Call::of(&self.parts, number, document_key, requests, span_parent, target);
+    pub fn look_up(&mut self, item: Item<E>, document_key: Arc<str>) {
+        let (items, began) = (vec![item], tick());
+        let call = self.register(Running { target: target_of(&items), items, document_key, look_up: true, began });
         (self.parts.spawn)(Box::pin(call.ask()));
     }
 }
@@ -150,10 +164,11 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
 /// What a call needs on the async runtime.
 struct Call<E: Effect, K: Cluster> {
     number: u64,
-    document_key: String,
+    document_key: Arc<str>,
     requests: Vec<E::Request>,
-    span_parent: Option<String>,
-    target: String,
+    /// The record whose trace it continues.
+    cause: Option<Arc<Record>>,
+    target: Arc<str>,
     room: &'static str,
     client: Arc<dyn EffectClient<E::Request, E::Response>>,
     /// How long an effect record that is about to be written says whose the partitions are.
@@ -163,28 +178,6 @@ struct Call<E: Effect, K: Cluster> {
 }
 
 impl<E: Effect, K: Cluster> Call<E, K> {
-    fn of(
-        parts: &Parts<E, K>,
-        number: u64,
-        document_key: String,
-        requests: Vec<E::Request>,
-        span_parent: Option<String>,
-        target: String,
-    ) -> Self {
-        Self {
-            number,
-            document_key,
-            requests,
-            span_parent,
-            target,
-            room: parts.desk.room,
-            client: Arc::clone(&parts.client),
-            valid: parts.intent_valid(),
-            mailbox: Arc::clone(&parts.mailbox),
-            events: parts.events.clone(),
-        }
-    }
-
     async fn make(self, intended: Intended) {
         let outcome = match self.intend(intended).await {
             Err(reason) => Outcome::NotIntended(reason),
@@ -239,7 +232,8 @@ impl<E: Effect, K: Cluster> Call<E, K> {
 
     fn span(&self, name: &'static str) -> crate::telemetry::RecordSpan {
         let attributes = [Attribute::Room(self.room), Attribute::Target(&self.target)];
-        start_span(name, self.span_parent.as_deref(), &attributes)
+        let parent = self.cause.as_ref().and_then(|record| record.header(schemas::headers::TRACEPARENT));
+        start_span(name, parent, &attributes)
     }
 }
 
@@ -251,23 +245,14 @@ fn error_name(error: &CallError) -> &'static str {
     }
 }
 
-fn trace_of(record: &Record) -> Option<String> {
-    record.header(schemas::headers::TRACEPARENT).map(str::to_owned)
+/// Where a call goes: all of its events to the same.
+fn target_of<E: Effect>(items: &[Item<E>]) -> Arc<str> {
+    items.first().map(|item| Arc::from(item.action.target.as_str())).unwrap_or_default()
 }
 
 /// By how many classes the events of a call are less urgent than the most urgent ones: all of a call are of one class.
 fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
     items.first().map_or(0, |item| item.below)
-}
-
-/// The same lines, in whatever order, always give the same document key, so that a late first try and its repetition meet on
-/// the other side.
-pub(super) fn document_key<'a>(effect_keys: impl Iterator<Item = &'a str>) -> String {
-    let mut keys: Vec<&str> = effect_keys.collect();
-    keys.sort_unstable();
-    let name = if let [alone] = keys.as_slice() { Cow::Borrowed(*alone) } else { Cow::Owned(keys.join("\n")) };
-    let id = uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name.as_bytes());
-    format!("wl-{}", id.simple())
 }
 
 /// The effect record of a call that is about to be made: of which record, which action, the how manyth attempt; `after` names the
@@ -291,8 +276,8 @@ pub(super) fn intent<E: Effect, K: Cluster>(
     parts.desk.effect(record, facts)
 }
 
-fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &str, certain_at: Tick) {
+fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &Arc<str>, certain_at: Tick) {
     for item in items {
-        index.intend(&item.action.effect_key, document_key, certain_at);
+        index.intend(item.effect, Arc::clone(document_key), certain_at);
     }
 }

@@ -171,7 +171,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.parts.metrics.committed(took);
                 for (ticket, partition, offset) in tickets {
                     match self.placing.remove(ticket) {
-                        Some(business_key) => self.index.place(&business_key, (partition, offset)),
+                        Some(business_key) => self.index.place(business_key, (partition, offset)),
                         None => self.lot.placed(ticket, offset),
                     }
                 }

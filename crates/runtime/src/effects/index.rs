@@ -1,8 +1,10 @@
 //! What is remembered of effects: done ones by hash, open ones by their document key (FX-1).
 
+use super::key_id::KeyId;
 use crate::Map;
 use crate::clock::Tick;
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Where the newest effect record of a business key lies: partition and offset of `ops.effect.v1`.
 pub(super) type EffectPlace = (i32, i64);
@@ -22,23 +24,23 @@ pub(super) enum Known {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Intention {
     /// Idempotency key that it carries.
-    pub document_key: String,
+    pub document_key: Arc<str>,
     /// From when on a look-up that finds nothing means that it did not happen and will not.
     pub certain_at: Tick,
     /// It was written ahead of its turn: the call was only made when this effect had happened.
-    pub after: Option<String>,
+    pub after: Option<KeyId>,
 }
 
 /// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
 #[derive(Debug)]
 pub(super) struct EffectIndex {
-    applied: Map<u128, ()>,
-    order: VecDeque<u128>,
-    intended: Map<String, Intention>,
+    applied: Map<KeyId, ()>,
+    order: VecDeque<KeyId>,
+    intended: Map<KeyId, Intention>,
     /// For an effect the one that was intended behind it, ahead of its turn.
-    behind: Map<String, String>,
-    newest: Map<u128, EffectPlace>,
-    newest_order: VecDeque<u128>,
+    behind: Map<KeyId, KeyId>,
+    newest: Map<KeyId, EffectPlace>,
+    newest_order: VecDeque<KeyId>,
     bound: usize,
     /// Applied effects that are remembered no more.
     forgotten: u64,
@@ -60,62 +62,59 @@ impl EffectIndex {
     }
 
     /// What is known of an effect.
-    pub fn known(&self, effect_key: &str) -> Known {
-        if self.applied.contains_key(&hash(effect_key)) {
+    pub fn known(&self, effect: KeyId) -> Known {
+        if self.applied.contains_key(&effect) {
             return Known::Applied;
         }
-        self.intended.get(effect_key).cloned().map_or(Known::No, Known::Intended)
+        self.intended.get(&effect).cloned().map_or(Known::No, Known::Intended)
     }
 
     /// An attempt is about to be made.
-    pub fn intend(&mut self, effect_key: &str, document_key: &str, certain_at: Tick) {
-        self.intend_after(effect_key, document_key, certain_at, None);
+    pub fn intend(&mut self, effect: KeyId, document_key: Arc<str>, certain_at: Tick) {
+        self.intend_after(effect, document_key, certain_at, None);
     }
 
     /// An attempt was written down ahead of its turn, behind another effect.
-    pub fn intend_after(&mut self, effect_key: &str, document_key: &str, certain_at: Tick, after: Option<&str>) {
-        self.void(effect_key);
-        let intention =
-            Intention { document_key: document_key.to_owned(), certain_at, after: after.map(str::to_owned) };
-        self.intended.insert(effect_key.to_owned(), intention);
+    pub fn intend_after(&mut self, effect: KeyId, document_key: Arc<str>, certain_at: Tick, after: Option<KeyId>) {
+        self.void(effect);
+        self.intended.insert(effect, Intention { document_key, certain_at, after });
         if let Some(after) = after {
-            self.behind.insert(after.to_owned(), effect_key.to_owned());
+            self.behind.insert(after, effect);
         }
     }
 
     /// From when on a look-up for the effect that finds nothing is believed; none when nothing was attempted.
-    pub fn certain_at(&self, effect_key: &str) -> Option<Tick> {
-        self.intended.get(effect_key).map(|intention| intention.certain_at)
+    pub fn certain_at(&self, effect: KeyId) -> Option<Tick> {
+        self.intended.get(&effect).map(|intention| intention.certain_at)
     }
 
     /// It did not happen and will not under the document key that was intended.
-    pub fn void(&mut self, effect_key: &str) {
-        let after = self.intended.remove(effect_key).and_then(|intention| intention.after);
+    pub fn void(&mut self, effect: KeyId) {
+        let after = self.intended.remove(&effect).and_then(|intention| intention.after);
         // What is no intention any more waits behind nothing: only open ones are held (BND-1).
-        if let Some(after) = after.filter(|after| self.behind.get(after).is_some_and(|next| next == effect_key)) {
+        if let Some(after) = after.filter(|after| self.behind.get(after) == Some(&effect)) {
             self.behind.remove(&after);
         }
     }
 
     /// It did not happen, so neither did what was only to be called for once it had.
-    pub fn void_with_all_behind(&mut self, effect_key: &str) {
-        self.void(effect_key);
-        let mut front = effect_key.to_owned();
+    pub fn void_with_all_behind(&mut self, effect: KeyId) {
+        self.void(effect);
+        let mut front = effect;
         while let Some(next) = self.behind.remove(&front) {
-            if self.intended.get(&next).is_none_or(|intention| intention.after.as_deref() != Some(front.as_str())) {
+            if self.intended.get(&next).is_none_or(|intention| intention.after != Some(front)) {
                 break;
             }
-            self.void(&next);
+            self.void(next);
             front = next;
         }
     }
 
     /// It happened.
-    pub fn apply(&mut self, effect_key: &str) {
-        self.void(effect_key);
-        let hashed = hash(effect_key);
-        if self.applied.insert(hashed, ()).is_none() {
-            self.order.push_back(hashed);
+    pub fn apply(&mut self, effect: KeyId) {
+        self.void(effect);
+        if self.applied.insert(effect, ()).is_none() {
+            self.order.push_back(effect);
             if self.order.len() > self.bound
                 && let Some(oldest) = self.order.pop_front()
             {
@@ -126,10 +125,9 @@ impl EffectIndex {
     }
 
     /// Where the newest effect of a business key lies.
-    pub fn place(&mut self, business_key: &str, place: EffectPlace) {
-        let hashed = hash(business_key);
-        if self.newest.insert(hashed, place).is_none() {
-            self.newest_order.push_back(hashed);
+    pub fn place(&mut self, business_key: KeyId, place: EffectPlace) {
+        if self.newest.insert(business_key, place).is_none() {
+            self.newest_order.push_back(business_key);
             if self.newest_order.len() > self.bound
                 && let Some(oldest) = self.newest_order.pop_front()
             {
@@ -139,8 +137,8 @@ impl EffectIndex {
     }
 
     /// Where the newest effect of a business key lies, if there was one.
-    pub fn newest(&self, business_key: &str) -> Option<EffectPlace> {
-        self.newest.get(&hash(business_key)).copied()
+    pub fn newest(&self, business_key: KeyId) -> Option<EffectPlace> {
+        self.newest.get(&business_key).copied()
     }
 
     /// Number of applied effects that are remembered no more: a replay of their events is not suppressed.
@@ -154,52 +152,55 @@ impl EffectIndex {
     }
 }
 
-/// 128 bits of a UUIDv5: collisions among millions of keys are out of reach.
-fn hash(key: &str) -> u128 {
-    uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, key.as_bytes()).as_u128()
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn id(key: &str) -> KeyId {
+        KeyId::of(key)
+    }
+
+    fn intend(index: &mut EffectIndex, key: &str, after: Option<&str>) {
+        index.intend_after(id(key), Arc::from("doc"), Tick::default(), after.map(id));
+    }
+
     #[test]
     fn fx_1_an_applied_effect_stays_known_and_an_intended_one_names_its_document() {
         let mut index = EffectIndex::new(10);
-        assert_eq!(index.known("a"), Known::No);
-        index.intend("a", "doc", Tick::default());
-        let intention = Intention { document_key: "doc".to_owned(), certain_at: Tick::default(), after: None };
-        assert_eq!(index.known("a"), Known::Intended(intention));
-        index.apply("a");
-        assert_eq!(index.known("a"), Known::Applied);
+        assert_eq!(index.known(id("a")), Known::No);
+        index.intend(id("a"), Arc::from("doc"), Tick::default());
+        let intention = Intention { document_key: Arc::from("doc"), certain_at: Tick::default(), after: None };
+        assert_eq!(index.known(id("a")), Known::Intended(intention));
+        index.apply(id("a"));
+        assert_eq!(index.known(id("a")), Known::Applied);
     }
 
     #[test]
     fn fx_1_behind_what_did_not_happen_nothing_was_called() {
         let mut index = EffectIndex::new(10);
-        index.intend("a", "doc-a", Tick::default());
-        index.intend_after("b", "doc-b", Tick::default(), Some("a"));
-        index.intend_after("c", "doc-c", Tick::default(), Some("b"));
-        index.intend_after("d", "doc-d", Tick::default(), Some("c"));
-        index.apply("a");
-        assert!(matches!(index.known("b"), Known::Intended(_)), "its turn had come");
+        intend(&mut index, "a", None);
+        intend(&mut index, "b", Some("a"));
+        intend(&mut index, "c", Some("b"));
+        intend(&mut index, "d", Some("c"));
+        index.apply(id("a"));
+        assert!(matches!(index.known(id("b")), Known::Intended(_)), "its turn had come");
         // Intended anew at its own turn: nobody knows of it by what became of the one in front.
-        index.intend("d", "doc-d", Tick::default());
-        index.void_with_all_behind("b");
-        assert_eq!((index.known("b"), index.known("c")), (Known::No, Known::No));
-        assert!(matches!(index.known("d"), Known::Intended(_)));
+        intend(&mut index, "d", None);
+        index.void_with_all_behind(id("b"));
+        assert_eq!((index.known(id("b")), index.known(id("c"))), (Known::No, Known::No));
+        assert!(matches!(index.known(id("d")), Known::Intended(_)));
     }
 
     #[test]
     fn bnd_1_of_effects_that_are_not_open_nothing_is_held_ahead() {
         let mut index = EffectIndex::new(10);
         for (key, front) in [("b", "a"), ("c", "b"), ("d", "c")] {
-            index.intend_after(key, "doc", Tick::default(), Some(front));
+            intend(&mut index, key, Some(front));
         }
         assert_eq!(index.behind.len(), 3);
-        index.apply("b");
-        index.void("c");
-        index.intend("d", "doc", Tick::default());
+        index.apply(id("b"));
+        index.void(id("c"));
+        intend(&mut index, "d", None);
         assert!(index.behind.is_empty(), "applied, void, and intended anew at its own turn");
     }
 
@@ -207,11 +208,11 @@ mod tests {
     fn bnd_1_the_oldest_are_forgotten_first() {
         let mut index = EffectIndex::new(2);
         for key in ["a", "b", "c"] {
-            index.apply(key);
-            index.place(key, (0, 1));
+            index.apply(id(key));
+            index.place(id(key), (0, 1));
         }
-        assert_eq!((index.known("a"), index.known("c"), index.len()), (Known::No, Known::Applied, 2));
+        assert_eq!((index.known(id("a")), index.known(id("c")), index.len()), (Known::No, Known::Applied, 2));
         assert_eq!(index.forgotten(), 1, "it is told");
-        assert_eq!((index.newest("a"), index.newest("b")), (None, Some((0, 1))));
+        assert_eq!((index.newest(id("a")), index.newest(id("b"))), (None, Some((0, 1))));
     }
 }

@@ -2,6 +2,7 @@
 
 use super::Parts;
 use super::index::EffectIndex;
+use super::key_id::KeyId;
 use super::settled::Settled;
 use super::verdicts::PASSED;
 use crate::clock::{now_micros, tick};
@@ -15,6 +16,7 @@ use connector::effect::Effect;
 use schemas::{EffectState, Event, topics};
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// What is remembered of effects in the partitions of an assignment, and which events have `passed` by them.
@@ -72,7 +74,7 @@ pub(super) fn output<E: Effect, K: Cluster>(
     let Some(effect) = effect_of(parts, record)? else { return Ok(Prior::None) };
     let Some(output) = effect.output else { return Ok(Prior::None) };
     let output: &[u8] = output.as_ref();
-    let (writer, body) = parts.handle.block_on(parts.desk.codec().open(output))?;
+    let (writer, body) = parts.desk.codec().open_on(&parts.handle, output)?;
     let output = schemas::codec::decode(&writer, body).map_err(WireError::from)?;
     Ok(Prior::Output(Box::new(output)))
 }
@@ -82,30 +84,31 @@ fn effect_of<E: Effect, K: Cluster>(
     record: &Record,
 ) -> Result<Option<schemas::Effect>, WireError> {
     let Some(value) = record.value.as_deref() else { return Ok(None) };
-    let (writer, body) = parts.handle.block_on(parts.desk.codec().open(value))?;
+    let (writer, body) = parts.desk.codec().open_on(&parts.handle, value)?;
     let effect: schemas::Effect = schemas::codec::decode(&writer, body)?;
     Ok((effect.room == parts.desk.room).then_some(effect))
 }
 
 /// The age of an intention counts by the wall clock, which whoever wrote it had as well.
 fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, certain_after: Duration) {
+    let id = KeyId::of(&effect.effect_key);
     match effect.state {
         EffectState::Applied => {
             if effect.effect_key.starts_with(PASSED) {
                 return;
             }
-            index.apply(&effect.effect_key);
+            index.apply(id);
             if effect.output.is_some() {
-                index.place(&effect.business_key, (record.place.partition, record.place.offset));
+                index.place(KeyId::of(&effect.business_key), (record.place.partition, record.place.offset));
             }
         }
         EffectState::Intended | EffectState::InDoubt => {
             let age = Duration::from_micros(u64::try_from(now_micros() - effect.at.0).unwrap_or_default());
             let certain_at = tick().after(certain_after.saturating_sub(age));
-            let after = effect.after.as_deref();
-            index.intend_after(&effect.effect_key, &effect.document_key, certain_at, after);
+            let after = effect.after.as_deref().map(KeyId::of);
+            index.intend_after(id, Arc::from(effect.document_key.as_str()), certain_at, after);
         }
-        EffectState::Refused | EffectState::Withdrawn | EffectState::Unknown => index.void(&effect.effect_key),
+        EffectState::Refused | EffectState::Withdrawn | EffectState::Unknown => index.void(id),
     }
     debug_assert_eq!(record.place.topic.as_ref(), schemas::Effect::topic().name);
 }

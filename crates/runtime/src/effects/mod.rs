@@ -8,11 +8,13 @@
 mod ahead;
 mod beside;
 mod calls;
+mod crew;
 mod engine;
 mod in_flight;
 mod index;
 mod intake;
 mod intents;
+mod key_id;
 mod lanes;
 mod load;
 mod pending;
@@ -28,6 +30,7 @@ mod verdicts;
 mod watermark;
 
 use crate::Map;
+use crate::clock::Tick;
 use crate::cluster::{Cluster, Membership};
 use crate::committer::InTurn;
 use crate::config::Config;
@@ -166,8 +169,8 @@ fn serve<E: Effect>(
     context: &RoomContext,
     handle: &Handle,
 ) -> Result<(), RoomError> {
-    let calls = handle.clone();
-    let spawn: Spawn = Arc::new(move |call| drop(calls.spawn(call)));
+    let crew = crew::Crew::new(handle.clone());
+    let spawn: Spawn = Arc::new(move |call| crew.make(call));
     let loops = room.open(cluster, context, spawn, handle.clone())?;
     thread(format!("intake-{}", room.name), loops.intake, context, handle)?;
     thread(format!("intend-{}", room.name), loops.intents, context, handle)?;
@@ -257,8 +260,14 @@ impl<E: Effect> EffectRoom<E> {
         let settler =
             settler::Settler::<K> { producers: producers("")?, timeout, commits: asked, events: events.clone() };
         let (intend, asked) = channel();
-        let intents =
-            intents::Intents::<K> { producers: producers(".intents")?, timeout, asked, events: events.clone() };
+        let intents = intents::Intents::<K> {
+            producers: producers(".intents")?,
+            timeout,
+            asked,
+            events: events.clone(),
+            gathered: Vec::new(),
+            due: Tick::default(),
+        };
         let (recalls, asked) = channel();
         let recall = recall::Recall { cluster: cluster.clone(), reader: None, asked, events: events.clone() };
 

@@ -4,6 +4,7 @@ use super::ahead::Planned;
 use super::calls::Item;
 use super::engine::Engine;
 use super::index::Known;
+use super::key_id::KeyId;
 use super::load::Prior;
 use super::recall::Asked;
 use crate::clock::{now_micros, tick};
@@ -42,10 +43,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
         if let Some(planned) = self.ahead.take(&record.place) {
-            if planned.intended.is_fresh(self.parts.intent_valid()) {
-                let (below, Planned { input, action, intended, .. }) = (self.classes.below(&lane.topic), planned);
+            if planned.intended.is_fresh(tick(), self.parts.intent_valid()) {
+                let (below, Planned { input, action, effect, intended, .. }) =
+                    (self.classes.below(&lane.topic), *planned);
                 let intended = Some(intended);
-                return self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended });
+                return self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended });
             }
             self.withdraw([planned])?;
         }
@@ -60,7 +62,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         };
         let prior = match self.parts.effect.prior_key(&input) {
             None => None,
-            Some(key) if self.placing.holds(&key) => {
+            Some(key) if self.placing.holds(KeyId::of(&key)) => {
                 // The earlier effect is done, and its record is being committed: a moment more.
                 self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
                 return Ok(());
@@ -75,15 +77,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict),
             Plan::Act(action) => {
-                let below = self.classes.below(&lane.topic);
-                self.act(Item { lane: lane.clone(), record, input, action, attempt, below, intended: None })
+                let (below, effect) = (self.classes.below(&lane.topic), KeyId::of(&action.effect_key));
+                self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended: None })
             }
         }
     }
 
     /// The newest output under a business key, when it was read back already.
     fn prior(&mut self, lane: &Lane, business_key: &str) -> Result<Prior<E::Output>, RoomError> {
-        let Some(place) = self.index.newest(business_key) else { return Ok(Prior::None) };
+        let Some(place) = self.index.newest(KeyId::of(business_key)) else { return Ok(Prior::None) };
         match self.recollection.take(lane, place) {
             Some(Some(record)) => super::load::output(&self.parts, &record),
             Some(None) => Ok(Prior::NotYet),
@@ -98,7 +100,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Has the effect of an event carried out, unless it was; what may have been is looked up.
     fn act(&mut self, mut item: Item<E>) -> Result<(), RoomError> {
-        let (known, now) = (self.index.known(&item.action.effect_key), tick());
+        let (known, now) = (self.index.known(item.effect), tick());
         if known == Known::Applied {
             return self.suppress(&item.lane.clone(), &item);
         }

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::clock::{VirtualTime, now_micros, simulate, tick};
+use crate::effects::key_id::KeyId;
 use crate::record::{Place, Record};
 use connector::effect::{Action, Plan};
 use processor::{Reason, Verdict};
@@ -107,6 +108,7 @@ impl World {
                 lane,
                 record: Arc::new(record),
                 input: SupplyUsage::default(),
+                effect: KeyId::of(&action.effect_key),
                 action,
                 attempt: 1,
                 below,
@@ -170,6 +172,7 @@ impl Clone for Item<Toy> {
             record: Arc::clone(&self.record),
             input: self.input.clone(),
             action: self.action.clone(),
+            effect: self.effect,
             attempt: self.attempt,
             below: self.below,
             intended: None,

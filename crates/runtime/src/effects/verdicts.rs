@@ -3,8 +3,9 @@
 use super::calls::{Item, Running};
 use super::engine::Engine;
 use super::index::Known;
+use super::key_id::KeyId;
 use super::{Called, Outcome};
-use crate::clock::{now_micros, tick};
+use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
 use crate::decisions::Decided;
@@ -18,7 +19,7 @@ use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 /// How the keys of records begin that only say that an event has its outcome: dropped, a repetition or a dead letter. They do
@@ -46,12 +47,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     /// A call has ended.
     pub fn called(&mut self, called: Called) -> Result<(), RoomError> {
         let answers = self.parts.mailbox.lock().unwrap_or_else(PoisonError::into_inner).remove(&called.number);
-        let Some(running) = self.calls.take(called.number) else { return Ok(()) };
-        let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        let now = tick();
+        let Some(running) = self.calls.take(called.number, now) else { return Ok(()) };
+        let target = Arc::clone(&running.target);
         let works = !matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
-        self.calls.targets.report(&target, tick(), works);
+        self.calls.targets.report(&target, now, works);
         match called.outcome {
-            Outcome::Answered => self.answered(running, answers.unwrap_or_default()),
+            Outcome::Answered => self.answered(running, answers.unwrap_or_default(), now),
             Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
             Outcome::NotIntended(reason) => {
                 tracing::warn!(room = self.parts.desk.room, reason, "effect record not written, nothing was called");
@@ -59,7 +61,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             }
             Outcome::Failed(CallError::Transient { retry_after, reason }) => {
                 if let Some(silence) = retry_after {
-                    self.calls.targets.pause(&target, tick(), silence);
+                    self.calls.targets.pause(&target, now, silence);
                 }
                 self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
             }
@@ -73,23 +75,23 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     /// A look-up found nothing. While the other side may still be at work on the call, that says nothing: sent again, perhaps
     /// in another document, the effect would happen twice (FX-1).
     fn not_found(&mut self, item: &Item<E>) -> Result<(), RoomError> {
-        let early = self.index.certain_at(&item.action.effect_key).map(|certain| certain.since(tick()));
+        let early = self.index.certain_at(item.effect).map(|certain| certain.since(tick()));
         if let Some(early) = early.filter(|early| !early.is_zero()) {
             return self.back_off(&item.lane, Some(early), "an earlier call may still be carried out", false);
         }
-        self.index.void_with_all_behind(&item.action.effect_key);
+        self.index.void_with_all_behind(item.effect);
         self.lanes.again(&item.lane);
         Ok(())
     }
 
-    fn answered(&mut self, running: Running<E>, answers: Vec<E::Response>) -> Result<(), RoomError> {
+    fn answered(&mut self, running: Running<E>, answers: Vec<E::Response>, now: Tick) -> Result<(), RoomError> {
         if answers.len() != running.items.len() {
             let reason = format!("{} answers to {} requests", answers.len(), running.items.len());
             return self.failed(&running, None, &reason, EffectOutcome::InDoubt);
         }
         for (item, answer) in running.items.into_iter().zip(answers) {
             let verdict = self.parts.effect.settle(&item.input, &item.action.request, &answer);
-            self.calls.targets.count(&item.action.target, tick(), EffectOutcome::Applied);
+            self.calls.targets.count(&item.action.target, now, EffectOutcome::Applied);
             let Verdict::Emit(outputs) = &verdict else {
                 self.conclude(&item.lane, &item.record, verdict)?;
                 continue;
@@ -112,26 +114,27 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         newest: Option<(&E::Output, Bytes)>,
     ) -> Result<(), RoomError> {
         let business_key = newest.as_ref().map(|(output, _)| self.parts.effect.output_key(output));
-        let ticket = self.lot.ticket();
+        let output = business_key.as_deref().map(KeyId::of);
         let facts = EffectFacts {
             effect_key: &item.action.effect_key,
             target: &item.action.target,
             state: EffectState::Applied,
             document_key,
             documents,
-            business_key: business_key.clone().unwrap_or_default(),
+            business_key: business_key.unwrap_or_default(),
             output: newest.map(|(_, value)| value),
             attempts: item.attempt,
             at: now_micros(),
             ..EffectFacts::default()
         };
         let mut record = self.parts.desk.effect(&item.record, facts)?;
-        if let Some(business_key) = business_key {
+        if let Some(output) = output {
+            let ticket = self.lot.ticket();
             record.ticket = Some(ticket);
-            self.placing.insert(ticket, business_key);
+            self.placing.insert(ticket, output);
         }
         self.pending.push(record);
-        self.index.apply(&item.action.effect_key);
+        self.index.apply(item.effect);
         Ok(())
     }
 
@@ -142,11 +145,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if matches!(&verdict, Verdict::Emit(outputs) if !outputs.is_empty()) {
             let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
             let effect_key = format!("decided|{}|{event}", self.parts.desk.room);
-            if self.index.known(&effect_key) == Known::Applied {
+            let effect = KeyId::of(&effect_key);
+            if self.index.known(effect) == Known::Applied {
                 return self.note_repeated(lane, record);
             }
             self.on_record(record, &effect_key)?;
-            self.index.apply(&effect_key);
+            self.index.apply(effect);
         }
         self.conclude(lane, record, verdict)
     }
@@ -188,13 +192,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         reason: &str,
         outcome: EffectOutcome,
     ) -> Result<(), RoomError> {
-        let target = running.items.first().map(|item| item.action.target.clone()).unwrap_or_default();
+        let target = &*running.target;
         tracing::warn!(room = self.parts.desk.room, target, reason, outcome = outcome.label(), "call failed");
         for item in &running.items {
             self.calls.targets.count(&item.action.target, tick(), outcome);
             if outcome == EffectOutcome::Transient && !running.look_up {
                 // Known not to have happened; the record on the topic is only looked at after a restart.
-                self.index.void(&item.action.effect_key);
+                self.index.void(item.effect);
             }
             self.back_off(&item.lane, retry_after, reason, true)?;
         }
@@ -229,7 +233,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let shared = running.items.len() > 1;
         for (number, item) in running.items.into_iter().enumerate() {
             let at_fault = request.map_or(!shared, |at_fault| at_fault == number);
-            self.index.void(&item.action.effect_key);
+            self.index.void(item.effect);
             if !at_fault {
                 // Not to blame, or nobody was named: once more, alone where nobody was named.
                 if let Some(work) = self.lanes.head_mut(&item.lane) {

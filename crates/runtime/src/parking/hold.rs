@@ -3,6 +3,7 @@
 use crate::clock::Tick;
 use crate::config::Limits;
 use processor::{Reason, Subject};
+use std::sync::Arc;
 use uuid::Uuid;
 
 /// Why and since when a lane waits.
@@ -11,7 +12,7 @@ pub struct Hold {
     /// Stable code of the reason.
     pub code: String,
     /// What would end the waiting.
-    pub subjects: Vec<Subject>,
+    pub subjects: Vec<Arc<Subject>>,
     /// Wall clock when the lane was parked, microseconds since 1970.
     pub since_micros: i64,
     /// The exception raised for it, if the budget is used up or the event was rejected: a person's decision about it reaches the
@@ -26,7 +27,7 @@ pub struct Hold {
 impl Hold {
     /// Starts to wait: for the subjects of the reason and, when an exception was raised, for a person.
     pub fn first(reason: &Reason, exception_id: Option<Uuid>, now_micros: i64, due: Option<Tick>) -> Self {
-        let (code, subjects) = (reason.code.as_str().to_owned(), reason.subjects.clone());
+        let (code, subjects) = (reason.code.as_str().to_owned(), subjects_of(reason));
         Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due }
     }
 
@@ -40,7 +41,11 @@ impl Hold {
         self.attempts += 1;
         reason.code.as_str().clone_into(&mut self.code);
         self.exception_id = self.exception_id.or(raised);
-        self.subjects.clone_from(&reason.subjects);
+        self.subjects = subjects_of(reason);
         self.due = (!rejected).then(|| now.after(limits.retry_delay(self.attempts)));
     }
+}
+
+fn subjects_of(reason: &Reason) -> Vec<Arc<Subject>> {
+    reason.subjects.iter().cloned().map(Arc::new).collect()
 }

@@ -26,7 +26,7 @@ fn entry(offset: i64) -> Entry {
 fn hold(subject: &str) -> Hold {
     Hold {
         code: "WL-0".to_owned(),
-        subjects: vec![Subject::new("items", subject)],
+        subjects: vec![Arc::new(Subject::new("items", subject))],
         since_micros: 0,
         exception_id: None,
         attempts: 0,

@@ -194,8 +194,8 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Attribute::Partition(message.partition()),
             Attribute::Offset(message.offset()),
         ];
-        let span = telemetry::start_span("process", lineage.traceparent.as_deref(), &attributes);
-        lineage.traceparent = Some(span.traceparent().to_owned());
+        let span = telemetry::start_span("process", lineage.traceparent(), &attributes);
+        lineage.traceparent = Some(span.traceparent().to_owned().into());
         Some(span)
     }
 
@@ -205,11 +205,7 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
 
     fn decide(&self, topic: &str, value: Option<&[u8]>) -> Result<Verdict<P::Output>, WireError> {
         let value = value.unwrap_or_default();
-        let codec = self.desk.codec();
-        let (writer, body) = match codec.open_cached(value)? {
-            Some(opened) => opened,
-            None => self.handle.block_on(codec.open(value))?,
-        };
+        let (writer, body) = self.desk.codec().open_on(&self.handle, value)?;
         let input = P::Input::decode(topic, &writer, body)?;
         Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
     }

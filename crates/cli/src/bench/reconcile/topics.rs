@@ -340,7 +340,7 @@ fn meta(event: u64, number: u64) -> EventMeta {
 }
 
 fn because(event: u64, number: u64) -> Lineage {
-    Lineage { causation_id: Some(id(event, number)), ..Lineage::default() }
+    Lineage { causation_id: Some(id(event, number).into()), ..Lineage::default() }
 }
 
 fn document(key: &str) -> Document {
