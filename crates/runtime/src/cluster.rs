@@ -407,3 +407,48 @@ fn shared(topic: &str) -> Arc<str> {
         Arc::clone(last)
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use schemas::headers::{CORRELATION_ID, ID, TRACEPARENT};
+    use std::borrow::Cow;
+
+    fn record(headers: Vec<(&'static str, Option<&'static [u8]>)>) -> Record {
+        Record {
+            place: Place { topic: Arc::from("t"), partition: 3, offset: 7 },
+            timestamp_ms: Some(1),
+            key: Some(Bytes::from_static(b"key")),
+            value: None,
+            headers: headers
+                .into_iter()
+                .map(|(name, value)| (Cow::Borrowed(name), value.map(Bytes::from_static)))
+                .collect(),
+        }
+    }
+
+    #[test]
+    fn raw_1_an_owned_copy_has_every_byte_and_knows_null_from_empty() {
+        let odd = vec![(ID, Some(&b"1"[..])), ("x-own", None), ("", Some(&b""[..])), (ID, Some(&b"\xff\0"[..]))];
+        let first = record(odd);
+        let second = Record { key: None, value: Some(Bytes::from_static(b"")), ..record(Vec::new()) };
+        let bare = Record { key: Some(Bytes::new()), ..record(Vec::new()) };
+        for one in [first, second, bare] {
+            assert_eq!(one.to_record(), one);
+        }
+    }
+
+    #[test]
+    fn an_event_inherits_the_first_of_two_headers_and_no_bytes_that_are_no_text() {
+        let cause = record(vec![(ID, Some(&b"1"[..])), (ID, Some(&b"2"[..])), (TRACEPARENT, Some(&b"\xff"[..]))]);
+        let lineage = cause.lineage();
+        assert_eq!(lineage, Lineage::of(&cause.headers));
+        assert_eq!(
+            (lineage.causation_id.as_deref(), lineage.correlation_id.as_deref()),
+            (Some(&b"1"[..]), Some(&b"1"[..]))
+        );
+        assert_eq!(lineage.traceparent, None);
+        let later = record(vec![(CORRELATION_ID, Some(&b"0"[..])), (ID, Some(&b"1"[..]))]).lineage();
+        assert_eq!(later.correlation_id.as_deref(), Some(&b"0"[..]));
+    }
+}
