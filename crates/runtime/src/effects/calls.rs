@@ -117,7 +117,8 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
                 _ => None,
             };
             let intended = ahead.unwrap_or_else(|| self.intend(&items));
-            mark_intended(&mut self.index, &items, &intended.document_key, now.after(self.parts.certain_after()));
+            // From here, not from the begin of this round: the effect record may have been asked for a moment ago.
+            mark_intended(&mut self.index, &items, &intended.document_key, tick().after(self.parts.certain_after()));
             let (document_key, look_up) = (Arc::clone(&intended.document_key), false);
             let call = self.register(Running { target: target_of(&items), items, document_key, look_up, began: now });
             (self.parts.spawn)(Box::pin(call.make(intended)));
