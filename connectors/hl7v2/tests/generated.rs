@@ -33,6 +33,8 @@ struct Line {
 struct Model {
     delimiters: Delimiters,
     line_end: &'static str,
+    /// MSH-18. Undeclared text is read as UTF-8, and so are the bytes that its escapes stand for.
+    charset: &'static str,
     lines: Vec<Line>,
 }
 
@@ -57,6 +59,7 @@ fn leaf() -> impl Strategy<Value = Leaf> {
         3 => proptest::sample::select(PUNCTUATION),
         1 => proptest::sample::select(&['é', '山', '"', ' ', '\u{7f}', '\r', '\n', '\t', '\0'][..]),
         1 => any::<char>(),
+        1 => proptest::char::range('\u{80}', '\u{9f}'),
     ];
     let text = vec(letter, 0..8).prop_map(|letters| Leaf::Text(letters.into_iter().collect()));
     prop_oneof![6 => text, 1 => Just(Leaf::Null)]
@@ -72,8 +75,10 @@ fn line() -> impl Strategy<Value = Line> {
 }
 
 fn model() -> impl Strategy<Value = Model> {
-    (delimiters(), proptest::sample::select(&["\r", "\n", "\r\n"][..]), vec(line(), 0..5))
-        .prop_map(|(delimiters, line_end, lines)| Model { delimiters, line_end, lines }.possible())
+    let line_end = proptest::sample::select(&["\r", "\n", "\r\n"][..]);
+    let charset = proptest::sample::select(&["UNICODE", ""][..]);
+    (delimiters(), line_end, charset, vec(line(), 0..5))
+        .prop_map(|(delimiters, line_end, charset, lines)| Model { delimiters, line_end, charset, lines }.possible())
 }
 
 impl Model {
@@ -104,7 +109,7 @@ impl Model {
         let encoding = self.delimiters.encoding_characters();
         let head = ["A", "B", "C", "D", "2026", "", &format!("ADT{component}A01"), "1", "P", "2.5.1"];
         let mut text = format!("MSH{field}{encoding}");
-        for part in head.into_iter().chain(["", "", "", "", "", "UNICODE"]) {
+        for part in head.into_iter().chain(["", "", "", "", "", self.charset]) {
             text.push(field);
             text.push_str(part);
         }

@@ -14,8 +14,9 @@ pub struct Decoded<'a> {
     pub kept_raw: bool,
 }
 
-/// Decodes the escapes in a value that is already split off. Borrows unless there is something to decode.
-pub(crate) fn decode<'a>(value: &'a str, delimiters: &Delimiters, charset: &Charset) -> Decoded<'a> {
+/// Decodes the escapes in a value that is already split off. Borrows unless there is something to decode. The bytes of
+/// `\Xhh\` are read in the first of the sets of which they are text.
+pub(crate) fn decode<'a>(value: &'a str, delimiters: &Delimiters, sets: &[Option<Charset>]) -> Decoded<'a> {
     let Some(escape) = delimiters.escape else {
         return Decoded { text: Cow::Borrowed(value), kept_raw: false };
     };
@@ -30,7 +31,7 @@ pub(crate) fn decode<'a>(value: &'a str, delimiters: &Delimiters, charset: &Char
         let after = &rest[open + escape.len_utf8()..];
         let sequence = after.find(escape).map(|close| &after[..close]);
         let replaced =
-            sequence.and_then(|sequence| interpret(sequence, delimiters, charset, &mut text).then_some(sequence));
+            sequence.and_then(|sequence| interpret(sequence, delimiters, sets, &mut text).then_some(sequence));
         if let Some(sequence) = replaced {
             rest = &after[sequence.len() + escape.len_utf8()..];
         } else {
@@ -45,7 +46,7 @@ pub(crate) fn decode<'a>(value: &'a str, delimiters: &Delimiters, charset: &Char
 }
 
 /// Writes what a sequence stands for. False, with nothing written, if it is not known.
-fn interpret(sequence: &str, delimiters: &Delimiters, charset: &Charset, text: &mut String) -> bool {
+fn interpret(sequence: &str, delimiters: &Delimiters, sets: &[Option<Charset>], text: &mut String) -> bool {
     let character = match sequence {
         "F" => Some(delimiters.field),
         "S" => Some(delimiters.component),
@@ -62,20 +63,21 @@ fn interpret(sequence: &str, delimiters: &Delimiters, charset: &Charset, text: &
         return true;
     }
     match sequence.as_bytes().first() {
-        Some(b'X') => hexadecimal(&sequence[1..], charset, text),
+        Some(b'X') => hexadecimal(&sequence[1..], sets, text),
         Some(b'.') => formatted(&sequence[1..], text),
         _ => false,
     }
 }
 
 /// `Xhh…`: bytes in the character set of the message.
-fn hexadecimal(digits: &str, charset: &Charset, text: &mut String) -> bool {
+fn hexadecimal(digits: &str, sets: &[Option<Charset>], text: &mut String) -> bool {
     if digits.is_empty() || !digits.len().is_multiple_of(2) || !digits.bytes().all(|digit| digit.is_ascii_hexdigit()) {
         return false;
     }
     let bytes: Option<Vec<u8>> =
         (0..digits.len()).step_by(2).map(|at| u8::from_str_radix(&digits[at..at + 2], 16).ok()).collect();
-    match bytes.and_then(|bytes| charset.decode(&bytes).ok().map(Cow::into_owned)) {
+    let read = |bytes: Vec<u8>| sets.iter().flatten().find_map(|set| set.decode(&bytes).ok().map(Cow::into_owned));
+    match bytes.and_then(read) {
         Some(decoded) => {
             text.push_str(&decoded);
             true
@@ -117,7 +119,7 @@ mod tests {
 
     #[track_caller]
     fn check(value: &str, expected: &str, kept_raw: bool) {
-        let decoded = decode(value, &Delimiters::STANDARD, &Charset::UTF_8);
+        let decoded = decode(value, &Delimiters::STANDARD, &[Some(Charset::UTF_8)]);
         assert_eq!((decoded.text.as_ref(), decoded.kept_raw), (expected, kept_raw));
     }
 
@@ -139,6 +141,6 @@ mod tests {
 
     #[test]
     fn borrows_when_there_is_nothing_to_decode() {
-        assert!(matches!(decode("plain", &Delimiters::STANDARD, &Charset::UTF_8).text, Cow::Borrowed("plain")));
+        assert!(matches!(decode("plain", &Delimiters::STANDARD, &[]).text, Cow::Borrowed("plain")));
     }
 }

@@ -51,13 +51,29 @@ impl Tolerance {
     }
 }
 
-/// Finds out the character set and decodes.
+/// The character sets of a message.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Sets {
+    /// That of its bytes.
+    pub(super) text: Charset,
+    /// Those of the bytes that `\Xhh\` escapes stand for, in the order in which they are tried. Where no set is declared and
+    /// no byte told one, these are the ones in which other text would have been read.
+    pub(super) escaped: [Option<Charset>; 2],
+}
+
+impl Sets {
+    fn of(text: Charset) -> Self {
+        Self { text, escaped: [Some(text), None] }
+    }
+}
+
+/// Finds out the character sets and decodes.
 pub(super) fn decode<'a>(
     body: &'a [u8],
     header: &[u8],
     options: ParseOptions,
     tolerances: &mut Vec<Tolerance>,
-) -> Result<(Charset, Cow<'a, str>), CharsetError> {
+) -> Result<(Sets, Cow<'a, str>), CharsetError> {
     let declared = declared_charset(header);
     let charset = match Charset::declared(declared.iter().map(AsRef::as_ref)) {
         Some(charset) => charset,
@@ -67,13 +83,17 @@ pub(super) fn decode<'a>(
         }
         None => return Err(CharsetError::Unknown),
     };
-    if declared.iter().any(|name| !name.trim().is_empty()) || body.is_ascii() {
-        return charset.decode(body).map(|text| (charset, text));
+    if declared.iter().any(|name| !name.trim().is_empty()) {
+        return charset.decode(body).map(|text| (Sets::of(charset), text));
+    }
+    if body.is_ascii() {
+        let sets = Sets { text: charset, escaped: [Some(Charset::UTF_8), options.fallback_charset] };
+        return charset.decode(body).map(|text| (sets, text));
     }
     tolerances.push(Tolerance::UndeclaredCharset);
     match (Charset::UTF_8.decode(body), options.fallback_charset) {
-        (Ok(text), _) => Ok((Charset::UTF_8, text)),
-        (Err(_), Some(fallback)) => fallback.decode(body).map(|text| (fallback, text)),
+        (Ok(text), _) => Ok((Sets::of(Charset::UTF_8), text)),
+        (Err(_), Some(fallback)) => fallback.decode(body).map(|text| (Sets::of(fallback), text)),
         (Err(error), None) => Err(CharsetError::Undeclared { offset: offset_of(&error).unwrap_or_default() }),
     }
 }

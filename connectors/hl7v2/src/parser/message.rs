@@ -6,7 +6,7 @@ use super::charset::Charset;
 use super::delimiters::Delimiters;
 use super::error::{ParseError, ParseErrorKind};
 use super::escape::{self, Decoded};
-use super::layout::{Tolerance, decode, offset_of, segments};
+use super::layout::{Sets, Tolerance, decode, offset_of, segments};
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -23,7 +23,7 @@ pub struct Message<'a> {
     raw: &'a [u8],
     text: Cow<'a, str>,
     delimiters: Delimiters,
-    charset: Charset,
+    sets: Sets,
     /// Each segment, without its terminator.
     segments: Vec<Span>,
     /// Where the field separators are in the text, in order.
@@ -63,7 +63,7 @@ impl<'a> Message<'a> {
         if !body[start..].starts_with(b"MSH") {
             return Err(ParseError { kind: ParseErrorKind::NoHeader, offset });
         }
-        let (charset, text) = decode(body, &body[start..], options, &mut tolerances).map_err(|error| ParseError {
+        let (sets, text) = decode(body, &body[start..], options, &mut tolerances).map_err(|error| ParseError {
             offset: offset_of(&error).map_or(offset, |at| raw.len() - body.len() + at),
             kind: error.into(),
         })?;
@@ -78,7 +78,7 @@ impl<'a> Message<'a> {
         tolerances.sort_unstable();
         tolerances.dedup();
         let (segments, separators) = with_separators(&text, &segments, delimiters.field);
-        Ok(Self { raw, text, delimiters, charset, segments, separators, tolerances })
+        Ok(Self { raw, text, delimiters, sets, segments, separators, tolerances })
     }
 
     /// The bytes that were parsed.
@@ -98,7 +98,7 @@ impl<'a> Message<'a> {
 
     /// The character set in which the message was read.
     pub fn charset(&self) -> &Charset {
-        &self.charset
+        &self.sets.text
     }
 
     /// What was accepted although it is outside the standard.
@@ -137,10 +137,10 @@ impl<'a> Message<'a> {
     /// Writes the message from its parts. Gives back the bytes that were parsed.
     pub fn print(&self) -> Vec<u8> {
         let text = self.rebuild();
-        match self.charset.decode(&self.raw[self.raw.len() - self.body_length()..]) {
+        match self.sets.text.decode(&self.raw[self.raw.len() - self.body_length()..]) {
             // Several byte sequences may mean the same text (ISO 2022), so the bytes kept are the ones given back.
             Ok(decoded) if decoded == text => self.raw.to_vec(),
-            _ => self.charset.encode(&text).into_owned(),
+            _ => self.sets.text.encode(&text).into_owned(),
         }
     }
 
@@ -354,7 +354,7 @@ impl<'m> Value<'m> {
         if self.level == Level::Literal {
             return Decoded { text: Cow::Borrowed(self.text), kept_raw: false };
         }
-        escape::decode(self.text, &self.message.delimiters, &self.message.charset)
+        escape::decode(self.text, &self.message.delimiters, &self.message.sets.escaped)
     }
 
     /// The decoded text of the first subcomponent of the first component of the first repetition, without surrounding blanks;

@@ -110,3 +110,21 @@ fn reads_undeclared_text_as_utf_8_or_as_the_fallback() {
     let latin = Message::parse_with(b"MSH|^~\\&|\rPID|1||\xfc\r", options).unwrap();
     assert_eq!(latin.segment("PID").field(3).first().unwrap(), "ü");
 }
+
+#[test]
+fn reads_escaped_bytes_of_undeclared_text_as_the_text_itself_would_be_read() {
+    let name = |raw: &[u8], fallback: Option<&str>| {
+        let options = ParseOptions { fallback_charset: fallback.and_then(Charset::named) };
+        let message = Message::parse_with(raw, options).unwrap();
+        let decoded = message.segment("PID").field(3).decoded();
+        (decoded.text.into_owned(), decoded.kept_raw)
+    };
+    let read = |text: &str| (text.to_owned(), false);
+    let kept = |text: &str| (text.to_owned(), true);
+    assert_eq!(name(b"MSH|^~\\&|\rPID|1||M\\XC3BC\\ller\r", None), read("Müller"));
+    assert_eq!(name(b"MSH|^~\\&|\rPID|1||M\\XFC\\ller\r", Some("8859/1")), read("Müller"));
+    assert_eq!(name(b"MSH|^~\\&|\rPID|1||M\\XFC\\ller\r", None), kept("M\\XFC\\ller"));
+    // What is declared holds: these are not bytes of the set that the sender names.
+    let declared = b"MSH|^~\\&||||||||||||||||ASCII|\rPID|1||M\\XC3BC\\ller\r";
+    assert_eq!(name(declared, Some("8859/1")), kept("M\\XC3BC\\ller"));
+}
