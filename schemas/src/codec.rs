@@ -5,6 +5,7 @@
 
 mod compatibility;
 mod json;
+mod library;
 mod walk;
 
 use std::sync::OnceLock;
@@ -17,6 +18,7 @@ use crate::Event;
 
 pub use compatibility::{Incompatible, check_compatibility};
 pub use json::{from_json, to_json};
+pub use library::check_schema;
 
 /// Length of the Confluent frame: a zero byte and the schema id.
 pub const FRAME_LENGTH: usize = 5;
@@ -96,9 +98,10 @@ impl WriterSchema {
     }
 
     fn generic(&self) -> Result<&apache_avro::Schema, CodecError> {
-        let parse =
-            || apache_avro::Schema::parse_str(&self.json).map_err(|error| CodecError::Schema(error.to_string()));
-        self.generic.get_or_init(parse).as_ref().map_err(Clone::clone)
+        self.generic
+            .get_or_init(|| library::parse(&self.json).map_err(CodecError::Schema))
+            .as_ref()
+            .map_err(Clone::clone)
     }
 }
 

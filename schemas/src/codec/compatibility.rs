@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use apache_avro::Schema;
 use apache_avro::schema_compatibility::{Compatibility as Outcome, SchemaCompatibility};
 use serde_json::Value;
 
+use super::library::parse_value;
 use crate::catalogue::Compatibility;
 
 /// Why a new version of a contract must not replace an old one.
@@ -56,7 +56,7 @@ fn json(text: &str) -> Result<Value, Incompatible> {
 
 /// A partial match counts as none: some record could not be read.
 fn can_read(writer: &Value, reader: &Value) -> Result<Result<(), String>, Incompatible> {
-    let parse = |schema: &Value| Schema::parse(schema).map_err(|error| Incompatible::Schema(error.to_string()));
+    let parse = |schema: &Value| parse_value(schema).map_err(Incompatible::Schema);
     let reader = with_defaulted_symbols(reader, writer);
     let outcome = SchemaCompatibility::can_read(&parse(writer)?, &parse(&reader)?);
     Ok(match outcome {

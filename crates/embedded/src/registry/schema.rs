@@ -46,7 +46,7 @@ impl Schema {
     /// Why it is none, one sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
         // The library says what is a schema; what follows only takes it apart.
-        apache_avro::Schema::parse_str(text).map_err(|error| error.to_string())?;
+        schemas::codec::check_schema(text)?;
         let value = match serde_json::from_str(text) {
             Ok(value) => value,
             Err(_) if PRIMITIVES.contains(&text.trim()) => Value::from(text.trim()),
