@@ -47,3 +47,23 @@ fn cargo_command(root: &Path) -> Command {
     cargo.current_dir(root);
     cargo
 }
+
+/// What a program is given, and whether a flag of the task itself stood among it: behind the first option for the program clap takes
+/// all that follows as its own.
+fn apart<'a>(options: &'a [String], flag: &str) -> (Vec<&'a str>, bool) {
+    let passed_on: Vec<&str> = options.iter().map(String::as_str).filter(|option| *option != flag).collect();
+    let is_there = passed_on.len() < options.len();
+    (passed_on, is_there)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_flag_of_the_task_counts_wherever_it_stands() {
+        let options = ["--minutes", "3", "--release", "--plan"].map(str::to_owned);
+        assert_eq!(apart(&options, "--release"), (vec!["--minutes", "3", "--plan"], true));
+        assert_eq!(apart(&options, "--dev"), (vec!["--minutes", "3", "--release", "--plan"], false));
+    }
+}

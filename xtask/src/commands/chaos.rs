@@ -1,6 +1,6 @@
 //! `cargo xtask chaos`: a storm over a whole installation.
 
-use super::{cargo_command, root};
+use super::{apart, cargo_command, root};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -29,13 +29,14 @@ pub struct Arguments {
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
     let root = root()?;
+    let (options, is_release) = apart(&arguments.options, "--release");
     let built = |command: &mut std::process::Command| {
-        if arguments.release {
+        if arguments.release || is_release {
             command.arg("--release");
         }
     };
     // A plan, or an explanation, needs no program to break.
-    if !arguments.options.iter().any(|option| ["--plan", "--help", "-h"].contains(&option.as_str())) {
+    if !options.iter().any(|option| ["--plan", "--help", "-h"].contains(option)) {
         let mut wardline = cargo_command(&root);
         wardline.args(["build", "--package", "wardline-cli", "--bin", "wardline"]);
         built(&mut wardline);
@@ -46,7 +47,7 @@ pub fn run(arguments: &Arguments) -> Result<()> {
     let mut chaos = cargo_command(&root);
     chaos.args(["run", "--quiet", "--package", "wardline-chaos", "--bin", "chaos"]);
     built(&mut chaos);
-    let status = chaos.arg("--").args(&arguments.options).status().context("cannot run cargo")?;
+    let status = chaos.arg("--").args(&options).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("the storm did not come out clean: see above");
     }

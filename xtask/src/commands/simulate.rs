@@ -1,6 +1,6 @@
 //! `cargo xtask simulate`: seeds of the simulation.
 
-use super::{cargo_command, root};
+use super::{apart, cargo_command, root};
 use anyhow::{Context, Result, bail};
 use clap::Args;
 
@@ -27,12 +27,13 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
+    let (options, is_dev) = apart(&arguments.options, "--dev");
     let mut cargo = cargo_command(&root()?);
     cargo.args(["run", "--quiet", "--package", "wardline-testkit", "--bin", "simulate"]);
-    if !arguments.dev {
+    if !arguments.dev && !is_dev {
         cargo.arg("--release");
     }
-    let status = cargo.arg("--").args(&arguments.options).status().context("cannot run cargo")?;
+    let status = cargo.arg("--").args(&options).status().context("cannot run cargo")?;
     if !status.success() {
         bail!("the simulation did not come out clean: see above");
     }

@@ -34,7 +34,7 @@ pub fn room() -> Room {
         kind: RoomKind::Source,
         reads: Vec::new(),
         looks_up: Vec::new(),
-        writes: written().iter().map(|topic| topic.name).chain([topics::OPS_DEAD_LETTER_V1.name()]).collect(),
+        writes: written().iter().map(|topic| topic.name).chain(bytes_as_they_came()).collect(),
     };
     Room::source(info, run).configured(|own: &FhirConfig, config| {
         own.validate()?;
@@ -51,6 +51,11 @@ fn written() -> Vec<&'static TopicInfo> {
         topics::OPS_EXCEPTION_V1.info(),
         topics::OPS_RECEIPT_V1.info(),
     ]
+}
+
+/// The topics without a contract that the room writes.
+fn bytes_as_they_came() -> [&'static str; 2] {
+    [topics::OPS_DEAD_LETTER_V1.name(), topics::OPS_SOURCE_V1.name()]
 }
 
 /// Runs until the stop is asked for.

@@ -103,12 +103,12 @@ pub struct Activity {
 /// Options of `message`.
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Its fields are shown without their values, unless --with-phi or --raw is given with a --reason, which goes on record first."
+    after_help = "Of its values those of HL7 v2 fields that identify nobody are shown; all of them with --with-phi or --raw and a --reason, which goes on record first."
 )]
 pub struct Message {
     /// The message, as `trace` and `exceptions show` print it: DIGEST@SECONDS.
     pub id: String,
-    /// Show the values too. They may identify a patient.
+    /// Show all values. They may identify a patient.
     #[arg(long, requires = "reason", conflicts_with = "raw")]
     pub with_phi: bool,
     /// The bytes alone, and for whom.
