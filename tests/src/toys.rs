@@ -5,7 +5,7 @@ use connector::effect::{Action, BoxFuture, CallError, Effect, EffectClient, Plan
 use connector::pacing::Pacing;
 use processor::{Binder, Code, Processor, Reason, Subject, Table, Tables, Verdict, Wiring, derived};
 use runtime::{Room, RoomInfo};
-use schemas::{Document, ErpPosting, MasterItem, SupplyUsage, ValidatedUsage, topics};
+use schemas::{Decimal, Document, ErpPosting, MasterItem, SupplyUsage, ValidatedUsage, topics};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 use std::io::Write;
@@ -20,7 +20,8 @@ pub const POST: &str = "toy-post";
 /// Code of every toy reason.
 pub const CODE: Code = Code::new("WL-4001");
 
-/// `DROP` is dropped, `REJECT` rejected, `ITEM-x` waits for the master record, the rest is emitted.
+/// `DROP` is dropped, `REJECT` rejected, `ITEM-x` waits for the master record, the rest is emitted; of `UNFIT` two events, the second of
+/// which does not fit its contract.
 pub struct ToyValidate;
 
 pub struct ToyTables {
@@ -49,13 +50,16 @@ impl Processor for ToyValidate {
             let subject = Subject::new(topics::MASTER_ITEM_V1.name(), &code);
             return Verdict::Wait(Reason::new(CODE, "toy.item-unknown", "scripted").until(subject));
         }
-        Verdict::emit(ValidatedUsage {
+        let is_unfit = code == "UNFIT";
+        let validated = ValidatedUsage {
             meta: derived::<ValidatedUsage>(&usage, VALIDATE),
             encounter_ref: usage.encounter_ref,
             quantity: usage.quantity,
             item_id: Some(code),
             ..ValidatedUsage::default()
-        })
+        };
+        let unfit = is_unfit.then(|| ValidatedUsage { quantity: Decimal::MAX, ..validated.clone() });
+        Verdict::Emit([validated].into_iter().chain(unfit).collect())
     }
 }
 
@@ -66,7 +70,8 @@ pub fn validate() -> Room {
 }
 
 /// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so,
-/// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence.
+/// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence. What comes of `UNFIT` does not fit its contract, and
+/// `UNFIT-DECIDED` has nothing done for it besides.
 pub struct ToyPost;
 
 impl Effect for ToyPost {
@@ -84,6 +89,9 @@ impl Effect for ToyPost {
         if item_code(usage) == "DROP" {
             return Plan::Decided(Verdict::Drop(Reason::new(CODE, "toy.dropped", "scripted")));
         }
+        if item_code(usage) == "UNFIT-DECIDED" {
+            return Plan::Decided(Self::posted(usage, ""));
+        }
         let effect_key = format!("{}/{}", usage.meta.business_key, usage.meta.revision);
         let before = prior.map(|posting| posting.quantity).unwrap_or_default();
         let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
@@ -93,18 +101,25 @@ impl Effect for ToyPost {
     }
 
     fn settle(&self, usage: &SupplyUsage, _request: &String, response: &String) -> Verdict<ErpPosting> {
-        Verdict::emit(ErpPosting {
-            meta: derived::<ErpPosting>(usage, POST),
-            effect_key: format!("{}/{}", usage.meta.business_key, usage.meta.revision),
-            encounter_ref: usage.encounter_ref.clone(),
-            quantity: usage.quantity,
-            erp: response.clone(),
-            ..ErpPosting::default()
-        })
+        Self::posted(usage, response)
     }
 
     fn output_key(&self, output: &ErpPosting) -> String {
         output.meta.business_key.clone()
+    }
+}
+
+impl ToyPost {
+    fn posted(usage: &SupplyUsage, response: &str) -> Verdict<ErpPosting> {
+        let is_unfit = item_code(usage).starts_with("UNFIT");
+        Verdict::emit(ErpPosting {
+            meta: derived::<ErpPosting>(usage, POST),
+            effect_key: format!("{}/{}", usage.meta.business_key, usage.meta.revision),
+            encounter_ref: usage.encounter_ref.clone(),
+            quantity: if is_unfit { Decimal::MAX } else { usage.quantity },
+            erp: response.to_owned(),
+            ..ErpPosting::default()
+        })
     }
 }
 

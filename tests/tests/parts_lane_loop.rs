@@ -1,7 +1,9 @@
 //! The lane loop over a broker and an outside world that is a file: once, in order, also when killed or in doubt.
 
 use processor::laws::{check_effects, check_once, check_order};
-use schemas::{Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, SupplyUsage};
+use schemas::{
+    Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, ExceptionKind, ExceptionState, SupplyUsage,
+};
 use std::collections::HashMap;
 use std::path::Path;
 use testkit::stack::Stack;
@@ -60,6 +62,41 @@ async fn fx_1_in_doubt_refused_flaky_and_batched_effects_happen_once() {
     running.stop().await;
     let effects = stack.events::<Effect>().await;
     assert!(effects.iter().any(|effect| effect.state == EffectState::Refused && effect.code.is_some()));
+}
+
+/// KEY-1, FX-1: what comes of an event does not fit its contract, after it has happened outside or with nothing outside: its key waits
+/// for a person, the others go on, and a retry asks what happened instead of doing it again.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_does_not_fit_its_contract_waits_and_is_not_done_again() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    let codes = [("enc-unfit", "UNFIT"), ("enc-decided", "UNFIT-DECIDED"), ("enc-free", "plain")];
+    stack.publish(&codes.map(|(encounter, code)| usage(encounter, 1, code))).await;
+    stack.publish(&[usage("enc-unfit", 2, "plain")]).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    let exceptions = stack.until::<Exception>("both exceptions", |exceptions| exceptions.len() >= 2).await;
+    let mut raised: Vec<_> =
+        exceptions.iter().map(|raised| (raised.code.as_str(), raised.origin_event_id.as_deref())).collect();
+    raised.sort_unstable();
+    assert_eq!(raised, [("WL-6008", Some("enc-decided-1")), ("WL-6008", Some("enc-unfit-1"))]);
+
+    let unfit = exceptions.iter().find(|raised| raised.origin_event_id.as_deref() == Some("enc-unfit-1")).unwrap();
+    let retry = Exception {
+        kind: ExceptionKind::RetryRequested,
+        state: ExceptionState::Retrying,
+        actor: Some("operator".to_owned()),
+        ..unfit.clone()
+    };
+    stack.publish(&[retry]).await;
+    let again = |exceptions: &[Exception]| exceptions.iter().any(|told| told.kind == ExceptionKind::Retried);
+    stack.until::<Exception>("the retry that did not help", again).await;
+    let postings = stack.until::<ErpPosting>("the free key", |postings| !postings.is_empty()).await;
+    running.stop().await;
+    assert!(postings.iter().all(|posting| posting.encounter_ref == "enc-free"), "{postings:?}");
+    let happened = FileWorld::ledger(&ledger);
+    let mut keys: Vec<&str> = happened.iter().map(|(_, request)| effect_key(request)).collect();
+    keys.sort_unstable();
+    assert_eq!(keys, ["enc-free/1/0", "enc-unfit/1/0"]);
 }
 
 /// Starts the room in a process that can be killed; its ledger outlives it.

@@ -125,6 +125,34 @@ async fn retried_then_discarded(stack: &Stack, rejected: &Exception) {
     assert_eq!(last, Some(expected));
 }
 
+/// KEY-1, RAW-1: an output that does not fit its contract stops nothing but the key of its event, which a person sees with its bytes.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_what_does_not_fit_its_contract_holds_its_own_key() {
+    let stack = Stack::start().await;
+    let sent = [usage("enc-unfit", 1, "UNFIT"), usage("enc-unfit", 2, "plain"), usage("enc-free", 1, "plain")];
+    stack.publish(&sent).await;
+    let running = stack.run(vec![toys::validate()]).await;
+    let exceptions = stack.until::<Exception>("the exception", |exceptions| !exceptions.is_empty()).await;
+    let raised = (exceptions[0].code.as_str(), exceptions[0].origin_event_id.as_deref());
+    assert_eq!(raised, ("WL-6008", Some("enc-unfit-1")));
+    let origin = stack.records(SupplyUsage::topic().name).await;
+    let original = origin.iter().find(|record| record.header("ce_id") == Some("enc-unfit-1")).unwrap();
+    let raw = exceptions[0].raw_value.clone().unwrap();
+    assert_eq!(Some(raw.as_ref() as &[u8]), original.value.as_deref());
+    let events = stack.until::<ValidatedUsage>("the free key", |events| has(events, "enc-free", &["1"])).await;
+    assert!(ids(&events, "enc-unfit").is_empty(), "all outputs of an event or none: {events:?}");
+
+    let discarded = Exception {
+        kind: ExceptionKind::Discarded,
+        state: ExceptionState::Discarded,
+        actor: Some("operator".to_owned()),
+        ..exceptions[0].clone()
+    };
+    stack.publish(&[discarded]).await;
+    stack.until::<ValidatedUsage>("what waited behind it", |events| has(events, "enc-unfit", &["2"])).await;
+    running.stop().await;
+}
+
 /// LOSS-1: a master record that comes while the registry is away is not left out of the table.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_master_record_waits_for_a_registry_that_is_away() {

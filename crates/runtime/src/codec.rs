@@ -4,6 +4,7 @@ use crate::config::RegistryConfig;
 use crate::pieces;
 use bytes::Bytes;
 use foldhash::fast::RandomState;
+use processor::{Code, Reason};
 use schema_registry_converter::async_impl::schema_registry::{SrSettings, get_schema_by_id, post_schema};
 use schema_registry_converter::error::SRCError;
 use schema_registry_converter::schema_registry_common::{RawError, SchemaType, SuppliedSchema};
@@ -70,9 +71,20 @@ impl WireError {
         matches!(self, Self::Frame(_) | Self::UnknownSchema(_) | Self::UnreadableSchema { .. } | Self::Body(_))
     }
 
+    /// Why the event that an output was made of waits for a person, when the output does not fit its contract (KEY-1); any other
+    /// error is not of that event.
+    pub fn unfit(&self) -> Option<Reason> {
+        const CODE: Code = Code::new("WL-6008");
+        let Self::Body(CodecError::Encode(_)) = self else { return None };
+        let message = "what was made of the event does not fit the contract of its topic";
+        let reason = Reason::new(CODE, "output-does-not-fit", message);
+        Some(reason.fix("Look at the numbers of the event: correct them, or retry when the contract has been widened."))
+    }
+
     /// What may be said where anybody reads it: the text of a body error can hold a value of the body (PHI-1).
     pub fn without_values(&self) -> String {
         match self {
+            Self::Body(CodecError::Encode(_)) => "WL-6008: the record does not fit its contract".to_owned(),
             Self::Body(_) => "WL-6004: the body does not fit its schema, or not the type that is read here".to_owned(),
             _ => self.to_string(),
         }
@@ -84,6 +96,7 @@ impl WireError {
             Self::Frame(_) => "WL-6001",
             Self::UnknownSchema(_) => "WL-6002",
             Self::UnreadableSchema { .. } => "WL-6003",
+            Self::Body(CodecError::Encode(_)) => "WL-6008",
             Self::Body(_) => "WL-6004",
             Self::Registry(_) => "WL-6005",
             Self::Refused { .. } => "WL-6006",

@@ -10,7 +10,6 @@ use crate::outgoing::Outgoing;
 use crate::producer::{Delivery, TicketOffset};
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
-use std::borrow::Borrow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -19,9 +18,9 @@ use std::time::Duration;
 pub(crate) type Position = (Arc<str>, i32, i64);
 
 /// What one transaction holds.
-pub(crate) struct Commit<M> {
+pub(crate) struct Commit<M, R = Outgoing> {
     /// Records, in the order in which their events were decided.
-    pub records: Vec<Outgoing>,
+    pub records: Vec<R>,
     /// How far the input was read.
     pub offsets: Vec<Position>,
     /// Proof that the partitions are ours.
@@ -121,16 +120,16 @@ impl<M> Commit<M> {
 ///
 /// # Errors
 /// When it was aborted; fenced when the producer is of no use any more.
-pub(crate) fn transact<P: RecordProducer, R: Borrow<Outgoing>>(
+pub(crate) fn transact<P: RecordProducer>(
     producer: &P,
-    mut records: impl Iterator<Item = R>,
+    mut records: impl Iterator<Item = Outgoing>,
     offsets: &[Position],
     group: &P::Membership,
     timeout: Duration,
 ) -> Result<Vec<TicketOffset>, ClientError> {
     producer.begin()?;
     let delivery = Delivery::new();
-    let sent = records.try_for_each(|record| producer.send(record.borrow(), &delivery));
+    let sent = records.try_for_each(|record| producer.send(&record, &delivery));
     match sent.and_then(|()| producer.commit(&delivery, offsets, Some(group), timeout)) {
         Ok(()) => Ok(delivery.take_tickets()),
         Err(error) if error.fenced() => Err(error),

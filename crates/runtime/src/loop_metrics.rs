@@ -1,21 +1,9 @@
 //! How the loops report what they did.
 
 use crate::metrics::RoomMetrics;
-use processor::Verdict;
 use std::time::Duration;
 
 impl RoomMetrics {
-    /// Counts a verdict.
-    pub(crate) fn verdict<O>(&self, verdict: &Verdict<O>) {
-        let counter = match verdict {
-            Verdict::Emit(_) => &self.emitted,
-            Verdict::Drop(_) => &self.dropped,
-            Verdict::Wait(_) => &self.waited,
-            Verdict::Reject(_) => &self.rejected,
-        };
-        counter.inc();
-    }
-
     /// Counts a committed transaction.
     pub(crate) fn committed(&self, took: Duration) {
         self.transactions_committed.inc();

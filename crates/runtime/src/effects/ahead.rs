@@ -5,18 +5,17 @@
 //! done after a crash knows of all behind it that nobody was called for them. What is not called for in the end is withdrawn on
 //! record, so that nobody looks for it.
 
-use super::calls::{Item, intent};
+use super::calls::Item;
+use super::drafts::EffectLine;
 use super::engine::Engine;
 use super::index::Known;
 use super::intents::Intent;
 use super::key_id::KeyId;
 use super::lanes::{AHEAD, Soon};
+use super::targets::Targets;
 use crate::Map;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
-use crate::codec::WireError;
-use crate::desk::EffectFacts;
-use crate::outgoing::Outgoing;
 use crate::record::{Place, Record};
 use connector::effect::{Action, Effect, Plan};
 use schemas::EffectState;
@@ -33,7 +32,7 @@ pub(super) struct Intended {
     /// Idempotency key that they name.
     pub document_key: Arc<str>,
     /// Tells when they are durable.
-    pub written: Result<Written, WireError>,
+    pub written: Written,
     /// When they were asked for.
     pub asked: Tick,
 }
@@ -132,9 +131,19 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return;
         }
         let document_key = effect.document_key();
-        let outgoing = intent(&self.parts, (&record, &action, 1), &document_key, Some(&after));
-        let written = outgoing.and_then(|outgoing| self.write(vec![outgoing], true));
-        self.lanes.planned(&lane, &record.place, &action.effect_key);
+        let effect_key: Arc<str> = Arc::from(action.effect_key.as_str());
+        let line = EffectLine {
+            record: Arc::clone(&record),
+            effect_key: Arc::clone(&effect_key),
+            target: self.calls.targets.name(&action.target, tick()),
+            state: EffectState::Intended,
+            document_key: Arc::clone(&document_key),
+            attempts: 1,
+            after: Some(after),
+            at: now_micros(),
+        };
+        let written = self.write(vec![line], true);
+        self.lanes.planned(&lane, &record.place, effect_key);
         let intended = Intended { document_key, written, asked: tick() };
         self.ahead.put(Box::new(Planned { record, input, action, effect, intended }));
     }
@@ -148,20 +157,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Says on record that nothing was called for these events, and will not be by what was written ahead.
-    pub fn withdraw(&mut self, planned: impl IntoIterator<Item = Box<Planned<E>>>) -> Result<(), WireError> {
-        let not_done = |planned: &Planned<E>| self.index.known(planned.effect) != Known::Applied;
-        let withdrawals =
-            planned.into_iter().filter(|planned| not_done(planned)).map(|planned| self.withdrawal(&planned));
-        let records = withdrawals.collect::<Result<Vec<_>, _>>()?;
-        if !records.is_empty() {
-            let written = self.write(records, false)?;
+    pub fn withdraw(&mut self, planned: impl IntoIterator<Item = Box<Planned<E>>>) {
+        let not_done = planned.into_iter().filter(|planned| self.index.known(planned.effect) != Known::Applied);
+        let targets = &mut self.calls.targets;
+        let lines: Vec<_> = not_done.map(|planned| withdrawal(*planned, targets)).collect();
+        if !lines.is_empty() {
+            let written = self.write(lines, false);
             self.ahead.withdraws(written);
         }
-        Ok(())
     }
 
     /// Withdraws all that is planned ahead: the partitions go, and whoever has them next shall not have to look for it.
-    pub fn withdraw_all(&mut self) -> Result<(), WireError> {
+    pub fn withdraw_all(&mut self) {
         let gathered = self.calls.targets.take_gathered();
         let gathered = gathered.into_iter().filter_map(|item| {
             let Item { record, input, action, effect, intended, .. } = item;
@@ -171,30 +178,32 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.ahead.effects.clear();
         let mut planned: Vec<_> = planned.collect();
         planned.sort_unstable_by(|one, other| one.record.place.cmp(&other.record.place));
-        self.withdraw(planned)
-    }
-
-    fn withdrawal(&self, planned: &Planned<E>) -> Result<Outgoing, WireError> {
-        let facts = EffectFacts {
-            effect_key: &planned.action.effect_key,
-            target: &planned.action.target,
-            state: EffectState::Withdrawn,
-            document_key: &planned.intended.document_key,
-            at: now_micros(),
-            ..EffectFacts::default()
-        };
-        self.parts.desk.effect(&planned.record, facts)
+        self.withdraw(planned);
     }
 
     /// Has effect records written, one transaction after the other in the order in which they were asked for. Those that are `ahead`
     /// of their turn may wait for others.
-    pub fn write(&self, records: Vec<Outgoing>, ahead: bool) -> Result<Written, WireError> {
+    pub fn write(&self, lines: Vec<EffectLine>, ahead: bool) -> Written {
         let (written, waiting) = oneshot::channel();
         if let Some(group) = self.group() {
-            let intent = Intent { records, position: self.store.position(), group, ahead, written };
+            let intent = Intent { lines, position: self.store.position(), group, ahead, written };
             // Where the writer has stopped, whoever waits learns it by the end of its channel.
             drop(self.parts.intents.send(intent));
         }
-        Ok(waiting)
+        waiting
+    }
+}
+
+fn withdrawal<E: Effect>(planned: Planned<E>, targets: &mut Targets<E>) -> EffectLine {
+    let Planned { record, action, intended, .. } = planned;
+    EffectLine {
+        record,
+        effect_key: Arc::from(action.effect_key),
+        target: targets.name(&action.target, tick()),
+        state: EffectState::Withdrawn,
+        document_key: intended.document_key,
+        attempts: 0,
+        after: None,
+        at: now_micros(),
     }
 }

@@ -1,17 +1,15 @@
 //! Calls to the outside: grouped into documents, intended on record, then made.
 
 use super::ahead::Intended;
+use super::drafts::EffectLine;
 use super::index::EffectIndex;
 use super::key_id::{KeyId, document_key};
 use super::targets::Targets;
-use super::{Called, Event, Outcome, Parts};
+use super::{Called, Event, Outcome};
 use crate::Map;
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Cluster, Membership};
-use crate::codec::WireError;
 use crate::config::Limits;
-use crate::desk::EffectFacts;
-use crate::outgoing::Outgoing;
 use crate::parking::Lane;
 use crate::record::Record;
 use crate::telemetry::{Attribute, start_span};
@@ -79,6 +77,11 @@ impl<E: Effect> Calls<E> {
         self.targets.gather(item, solo, linger, tick());
     }
 
+    /// Where a call goes: all of its events to the same.
+    fn target_of(&mut self, items: &[Item<E>], now: Tick) -> Arc<str> {
+        items.first().map(|item| self.targets.name(&item.action.target, now)).unwrap_or_default()
+    }
+
     fn register(&mut self, running: Running<E>) -> u64 {
         self.next += 1;
         if running.look_up {
@@ -116,11 +119,12 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
                 [alone] => alone.intended.take().filter(|intended| intended.is_fresh(now, valid)),
                 _ => None,
             };
-            let intended = ahead.unwrap_or_else(|| self.intend(&items));
+            let target = self.calls.target_of(&items, now);
+            let intended = ahead.unwrap_or_else(|| self.intend(&items, &target));
             // From here, not from the begin of this round: the effect record may have been asked for a moment ago.
             mark_intended(&mut self.index, &items, &intended.document_key, tick().after(self.parts.certain_after()));
             let (document_key, look_up) = (Arc::clone(&intended.document_key), false);
-            let call = self.register(Running { target: target_of(&items), items, document_key, look_up, began: now });
+            let call = self.register(Running { items, document_key, look_up, target, began: now });
             (self.parts.spawn)(Box::pin(call.make(intended)));
         }
     }
@@ -145,19 +149,27 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     }
 
     /// Has the effect records of a document written.
-    fn intend(&self, items: &[Item<E>]) -> Intended {
+    fn intend(&self, items: &[Item<E>], target: &Arc<str>) -> Intended {
         let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
-        let line =
-            |item: &Item<E>| intent(&self.parts, (&item.record, &item.action, item.attempt), &document_key, None);
-        let records: Result<_, _> = items.iter().map(line).collect();
-        let written = records.and_then(|records| self.write(records, false));
+        let line = |item: &Item<E>| EffectLine {
+            record: Arc::clone(&item.record),
+            effect_key: Arc::from(item.action.effect_key.as_str()),
+            target: Arc::clone(target),
+            state: EffectState::Intended,
+            document_key: Arc::clone(&document_key),
+            attempts: item.attempt,
+            after: None,
+            at: now_micros(),
+        };
+        let written = self.write(items.iter().map(line).collect(), false);
         Intended { document_key, written, asked: tick() }
     }
 
     /// Asks the other side what became of an earlier call.
     pub fn look_up(&mut self, item: Item<E>, document_key: Arc<str>) {
         let (items, began) = (vec![item], tick());
-        let call = self.register(Running { target: target_of(&items), items, document_key, look_up: true, began });
+        let target = self.calls.target_of(&items, began);
+        let call = self.register(Running { items, document_key, look_up: true, target, began });
         (self.parts.spawn)(Box::pin(call.ask()));
     }
 }
@@ -212,7 +224,7 @@ impl<E: Effect, K: Cluster> Call<E, K> {
     /// The effect records must be durable before anything happens outside. When that took so long that the partitions may
     /// belong to somebody else by now (a process that was paused), nothing happens.
     async fn intend(&self, intended: Intended) -> Result<(), String> {
-        let written = intended.written.map_err(|error| error.to_string())?.await;
+        let written = intended.written.await;
         written.unwrap_or_else(|_| Err("the writer of effect records has stopped".to_owned()))?;
         let took = tick().since(intended.asked);
         if took > self.valid {
@@ -246,35 +258,9 @@ fn error_name(error: &CallError) -> &'static str {
     }
 }
 
-/// Where a call goes: all of its events to the same.
-fn target_of<E: Effect>(items: &[Item<E>]) -> Arc<str> {
-    items.first().map(|item| Arc::from(item.action.target.as_str())).unwrap_or_default()
-}
-
 /// By how many classes the events of a call are less urgent than the most urgent ones: all of a call are of one class.
 fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
     items.first().map_or(0, |item| item.below)
-}
-
-/// The effect record of a call that is about to be made: of which record, which action, the how manyth attempt; `after` names the
-/// effect in front of it when this is written ahead of its turn.
-pub(super) fn intent<E: Effect, K: Cluster>(
-    parts: &Parts<E, K>,
-    (record, action, attempt): (&Record, &Action<E::Request>, u32),
-    document_key: &str,
-    after: Option<&str>,
-) -> Result<Outgoing, WireError> {
-    let facts = EffectFacts {
-        effect_key: &action.effect_key,
-        target: &action.target,
-        state: EffectState::Intended,
-        document_key,
-        attempts: attempt,
-        after,
-        at: now_micros(),
-        ..EffectFacts::default()
-    };
-    parts.desk.effect(record, facts)
 }
 
 fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &Arc<str>, certain_at: Tick) {

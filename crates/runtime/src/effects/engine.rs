@@ -2,6 +2,7 @@
 
 use super::ahead::Ahead;
 use super::calls::Calls;
+use super::drafts::Draft;
 use super::in_flight::Amount;
 use super::index::EffectIndex;
 use super::lanes::{Lanes, Work};
@@ -176,7 +177,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                     }
                 }
             }
-            Event::Lost(error) => return Err(error.into()),
+            Event::Lost(error) => return Err(error),
             Event::Stopped => self.stopped = true,
         }
         Ok(())
@@ -333,7 +334,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     fn finish_drain(&mut self) -> Result<(), RoomError> {
         if self.draining.is_some() && self.calls.is_empty() {
-            self.withdraw_all()?;
+            self.withdraw_all();
         }
         if self.draining.is_some() && self.idle() && self.ahead.is_empty() {
             self.forget();
@@ -382,7 +383,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// A record of the contracts that cannot be encoded is our own fault: stop rather than lose it.
     pub fn queue(&mut self, record: Result<Outgoing, WireError>) -> Result<(), RoomError> {
-        self.pending.push(record?);
+        self.pending.push(Draft::Written(record?));
         Ok(())
     }
 }

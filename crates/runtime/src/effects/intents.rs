@@ -6,9 +6,11 @@
 //! much as some hundred of its records, and nobody waits for these yet.
 
 use super::Event;
+use super::drafts::EffectLine;
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, Membership};
 use crate::committer::{InTurn, transact};
+use crate::desk::Desk;
 use crate::kafka::ClientError;
 use crate::outgoing::Outgoing;
 use crate::room::RoomError;
@@ -30,8 +32,8 @@ const NAP: Duration = Duration::from_micros(900);
 
 /// The effect records of one document.
 pub(super) struct Intent<M> {
-    /// The records.
-    pub records: Vec<Outgoing>,
+    /// What they say.
+    pub lines: Vec<EffectLine>,
     /// A position in one of our partitions: topic, partition, next offset.
     pub position: Option<(Arc<str>, i32, i64)>,
     /// Proof of membership.
@@ -46,33 +48,56 @@ pub(super) struct Intent<M> {
 pub(super) struct Intents<K: Cluster> {
     pub producers: InTurn<K::Producer>,
     pub timeout: Duration,
+    pub desk: Desk,
     pub asked: Receiver<Intent<Membership<K>>>,
     pub events: Sender<Event<Membership<K>>>,
-    /// What gathers, and until when.
-    pub gathered: Vec<Intent<Membership<K>>>,
-    pub due: Tick,
+    pub gathered: Gathered<Intent<Membership<K>>>,
+}
+
+/// What gathers, and until when.
+pub(super) struct Gathered<T> {
+    waiting: Vec<T>,
+    due: Tick,
+}
+
+impl<T> Gathered<T> {
+    /// Nothing yet.
+    pub fn new() -> Self {
+        Self { waiting: Vec::new(), due: Tick::default() }
+    }
+
+    fn is_full(&self) -> bool {
+        self.waiting.len() >= DOCUMENTS_MAX
+    }
+
+    /// Takes all that has gathered, or says how long it may still wait: where there is room for more and `may_wait` is true of all.
+    fn take(&mut self, now: Tick, may_wait: impl Fn(&T) -> bool) -> Result<Vec<T>, Duration> {
+        let left = self.due.since(now);
+        if !left.is_zero() && !self.is_full() && self.waiting.iter().all(may_wait) {
+            return Err(left);
+        }
+        Ok(std::mem::take(&mut self.waiting))
+    }
 }
 
 impl<K: Cluster> Loop for Intents<K> {
     fn turn(&mut self, patience: Duration) -> Result<Next, RoomError> {
-        let patience = if self.gathered.is_empty() { patience } else { Duration::ZERO };
+        let patience = if self.gathered.waiting.is_empty() { patience } else { Duration::ZERO };
         match self.asked.recv_timeout(patience) {
-            Ok(first) => self.gathered.push(first),
-            Err(RecvTimeoutError::Timeout) if self.gathered.is_empty() => return Ok(Next::Within(PATIENCE)),
+            Ok(first) => self.gathered.waiting.push(first),
+            Err(RecvTimeoutError::Timeout) if self.gathered.waiting.is_empty() => return Ok(Next::Within(PATIENCE)),
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         }
-        while self.gathered.len() < DOCUMENTS_MAX
+        while !self.gathered.is_full()
             && let Ok(next) = self.asked.try_recv()
         {
-            self.gathered.push(next);
+            self.gathered.waiting.push(next);
         }
-        let may_wait = self.gathered.len() < DOCUMENTS_MAX && self.gathered.iter().all(|intent| intent.ahead);
-        let left = self.due.since(tick());
-        if may_wait && !left.is_zero() {
-            return Ok(Next::After(left.min(NAP)));
-        }
-        let mut together = std::mem::take(&mut self.gathered);
+        let mut together = match self.gathered.take(tick(), |intent| intent.ahead) {
+            Ok(together) => together,
+            Err(left) => return Ok(Next::After(left.min(NAP))),
+        };
         // The newest proof: after a rebalance an older one would condemn what is ours, and what was asked for under it may be
         // for partitions that are not.
         if let Some(newest) = together.last().map(|intent| Arc::clone(&intent.group)) {
@@ -81,8 +106,9 @@ impl<K: Cluster> Loop for Intents<K> {
                 let _ = intent.written.send(Err("the partitions were assigned anew".to_owned()));
             }
         }
-        let outcome = together.last().map_or(Ok(()), |newest| self.transact(&together, newest));
-        self.due = tick().after(GATHER);
+        let records = self.write(&mut together);
+        let outcome = together.last().map_or(Ok(()), |newest| self.transact(records, newest));
+        self.gathered.due = tick().after(GATHER);
         let reason = outcome.as_ref().err().map(ToString::to_string);
         for intent in together {
             // A call that nobody waits for was given up with its partitions.
@@ -90,7 +116,7 @@ impl<K: Cluster> Loop for Intents<K> {
         }
         match outcome {
             Err(error) if error.fenced() => {
-                let told = self.events.send(Event::Lost(error));
+                let told = self.events.send(Event::Lost(error.into()));
                 Ok(if told.is_ok() { Next::After(PATIENCE) } else { Next::Ended })
             }
             _ => Ok(Next::Within(Duration::ZERO)),
@@ -99,12 +125,64 @@ impl<K: Cluster> Loop for Intents<K> {
 }
 
 impl<K: Cluster> Intents<K> {
-    fn transact(
-        &mut self,
-        together: &[Intent<Membership<K>>],
-        newest: &Intent<Membership<K>>,
-    ) -> Result<(), ClientError> {
-        let records = together.iter().flat_map(|intent| &intent.records);
-        transact(self.producers.turn(), records, newest.position.as_slice(), &newest.group, self.timeout).map(drop)
+    /// The records of all documents. One that cannot be written is taken out and told so: nothing is called for it.
+    fn write(&self, together: &mut Vec<Intent<Membership<K>>>) -> Vec<Outgoing> {
+        let mut records = Vec::with_capacity(together.len());
+        let mut at = 0;
+        while let Some(intent) = together.get(at) {
+            let before = records.len();
+            let outcome =
+                intent.lines.iter().try_for_each(|line| line.write(&self.desk).map(|line| records.push(line)));
+            match outcome {
+                Ok(()) => at += 1,
+                Err(error) => {
+                    tracing::error!(room = self.desk.room, code = error.code(), "effect records cannot be written");
+                    records.truncate(before);
+                    let _ = together.remove(at).written.send(Err(error.to_string()));
+                }
+            }
+        }
+        records
+    }
+
+    fn transact(&mut self, records: Vec<Outgoing>, newest: &Intent<Membership<K>>) -> Result<(), ClientError> {
+        let position = newest.position.as_slice();
+        transact(self.producers.turn(), records.into_iter(), position, &newest.group, self.timeout).map(drop)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whether each is written ahead of its turn; the last transaction ended at the first tick.
+    fn gathered(ahead: impl IntoIterator<Item = bool>) -> Gathered<bool> {
+        Gathered { waiting: ahead.into_iter().collect(), due: Tick::default().after(GATHER) }
+    }
+
+    fn take(gathered: &mut Gathered<bool>, after: Duration) -> Result<usize, Duration> {
+        gathered.take(Tick::default().after(after), |ahead| *ahead).map(|taken| taken.len())
+    }
+
+    #[test]
+    fn what_nobody_waits_for_gathers_until_it_is_due() {
+        let mut gathered = gathered([true, true]);
+        let early = Duration::from_millis(3);
+        assert_eq!(take(&mut gathered, early), Err(GATHER.saturating_sub(early)));
+        gathered.waiting.push(true);
+        assert_eq!(take(&mut gathered, GATHER), Ok(3));
+        assert!(gathered.waiting.is_empty());
+    }
+
+    #[test]
+    fn one_that_somebody_waits_for_takes_all_with_it_at_once() {
+        assert_eq!(take(&mut gathered([true, false, true]), Duration::ZERO), Ok(3));
+    }
+
+    #[test]
+    fn bnd_1_no_more_gather_than_go_into_one_transaction() {
+        let full = std::iter::repeat_n(true, DOCUMENTS_MAX);
+        assert_eq!(take(&mut gathered(full.clone()), Duration::ZERO), Ok(DOCUMENTS_MAX));
+        assert!(take(&mut gathered(full.skip(1)), Duration::ZERO).is_err());
     }
 }

@@ -150,14 +150,14 @@ impl Lanes {
     }
 
     /// The call of an event is planned, at its place in its lane: its effect is this.
-    pub fn planned(&mut self, lane: &Lane, place: &Place, effect_key: &str) {
+    pub fn planned(&mut self, lane: &Lane, place: &Place, effect_key: impl AsRef<str> + Into<Arc<str>>) {
         // Behind what is alone nothing is planned.
         let Some(state) = self.active.get_mut(lane).filter(|state| state.queue.len() > 1) else { return };
         let ours = |work: &&mut Work| work.record.place.offset == place.offset;
         if let Some(work) = state.queue.iter_mut().take(AHEAD + 1).find(ours)
-            && work.effect.as_deref() != Some(effect_key)
+            && work.effect.as_deref() != Some(effect_key.as_ref())
         {
-            work.effect = Some(Arc::from(effect_key));
+            work.effect = Some(effect_key.into());
         }
     }
 
@@ -308,7 +308,7 @@ mod tests {
             given.push((soon.record.place.offset, soon.after.to_string()));
             // The third needs something that is not known yet: nothing behind it is planned.
             if soon.record.place.offset < 3 {
-                lanes.planned(&key, &soon.record.place, &format!("effect-{}", soon.record.place.offset));
+                lanes.planned(&key, &soon.record.place, format!("effect-{}", soon.record.place.offset));
             }
         }
         assert_eq!(given, [(2, "effect-1".to_owned()), (3, "effect-2".to_owned())]);

@@ -9,6 +9,7 @@ mod ahead;
 mod beside;
 mod calls;
 mod crew;
+mod drafts;
 mod engine;
 mod in_flight;
 mod index;
@@ -30,7 +31,6 @@ mod verdicts;
 mod watermark;
 
 use crate::Map;
-use crate::clock::Tick;
 use crate::cluster::{Cluster, Membership};
 use crate::committer::InTurn;
 use crate::config::Config;
@@ -43,12 +43,14 @@ use crate::parking_store::ParkingStore;
 use crate::producer::TicketOffset;
 use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
+use crate::shutdown::Shutdown;
 use crate::tables::Keeping;
 use crate::turn::{Loop, drive};
 use crate::wake::WakeInbox;
 use connector::effect::{BoxFuture, CallError, Effect, EffectClient};
 use processor::{Binder, Input, TableFeed, Tables};
 use schemas::Event as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -68,8 +70,8 @@ pub(crate) enum Event<M> {
     Recalled(Box<recall::Recalled>),
     /// A transaction has ended, after so long.
     Committed(Result<Vec<TicketOffset>, ClientError>, Duration),
-    /// Nothing can be written any more: the room must start again.
-    Lost(ClientError),
+    /// A thread cannot go on: nothing can be written any more, or what should be does not fit its contract. The room must start again.
+    Lost(RoomError),
     /// The consumer has left the group.
     Stopped,
 }
@@ -115,7 +117,7 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
     inbox: WakeInbox,
     mailbox: Mailbox<E::Response>,
     events: Sender<Event<Membership<K>>>,
-    commits: Sender<crate::committer::Commit<Membership<K>>>,
+    commits: Sender<crate::committer::Commit<Membership<K>, drafts::Draft>>,
     in_flight: in_flight::InFlight,
     beside: Arc<beside::Beside>,
     spawn: Spawn,
@@ -172,27 +174,35 @@ fn serve<E: Effect>(
     let crew = crew::Crew::new(handle.clone());
     let spawn: Spawn = Arc::new(move |call| crew.make(call));
     let loops = room.open(cluster, context, spawn, handle.clone())?;
-    thread(format!("intake-{}", room.name), loops.intake, context, handle)?;
-    thread(format!("intend-{}", room.name), loops.intents, context, handle)?;
-    thread(format!("settle-{}", room.name), loops.settler, context, handle)?;
-    thread(format!("recall-{}", room.name), loops.recall, context, handle)?;
-    let (beside, stop) = (Arc::clone(&room.beside), context.shutdown.clone());
-    let watch = beside::Watch { cluster: cluster.clone(), beside, metrics: context.metrics.clone(), stop };
-    thread(format!("beside-{}", room.name), watch, context, handle)?;
-    drive(loops.engine, &context.shutdown, handle)
+    let events = loops.engine.parts.events.clone();
+    let (stop, told) = (&context.shutdown, &events);
+    thread(format!("intake-{}", room.name), loops.intake, told, stop, handle)?;
+    thread(format!("intend-{}", room.name), loops.intents, told, stop, handle)?;
+    thread(format!("settle-{}", room.name), loops.settler, told, stop, handle)?;
+    thread(format!("recall-{}", room.name), loops.recall, told, stop, handle)?;
+    let (beside, metrics) = (Arc::clone(&room.beside), context.metrics.clone());
+    let watch = beside::Watch { cluster: cluster.clone(), beside, metrics, stop: stop.clone() };
+    thread(format!("beside-{}", room.name), watch, told, stop, handle)?;
+    drive(loops.engine, stop, handle)
 }
 
-fn thread(
+/// Gives a loop a thread of its own. When it ends because it cannot go on, or panics, the room is told, which starts again as a whole.
+fn thread<M: Send + Sync + 'static>(
     name: String,
     one: impl Loop + Send + 'static,
-    context: &RoomContext,
+    events: &Sender<Event<M>>,
+    stop: &Shutdown,
     handle: &Handle,
 ) -> Result<(), ClientError> {
-    let (stop, handle) = (context.shutdown.clone(), handle.clone());
+    let (named, events, stop, handle) = (name.clone(), events.clone(), stop.clone(), handle.clone());
     let body = move || {
-        if let Err(error) = drive(one, &stop, &handle) {
-            tracing::error!(%error, "thread of an effect room");
-        }
+        let lost = match catch_unwind(AssertUnwindSafe(|| drive(one, &stop, &handle))) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error,
+            Err(_) => RoomError::Worker(format!("the thread {named} has panicked")),
+        };
+        // Nobody listens when the room has ended before it.
+        let _ = events.send(Event::Lost(lost));
     };
     let started = std::thread::Builder::new().name(name).spawn(body);
     started.map(drop).map_err(|error| ClientError::Delivery(error.to_string()))
@@ -255,18 +265,24 @@ impl<E: Effect> EffectRoom<E> {
             let id = format!("wardline.{}.{}{suffix}", self.name, config.kafka.instance);
             InTurn::open(cluster, &id, timeout)
         };
+        let desk = Desk::new(self.name, &config, Arc::clone(&context.codec), &cluster.session());
         let (events, told) = channel();
         let (commits, asked) = channel();
-        let settler =
-            settler::Settler::<K> { producers: producers("")?, timeout, commits: asked, events: events.clone() };
+        let settler = settler::Settler::<K> {
+            producers: producers("")?,
+            timeout,
+            desk: desk.clone(),
+            commits: asked,
+            events: events.clone(),
+        };
         let (intend, asked) = channel();
         let intents = intents::Intents::<K> {
             producers: producers(".intents")?,
             timeout,
+            desk: desk.clone(),
             asked,
             events: events.clone(),
-            gathered: Vec::new(),
-            due: Tick::default(),
+            gathered: intents::Gathered::new(),
         };
         let (recalls, asked) = channel();
         let recall = recall::Recall { cluster: cluster.clone(), reader: None, asked, events: events.clone() };
@@ -285,7 +301,6 @@ impl<E: Effect> EffectRoom<E> {
         let intake =
             intake::Intake::open(cluster, self.name, &topics, events.clone(), bounds, context.shutdown.clone())?;
 
-        let desk = Desk::new(self.name, &config, Arc::clone(&context.codec), &cluster.session());
         let store = ParkingStore::new(cluster, &desk, handle.clone())?.reading(E::Input::topics()).keeping();
         let parts = Parts {
             effect: Arc::clone(&self.effect),
@@ -330,5 +345,32 @@ impl<E: Effect, K: Cluster> EffectLoops<E, K> {
     /// Engine, intake, intents, settler and recall, for whoever gives them their turns.
     pub fn split(self) -> (impl Loop, impl Loop, impl Loop, impl Loop, impl Loop) {
         (self.engine, self.intake, self.intents, self.settler, self.recall)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::shutdown::shutdown;
+
+    /// Panics or gives up in its first turn.
+    struct Ends(bool);
+
+    impl Loop for Ends {
+        fn turn(&mut self, _patience: Duration) -> Result<crate::turn::Next, RoomError> {
+            assert!(!self.0, "as the test wants it");
+            Err(RoomError::Worker("given up".to_owned()))
+        }
+    }
+
+    #[tokio::test]
+    async fn bnd_1_a_room_learns_that_a_thread_of_it_has_ended_however_it_did() {
+        let (_trigger, stop) = shutdown();
+        let (events, told) = channel::<Event<()>>();
+        for (panics, expected) in [(true, "WL-6050: the thread one has panicked"), (false, "WL-6050: given up")] {
+            assert!(thread("one".to_owned(), Ends(panics), &events, &stop, &Handle::current()).is_ok());
+            let lost = crate::clock::receive(&told, Duration::from_secs(60));
+            assert!(matches!(&lost, Ok(Event::Lost(error)) if error.to_string() == expected), "{panics}");
+        }
     }
 }

@@ -1,30 +1,34 @@
 //! Records that wait for the next commit, with the places where they may be parted.
 
-use crate::outgoing::Outgoing;
+use super::drafts::Draft;
 
 /// Records in the order in which their events were settled. What belongs to one event is never parted: an effect on record
 /// whose output is in a later transaction would be lost with this instance (LOSS-1).
 #[derive(Default)]
 pub(super) struct Pending {
-    records: Vec<Outgoing>,
-    /// Where an event is complete: numbers of records, rising.
-    cuts: Vec<usize>,
+    drafts: Vec<Draft>,
+    /// Number of records.
+    records: usize,
+    /// Where an event is complete: numbers of records and of drafts, rising.
+    cuts: Vec<(usize, usize)>,
 }
 
 impl Pending {
-    pub fn push(&mut self, record: Outgoing) {
-        self.records.push(record);
+    pub fn push(&mut self, draft: Draft) {
+        self.records += draft.records();
+        self.drafts.push(draft);
     }
 
     /// All that belongs to the events so far is here.
     pub fn cut(&mut self) {
-        if self.cuts.last().copied().unwrap_or_default() < self.records.len() {
-            self.cuts.push(self.records.len());
+        let here = (self.records, self.drafts.len());
+        if self.cuts.last().copied().unwrap_or_default() < here {
+            self.cuts.push(here);
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
+        self.drafts.is_empty()
     }
 
     pub fn clear(&mut self) {
@@ -32,29 +36,32 @@ impl Pending {
     }
 
     /// Takes about `most` records of whole events, and says whether nothing is left. To be asked between events only.
-    pub fn take(&mut self, most: usize) -> (Vec<Outgoing>, bool) {
+    pub fn take(&mut self, most: usize) -> (Vec<Draft>, bool) {
         self.cut();
-        let fitting = self.cuts.partition_point(|cut| *cut <= most);
+        let fitting = self.cuts.partition_point(|(records, _)| *records <= most);
         let Some(at) = self.cuts.get(fitting.saturating_sub(1)).copied() else { return (Vec::new(), true) };
-        let taken = self.records.drain(..at).collect();
+        let (records, drafts) = at;
+        let taken = self.drafts.drain(..drafts).collect();
+        self.records -= records;
         self.cuts.drain(..fitting.max(1));
         for cut in &mut self.cuts {
-            *cut -= at;
+            *cut = (cut.0 - records, cut.1 - drafts);
         }
-        (taken, self.records.is_empty())
+        (taken, self.drafts.is_empty())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::outgoing::Outgoing;
 
     fn pending(events: &[usize]) -> Pending {
         let mut pending = Pending::default();
         for records in events {
-            for _ in 0..*records {
-                pending.push(Outgoing::tombstone("t", None, Vec::new()));
-            }
+            // One that is written, and the others later in one.
+            pending.push(Draft::Written(Outgoing::tombstone("t", None, Vec::new())));
+            pending.push(Draft::later(records - 1, |_, _| Ok(())));
             pending.cut();
         }
         pending
@@ -63,8 +70,8 @@ mod tests {
     fn parts(mut pending: Pending, most: usize) -> Vec<(usize, bool)> {
         let mut parts = Vec::new();
         while !pending.is_empty() {
-            let (records, whole) = pending.take(most);
-            parts.push((records.len(), whole));
+            let (drafts, whole) = pending.take(most);
+            parts.push((drafts.iter().map(Draft::records).sum(), whole));
         }
         parts
     }

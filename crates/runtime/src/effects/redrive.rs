@@ -1,5 +1,6 @@
 //! Brings parked events back into their lanes, one at a time and in order.
 
+use super::drafts::Draft;
 use super::engine::Engine;
 use super::lanes::Work;
 use super::verdicts::Word;
@@ -91,7 +92,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             let code = hold.map(|hold| hold.code);
             let decided = Some(discard);
             self.say(&record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
-            self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+            self.pending.push(Draft::Written(self.parts.desk.unpark(lane, entry.origin_offset)));
             self.pending.cut();
             self.lot.release(lane);
             return Ok(());

@@ -1,8 +1,10 @@
 //! Commits what was settled: outputs, effect records, exceptions, parked events and offsets in one transaction.
 
 use super::Event;
+use super::drafts::{Draft, write_all};
 use crate::cluster::{Cluster, Membership};
 use crate::committer::{Commit, InTurn};
+use crate::desk::Desk;
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
@@ -12,7 +14,8 @@ use std::time::Duration;
 pub(super) struct Settler<K: Cluster> {
     pub producers: InTurn<K::Producer>,
     pub timeout: Duration,
-    pub commits: Receiver<Commit<Membership<K>>>,
+    pub desk: Desk,
+    pub commits: Receiver<Commit<Membership<K>, Draft>>,
     pub events: Sender<Event<Membership<K>>>,
 }
 
@@ -23,8 +26,17 @@ impl<K: Cluster> Loop for Settler<K> {
             Err(RecvTimeoutError::Timeout) => return Ok(Next::Within(PATIENCE)),
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
+        let Commit { records, offsets, group } = commit;
+        let records = match write_all(records, &self.desk) {
+            Ok(records) => records,
+            // A record of the contracts that cannot be encoded is our own fault: stop rather than lose it.
+            Err(error) => {
+                let told = self.events.send(Event::Lost(error.into()));
+                return Ok(if told.is_ok() { Next::After(PATIENCE) } else { Next::Ended });
+            }
+        };
         let started = crate::clock::tick();
-        let outcome = commit.transact(self.producers.turn(), self.timeout);
+        let outcome = Commit { records, offsets, group }.transact(self.producers.turn(), self.timeout);
         let took = crate::clock::tick().since(started);
         let told = self.events.send(Event::Committed(outcome, took));
         Ok(if told.is_ok() { Next::Within(Duration::ZERO) } else { Next::Ended })

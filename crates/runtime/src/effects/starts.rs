@@ -49,7 +49,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 let intended = Some(intended);
                 return self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended });
             }
-            self.withdraw([planned])?;
+            self.withdraw([planned]);
         }
         let input = match self.decode(&record, is_parked) {
             Ok(input) => input,
@@ -75,7 +75,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
-            Plan::Decided(verdict) => self.decided(lane, &record, verdict),
+            Plan::Decided(verdict) => self.conclude(lane, &record, verdict),
             Plan::Act(action) => {
                 let (below, effect) = (self.classes.below(&lane.topic), KeyId::of(&action.effect_key));
                 self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended: None })
@@ -127,7 +127,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             _ => {
                 let linger = Duration::from_millis(self.parts.config.limits.batch_linger_ms);
                 let solo = self.lanes.head(&item.lane).is_some_and(|head| head.solo);
-                self.lanes.planned(&item.lane, &item.record.place, &item.action.effect_key);
+                self.lanes.planned(&item.lane, &item.record.place, item.action.effect_key.as_str());
                 self.calls.gather(item, solo, linger);
                 Ok(())
             }

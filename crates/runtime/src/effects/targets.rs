@@ -34,7 +34,7 @@ pub(super) struct Bounds {
 pub(super) struct Targets<E: Effect> {
     /// In the order in which they were first heard of.
     all: Vec<Target<E>>,
-    by_name: BTreeMap<String, usize>,
+    by_name: BTreeMap<Arc<str>, usize>,
     pacing_of: PacingOf,
     bounds: Bounds,
     /// Our part of each budget.
@@ -51,7 +51,7 @@ pub(super) struct Targets<E: Effect> {
 
 /// One endpoint.
 struct Target<E: Effect> {
-    name: String,
+    name: Arc<str>,
     pacing: Pacing,
     rate: Rate,
     breaker: Breaker,
@@ -99,6 +99,11 @@ impl<E: Effect> Targets<E> {
     pub fn set_share(&mut self, now: Tick, share: f64) {
         self.share = share;
         self.all.iter_mut().for_each(|target| target.rate.set_share(elapsed(now), share));
+    }
+
+    /// The name of a target, which all that goes there shares.
+    pub fn name(&mut self, name: &str, now: Tick) -> Arc<str> {
+        Arc::clone(&self.of(name, now).name)
     }
 
     /// How long the breaker of a target asks to wait; none lets the call through.
@@ -252,8 +257,9 @@ impl<E: Effect> Targets<E> {
                 let pacing = (self.pacing_of)(name);
                 pacing.yields_to.iter().for_each(|room| self.beside.watch(room));
                 let metrics = self.metrics.target(name);
-                self.all.push(Target::new(name, pacing, metrics, now, self.share));
-                self.by_name.insert(name.to_owned(), self.all.len() - 1);
+                let name: Arc<str> = Arc::from(name);
+                self.all.push(Target::new(Arc::clone(&name), pacing, metrics, now, self.share));
+                self.by_name.insert(name, self.all.len() - 1);
                 self.all.len() - 1
             }
         };
@@ -267,10 +273,10 @@ impl<E: Effect> Targets<E> {
 }
 
 impl<E: Effect> Target<E> {
-    fn new(name: &str, pacing: Pacing, metrics: TargetMetrics, now: Tick, share: f64) -> Self {
+    fn new(name: Arc<str>, pacing: Pacing, metrics: TargetMetrics, now: Tick, share: f64) -> Self {
         let mut rate = Rate::new(&pacing, elapsed(now));
         rate.set_share(elapsed(now), share);
-        let (name, breaker, turns) = (name.to_owned(), Breaker::new(pacing.breaker), Turns::default());
+        let (breaker, turns) = (Breaker::new(pacing.breaker), Turns::default());
         let (yields_from, classes) = (None, Default::default());
         Self { name, pacing, rate, breaker, called: 0, turns, yields_from, classes, is_shut: false, metrics }
     }
@@ -284,9 +290,9 @@ impl<E: Effect> Target<E> {
         match &shut {
             Some(shut) if !self.is_shut => {
                 let (until, reason) = (shut.until.to_string(), shut.reason);
-                tracing::warn!(target = self.name, until, reason, "the calendar holds calls back");
+                tracing::warn!(target = &*self.name, until, reason, "the calendar holds calls back");
             }
-            None if self.is_shut => tracing::info!(target = self.name, "the calendar lets calls through again"),
+            None if self.is_shut => tracing::info!(target = &*self.name, "the calendar lets calls through again"),
             _ => {}
         }
         self.is_shut = shut.is_some();

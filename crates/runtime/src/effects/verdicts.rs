@@ -1,6 +1,7 @@
 //! What becomes of the event at the head of a lane.
 
 use super::calls::{Item, Running};
+use super::drafts::Draft;
 use super::engine::Engine;
 use super::index::Known;
 use super::key_id::KeyId;
@@ -9,16 +10,16 @@ use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
 use crate::decisions::Decided;
-use crate::desk::{EffectFacts, Statement};
+use crate::desk::{Desk, EffectFacts, Statement};
 use crate::metrics::EffectOutcome;
-use crate::outgoing::Lineage;
+use crate::outgoing::{Lineage, Outgoing};
 use crate::parking::{Entry, Hold, Lane};
 use crate::record::Record;
 use crate::room::RoomError;
 use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
-use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
+use schemas::{AuditKind, EffectState, Event, ExceptionKind, ExceptionState, headers};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -92,67 +93,92 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         for (item, answer) in running.items.into_iter().zip(answers) {
             let verdict = self.parts.effect.settle(&item.input, &item.action.request, &answer);
             self.calls.targets.count(&item.action.target, now, EffectOutcome::Applied);
-            let Verdict::Emit(outputs) = &verdict else {
+            let Verdict::Emit(outputs) = verdict else {
                 self.conclude(&item.lane, &item.record, verdict)?;
                 continue;
             };
-            self.parts.metrics.verdict(&verdict);
-            let values = self.values(outputs)?;
             let documents = self.parts.client.documents(&answer);
-            self.applied(&item, &running.document_key, documents, outputs.last().zip(values.last().cloned()))?;
-            self.emit(&item.lane, &item.record, outputs, values)?;
+            self.applied(item, Arc::clone(&running.document_key), documents, outputs)?;
         }
         Ok(())
     }
 
-    /// The durable record that the effect happened goes into the same transaction as its outputs.
+    /// What was asked for outside has happened, which settles the event. The durable record of it goes into the same transaction as its
+    /// outputs; the thread that commits writes both.
     fn applied(
         &mut self,
-        item: &Item<E>,
-        document_key: &str,
+        item: Item<E>,
+        document_key: Arc<str>,
         documents: Vec<schemas::Document>,
-        newest: Option<(&E::Output, Bytes)>,
+        outputs: Vec<E::Output>,
     ) -> Result<(), RoomError> {
-        let business_key = newest.as_ref().map(|(output, _)| self.parts.effect.output_key(output));
-        let output = business_key.as_deref().map(KeyId::of);
-        let facts = EffectFacts {
-            effect_key: &item.action.effect_key,
-            target: &item.action.target,
-            state: EffectState::Applied,
-            document_key,
-            documents,
-            business_key: business_key.unwrap_or_default(),
-            output: newest.map(|(_, value)| value),
-            attempts: item.attempt,
-            at: now_micros(),
-            ..EffectFacts::default()
+        let Item { lane, record, action, effect, attempt, .. } = item;
+        let values = match self.values(&outputs)? {
+            Ok(values) => values,
+            // Not on record as done: when the event is tried again, the other side is asked for the answer once more.
+            Err(reason) => return self.conclude(&lane, &record, Verdict::Reject(reason)),
         };
-        let mut record = self.parts.desk.effect(&item.record, facts)?;
-        if let Some(output) = output {
+        let business_key = outputs.last().map(|newest| self.parts.effect.output_key(newest));
+        let ticket = business_key.as_deref().map(|key| {
             let ticket = self.lot.ticket();
-            record.ticket = Some(ticket);
-            self.placing.insert(ticket, output);
-        }
-        self.pending.push(record);
-        self.index.apply(item.effect);
-        Ok(())
+            self.placing.insert(ticket, KeyId::of(key));
+            ticket
+        });
+        self.index.apply(effect);
+        self.parts.metrics.emitted.inc();
+        let (effect_key, target, at) = (action.effect_key, action.target, now_micros());
+        self.pending.push(Draft::later(1 + outputs.len(), move |desk, written| {
+            let facts = EffectFacts {
+                effect_key: &effect_key,
+                target: &target,
+                state: EffectState::Applied,
+                document_key: &document_key,
+                documents,
+                business_key: business_key.unwrap_or_default(),
+                output: values.last().cloned(),
+                attempts: attempt,
+                at,
+                ..EffectFacts::default()
+            };
+            written.push(Outgoing { ticket, ..desk.effect(&record, facts)? });
+            write_outputs(desk, &record, &outputs, values, written);
+            Ok(())
+        }));
+        self.finish(&lane)
     }
 
     /// Outputs of an event that needs nothing outside. They may be committed before the offset is, when an earlier event
     /// of the partition is still open; a record says that they are there, so that neither a restart says them again nor a copy
     /// of the event, which has its id: two listeners of a source may publish a message both.
-    pub fn decided(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
-        if matches!(&verdict, Verdict::Emit(outputs) if !outputs.is_empty()) {
+    fn emit(&mut self, lane: &Lane, record: &Arc<Record>, outputs: Vec<E::Output>) -> Result<(), RoomError> {
+        if !outputs.is_empty() {
             let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
             let effect_key = format!("decided|{}|{event}", self.parts.desk.room);
             let effect = KeyId::of(&effect_key);
             if self.index.known(effect) == Known::Applied {
                 return self.note_repeated(lane, record);
             }
+            let values = match self.values(&outputs)? {
+                Ok(values) => values,
+                Err(reason) => return self.conclude(lane, record, Verdict::Reject(reason)),
+            };
             self.on_record(record, &effect_key)?;
             self.index.apply(effect);
+            let record = Arc::clone(record);
+            self.pending.push(Draft::later(outputs.len(), move |desk, written| {
+                write_outputs(desk, &record, &outputs, values, written);
+                Ok(())
+            }));
         }
-        self.conclude(lane, record, verdict)
+        self.parts.metrics.emitted.inc();
+        self.finish(lane)
+    }
+
+    /// Outputs in their encoding; or why the event waits for a person, when one of them does not fit its contract.
+    fn values(&self, outputs: &[E::Output]) -> Result<Result<Vec<Bytes>, Reason>, RoomError> {
+        let codec = self.parts.desk.codec();
+        let values: Result<Vec<_>, _> = outputs.iter().map(|output| codec.encode(output)).collect();
+        values.map(Ok).or_else(|error| error.unfit().map(Err).ok_or(RoomError::from(error)))
     }
 
     /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over.
@@ -261,42 +287,31 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Carries out a verdict about the head of a lane.
-    fn conclude(&mut self, lane: &Lane, record: &Record, verdict: Verdict<E::Output>) -> Result<(), RoomError> {
-        self.parts.metrics.verdict(&verdict);
+    pub fn conclude(
+        &mut self,
+        lane: &Lane,
+        record: &Arc<Record>,
+        verdict: Verdict<E::Output>,
+    ) -> Result<(), RoomError> {
         match verdict {
-            Verdict::Emit(outputs) => {
-                let values = self.values(&outputs)?;
-                self.emit(lane, record, &outputs, values)
-            }
+            Verdict::Emit(outputs) => self.emit(lane, record, outputs),
             Verdict::Drop(reason) => {
+                self.parts.metrics.dropped.inc();
                 let audit =
                     self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
                 self.queue(audit)?;
                 self.remember(record)?;
                 self.finish(lane)
             }
-            Verdict::Wait(reason) => self.hold(lane, &reason, false, false),
-            Verdict::Reject(reason) => self.hold(lane, &reason, true, true),
+            Verdict::Wait(reason) => {
+                self.parts.metrics.waited.inc();
+                self.hold(lane, &reason, false, false)
+            }
+            Verdict::Reject(reason) => {
+                self.parts.metrics.rejected.inc();
+                self.hold(lane, &reason, true, true)
+            }
         }
-    }
-
-    /// Outputs in their encoding.
-    fn values(&self, outputs: &[E::Output]) -> Result<Vec<Bytes>, WireError> {
-        outputs.iter().map(|output| self.parts.desk.codec().encode(output)).collect()
-    }
-
-    /// Sends the outputs of the head of a lane, which is settled with them.
-    fn emit(
-        &mut self,
-        lane: &Lane,
-        record: &Record,
-        outputs: &[E::Output],
-        values: Vec<Bytes>,
-    ) -> Result<(), RoomError> {
-        let lineage = Lineage::of(&record.headers);
-        let events = outputs.iter().zip(values).map(|(output, value)| self.parts.desk.encoded(output, value, &lineage));
-        events.for_each(|event| self.pending.push(event));
-        self.finish(lane)
     }
 
     /// The head of a lane is settled.
@@ -312,7 +327,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             let reason = Reason::new(Code::new("WL-6041"), "resolved", "the event was processed");
             self.say(&work.record, &reason, Word { code: Some(hold.code), ..Word::RESOLVED })?;
         }
-        self.pending.push(self.parts.desk.unpark(lane, entry.origin_offset));
+        self.pending.push(Draft::Written(self.parts.desk.unpark(lane, entry.origin_offset)));
         self.pending.cut();
         self.lot.release(lane);
         self.redrive(lane)
@@ -325,7 +340,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         let mut works = self.lanes.take(lane);
         let ahead: Vec<_> = works.iter().filter_map(|work| self.ahead.take(&work.record.place)).collect();
-        self.withdraw(ahead)?;
+        self.withdraw(ahead);
         let Some(head) = works.pop_front() else { return Ok(()) };
         if head.parked.is_some() {
             self.hold_again(lane, &head.record, reason, rejected)?;
@@ -416,8 +431,20 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.parts.metrics.dead_letter.inc();
         tracing::warn!(room = self.parts.desk.room, place = %record.place, code = error.code(), "dead letter");
         let letter = self.parts.desk.dead_letter(record, "decode", error.code(), &error.without_values(), now_micros());
-        self.pending.push(letter);
+        self.pending.push(Draft::Written(letter));
         self.remember(record)?;
         self.finish(lane)
     }
+}
+
+/// The records of outputs of the event of `record`.
+fn write_outputs<O: Event>(
+    desk: &Desk,
+    record: &Record,
+    outputs: &[O],
+    values: Vec<Bytes>,
+    written: &mut Vec<Outgoing>,
+) {
+    let lineage = Lineage::of(&record.headers);
+    written.extend(outputs.iter().zip(values).map(|(output, value)| desk.encoded(output, value, &lineage)));
 }

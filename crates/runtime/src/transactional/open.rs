@@ -69,6 +69,17 @@ impl Open {
         self.records.push(record);
     }
 
+    /// Number of outputs.
+    pub fn len(&self) -> usize {
+        self.records.len()
+    }
+
+    /// Takes back the outputs beyond the first `count`.
+    pub fn truncate(&mut self, count: usize) {
+        let taken = self.records.drain(count.min(self.records.len())..);
+        self.bytes -= taken.map(|record| record.bytes()).sum::<usize>();
+    }
+
     /// Whether nothing is to be committed.
     pub fn is_empty(&self) -> bool {
         self.records.is_empty() && self.read.is_empty()
@@ -162,6 +173,20 @@ mod tests {
         assert!(given_up(parked).moved_lot() && !given_up(other).moved_lot());
         assert!(given_up(other).join(given_up(parked)).moved_lot());
         assert!(given_up(parked).join(given_up(other)).moved_lot());
+    }
+
+    #[test]
+    fn bnd_1_what_is_taken_back_does_not_count() {
+        let mut open = Open::default();
+        for value in ["1", "22", "333"] {
+            open.push(Outgoing::tombstone("t", None, value));
+        }
+        open.truncate(1);
+        let mut one = Open::default();
+        one.push(Outgoing::tombstone("t", None, "1"));
+        assert_eq!((open.len(), open.bytes), (1, one.bytes));
+        open.truncate(2);
+        assert_eq!(open.len(), 1);
     }
 
     #[test]

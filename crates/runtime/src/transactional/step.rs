@@ -79,29 +79,37 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             }
             Err(error) => return Err(error.into()),
         };
-        if matches!(verdict, Verdict::Wait(_) | Verdict::Reject(_)) && self.is_full() {
-            // Before anything is said about it: it comes again.
-            return Err(StepError::Full);
-        }
-        self.shared.metrics.verdict(&verdict);
-        match verdict {
+        let (reason, rejected) = match verdict {
             Verdict::Emit(outputs) => {
                 let mut lineage = message.lineage();
                 let _span = self.span(message, &mut lineage);
-                self.emit(&outputs, &lineage)
+                match self.emit(&outputs, &lineage)? {
+                    Ok(()) => {
+                        self.shared.metrics.emitted.inc();
+                        return Ok(());
+                    }
+                    Err(reason) => (reason, true),
+                }
             }
-            Verdict::Drop(reason) => self.drop_record(&message.to_record(), &reason, now),
-            Verdict::Wait(reason) => {
-                let record = message.to_record();
-                self.park(&self.lane_of(message), &record, &reason, None, now)
+            Verdict::Drop(reason) => {
+                self.shared.metrics.dropped.inc();
+                return self.drop_record(&message.to_record(), &reason, now);
             }
-            Verdict::Reject(reason) => {
-                let record = message.to_record();
-                let id = self.desk.exception_id(&record.place);
-                self.say(&record, &reason, &Story::raised(), now)?;
-                self.park(&self.lane_of(message), &record, &reason, Some(id), now)
-            }
+            Verdict::Wait(reason) => (reason, false),
+            Verdict::Reject(reason) => (reason, true),
+        };
+        if self.is_full() {
+            // Before anything is said about it: it comes again.
+            return Err(StepError::Full);
         }
+        let metrics = &self.shared.metrics;
+        if rejected { &metrics.rejected } else { &metrics.waited }.inc();
+        let record = message.to_record();
+        let id = rejected.then(|| self.desk.exception_id(&record.place));
+        if rejected {
+            self.say(&record, &reason, &Story::raised(), now)?;
+        }
+        self.park(&self.lane_of(message), &record, &reason, id, now)
     }
 
     /// Tries the event at the head of a parked lane again.
@@ -133,11 +141,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Err(error) => return Err(error.into()),
         };
         let (reason, rejected) = match verdict {
-            Verdict::Emit(outputs) => {
-                self.emit(&outputs, &Lineage::of(&record.headers))?;
-                self.resolve(lane, record, now)?;
-                return Ok(true);
-            }
+            Verdict::Emit(outputs) => match self.emit(&outputs, &Lineage::of(&record.headers))? {
+                Ok(()) => {
+                    self.resolve(lane, record, now)?;
+                    return Ok(true);
+                }
+                Err(reason) => (reason, true),
+            },
             Verdict::Drop(reason) => {
                 self.drop_record(record, &reason, now)?;
                 self.resolve(lane, record, now)?;
@@ -216,11 +226,19 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         Ok(self.shared.wiring.processor().process(input, &self.shared.tables))
     }
 
-    fn emit(&mut self, outputs: &[P::Output], lineage: &Lineage) -> Result<(), StepError> {
+    /// Adds all outputs of an event; or none, and says why, when one of them does not fit its contract.
+    fn emit(&mut self, outputs: &[P::Output], lineage: &Lineage) -> Result<Result<(), Reason>, StepError> {
+        let before = self.open.len();
         for output in outputs {
-            self.open.push(self.desk.event(output, lineage)?);
+            match self.desk.event(output, lineage) {
+                Ok(record) => self.open.push(record),
+                Err(error) => {
+                    self.open.truncate(before);
+                    return error.unfit().map(Err).ok_or_else(|| error.into());
+                }
+            }
         }
-        Ok(())
+        Ok(Ok(()))
     }
 
     fn park(
