@@ -44,12 +44,13 @@ const FIRST: [&str; 5] =
     ["simulation", "real_conformance", "parts_reconcile", "real_larger_parts", "parts_first_light"];
 
 /// Harnesses that measure, or that load every core themselves.
-const ALONE: [&str; 8] = [
+const ALONE: [&str; 9] = [
     "browser",
     "parts_cause_many",
     "parts_incident",
     "parts_pacing",
     "parts_parked_many",
+    "parts_rebalance",
     "parts_recovery",
     "real_storm",
     "speed",
