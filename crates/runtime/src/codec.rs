@@ -49,6 +49,9 @@ pub enum WireError {
     /// The body does not fit its schema or our type.
     #[error("WL-6004: {0}")]
     Body(#[from] CodecError),
+    /// What is to be written does not fit its contract.
+    #[error("WL-6008: {0}")]
+    Unfit(CodecError),
     /// The registry does not answer: nothing is decided about the record.
     #[error("WL-6005: the schema registry does not answer: {0}")]
     Registry(String),
@@ -75,7 +78,7 @@ impl WireError {
     /// error is not of that event.
     pub fn unfit(&self) -> Option<Reason> {
         const CODE: Code = Code::new("WL-6008");
-        let Self::Body(CodecError::Encode(_)) = self else { return None };
+        let Self::Unfit(_) = self else { return None };
         let message = "what was made of the event does not fit the contract of its topic";
         let reason = Reason::new(CODE, "output-does-not-fit", message);
         Some(reason.fix("Look at the numbers of the event: correct them, or retry when the contract has been widened."))
@@ -84,7 +87,6 @@ impl WireError {
     /// What may be said where anybody reads it: the text of a body error can hold a value of the body (PHI-1).
     pub fn without_values(&self) -> String {
         match self {
-            Self::Body(CodecError::Encode(_)) => "WL-6008: the record does not fit its contract".to_owned(),
             Self::Body(_) => "WL-6004: the body does not fit its schema, or not the type that is read here".to_owned(),
             _ => self.to_string(),
         }
@@ -96,8 +98,8 @@ impl WireError {
             Self::Frame(_) => "WL-6001",
             Self::UnknownSchema(_) => "WL-6002",
             Self::UnreadableSchema { .. } => "WL-6003",
-            Self::Body(CodecError::Encode(_)) => "WL-6008",
-            Self::Body(_) => "WL-6004",
+            Self::Body(error) => error.code(),
+            Self::Unfit(_) => "WL-6008",
             Self::Registry(_) => "WL-6005",
             Self::Refused { .. } => "WL-6006",
             Self::Unprepared(_) => "WL-6007",
@@ -167,7 +169,7 @@ impl Codec {
     /// When the topic was not prepared or a value does not fit the schema.
     pub fn encode<T: Event>(&self, event: &T) -> Result<Bytes, WireError> {
         let id = self.id_of(T::topic().name)?;
-        pieces::written(|bytes| Ok(schemas::codec::encode(event, id, bytes)?))
+        pieces::written(|bytes| schemas::codec::encode(event, id, bytes).map_err(WireError::Unfit))
     }
 
     /// Splits a value into its writer schema and body. Asks the registry only for ids not seen before.

@@ -8,12 +8,12 @@ const OF_FIELD: [&str; 5] = ["name", "type", "doc", "default", "aliases"];
 /// Attributes that numbers give (Avro 1.12, "Fixed" and "Decimal").
 const NUMBERS: [&str; 3] = ["size", "precision", "scale"];
 
-/// Finds out whether a text is an Avro schema.
+/// Finds out whether JSON is an Avro schema.
 ///
 /// # Errors
 /// Why it is none, one sentence.
-pub fn check_schema(text: &str) -> Result<(), String> {
-    parse(text).map(drop)
+pub fn check_schema(schema: &Value) -> Result<(), String> {
+    parse_value(schema).map(drop)
 }
 
 /// Reads a schema.
@@ -109,7 +109,7 @@ mod tests {
     fn a_default_that_does_not_fit_is_an_error_whatever_stands_beside_it() {
         let inner = json!({"type": "record", "name": "In", "fields": [{"name": "a", "type": "long", "symbols": 0}]});
         let schema = json!({"type": "record", "name": "Out", "fields": [{"name": "b", "type": inner, "default": 1}]});
-        let outcome = check_schema(&schema.to_string());
+        let outcome = check_schema(&schema);
         assert!(outcome.is_err_and(|reason| reason.contains("default")), "{schema}");
     }
 }

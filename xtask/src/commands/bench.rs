@@ -22,8 +22,8 @@ const MLLP_WARMUP_S: u64 = 10;
 const DELETION_LOOKS: u32 = 60;
 
 const AFTER_HELP: &str = "DIR is the harness of the rivals, which is not in this repository: run.sh builds them, starts a \
-    broker, loads and measures. What it builds and writes goes to $PEERS_WORK, else ~/.cache/wardline/peers-work. Needed: a JDK (17 or newer), Maven, Python 3. \
-    Take a quiet machine: the load that others put on it is in the report.";
+    broker, loads and measures. What it builds and writes goes to $PEERS_WORK, else ~/.cache/wardline/peers-work. Needed: a \
+    JDK (17 or newer), Maven, Python 3. Take a quiet machine: the load that others put on it is in the report.";
 
 /// Measure Wardline beside its rivals, in turn.
 #[derive(Args)]

@@ -45,13 +45,9 @@ impl Schema {
     /// # Errors
     /// Why it is none, one sentence.
     pub(super) fn read(text: &str) -> Result<Self, String> {
+        let value = serde_json::from_str(text).map_err(|error| error.to_string())?;
         // The library says what is a schema; what follows only takes it apart.
-        schemas::codec::check_schema(text)?;
-        let value = match serde_json::from_str(text) {
-            Ok(value) => value,
-            Err(_) if PRIMITIVES.contains(&text.trim()) => Value::from(text.trim()),
-            Err(error) => return Err(error.to_string()),
-        };
+        schemas::codec::check_schema(&value)?;
         let mut canonical = String::with_capacity(text.len());
         write_schema(&mut canonical, &value, "");
         let mut builder = Builder::default();

@@ -140,6 +140,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             document_key: Arc::clone(&document_key),
             attempts: 1,
             after: Some(after),
+            done: None,
             at: now_micros(),
         };
         let written = self.write(vec![line], true);
@@ -204,6 +205,7 @@ fn withdrawal<E: Effect>(planned: Planned<E>, targets: &mut Targets<E>) -> Effec
         document_key: intended.document_key,
         attempts: 0,
         after: None,
+        done: None,
         at: now_micros(),
     }
 }

@@ -159,6 +159,7 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
             document_key: Arc::clone(&document_key),
             attempts: item.attempt,
             after: None,
+            done: None,
             at: now_micros(),
         };
         let written = self.write(items.iter().map(line).collect(), false);

@@ -1,15 +1,16 @@
-//! Records that the thread that decides asks for, and the thread that sends writes.
+//! Effect records that the thread that decides asks for, and the thread that sends writes.
 //!
-//! To encode records is a large part of the work on an event, and nothing that is decided next depends on it.
+//! To encode them is a large part of the work on an event, and nothing that is decided next depends on it.
 
 use crate::codec::WireError;
 use crate::desk::{Desk, EffectFacts};
 use crate::outgoing::Outgoing;
 use crate::record::Record;
-use schemas::EffectState;
+use bytes::Bytes;
+use schemas::{Document, EffectState};
 use std::sync::Arc;
 
-/// An effect record that says what is about to be done, or that it will not be.
+/// What an effect record says.
 pub(super) struct EffectLine {
     /// The record of the event.
     pub record: Arc<Record>,
@@ -25,8 +26,22 @@ pub(super) struct EffectLine {
     pub attempts: u32,
     /// The effect in front of it, when this is written ahead of its turn.
     pub after: Option<Arc<str>>,
+    /// What came of it, when it is done.
+    pub done: Option<Done>,
     /// When it was decided, microseconds since 1970.
     pub at: i64,
+}
+
+/// What came of an effect.
+pub(super) struct Done {
+    /// Documents on the other side.
+    pub documents: Vec<Document>,
+    /// Business key under which a later correction finds the output; empty when there is none.
+    pub business_key: String,
+    /// The output in its framed Avro encoding.
+    pub output: Option<Bytes>,
+    /// By what the place of the record is told when it is committed.
+    pub ticket: Option<u64>,
 }
 
 impl EffectLine {
@@ -34,8 +49,8 @@ impl EffectLine {
     ///
     /// # Errors
     /// When a value does not fit the schema.
-    pub fn write(&self, desk: &Desk) -> Result<Outgoing, WireError> {
-        let facts = EffectFacts {
+    pub fn write(self, desk: &Desk) -> Result<Outgoing, WireError> {
+        let mut facts = EffectFacts {
             effect_key: &self.effect_key,
             target: &self.target,
             state: self.state,
@@ -45,57 +60,33 @@ impl EffectLine {
             at: self.at,
             ..EffectFacts::default()
         };
-        desk.effect(&self.record, facts)
-    }
-}
-
-/// Writes records, in their order.
-type Write = Box<dyn FnOnce(&Desk, &mut Vec<Outgoing>) -> Result<(), WireError> + Send>;
-
-/// Records of an event that wait for their commit.
-pub(super) enum Draft {
-    /// One that is written.
-    Written(Outgoing),
-    /// Some that are not yet.
-    Later {
-        /// How many.
-        records: usize,
-        /// Writes them.
-        write: Write,
-    },
-}
-
-impl Draft {
-    /// So many records, which `write` will write.
-    pub fn later(
-        records: usize,
-        write: impl FnOnce(&Desk, &mut Vec<Outgoing>) -> Result<(), WireError> + Send + 'static,
-    ) -> Self {
-        Self::Later { records, write: Box::new(write) }
-    }
-
-    /// Number of records.
-    pub fn records(&self) -> usize {
-        match self {
-            Self::Written(_) => 1,
-            Self::Later { records, .. } => *records,
+        let mut ticket = None;
+        if let Some(done) = self.done {
+            (facts.documents, facts.business_key, facts.output) = (done.documents, done.business_key, done.output);
+            ticket = done.ticket;
         }
+        Ok(Outgoing { ticket, ..desk.effect(&self.record, facts)? })
     }
 }
 
-/// Writes all records of `drafts`, in their order.
+/// A record that waits for its commit.
+pub(super) enum Draft {
+    /// It is written.
+    Written(Outgoing),
+    /// It is not yet.
+    Effect(Box<EffectLine>),
+}
+
+/// Writes all of `drafts`, in their order.
 ///
 /// # Errors
 /// When a value does not fit its schema.
 pub(super) fn write_all(drafts: Vec<Draft>, desk: &Desk) -> Result<Vec<Outgoing>, WireError> {
-    let mut written = Vec::with_capacity(drafts.iter().map(Draft::records).sum());
-    for draft in drafts {
-        match draft {
-            Draft::Written(record) => written.push(record),
-            Draft::Later { write, .. } => write(desk, &mut written)?,
-        }
-    }
-    Ok(written)
+    let write = |draft| match draft {
+        Draft::Written(record) => Ok(record),
+        Draft::Effect(line) => line.write(desk),
+    };
+    drafts.into_iter().map(write).collect()
 }
 
 #[cfg(test)]
@@ -121,6 +112,7 @@ mod tests {
             document_key: Arc::from("document"),
             attempts: 2,
             after: after.map(Arc::from),
+            done: None,
             at: 1_000,
         }
     }
@@ -148,21 +140,34 @@ mod tests {
     }
 
     #[test]
+    fn fx_1_a_line_about_what_is_done_says_what_came_of_it() {
+        let (output, ticket) = (Some(Bytes::from_static(b"output")), Some(5));
+        let done = Done { documents: Vec::new(), business_key: "business".to_owned(), output, ticket };
+        let line = EffectLine { done: Some(done), state: EffectState::Applied, ..line(None) };
+        let written = line.write(&desk(&[(Effect::topic(), 1)])).unwrap();
+        let (_, body) = schemas::codec::split_frame(written.value.as_deref().unwrap()).unwrap();
+        let effect: Effect = schemas::codec::decode(Effect::contract().unwrap(), body).unwrap();
+        assert_eq!(
+            (written.ticket, effect.state, effect.business_key.as_str()),
+            (ticket, EffectState::Applied, "business")
+        );
+        assert_eq!(effect.output.map(|output| output.as_ref().to_vec()), Some(b"output".to_vec()));
+    }
+
+    #[test]
     fn ord_1_drafts_are_written_in_the_order_in_which_they_were_asked_for() {
         let record = |key: &'static str| Outgoing::tombstone("t", None, key);
-        let later = Draft::later(2, move |_, written| {
-            written.extend([record("2"), record("3")]);
-            Ok(())
-        });
-        let drafts = vec![Draft::Written(record("1")), later, Draft::Written(record("4"))];
-        assert_eq!(write_all(drafts, &desk(&[])).unwrap(), ["1", "2", "3", "4"].map(record));
+        let drafts =
+            vec![Draft::Written(record("1")), Draft::Effect(Box::new(line(None))), Draft::Written(record("3"))];
+        let desk = desk(&[(Effect::topic(), 1)]);
+        let expected = [record("1"), line(None).write(&desk).unwrap(), record("3")];
+        assert_eq!(write_all(drafts, &desk).unwrap(), expected);
     }
 
     #[test]
     fn loss_1_what_cannot_be_written_is_an_error_of_all() {
-        let line = line(None);
-        let later = Draft::later(1, move |desk, written| line.write(desk).map(|line| written.push(line)));
-        let outcome = write_all(vec![later], &desk(&[]));
+        let drafts = vec![Draft::Written(Outgoing::tombstone("t", None, "1")), Draft::Effect(Box::new(line(None)))];
+        let outcome = write_all(drafts, &desk(&[]));
         assert!(matches!(outcome, Err(WireError::Unprepared(_))), "{outcome:?}");
     }
 }

@@ -129,10 +129,10 @@ impl<K: Cluster> Intents<K> {
     fn write(&self, together: &mut Vec<Intent<Membership<K>>>) -> Vec<Outgoing> {
         let mut records = Vec::with_capacity(together.len());
         let mut at = 0;
-        while let Some(intent) = together.get(at) {
+        while let Some(intent) = together.get_mut(at) {
             let before = records.len();
-            let outcome =
-                intent.lines.iter().try_for_each(|line| line.write(&self.desk).map(|line| records.push(line)));
+            let mut lines = std::mem::take(&mut intent.lines).into_iter();
+            let outcome = lines.try_for_each(|line| line.write(&self.desk).map(|line| records.push(line)));
             match outcome {
                 Ok(()) => at += 1,
                 Err(error) => {

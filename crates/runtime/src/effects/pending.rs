@@ -6,29 +6,25 @@ use super::drafts::Draft;
 /// whose output is in a later transaction would be lost with this instance (LOSS-1).
 #[derive(Default)]
 pub(super) struct Pending {
-    drafts: Vec<Draft>,
-    /// Number of records.
-    records: usize,
-    /// Where an event is complete: numbers of records and of drafts, rising.
-    cuts: Vec<(usize, usize)>,
+    records: Vec<Draft>,
+    /// Where an event is complete: numbers of records, rising.
+    cuts: Vec<usize>,
 }
 
 impl Pending {
-    pub fn push(&mut self, draft: Draft) {
-        self.records += draft.records();
-        self.drafts.push(draft);
+    pub fn push(&mut self, record: Draft) {
+        self.records.push(record);
     }
 
     /// All that belongs to the events so far is here.
     pub fn cut(&mut self) {
-        let here = (self.records, self.drafts.len());
-        if self.cuts.last().copied().unwrap_or_default() < here {
-            self.cuts.push(here);
+        if self.cuts.last().copied().unwrap_or_default() < self.records.len() {
+            self.cuts.push(self.records.len());
         }
     }
 
     pub fn is_empty(&self) -> bool {
-        self.drafts.is_empty()
+        self.records.is_empty()
     }
 
     pub fn clear(&mut self) {
@@ -38,16 +34,14 @@ impl Pending {
     /// Takes about `most` records of whole events, and says whether nothing is left. To be asked between events only.
     pub fn take(&mut self, most: usize) -> (Vec<Draft>, bool) {
         self.cut();
-        let fitting = self.cuts.partition_point(|(records, _)| *records <= most);
+        let fitting = self.cuts.partition_point(|cut| *cut <= most);
         let Some(at) = self.cuts.get(fitting.saturating_sub(1)).copied() else { return (Vec::new(), true) };
-        let (records, drafts) = at;
-        let taken = self.drafts.drain(..drafts).collect();
-        self.records -= records;
+        let taken = self.records.drain(..at).collect();
         self.cuts.drain(..fitting.max(1));
         for cut in &mut self.cuts {
-            *cut = (cut.0 - records, cut.1 - drafts);
+            *cut -= at;
         }
-        (taken, self.drafts.is_empty())
+        (taken, self.records.is_empty())
     }
 }
 
@@ -59,9 +53,9 @@ mod tests {
     fn pending(events: &[usize]) -> Pending {
         let mut pending = Pending::default();
         for records in events {
-            // One that is written, and the others later in one.
-            pending.push(Draft::Written(Outgoing::tombstone("t", None, Vec::new())));
-            pending.push(Draft::later(records - 1, |_, _| Ok(())));
+            for _ in 0..*records {
+                pending.push(Draft::Written(Outgoing::tombstone("t", None, Vec::new())));
+            }
             pending.cut();
         }
         pending
@@ -70,8 +64,8 @@ mod tests {
     fn parts(mut pending: Pending, most: usize) -> Vec<(usize, bool)> {
         let mut parts = Vec::new();
         while !pending.is_empty() {
-            let (drafts, whole) = pending.take(most);
-            parts.push((drafts.iter().map(Draft::records).sum(), whole));
+            let (records, whole) = pending.take(most);
+            parts.push((records.len(), whole));
         }
         parts
     }

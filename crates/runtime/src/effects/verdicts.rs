@@ -1,7 +1,7 @@
 //! What becomes of the event at the head of a lane.
 
 use super::calls::{Item, Running};
-use super::drafts::Draft;
+use super::drafts::{Done, Draft, EffectLine};
 use super::engine::Engine;
 use super::index::Known;
 use super::key_id::KeyId;
@@ -10,16 +10,16 @@ use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
 use crate::decisions::Decided;
-use crate::desk::{Desk, EffectFacts, Statement};
+use crate::desk::{EffectFacts, Statement};
 use crate::metrics::EffectOutcome;
-use crate::outgoing::{Lineage, Outgoing};
+use crate::outgoing::Lineage;
 use crate::parking::{Entry, Hold, Lane};
 use crate::record::Record;
 use crate::room::RoomError;
 use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
-use schemas::{AuditKind, EffectState, Event, ExceptionKind, ExceptionState, headers};
+use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -98,17 +98,18 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 continue;
             };
             let documents = self.parts.client.documents(&answer);
-            self.applied(item, Arc::clone(&running.document_key), documents, outputs)?;
+            let (document_key, target) = (Arc::clone(&running.document_key), Arc::clone(&running.target));
+            self.applied(item, (document_key, target), documents, outputs)?;
         }
         Ok(())
     }
 
-    /// What was asked for outside has happened, which settles the event. The durable record of it goes into the same transaction as its
-    /// outputs; the thread that commits writes both.
+    /// What was asked for outside, in a document and at a target, has happened, which settles the event. The durable record of it goes into
+    /// the same transaction as its outputs; the thread that commits writes it.
     fn applied(
         &mut self,
         item: Item<E>,
-        document_key: Arc<str>,
+        (document_key, target): (Arc<str>, Arc<str>),
         documents: Vec<schemas::Document>,
         outputs: Vec<E::Output>,
     ) -> Result<(), RoomError> {
@@ -125,25 +126,19 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             ticket
         });
         self.index.apply(effect);
-        self.parts.metrics.emitted.inc();
-        let (effect_key, target, at) = (action.effect_key, action.target, now_micros());
-        self.pending.push(Draft::later(1 + outputs.len(), move |desk, written| {
-            let facts = EffectFacts {
-                effect_key: &effect_key,
-                target: &target,
-                state: EffectState::Applied,
-                document_key: &document_key,
-                documents,
-                business_key: business_key.unwrap_or_default(),
-                output: values.last().cloned(),
-                attempts: attempt,
-                at,
-                ..EffectFacts::default()
-            };
-            written.push(Outgoing { ticket, ..desk.effect(&record, facts)? });
-            write_outputs(desk, &record, &outputs, values, written);
-            Ok(())
-        }));
+        let (business_key, output) = (business_key.unwrap_or_default(), values.last().cloned());
+        self.pending.push(Draft::Effect(Box::new(EffectLine {
+            record: Arc::clone(&record),
+            effect_key: Arc::from(action.effect_key),
+            target,
+            state: EffectState::Applied,
+            document_key,
+            attempts: attempt,
+            after: None,
+            done: Some(Done { documents, business_key, output, ticket }),
+            at: now_micros(),
+        })));
+        self.send(&record, &outputs, values);
         self.finish(&lane)
     }
 
@@ -164,14 +159,20 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             };
             self.on_record(record, &effect_key)?;
             self.index.apply(effect);
-            let record = Arc::clone(record);
-            self.pending.push(Draft::later(outputs.len(), move |desk, written| {
-                write_outputs(desk, &record, &outputs, values, written);
-                Ok(())
-            }));
+            self.send(record, &outputs, values);
+        } else {
+            self.parts.metrics.emitted.inc();
         }
-        self.parts.metrics.emitted.inc();
         self.finish(lane)
+    }
+
+    /// Sends the outputs of an event in their encoding.
+    fn send(&mut self, record: &Record, outputs: &[E::Output], values: Vec<Bytes>) {
+        self.parts.metrics.emitted.inc();
+        let lineage = Lineage::of(&record.headers);
+        for (output, value) in outputs.iter().zip(values) {
+            self.pending.push(Draft::Written(self.parts.desk.encoded(output, value, &lineage)));
+        }
     }
 
     /// Outputs in their encoding; or why the event waits for a person, when one of them does not fit its contract.
@@ -435,16 +436,4 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.remember(record)?;
         self.finish(lane)
     }
-}
-
-/// The records of outputs of the event of `record`.
-fn write_outputs<O: Event>(
-    desk: &Desk,
-    record: &Record,
-    outputs: &[O],
-    values: Vec<Bytes>,
-    written: &mut Vec<Outgoing>,
-) {
-    let lineage = Lineage::of(&record.headers);
-    written.extend(outputs.iter().zip(values).map(|(output, value)| desk.encoded(output, value, &lineage)));
 }
