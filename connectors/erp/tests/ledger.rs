@@ -182,6 +182,23 @@ async fn orders_and_receipts() {
     .await;
 }
 
+/// FX-1: what a supplier is told counts once per revision, so two changes in one second are two revisions.
+#[tokio::test]
+async fn fx_1_two_changes_in_one_second_are_two_revisions() {
+    let site = Site::start();
+    let events = |change: &Change| events(&site.config, Stream::PurchaseOrders, change, NOW).unwrap();
+    let changes = site.changes(Stream::PurchaseOrders).await;
+    let mut change = changes.into_iter().find(|change| !events(change).is_empty()).unwrap();
+    let approved = json!(events(&change)[0]);
+    change.body["record"]["state"] = json!("cancelled");
+    change.body["revision"] = json!(change.body["revision"].as_i64().unwrap() + 1);
+    let cancelled = json!(events(&change)[0]);
+    assert_eq!((&approved["kind"], &cancelled["kind"]), (&json!("APPROVED"), &json!("CANCELLED")));
+    assert_eq!(approved["meta"]["occurredAt"], cancelled["meta"]["occurredAt"]);
+    assert_ne!(approved["meta"]["eventId"], cancelled["meta"]["eventId"]);
+    assert_eq!(cancelled["meta"]["revision"].as_i64(), approved["meta"]["revision"].as_i64().map(|first| first + 1));
+}
+
 #[tokio::test]
 async fn both_erps_give_the_same_item_but_for_their_own_numbers() {
     let site = Site::start();

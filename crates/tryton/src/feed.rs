@@ -2,12 +2,14 @@
 //!
 //! A sweep asks for everything since the moment at which the last sweep began, by the server's own clock, less an overlap
 //! that covers transactions which were not yet committed then. So nothing is missed, and some records come twice.
+//! A record that changed in the second of the answer is left for the next sweep, which begins before that second: it may
+//! change once more in it, and readers tell changes apart by their seconds.
 //! Tryton keeps no trace of deletions, but hospitals deactivate records, and inactive ones are read.
 
-use connector::erp::{ChangePage, Cursor, ErpError, Stream};
+use connector::erp::{Change, ChangePage, Cursor, ErpError, Stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::TrytonConfig;
 use crate::json;
@@ -52,7 +54,9 @@ pub(crate) async fn page(
     let more = page.records.len() >= config.page_records;
     let last = page.records.last().and_then(|record| json::id(record, "id"));
     let next = position.next(last.filter(|_| more), page.answered_at, i64::from(config.overlap_s));
-    let changes = page.records.into_iter().filter_map(|record| source.change(record, &rules)).collect();
+    let changes = page.records.into_iter().filter_map(|record| source.change(record, &rules));
+    let settled = |change: &Change| is_settled(&change.body, page.answered_at, config.overlap_s);
+    let changes = changes.filter(settled).collect();
     Ok(ChangePage { changes, next: write(&next), more })
 }
 
@@ -71,6 +75,14 @@ impl Position {
     }
 }
 
+/// Whether the second of a record's newest stamp was over when the server answered. Stamps that are further ahead of the
+/// answer than the overlap come from another clock, and nobody waits for it.
+fn is_settled(record: &Value, answered_at: Option<Timestamp>, overlap_s: u32) -> bool {
+    let Some((stamp, answered)) = json::newest(record).zip(answered_at) else { return true };
+    let ahead = stamp.as_second() - answered.as_second();
+    ahead < 0 || ahead > i64::from(overlap_s)
+}
+
 fn read(stream: Stream, cursor: &Cursor) -> Position {
     serde_json::from_str(&cursor.0).unwrap_or_else(|_| {
         // Reading everything again is always right, only slower.
@@ -86,10 +98,11 @@ fn write(position: &Position) -> Cursor {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
-    use super::{Position, read, write};
+    use super::{Position, is_settled, read, write};
     use crate::sources::source;
     use connector::erp::{Cursor, Stream};
     use jiff::Timestamp;
+    use serde_json::json;
 
     fn at(second: i64) -> Option<Timestamp> {
         Some(Timestamp::from_second(second).unwrap())
@@ -102,6 +115,20 @@ mod tests {
         let end = middle.next(None, at(2_000), 60);
         assert_eq!(end, Position { since: Some(940), began: None, after: 0 });
         assert_eq!(end.next(None, at(3_000), 60).since, Some(2_940));
+    }
+
+    #[test]
+    fn fx_1_a_record_waits_until_the_second_of_its_change_is_over() {
+        let stamped = |second: i64| {
+            let stamp = crate::json::typed_timestamp(Timestamp::from_second(second).unwrap());
+            json!({"id": 7, "write_date": null, "lines": [{"create_date": stamp}]})
+        };
+        let (sweep, overlap_s) = (Position::default().next(None, at(1_000), 60), 60);
+        for (second, settled) in [(999, true), (1_000, false), (1_001, false), (1_060, false), (1_061, true)] {
+            assert_eq!(is_settled(&stamped(second), at(1_000), overlap_s), settled, "{second}");
+            assert!(settled || sweep.since.unwrap() < second, "the next sweep reads what was left");
+        }
+        assert!(is_settled(&stamped(1_000), None, overlap_s) && is_settled(&json!({"id": 7}), at(1_000), overlap_s));
     }
 
     #[test]

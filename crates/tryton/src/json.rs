@@ -66,6 +66,19 @@ pub fn timestamp(record: &Value, path: &str) -> Option<Timestamp> {
     TimeZone::UTC.to_timestamp(time.ok()?).ok()
 }
 
+/// The newest of all stamps in a record and in what belongs to it.
+#[must_use]
+pub fn newest(record: &Value) -> Option<Timestamp> {
+    match record {
+        Value::Object(fields) => {
+            let own = ["write_date", "create_date"].into_iter().filter_map(|stamp| timestamp(record, stamp));
+            own.chain(fields.values().filter_map(newest)).max()
+        }
+        Value::Array(records) => records.iter().filter_map(newest).max(),
+        _ => None,
+    }
+}
+
 /// An internal id: a number, or the `id` of a nested record.
 pub(crate) fn id(record: &Value, path: &str) -> Option<i64> {
     let value = at(record, path);

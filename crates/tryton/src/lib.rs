@@ -25,4 +25,4 @@ mod sources;
 
 pub use config::TrytonConfig;
 pub use erp::Tryton;
-pub use json::{boolean, date, decimal, text, timestamp};
+pub use json::{boolean, date, decimal, newest, text, timestamp};

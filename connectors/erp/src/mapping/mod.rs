@@ -6,7 +6,8 @@
 //! ```
 //!
 //! The same record always gives the same events with the same ids. The revision is the moment of the newest change in
-//! the record or in what belongs to it, in seconds since 2020, so it rises with every change.
+//! the record or in what belongs to it, in seconds since 2020, and on top how often the ERP wrote the record, where it says
+//! so. It rises with every change: what a supplier is told counts once per revision (FX-1).
 
 mod envelope;
 mod item;

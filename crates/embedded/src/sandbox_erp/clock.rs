@@ -14,6 +14,11 @@ impl Now {
         Self(Timestamp::from_microsecond(crate::clock::now_micros()).unwrap_or(Timestamp::UNIX_EPOCH))
     }
 
+    #[cfg(test)]
+    pub(super) fn at(micros: i64) -> Self {
+        Self(Timestamp::from_microsecond(micros).unwrap_or_default())
+    }
+
     /// Microseconds since 1970.
     pub(super) fn micros(self) -> i64 {
         self.0.as_microsecond()

@@ -143,7 +143,8 @@ pub(super) fn get<T: DeserializeOwned>(store: &Connection, stream: Stream, key: 
     Ok(body.map(|body| serde_json::from_str(&body)).transpose()?)
 }
 
-/// Writes a record and gives it the next place in the sequence of changes; what is as it was stays where it is.
+/// Writes a record and gives it the next place in the sequence of changes; what is as it was stays where it is. Its stamp
+/// never falls, whatever the clock does.
 pub(super) fn put(
     store: &Connection,
     stream: Stream,
@@ -159,7 +160,7 @@ pub(super) fn put(
         "INSERT INTO record (stream, key, seq, revision, changed_at, deleted, body)
          VALUES (?1, ?2, (SELECT coalesce(max(seq), 0) + 1 FROM record), 1, ?3, 0, ?4)
          ON CONFLICT (stream, key) DO UPDATE SET seq = excluded.seq, revision = revision + 1,
-            changed_at = excluded.changed_at, deleted = 0, body = excluded.body
+            changed_at = max(changed_at, excluded.changed_at), deleted = 0, body = excluded.body
          WHERE deleted OR body <> excluded.body",
     )?;
     statement.execute(params![stream.as_str(), key, now.micros(), body])?;
@@ -169,7 +170,8 @@ pub(super) fn put(
 /// Marks a record as deleted, which is a change like any other; what was last in it stays readable in the feed.
 pub(super) fn delete(store: &Connection, stream: Stream, key: &str, now: Now) -> Result<(), Problem> {
     let mut statement = store.prepare_cached(
-        "UPDATE record SET seq = (SELECT max(seq) + 1 FROM record), revision = revision + 1, changed_at = ?3, deleted = 1
+        "UPDATE record SET seq = (SELECT max(seq) + 1 FROM record), revision = revision + 1,
+            changed_at = max(changed_at, ?3), deleted = 1
          WHERE stream = ?1 AND key = ?2 AND NOT deleted",
     )?;
     match statement.execute(params![stream.as_str(), key, now.micros()])? {
@@ -219,4 +221,27 @@ pub(super) fn changes(
     let ledger = meta(store, "ledger")?.unwrap_or_default();
     let next = changes.last().map_or(after, |change| change.seq);
     Ok(Changes { ledger, changes, next, more })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::panic, reason = "test")]
+mod tests {
+    use super::{Now, Store, Stream, changes, delete, put};
+    use serde_json::json;
+
+    #[test]
+    fn a_stamp_never_falls_though_the_clock_does() {
+        let mut store = Store::open(None, "ledger").unwrap();
+        let mut stamps = Vec::new();
+        for (name, micros) in [(Some("One"), 2_000), (Some("Two"), 1_000), (None, 500), (Some("Three"), 3_000)] {
+            let write = |transaction: &rusqlite::Transaction<'_>| match name {
+                Some(name) => put(transaction, Stream::Suppliers, "V-1", &json!({"name": name}), Now::at(micros)),
+                None => delete(transaction, Stream::Suppliers, "V-1", Now::at(micros)),
+            };
+            store.write(write).unwrap_or_else(|_| panic!("the change at {micros} is refused"));
+            let page = store.read(|store| changes(store, None, 0, None)).unwrap_or_else(|_| panic!("no page"));
+            stamps.push((page.changes[0].revision, page.changes[0].changed_at));
+        }
+        assert_eq!(stamps, [(1, 2_000), (2, 2_000), (3, 2_000), (4, 3_000)]);
+    }
 }
