@@ -1,8 +1,12 @@
 //! From the contract of a topic to the columns of its rows: the `phi` attribute of each field decides.
 //!
 //! A field is as sensitive as the most sensitive of the records it is in, with one exception: the envelope `meta` holds
-//! fields of several classes, so each of them counts alone. On a topic without patient data nothing in the envelope says
-//! something about a patient. A field without the attribute counts as direct: what nobody classified stays out.
+//! fields of several classes, so what it is itself is only the most that any of them can be. On a topic without patient data
+//! nothing in the envelope says something about a patient. A field without the attribute counts as direct: what nobody
+//! classified stays out.
+//!
+//! The id of an event is made of the name of its message without a key, so whoever guesses the name of a resource has the id:
+//! where the envelope says something about a patient it is a token, whatever `tokens` names.
 
 use crate::config::{AnalyticsConfig, PatientTimes};
 use schemas::TopicInfo;
@@ -12,10 +16,15 @@ use std::collections::HashMap;
 /// Deepest nesting of records that is followed.
 const DEPTH_MAX: usize = 8;
 
+/// Path of the envelope.
+const ENVELOPE: [&str; 1] = ["meta"];
+/// Path of the id of an event: every row has it.
+const EVENT_ID: [&str; 2] = ["meta", "eventId"];
+
 /// One column of the rows of a topic.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Column {
-    /// Name in the file: the path in snake case, joined with `_`.
+    /// Name in the file: the path in snake case, joined with `_`; that of the id of the event is `event_id`.
     pub name: String,
     /// Field names from the record to the value.
     pub path: Vec<String>,
@@ -81,15 +90,24 @@ enum Sensitivity {
     Direct,
 }
 
-/// The columns of a topic, in the order of the contract. The place and the id of the event come before them in a row.
+/// The columns of a topic, in the order of the contract: the id of the event first. The place comes before them in a row.
 #[must_use]
 pub fn columns(topic: &TopicInfo, config: &AnalyticsConfig) -> Vec<Column> {
     let Ok(contract) = serde_json::from_str::<Value>(topic.schema) else { return Vec::new() };
     let mut names = HashMap::new();
     name_types(&contract, &mut names);
     let mut walk = Walk { names, config, columns: Vec::new() };
-    walk.record(&contract, &mut Vec::new(), Sensitivity::None);
+    walk.record(&contract, &mut Vec::new(), Within { least: Sensitivity::None, most: Sensitivity::Direct });
     walk.columns
+}
+
+/// What the records around a field say of it.
+#[derive(Clone, Copy)]
+struct Within {
+    /// It is at least as sensitive.
+    least: Sensitivity,
+    /// It is no more sensitive: the class of the envelope, inside of it.
+    most: Sensitivity,
 }
 
 struct Walk<'a> {
@@ -99,30 +117,28 @@ struct Walk<'a> {
 }
 
 impl Walk<'_> {
-    fn record(&mut self, record: &Value, path: &mut Vec<String>, around: Sensitivity) {
+    fn record(&mut self, record: &Value, path: &mut Vec<String>, within: Within) {
         for field in fields_of(record) {
             let Some(name) = field.get("name").and_then(Value::as_str) else { continue };
-            let own = sensitivity(field);
-            let envelope = path.first().is_some_and(|first| first == "meta");
-            let sensitivity = if envelope { own.min(around) } else { own.max(around) };
             path.push(name.to_owned());
-            self.field(field, path, sensitivity);
+            self.field(field, path, within);
             path.pop();
         }
     }
 
-    fn field(&mut self, field: &Value, path: &mut Vec<String>, sensitivity: Sensitivity) {
+    fn field(&mut self, field: &Value, path: &mut Vec<String>, within: Within) {
         let Some(kind) = field.get("type").and_then(|kind| self.resolve(kind)) else { return };
+        let least = sensitivity(field).max(within.least);
         if type_name(&kind) == "record" {
             if path.len() < DEPTH_MAX {
-                self.record(&kind, path, sensitivity);
+                let is_envelope = *path == ENVELOPE;
+                let inside = Within { least, ..within };
+                let envelope = Within { least: Sensitivity::None, most: least };
+                self.record(&kind, path, if is_envelope { envelope } else { inside });
             }
             return;
         }
-        // The id of the event is a column of every row already.
-        if path.len() == 2 && path[0] == "meta" && path[1] == "eventId" {
-            return;
-        }
+        let sensitivity = least.min(within.most);
         let Some(kind) = self.kind(&kind, sensitivity) else { return };
         let Some(treatment) = self.treatment(path, &kind, sensitivity) else { return };
         self.columns.push(Column { name: column_name(path), path: path.clone(), kind, treatment });
@@ -138,7 +154,8 @@ impl Walk<'_> {
                 PatientTimes::None => None,
             },
             (Sensitivity::Indirect, Kind::Text) => {
-                path.last().is_some_and(|name| self.config.tokens.contains(name)).then_some(Treatment::Token)
+                let is_named = path.last().is_some_and(|name| self.config.tokens.contains(name));
+                (is_named || path == EVENT_ID).then_some(Treatment::Token)
             }
             _ => None,
         }
@@ -233,6 +250,9 @@ fn sensitivity(field: &Value) -> Sensitivity {
 }
 
 fn column_name(path: &[String]) -> String {
+    if path == EVENT_ID {
+        return "event_id".to_owned();
+    }
     let mut name = String::new();
     for part in path {
         if !name.is_empty() {

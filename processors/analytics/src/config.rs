@@ -33,7 +33,8 @@ pub struct AnalyticsConfig {
     /// How exact a time that belongs to a patient may be. Default `day`.
     pub patient_times: PatientTimes,
     /// References that become tokens, as field names of the contracts; other fields that say something about a patient
-    /// stay out. Default `encounterRef`, `patientRef`, `businessKey`.
+    /// stay out. Default `encounterRef`, `patientRef`, `businessKey`; rows that are there more than once are told apart by the
+    /// last. The id of an event is a token whatever stands here.
     pub tokens: Vec<String>,
     /// HMAC key of the tokens, at least 16 bytes. Whoever has it can test guesses: keep it in a secret store, other than the
     /// key of the pseudonyms. The default is for first runs with synthetic data only.

@@ -3,10 +3,11 @@
 //! ```text
 //! enriched usage {encounterRef: enc_k5u2, occurredAt: 2026-11-23T09:48:30Z, itemId: STENT, serial: S1, amount: 850}
 //!     -> supply.usage-enriched.v1/p3/…00041-…00057.parquet
-//!        {topic, partition, offset, event_id, encounter_ref: tok_9f2c…, meta_occurred_at: 2026-11-23, item_id: STENT, amount: 850}
+//!        {topic, partition, offset, event_id: tok_41d0…, encounter_ref: tok_9f2c…, meta_occurred_at: 2026-11-23, item_id: STENT, amount: 850}
 //! ```
 //! What may be in a row is not a list in this room but the `phi` attribute of each field of the contract: `none` is written,
-//! times of patients are cut to the day or hour, named references become tokens, everything else stays out (PHI-1).
+//! times of patients are cut to the day or hour, named references and the ids of events become tokens, everything else stays
+//! out (PHI-1).
 //!
 //! Kafka cannot make writing a file exactly once: the file is renamed into place before the offset is committed, and files
 //! that reach beyond the committed offset are removed when a partition is taken over. A re-load is idempotent.

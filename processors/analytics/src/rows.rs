@@ -11,7 +11,6 @@ use arrow_array::builder::{
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, TimeUnit};
 use connector::sink::SinkRecord;
-use processor::Input;
 use rust_decimal::Decimal;
 use serde_json::{Map, Value};
 use std::collections::HashMap;
@@ -43,7 +42,6 @@ pub fn rows(
         Field::new("topic", DataType::Utf8, false),
         Field::new("partition", DataType::Int32, false),
         Field::new("offset", DataType::Int64, false),
-        Field::new("event_id", DataType::Utf8, true),
     ];
     let mut arrays = places(topic, partition, records);
     for column in columns {
@@ -58,14 +56,13 @@ pub fn rows(
 
 fn places(topic: &str, partition: i32, records: &[SinkRecord<AnalyticsInput>]) -> Vec<ArrayRef> {
     let (mut topics, mut partitions) = (StringBuilder::new(), Int32Builder::new());
-    let (mut offsets, mut ids) = (Int64Builder::new(), StringBuilder::new());
+    let mut offsets = Int64Builder::new();
     for record in records {
         topics.append_value(topic);
         partitions.append_value(partition);
         offsets.append_value(record.offset);
-        ids.append_option(record.input.envelope().map(|meta| meta.event_id.as_str()));
     }
-    vec![Arc::new(topics.finish()), Arc::new(partitions.finish()), Arc::new(offsets.finish()), Arc::new(ids.finish())]
+    vec![Arc::new(topics.finish()), Arc::new(partitions.finish()), Arc::new(offsets.finish())]
 }
 
 fn data_type(kind: &Kind) -> DataType {

@@ -5,8 +5,12 @@
 use connector::Secret;
 use connector::sink::{BatchSink, SinkRecord};
 use expect_test::expect;
+use parquet::record::Row;
 use processor::laws::check_phi;
-use std::collections::BTreeSet;
+use schemas::identity::event_id;
+use schemas::{Encounter, EnrichedUsage, EventMeta, Source, SourceFormat, SupplierNotice, Timestamp};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use wardline_analytics::{Analytics, AnalyticsConfig, AnalyticsInput, PatientTimes, columns, row_topics, token};
 
@@ -24,9 +28,13 @@ fn records(topic: &str, from: i64) -> Vec<SinkRecord<AnalyticsInput>> {
 
 /// Every value of every row of a file, as text.
 fn texts(path: &Path) -> Vec<String> {
+    read(path).iter().map(Row::to_string).collect()
+}
+
+fn read(path: &Path) -> Vec<Row> {
     use parquet::record::reader::RowIter;
     let file = parquet::file::reader::SerializedFileReader::try_from(path).unwrap();
-    RowIter::from_file_into(Box::new(file)).map(|row| row.unwrap().to_string()).collect()
+    RowIter::from_file_into(Box::new(file)).map(Result::unwrap).collect()
 }
 
 fn files(directory: &Path) -> Vec<String> {
@@ -46,6 +54,7 @@ fn columns_of_usage() {
         .map(|column| format!("{} {:?} {:?}\n", column.name, column.kind, column.treatment))
         .collect();
     expect![[r#"
+        event_id Text Token
         meta_business_key Text Token
         meta_revision Whole Plain
         meta_correction Whole Plain
@@ -60,9 +69,7 @@ fn columns_of_usage() {
         meta_source_facility Text Plain
         meta_source_format Text Plain
         meta_source_message_type Text Plain
-        meta_source_message_id Text Plain
         meta_source_position Whole Plain
-        meta_source_content_hash Text Plain
         meta_nulled_fields List(Plain) Plain
         meta_warnings List(Fields([("code", Plain), ("path", Plain), ("detail", Plain)])) Plain
         encounter_ref Text Token
@@ -126,39 +133,194 @@ fn phi_1_no_value_that_says_something_about_a_patient_is_in_a_file() {
 /// that also stand in a permitted field (an item code repeated in the raw label) are no evidence.
 fn sensitive_values(topic: &str) -> BTreeSet<String> {
     let info = schemas::topics::find(topic).unwrap();
-    let contract: serde_json::Value = serde_json::from_str(info.schema).unwrap();
-    let (mut sensitive, mut open) = (BTreeSet::new(), BTreeSet::new());
+    let contract: Value = serde_json::from_str(info.schema).unwrap();
+    let mut texts = Texts::default();
     for (_, event) in schemas::examples_of(topic) {
         for field in contract["fields"].as_array().unwrap() {
-            let name = field["name"].as_str().unwrap();
-            if name == "meta" {
-                collect(&event["meta"]["facilityId"], &mut open);
-                collect(&event["meta"]["source"], &mut open);
-                if field["phi"] != "none" {
-                    sensitive.extend(event["meta"]["businessKey"].as_str().map(str::to_owned));
-                    sensitive.extend(event["meta"]["occurredAt"].as_str().map(|time| time[..19].replace('T', " ")));
-                }
-                continue;
+            let value = &event[field["name"].as_str().unwrap()];
+            let is_open = field["phi"] == "none";
+            match field["name"] == "meta" && !is_open {
+                true => texts.envelope(&field["type"], value),
+                false => texts.collect(value, is_open),
             }
-            let into = if field["phi"] == "none" { &mut open } else { &mut sensitive };
-            collect(&event[name], into);
         }
     }
     // A time on the full hour is its own hour.
-    sensitive.retain(|text| !text.ends_with(":00:00"));
+    texts.sensitive.retain(|text| !text.ends_with(":00:00"));
+    let Texts { sensitive, open } = texts;
     sensitive
         .into_iter()
         .filter(|text| text.len() > 3 && !open.iter().any(|open| open.contains(text.as_str())))
         .collect()
 }
 
-fn collect(value: &serde_json::Value, into: &mut BTreeSet<String>) {
-    match value {
-        serde_json::Value::String(text) => drop(into.insert(text.clone())),
-        serde_json::Value::Array(entries) => entries.iter().for_each(|entry| collect(entry, into)),
-        serde_json::Value::Object(fields) => fields.values().for_each(|field| collect(field, into)),
-        _ => {}
+/// Texts of examples, by what their contract says of them.
+#[derive(Default)]
+struct Texts {
+    sensitive: BTreeSet<String>,
+    open: BTreeSet<String>,
+}
+
+impl Texts {
+    /// Each field by its own class, also in the records of the envelope.
+    fn envelope(&mut self, record: &Value, value: &Value) {
+        for field in record["fields"].as_array().unwrap() {
+            let value = &value[field["name"].as_str().unwrap()];
+            match field["type"]["type"] == "record" {
+                true => self.envelope(&field["type"], value),
+                false => self.collect(value, field["phi"] == "none"),
+            }
+        }
     }
+
+    fn collect(&mut self, value: &Value, is_open: bool) {
+        match value {
+            Value::String(text) => {
+                let into = if is_open { &mut self.open } else { &mut self.sensitive };
+                // A row tells a time in another way than an example.
+                if text.as_bytes().get(10) == Some(&b'T')
+                    && let Some(time) = text.get(..19)
+                {
+                    into.insert(time.replace('T', " "));
+                }
+                into.insert(text.clone());
+            }
+            Value::Array(entries) => entries.iter().for_each(|entry| self.collect(entry, is_open)),
+            Value::Object(fields) => fields.values().for_each(|field| self.collect(field, is_open)),
+            _ => {}
+        }
+    }
+}
+
+#[test]
+fn phi_1_what_names_the_message_of_an_event_counts_as_what_must_stay_out() {
+    let first = &schemas::examples_of("clinical.encounter.v1")[0].1;
+    let sensitive = sensitive_values("clinical.encounter.v1");
+    for text in
+        [&first["meta"]["eventId"], &first["meta"]["source"]["messageId"], &first["meta"]["source"]["contentHash"]]
+    {
+        assert!(sensitive.contains(text.as_str().unwrap()), "{text}");
+    }
+    let first = &schemas::examples_of("partner.supplier-notice.v1")[0].1;
+    assert!(sensitive_values("partner.supplier-notice.v1").contains(first["meta"]["eventId"].as_str().unwrap()));
+    assert!(sensitive_values("master.item.v1").is_empty(), "nothing there says something about a patient");
+}
+
+/// The rows that are made of one event of each topic.
+fn row_of(sink: &Analytics, directory: &Path, topic: &str, input: AnalyticsInput) -> String {
+    sink.write(topic, 9, &[SinkRecord { offset: 7, input }]).unwrap();
+    let place = directory.join(topic).join("p9");
+    texts(&place.join(&files(&place)[0])).remove(0)
+}
+
+/// Without a visit number the name of the resource is what the pseudonym of the visit is made of; the id of the event is made
+/// of it without a key, so that a guess of the name could be tested with it.
+#[test]
+fn phi_1_an_encounter_of_fhir_does_not_name_its_resource() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let sink = Analytics::new(config.clone()).unwrap();
+    let message = "Encounter/4711/_history/1";
+    let source = Source {
+        system: "EHR".to_owned(),
+        format: SourceFormat::FhirR4,
+        message_type: "Encounter".to_owned(),
+        message_id: message.to_owned(),
+        content_hash: "e25779".repeat(10),
+        ..Source::default()
+    };
+    let event_id = event_id("EHR|GENERAL", message, "0", "org.wardline.clinical.encounter.admitted.v1");
+    let meta = EventMeta { event_id: event_id.clone(), source, ..EventMeta::default() };
+    let encounter = Encounter { meta, encounter_ref: "enc_k5u2".to_owned(), ..Encounter::default() };
+    let topic = "clinical.encounter.v1";
+    let row = row_of(&sink, directory.path(), topic, AnalyticsInput::Encounter(Box::new(encounter)));
+    let found = check_phi(&["4711", "_history", &event_id, "e25779", "enc_k5u2"], [(topic, row.as_str())]);
+    assert!(found.is_empty(), "{found:?}");
+    for part in ["meta_source_system: \"EHR\"", &token(&config, "eventId", &event_id).unwrap()] {
+        assert!(row.contains(part), "{part} is not in {row}");
+    }
+}
+
+#[test]
+fn phi_1_a_notice_holds_neither_the_serial_nor_the_way_to_its_use() {
+    let directory = tempfile::tempdir().unwrap();
+    let config = config(directory.path());
+    let sink = Analytics::new(config.clone()).unwrap();
+    // 2026-11-23T09:00:00Z.
+    let hour = Timestamp(1_795_424_400_000_000);
+    let meta = EventMeta {
+        event_id: "1f0a5f0e-0000-5000-8000-000000000001".to_owned(),
+        business_key: "usage/enc_k5u2/1".to_owned(),
+        occurred_at: Some(hour),
+        recorded_at: hour,
+        published_at: hour,
+        ..EventMeta::default()
+    };
+    let serial = Some("SN-0042".to_owned());
+    let usage = EnrichedUsage { meta, serial: serial.clone(), ..EnrichedUsage::default() };
+    let meta = processor::derived::<SupplierNotice>(&usage, "supplier-fanout");
+    let told = meta.event_id.clone();
+    let notice = SupplierNotice { meta, serial, used_at_hour: Some(hour), ..SupplierNotice::default() };
+    let used =
+        row_of(&sink, directory.path(), "supply.usage-enriched.v1", AnalyticsInput::Usage(Box::new(usage.clone())));
+    let row = row_of(&sink, directory.path(), "partner.supplier-notice.v1", AnalyticsInput::Notice(Box::new(notice)));
+    // What is made of the id of the use can be made again by whoever knows it.
+    let token = token(&config, "eventId", &usage.meta.event_id).unwrap();
+    assert!(used.contains(&token), "{used}");
+    let secrets = ["SN-0042", "09:00:00", &usage.meta.event_id, &told, &token];
+    let found = check_phi(&secrets, [("notice", row.as_str())]);
+    assert!(found.is_empty(), "{found:?}");
+    assert!(row.contains("used_at_hour: 2026-11-23 00:00:00"), "{row}");
+}
+
+/// A replay of `validate` or `enrich` writes its events again under the same ids, by the master data of then, and a correction
+/// comes beside what it corrects: what is read is the newest row of each fact.
+#[test]
+fn rpl_1_of_rows_that_are_there_more_than_once_the_newest_can_be_told() {
+    let directory = tempfile::tempdir().unwrap();
+    let sink = Analytics::new(config(directory.path())).unwrap();
+    let topic = "supply.usage-enriched.v1";
+    let usage = |fact: &str, correction: i32, amount: &str| {
+        let business_key = format!("usage/enc_k5u2/{fact}");
+        let event_id = format!("{fact}-{correction}");
+        let meta = EventMeta { event_id, business_key, correction, ..EventMeta::default() };
+        let amount = Some(amount.parse().unwrap());
+        AnalyticsInput::Usage(Box::new(EnrichedUsage { meta, amount, ..EnrichedUsage::default() }))
+    };
+    let said = [
+        usage("a", 0, "850"),
+        usage("b", 0, "20"),
+        usage("c", 0, "7"),
+        // Corrected, and then the day is replayed: prices of today.
+        usage("c", 1, "8"),
+        usage("a", 0, "851"),
+        usage("b", 0, "20"),
+        usage("c", 0, "9"),
+    ];
+    let said: Vec<_> = said.into_iter().zip(40..).map(|(input, offset)| SinkRecord { offset, input }).collect();
+    let (before, again) = said.split_at(4);
+    sink.write(topic, 0, before).unwrap();
+    sink.write(topic, 0, again).unwrap();
+    let place = directory.path().join(topic).join("p0");
+    let rows: Vec<Row> = files(&place).iter().flat_map(|name| read(&place.join(name))).collect();
+    assert_eq!(rows.len(), 7, "each record is a row");
+    let column = |row: &Row, wanted: &str| {
+        row.get_column_iter().find(|(name, _)| *name == wanted).map(|(_, field)| field.to_string()).unwrap()
+    };
+    let number = |row: &Row, name: &str| column(row, name).parse::<i64>().unwrap();
+    let mut newest = BTreeMap::new();
+    for row in &rows {
+        let rank = (number(row, "meta_revision"), number(row, "meta_correction"), number(row, "offset"));
+        let known = newest.entry(column(row, "meta_business_key")).or_insert((rank, row));
+        if rank > known.0 {
+            *known = (rank, row);
+        }
+    }
+    let mut amounts: Vec<String> = newest.values().map(|(_, row)| column(row, "amount")).collect();
+    amounts.sort();
+    assert_eq!(amounts, ["20.0000", "8.0000", "851.0000"]);
+    let ids: BTreeSet<String> = rows.iter().map(|row| column(row, "event_id")).collect();
+    assert_eq!(ids.len(), 4, "an event that is written again keeps its id, a correction has one of its own");
 }
 
 #[test]

@@ -139,7 +139,7 @@ pub struct Document {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct EventMeta {
-    /// Deterministic UUIDv5 of source, message identity, position and event type: a resend or a replay gives the same id.
+    /// Deterministic UUIDv5 of source, message identity, position and event type: a resend or a replay gives the same id. PHI: indirect.
     pub event_id: String,
     /// Idempotency key: the same real-world fact always has the same key. PHI: indirect.
     pub business_key: String,
@@ -328,12 +328,12 @@ pub struct Source {
     /// For example DFT^P03, Encounter, product.product.
     #[serde(default)]
     pub message_type: String,
-    /// Identity of the message at its source: MSH-10, resource id and version, or document id and write date.
+    /// Identity of the message at its source: MSH-10, resource id and version, or document id and write date. PHI: indirect.
     pub message_id: String,
     /// Index inside the message (segment group, bundle entry, line), counted from 0.
     #[serde(default)]
     pub position: i32,
-    /// SHA-256 of the source bytes, lower-case hex.
+    /// SHA-256 of the source bytes, lower-case hex. PHI: indirect.
     #[serde(default)]
     pub content_hash: String,
 }

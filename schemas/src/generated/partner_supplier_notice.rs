@@ -3,11 +3,11 @@
 #[allow(unused_imports, reason = "one list of imports for all generated files")]
 use super::prelude::*;
 
-/// A notice to a supplier and its answer. Carries no patient data of any kind.
+/// A notice to a supplier and its answer. Carries no reference to a patient or a visit.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SupplierNotice {
-    /// Envelope: identity, time and origin of this event. Its time and business key say nothing about a patient here.
+    /// Envelope: identity, time and origin of this event. Its times are cut to the hour. PHI: indirect.
     pub meta: EventMeta,
     /// Supplier.
     pub supplier_id: String,
@@ -31,7 +31,7 @@ pub struct SupplierNotice {
     /// Lot.
     #[serde(default)]
     pub lot: Option<String>,
-    /// Serial number.
+    /// Serial number, case and leading zeros kept. PHI: indirect.
     #[serde(default)]
     pub serial: Option<String>,
     /// Quantity, in uom.
@@ -44,7 +44,7 @@ pub struct SupplierNotice {
     /// Hospital location the supplier knows.
     #[serde(default)]
     pub location: Option<String>,
-    /// Time of use rounded down to the hour, UTC.
+    /// Time of use rounded down to the hour, UTC. PHI: indirect.
     #[serde(default)]
     pub used_at_hour: Option<Timestamp>,
     /// Purchase order or consignment contract.

@@ -8,7 +8,7 @@ use crate::catalogue::{Compatibility, Criticality, OnReject, Phi, Storage};
 use crate::codec::{CodecError, WriterSchema};
 use crate::topic::{Event, Topic, TopicInfo};
 
-/// `partner.supplier-notice.v1`: Notices to suppliers and their answers. No patient data of any kind.
+/// `partner.supplier-notice.v1`: Notices to suppliers and their answers. No reference to a patient or a visit.
 pub const PARTNER_SUPPLIER_NOTICE_V1: Topic<SupplierNotice> = Topic::new(&PARTNER_SUPPLIER_NOTICE_V1_INFO);
 
 #[rustfmt::skip]
@@ -17,7 +17,7 @@ static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
     subject: "partner.supplier-notice.v1-value",
     data_schema: "urn:wardline:schema:partner.supplier-notice.v1-value",
     event_type: "org.wardline.partner.supplier-notice.v1",
-    description: "Notices to suppliers and their answers. No patient data of any kind.",
+    description: "Notices to suppliers and their answers. No reference to a patient or a visit.",
     owner: "supply-chain",
     schema_file: "partner/supplier-notice.avsc",
     schema: include_str!("avro/partner.supplier-notice.v1.avsc").trim_ascii_end(),
@@ -26,7 +26,7 @@ static PARTNER_SUPPLIER_NOTICE_V1_INFO: TopicInfo = TopicInfo {
     compacted: false,
     storage: Storage::RetentionMs(31_536_000_000),
     class: Criticality::Operational,
-    phi: Phi::None,
+    phi: Phi::Indirect,
     compatibility: Some(Compatibility::BackwardTransitive),
     producers: &["supplier-fanout"],
     sources: &[],

@@ -428,7 +428,7 @@ fn notice(taken: &Taken) -> Option<Effect> {
     Some(Effect { signature, document: taken.key.clone() })
 }
 
-/// Keys and headers of all records, and the values of topics that hold nothing of a patient.
+/// Keys and headers of all records, and the values of topics that hold nothing that identifies a patient directly.
 fn look_for_marks(evidence: &mut Evidence, all: &Topics) {
     for topic in topics::ALL {
         for record in all.of(topic.name) {
@@ -437,7 +437,7 @@ fn look_for_marks(evidence: &mut Evidence, all: &Topics) {
                 let text = String::from_utf8_lossy(value.as_deref().unwrap_or_default()).into_owned();
                 suspect(evidence, &format!("header {name} of {}", topic.name), &text);
             }
-            if topic.phi == Phi::None {
+            if topic.phi != Phi::Direct {
                 let text = String::from_utf8_lossy(record.value.as_deref().unwrap_or_default()).into_owned();
                 suspect(evidence, &format!("a value of {}", topic.name), &text);
             }
