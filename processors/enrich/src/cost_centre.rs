@@ -1,6 +1,7 @@
 //! Who pays: the cost centre that was valid on the day of use, not on the day of processing.
 //!
-//! The department decides when a cost centre claims it; else the place of use or the nearest place above it.
+//! The department decides when a cost centre claims it; else the place of use, or the nearest place above it of which anything
+//! is said.
 
 use crate::place::{levels, subjects};
 use crate::reasons::{COST_CENTRE_AMBIGUOUS, COST_CENTRE_NOT_VALID, NO_COST_CENTRE, Refusal, missing, subject, wrong};
@@ -33,23 +34,30 @@ fn of_department(
     choose(&claiming, &format!("department {department}"), "department", day)
 }
 
-/// The one that the place of use names, or the nearest place above it; else the one that claims one of these places.
+/// The one that the place of use names, else the one that claims it; where nobody says anything of it, that of the nearest
+/// place above.
 fn of_place(usage: &EnrichedUsage, tables: &EnrichTables, day: Date) -> Result<Arc<MasterCostCenter>, Box<Refusal>> {
     let levels = levels(usage, tables)?;
     let mut absent: Vec<Subject> = department(usage).map(cost_centre_subject).into_iter().collect();
     for level in &levels {
-        if let Some(id) = level.cost_centre_id.as_deref() {
-            let named: Vec<_> = tables.cost_centres.get(id).into_iter().collect();
-            if let Some(found) = choose(&named, &format!("location {}", level.location_id), "locationId", day)? {
-                return Ok(found);
-            }
-            absent.push(cost_centre_subject(id));
-        }
-        let claiming = tables.cost_centres.find(BY_DEPARTMENT, &level.location_id);
-        if let Some(found) = choose(&claiming, &format!("location {}", level.location_id), "locationId", day)? {
+        let place = &level.location_id;
+        let named = level.cost_centre_id.as_deref().filter(|id| !id.is_empty());
+        let known: Vec<_> = named.and_then(|id| tables.cost_centres.get(id)).into_iter().collect();
+        if let Some(found) = choose(&known, &format!("location {place}"), "locationId", day)? {
             return Ok(found);
         }
-        absent.push(cost_centre_subject(&level.location_id));
+        let claiming = tables.cost_centres.find(BY_DEPARTMENT, place);
+        if let Some(found) = choose(&claiming, &format!("location {place}"), "locationId", day)? {
+            return Ok(found);
+        }
+        absent.extend([cost_centre_subject(place), subject(topics::MASTER_LOCATION_V1, place)]);
+        // Locations and cost centres come in no order. The place above pays for one that names nobody, never instead of the
+        // one that is named and may still come.
+        if let Some(id) = named {
+            absent.push(cost_centre_subject(id));
+            let message = format!("cost centre {id} of location {place} is not in the cost centre master");
+            return Err(missing(NO_COST_CENTRE, "cost-centre.unknown", &message, "locationId", absent));
+        }
     }
     absent.extend(subjects(&levels));
     let place = usage.location_id.as_deref().unwrap_or_default();

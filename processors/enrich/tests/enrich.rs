@@ -48,8 +48,8 @@ fn waits_for_each_master_record_and_goes_on_in_order() {
             wait    supply.usage-validated@0 WL-4052 location.unknown: location CATHLAB-1 is not in the location master
                       until master.location/CATHLAB-1
                       fix: restore the record in the ERP, or correct what names it
-            wait    supply.usage-validated@0 WL-4054 cost-centre.missing: neither department CARD nor location CATHLAB-1 has a cost centre
-                      until master.cost-center/CARD, master.cost-center/CATHLAB-1, master.cost-center/CC-CARDIO, master.location/CATHLAB, master.location/CATHLAB-1
+            wait    supply.usage-validated@0 WL-4054 cost-centre.unknown: cost centre CC-CARDIO of location CATHLAB-1 is not in the cost centre master
+                      until master.cost-center/CARD, master.cost-center/CATHLAB-1, master.cost-center/CC-CARDIO, master.location/CATHLAB-1
                       fix: give the department or the location its cost centre in the ERP
             wait    supply.usage-validated@0 WL-4057 supplier.unknown: supplier SUP-MEDSTENT of item STENT-DES-30 is not in the supplier master
                       until master.supplier/SUP-MEDSTENT
@@ -106,6 +106,33 @@ fn without_a_claimed_department_the_place_decides() {
                       until master.cost-center/LOST, master.cost-center/NOWHERE, master.location/LOST, master.location/NOWHERE
                       fix: give the department or the location its cost centre in the ERP
             emit    supply.usage-enriched e4 {masters: [master.location/CATHLAB-1@0, master.item/STENT-DES-30@3, master.location/LOST@0, master.location/NOWHERE@0, master.cost-center/CC-LOST@1, master.supplier/SUP-MEDSTENT@0], stockLocationId: S, costCentreId: CC-LOST, supplierId: SUP-MEDSTENT, supplierItem: MS-DES-30-18, unitPrice: 850.0000, currency: EUR, amount: 850.0000, consigned: true, erpItemId: 41}
+        "#]],
+    );
+}
+
+/// The record of a place and that of its cost centre are on two topics, in no order.
+#[test]
+fn the_place_above_does_not_pay_for_one_whose_cost_centre_may_still_come() {
+    check_known(
+        r#"master.location OR9 {parent: CATHLAB-1, stockLocationId: ~, costCentreId: CC-OR9}
+           master.location OR9-A {parent: OR9, stockLocationId: ~, costCentreId: ~}
+           supply.usage-validated e1 {performerRef: ~, department: NOBODYS, locationId: OR9-A}
+           master.cost-center CC-OR9 {departments: []}
+           master.location OR8 {parent: CATHLAB-1, stockLocationId: ~, costCentreId: CC-GONE}
+           master.cost-center CC-OR8 {departments: [OR8]}
+           supply.usage-validated e2 {performerRef: ~, department: ~, locationId: OR8}
+           master.location OR7 {parent: CATHLAB-1, stockLocationId: ~, costCentreId: CC-SHUT}
+           master.cost-center CC-SHUT {departments: [], active: false}
+           supply.usage-validated e3 {performerRef: ~, department: ~, locationId: OR7}"#,
+        expect![[r#"
+            wait    supply.usage-validated@0 WL-4054 cost-centre.unknown: cost centre CC-OR9 of location OR9 is not in the cost centre master
+                      until master.cost-center/CC-OR9, master.cost-center/NOBODYS, master.cost-center/OR9, master.cost-center/OR9-A, master.location/OR9, master.location/OR9-A
+                      fix: give the department or the location its cost centre in the ERP
+            emit    supply.usage-enriched e1 {masters: [master.item/STENT-DES-30@3, master.location/OR9-A@0, master.location/CATHLAB-1@0, master.cost-center/CC-OR9@1, master.supplier/SUP-MEDSTENT@0], stockLocationId: STORE-CATH, costCentreId: CC-OR9, supplierId: SUP-MEDSTENT, supplierItem: MS-DES-30-18, unitPrice: 850.0000, currency: EUR, amount: 850.0000, consigned: true, erpItemId: 41}
+            emit    supply.usage-enriched e2 {masters: [master.item/STENT-DES-30@3, master.location/OR8@0, master.location/CATHLAB-1@0, master.cost-center/CC-OR8@1, master.supplier/SUP-MEDSTENT@0], stockLocationId: STORE-CATH, costCentreId: CC-OR8, supplierId: SUP-MEDSTENT, supplierItem: MS-DES-30-18, unitPrice: 850.0000, currency: EUR, amount: 850.0000, consigned: true, erpItemId: 41}
+            reject  supply.usage-validated@2 WL-4055 cost-centre.not-valid: no cost centre of location OR7 is valid on 2026-11-23: CC-SHUT
+                      until master.cost-center/CC-SHUT
+                      fix: correct the validity of the cost centre, or assign the department to its successor
         "#]],
     );
 }
