@@ -10,13 +10,18 @@ use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::source_bytes;
 use schemas::identity::event_id;
 use schemas::{
-    Bytes, Cursor, Exception, ExceptionKind, ExceptionState, Receipt, ReceiptOutcome, Severity, Subject, Timestamp,
-    topics,
+    Bytes, Cursor, Exception, ExceptionKind, ExceptionState, Receipt, ReceiptOutcome, RecordHeader, Severity, Subject,
+    Timestamp, topics,
 };
 use std::borrow::Cow;
 
 /// Content type of the bytes that are kept.
 const CONTENT_TYPE: &str = "application/fhir+json";
+
+/// Most bytes in one record, below the 1 MB that brokers accept by default. A longer resource is kept in several dead letters.
+const RAW_BYTES_MAX: usize = 900_000;
+/// Header of a dead letter and of an exception: the receipt of the resource.
+const RECEIPT: &str = "wl_receipt";
 
 /// A resource version that was consumed.
 pub(super) struct Consumed<'a> {
@@ -63,8 +68,13 @@ impl Consumed<'_> {
                     });
                 }
             }
-            Outcome::Exception(refusal) => records.push(publisher.event(&self.exception(refusal, &hash), &lineage)?),
-            Outcome::DeadLetter(refusal) => records.push(self.dead_letter(refusal)),
+            Outcome::Exception(refusal) => {
+                records.push(publisher.event(&self.exception(refusal, &hash), &lineage)?);
+                if !self.fits() {
+                    records.extend(self.dead_letters(refusal, "map", &hash));
+                }
+            }
+            Outcome::DeadLetter(refusal) => records.extend(self.dead_letters(refusal, "read", &hash)),
             Outcome::Dropped(_) => {}
         }
         if self.is_kept && matches!(outcome, Outcome::Events(_) | Outcome::Dropped(_)) {
@@ -86,7 +96,7 @@ impl Consumed<'_> {
             Outcome::DeadLetter(refusal) => (ReceiptOutcome::DeadLetter, Some(refusal.code.to_owned()), Vec::new()),
         };
         Receipt {
-            receipt_id: event_id(self.system, self.message_id, &content_hash, "receipt"),
+            receipt_id: self.receipt_id(&content_hash),
             source: connector(self.system),
             message_id: self.message_id.to_owned(),
             content_hash,
@@ -97,6 +107,15 @@ impl Consumed<'_> {
             event_ids,
             received_at: self.at,
         }
+    }
+
+    fn receipt_id(&self, content_hash: &str) -> String {
+        event_id(self.system, self.message_id, content_hash, "receipt")
+    }
+
+    /// Whether the bytes go into one record.
+    fn fits(&self) -> bool {
+        self.bytes.len() <= RAW_BYTES_MAX
     }
 
     fn exception(&self, refusal: &Refusal, content_hash: &str) -> Exception {
@@ -113,7 +132,11 @@ impl Consumed<'_> {
             subject: Some(Subject { kind: self.resource_type.to_owned(), key: self.message_id.to_owned() }),
             field_paths: vec![refusal.path.clone()],
             suggested_fix: Some(refusal.suggested_fix.clone()),
-            raw_value: Some(Bytes::from(self.bytes)),
+            raw_value: self.fits().then(|| Bytes::from(self.bytes)),
+            raw_headers: vec![RecordHeader {
+                key: RECEIPT.to_owned(),
+                value: Some(Bytes::from(self.receipt_id(content_hash).as_bytes())),
+            }],
             content_type: Some(CONTENT_TYPE.to_owned()),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             raised_at: self.at,
@@ -122,25 +145,35 @@ impl Consumed<'_> {
         }
     }
 
-    fn dead_letter(&self, refusal: &Refusal) -> Outgoing {
-        let facts = [
-            ("wl_room", NAME.to_owned()),
-            ("wl_stage", "read".to_owned()),
-            ("wl_code", refusal.code.to_owned()),
-            ("wl_reason", format!("{}: {}", refusal.path, refusal.detail)),
-            ("wl_source", connector(self.system)),
-            ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
-            ("wl_at", self.at.micros().to_string()),
-        ];
-        let headers: Headers = facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))).collect();
-        Outgoing {
-            topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
-            partition: None,
-            key: Some(content_hash(self.bytes).into()),
-            value: Some(self.bytes.to_vec().into()),
-            headers,
-            ticket: None,
-        }
+    /// One dead letter, or several with `wl_part` when the bytes do not fit into one record.
+    fn dead_letters(&self, refusal: &Refusal, stage: &'static str, content_hash: &str) -> Vec<Outgoing> {
+        let parts: Vec<&[u8]> =
+            if self.bytes.is_empty() { vec![&[]] } else { self.bytes.chunks(RAW_BYTES_MAX).collect() };
+        let count = parts.len();
+        let letter = |(index, part): (usize, &[u8])| {
+            let facts = [
+                ("wl_room", NAME.to_owned()),
+                ("wl_stage", stage.to_owned()),
+                ("wl_code", refusal.code.to_owned()),
+                ("wl_reason", format!("{}: {}", refusal.path, refusal.detail)),
+                ("wl_source", connector(self.system)),
+                (RECEIPT, self.receipt_id(content_hash)),
+                (source_bytes::PART, format!("{}/{count}", index + 1)),
+                ("wl_version", env!("CARGO_PKG_VERSION").to_owned()),
+                ("wl_at", self.at.micros().to_string()),
+            ];
+            let headers: Headers =
+                facts.into_iter().map(|(name, text)| (Cow::Borrowed(name), Some(text.into()))).collect();
+            Outgoing {
+                topic: Cow::Borrowed(topics::OPS_DEAD_LETTER_V1.name()),
+                partition: None,
+                key: Some(content_hash.to_owned().into()),
+                value: Some(part.to_vec().into()),
+                headers,
+                ticket: None,
+            }
+        };
+        parts.into_iter().enumerate().map(letter).collect()
     }
 }
 
