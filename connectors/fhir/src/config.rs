@@ -29,7 +29,7 @@ pub struct FhirConfig {
     pub patient_number_systems: Vec<String>,
     /// Addresses of modifier extensions (or implicit rules) that do not change who used what and when.
     pub understood_modifiers: Vec<String>,
-    /// Read deletions from the server's `_history`.
+    /// Read deletions from the server's history of each resource type (`TYPE/_history`).
     pub deletions: bool,
     /// Pause between two rounds of polling, milliseconds.
     pub poll_interval_ms: u64,

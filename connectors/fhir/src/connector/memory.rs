@@ -35,7 +35,7 @@ pub(super) async fn recall(context: &RoomContext, config: &FhirConfig) -> Result
         if stored.connector != owner {
             continue;
         }
-        if stored.stream.starts_with(super::POLL) || stored.stream == super::DELETIONS {
+        if stored.stream.starts_with(super::POLL) || stored.stream.starts_with(super::DELETIONS) {
             let position = Position::restore(&stored).ok_or_else(|| {
                 RoomError::Room(format!("WL-2025: the stored position of {} cannot be read", stored.stream))
             })?;

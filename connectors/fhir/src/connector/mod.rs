@@ -9,6 +9,7 @@ mod page;
 mod poll;
 mod position;
 mod records;
+mod salvage;
 mod shelf;
 
 use crate::NAME;
@@ -23,7 +24,7 @@ pub use http::{Answer, FhirServer, ServerError};
 
 /// Prefix of the streams of resource types.
 const POLL: &str = "poll/";
-/// Stream of the deletions.
+/// Prefix of the streams of the deletions of a resource type; alone, that of all types, which earlier versions wrote.
 const DELETIONS: &str = "deletions";
 
 /// The room, for a process.
@@ -83,7 +84,7 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
             Err(error) => {
                 failures += 1;
                 let wait = poll.back_off(failures).max(error.retry_after().unwrap_or_default());
-                tracing::warn!(%error, failures, ?wait, "the FHIR server cannot be followed, trying again");
+                tracing::warn!(%error, failures, ?wait, "the FHIR server cannot be followed whole, trying again");
                 wait
             }
         };

@@ -1,17 +1,21 @@
-//! One round: the deletions, then a sweep of each resource type.
+//! One round: the deletions of each resource type, then a sweep of each. One that fails keeps no other from its turn.
 
+mod deletions;
+
+use super::POLL;
 use super::http::{Answer, FhirServer, ServerError};
 use super::memory::Memory;
-use super::page::{self, Page};
+use super::page::{self, Entry, Page};
 use super::position::Position;
 use super::records::{self, Consumed, connector};
+use super::salvage;
 use super::shelf::{Asking, Cache};
-use super::{DELETIONS, POLL};
 use crate::config::FhirConfig;
-use crate::mapping::{self, Identity, Profile};
+use crate::mapping::{self, Found, Identity, Profile};
 use crate::outcome::{Outcome, Refusal};
-use crate::parse::{Context, Deletion, content_hash, map_json, unreadable, withdraw, year_of};
+use crate::parse::{Context, content_hash, map_json, unreadable, year_of};
 use crate::seen::Seen;
+use deletions::Deletions;
 use fhir_gate::Version;
 use fhir_gate::json::Json;
 use runtime::outgoing::{Lineage, Outgoing};
@@ -19,17 +23,12 @@ use runtime::publisher::TransactionalPublisher;
 use runtime::telemetry::{Attribute, RecordSpan, start_span};
 use runtime::{RoomContext, RoomError, clock};
 use schemas::Timestamp;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 /// How deep references are followed: a device use to its procedure to the encounter to the patient.
 const REFERENCE_ROUNDS: usize = 4;
-/// Most deletions of one look at the history.
-const DELETIONS_MAX: usize = 100_000;
-
-/// How far the position in the history may be ahead of the stored one, microseconds.
-const HISTORY_STORE_MICROS: i64 = 60_000_000;
 
 /// What went wrong at the server ends a round; what went wrong at Kafka ends the session.
 type Round<T> = Result<Result<T, ServerError>, RoomError>;
@@ -43,6 +42,7 @@ macro_rules! served {
         }
     };
 }
+use served;
 
 /// The state of a session.
 pub(super) struct Poll {
@@ -56,10 +56,7 @@ pub(super) struct Poll {
     cache: Cache,
     /// Where a sweep that was cut at `pages_max` goes on, by stream.
     unfinished: HashMap<String, String>,
-    /// The server has no history of all resources.
-    no_history: bool,
-    /// The position in the history that is stored.
-    history_stored: Timestamp,
+    deletions: Deletions,
 }
 
 /// A page with what it was made from.
@@ -83,21 +80,9 @@ impl Poll {
     ) -> Self {
         let cache = Cache::new(config.cache_entries_max);
         let Memory { positions, seen } = memory;
-        let (unfinished, no_history) = (HashMap::new(), !config.deletions);
-        let history_stored = positions.get(DELETIONS).and_then(|position| position.from(0)).unwrap_or_default();
-        Self {
-            history_stored,
-            config,
-            context,
-            profile,
-            server,
-            publisher,
-            positions,
-            seen,
-            cache,
-            unfinished,
-            no_history,
-        }
+        let deletions = Deletions::new(&positions);
+        let unfinished = HashMap::new();
+        Self { config, context, profile, server, publisher, positions, seen, cache, unfinished, deletions }
     }
 
     /// How long to wait after so many failures in a row.
@@ -106,17 +91,36 @@ impl Poll {
         Duration::from_millis(self.config.retry_delay_ms.saturating_mul(factor).min(self.config.retry_delay_max_ms))
     }
 
-    /// Everything once.
+    /// Everything once. What fails is tried again in the next round; of several errors, the one that asks for the longest
+    /// wait is returned.
     pub(super) async fn round(&mut self) -> Round<()> {
         let oldest = clock::now_micros().saturating_sub_unsigned(self.config.cache_age_max_ms.saturating_mul(1_000));
         self.cache.forget(Timestamp(oldest));
-        if !self.no_history {
-            served!(self.sweep_deletions().await?);
+        let types = self.config.types();
+        let mut round = Ok(());
+        if self.config.deletions {
+            for resource_type in &types {
+                let swept = self.sweep_deletions(resource_type).await?;
+                self.note(&mut round, swept, resource_type, "its deletions");
+            }
         }
-        for resource_type in self.config.types() {
-            served!(self.sweep(&resource_type).await?);
+        for resource_type in &types {
+            let swept = self.sweep(resource_type).await?;
+            self.note(&mut round, swept, resource_type, "its versions");
         }
-        Ok(Ok(()))
+        Ok(round)
+    }
+
+    /// Takes note of how a sweep ended. After a stop each of them ends early, which is no failure of the server.
+    fn note(&self, round: &mut Result<(), ServerError>, swept: Result<(), ServerError>, of: &str, what: &str) {
+        let Err(error) = swept else { return };
+        if self.context.shutdown.requested() {
+            return;
+        }
+        tracing::warn!(%error, resource_type = of, what, "a sweep of the FHIR server failed, the others go on");
+        if round.as_ref().err().is_none_or(|known| known.retry_after() < error.retry_after()) {
+            *round = Err(error);
+        }
     }
 
     /// Reads what is new of one resource type, page by page.
@@ -137,6 +141,7 @@ impl Poll {
         };
         for number in 1.. {
             let fetched = served!(self.fetch(url, resource_type).await);
+            self.begin_deletions(resource_type, &fetched).await?;
             let next = fetched.page.next.clone();
             served!(self.consume(&stream, resource_type, fetched).await?);
             let Some(next) = next.filter(|_| !self.context.shutdown.requested()) else { break };
@@ -157,15 +162,22 @@ impl Poll {
         // Taken, not copied: from here on only an error that ends the session leaves early.
         let mut position = self.positions.remove(stream).unwrap_or_default();
         let mut records = Vec::new();
+        // What has no time was stored about when its neighbour was; the time of the page may be far ahead of it.
+        let mut stored_at = page.entries.iter().find_map(Entry::stored_at).or(page.made_at).unwrap_or(at);
         for entry in &page.entries {
+            stored_at = entry.stored_at().unwrap_or(stored_at);
             let raw = bytes.get(entry.bytes.clone()).unwrap_or_default();
             let message_id = message_id(&entry.identity, resource_type, raw);
-            let Some(resource) = page::resource(&bundle, entry.index).filter(|_| !position.knows(&message_id)) else {
+            if position.knows(&message_id) {
                 continue;
-            };
+            }
             let attributes = [Attribute::Room(crate::NAME), Attribute::MessageType(resource_type)];
             let mut span = start_span("fhir.resource", Some(span.traceparent()), &attributes);
-            let outcome = self.map(resource, raw, version, at);
+            let outcome = match (&entry.refusal, page::resource(&bundle, entry.index)) {
+                (Some(refusal), _) => Outcome::DeadLetter(refusal.clone()),
+                (None, Some(resource)) => self.map(resource, raw, version, at),
+                (None, None) => continue,
+            };
             span.set(Attribute::Outcome(outcome.name()));
             if let Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) = &outcome {
                 span.fail(refusal.code);
@@ -181,8 +193,7 @@ impl Poll {
             };
             records.extend(consumed.records(&outcome, &self.publisher, span.traceparent())?);
             records::count(&outcome, &self.context);
-            let stored_at = entry.identity.as_ref().ok().and_then(|identity| identity.last_updated);
-            position.note(message_id, stored_at.map(|moment| moment.at).or(page.made_at).unwrap_or(at));
+            position.note(message_id, stored_at);
         }
         self.commit(stream, position, records, at).await.map(Ok)
     }
@@ -198,12 +209,12 @@ impl Poll {
     async fn fill_shelf(&mut self, stream: &str, fetched: &Fetched) -> Result<(), ServerError> {
         let version = fetched.version.unwrap_or(self.config.version);
         let mut new = Vec::new();
-        for entry in &fetched.page.entries {
+        for entry in fetched.page.entries.iter().filter(|entry| entry.refusal.is_none()) {
             let (Ok(identity), Some(resource)) = (&entry.identity, page::resource(&fetched.bundle, entry.index)) else {
                 continue;
             };
             if ["Device", "Encounter", "Patient", "Procedure"].contains(&identity.resource_type.as_str()) {
-                self.cache.put(identity.name(), Some(Arc::new(resource.clone())), fetched.at);
+                self.cache.put(identity.name(), Found::Here(Arc::new(resource.clone())), fetched.at);
             }
             let raw = fetched.bytes.get(entry.bytes.clone()).unwrap_or_default();
             let message_id = message_id(&entry.identity, &identity.resource_type, raw);
@@ -222,12 +233,27 @@ impl Poll {
                 break;
             }
             for name in wanted {
-                let answer = self.get(self.server.address(&name, &[])?, fetched.span.traceparent()).await?;
-                let found = if answer.status.is_success() { Json::read(&answer.body).ok() } else { None };
-                self.cache.put(name, found.map(Arc::new), fetched.at);
+                let found = self.refer(&name, fetched.span.traceparent()).await?;
+                self.cache.put(name, found, fetched.at);
             }
         }
         Ok(())
+    }
+
+    /// Reads a resource that another one refers to. One that this room may not read (a sealed record), or cannot, is not at
+    /// hand: what refers to it is told without it, and says so.
+    async fn refer(&self, name: &str, traceparent: &str) -> Result<Found, ServerError> {
+        let found = match self.get(self.server.address(name, &[])?, traceparent).await {
+            Ok(answer) if !answer.status.is_success() => return Ok(Found::Gone),
+            Ok(answer) => Json::read(&answer.body).map_or(Found::NotAtHand, |resource| Found::Here(Arc::new(resource))),
+            Err(ServerError::Refused { status: 403 } | ServerError::TooLong { .. }) => Found::NotAtHand,
+            Err(error) => return Err(error),
+        };
+        if matches!(found, Found::NotAtHand) {
+            let resource_type = name.split('/').next();
+            tracing::warn!(resource_type, "a resource that is referred to may not or cannot be read");
+        }
+        Ok(found)
     }
 
     /// Reads an address, unless the stop is asked for first.
@@ -238,104 +264,6 @@ impl Poll {
                 Err(ServerError::Unavailable { reason: "stopping".to_owned(), retry_after: None })
             }
         }
-    }
-
-    /// Looks for deletions. The newest entry of a resource decides: what was stored again after its deletion lives.
-    async fn sweep_deletions(&mut self) -> Round<()> {
-        let since = self.positions.get(DELETIONS).and_then(|position| position.from(self.config.overlap_ms));
-        let Some(since) = since else { return self.begin_deletions().await };
-        let query = [("_since", since.to_string()), ("_count", self.config.page_size.to_string())];
-        let mut url = served!(self.server.address("_history", &query));
-        let (mut alive, mut found): (BTreeSet<String>, Vec<Deletion>) = (BTreeSet::new(), Vec::new());
-        let mut made_at = None;
-        loop {
-            let fetched = match self.fetch(url, DELETIONS).await {
-                Err(ServerError::Refused { status }) => {
-                    tracing::warn!(status, "the FHIR server has no history: deletions are not seen");
-                    self.no_history = true;
-                    return Ok(Ok(()));
-                }
-                other => served!(other),
-            };
-            let Page { deletions, alive: living, next, made_at: now, .. } = fetched.page;
-            found.extend(deletions.into_iter().filter(|deletion| !alive.contains(&deletion.name)));
-            alive.extend(living);
-            made_at = made_at.or(now);
-            if found.len() > DELETIONS_MAX {
-                return Err(RoomError::Room(format!("WL-2027: more than {DELETIONS_MAX} deletions at once")));
-            }
-            let Some(next) = next else { break };
-            url = served!(self.server.next(&next));
-        }
-        let at = Timestamp(clock::now_micros());
-        let mut position = self.positions.remove(DELETIONS).unwrap_or_default();
-        let mut records = Vec::new();
-        // Oldest first.
-        for deletion in found.into_iter().rev() {
-            records.extend(self.delete(&deletion, &mut position, made_at.unwrap_or(at), at)?);
-        }
-        if let Some(made_at) = made_at {
-            position.reach(made_at);
-        }
-        // Nothing to tell moves the position in memory only, but not so far that a restart has much to read again.
-        let stale =
-            position.from(0).is_some_and(|now| now.micros() - self.history_stored.micros() > HISTORY_STORE_MICROS);
-        if stale && records.is_empty() {
-            return self.store(DELETIONS, position, records, at).await.map(Ok);
-        }
-        self.commit(DELETIONS, position, records, at).await.map(Ok)
-    }
-
-    /// The first look: nothing was told before it, so only the server's time counts.
-    async fn begin_deletions(&mut self) -> Round<()> {
-        let query = [("_count", "1".to_owned())];
-        let url = served!(self.server.address("_history", &query));
-        match self.fetch(url, DELETIONS).await {
-            Ok(fetched) => {
-                let mut position = Position::default();
-                position.reach(fetched.page.made_at.unwrap_or(fetched.at));
-                self.store(DELETIONS, position, Vec::new(), fetched.at).await.map(Ok)
-            }
-            Err(ServerError::Refused { status }) => {
-                tracing::warn!(status, "the FHIR server has no history: deletions are not seen");
-                self.no_history = true;
-                Ok(Ok(()))
-            }
-            Err(error) => Ok(Err(error)),
-        }
-    }
-
-    fn delete(
-        &mut self,
-        deletion: &Deletion,
-        position: &mut Position,
-        stored_at: Timestamp,
-        at: Timestamp,
-    ) -> Result<Vec<Outgoing>, RoomError> {
-        let (resource_type, _) = deletion.name.split_once('/').unwrap_or_default();
-        let message_id = format!("{}/_history/{}", deletion.name, deletion.version_id.as_deref().unwrap_or("deleted"));
-        self.cache.remove(&deletion.name);
-        if !self.config.types().iter().any(|known| known == resource_type) || position.knows(&message_id) {
-            return Ok(Vec::new());
-        }
-        let span =
-            start_span("fhir.deletion", None, &[Attribute::Room(crate::NAME), Attribute::MessageType(resource_type)]);
-        let shelf = Asking::new(&self.cache);
-        let context =
-            Context { profile: &self.profile, version: Some(self.config.version), shelf: &shelf, received_at: at };
-        let outcome = withdraw(&deletion.name, deletion.version_id.as_deref(), &context, &mut self.seen);
-        let consumed = Consumed {
-            system: &self.config.system,
-            resource_type,
-            message_id: &message_id,
-            bytes: b"",
-            at,
-            is_kept: false,
-        };
-        let records = consumed.records(&outcome, &self.publisher, span.traceparent())?;
-        records::count(&outcome, &self.context);
-        position.note(message_id, stored_at);
-        Ok(records)
     }
 
     /// Stores records with the position behind them, if there is anything to store.
@@ -367,9 +295,7 @@ impl Poll {
         records.push(self.publisher.event(&cursor, &Lineage::default())?);
         self.publisher.commit(records).await?;
         self.context.metrics.transactions_committed.inc();
-        if stream == DELETIONS {
-            self.history_stored = position.from(0).unwrap_or_default();
-        }
+        self.deletions.stored(stream, &position);
         self.positions.insert(stream.to_owned(), position);
         Ok(())
     }
@@ -380,11 +306,11 @@ impl Poll {
         if !answer.status.is_success() {
             return Err(ServerError::Refused { status: answer.status.as_u16() });
         }
-        let bundle = Json::read(&answer.body).map_err(|error| {
+        let (bundle, flaws) = salvage::read(&answer.body).map_err(|error| {
             let Refusal { code, path, detail, .. } = unreadable(&error);
             ServerError::NoPage(format!("{code} at {path}: {detail}"))
         })?;
-        let page = Page::of(&bundle).map_err(|_| ServerError::NoPage("it is another resource".to_owned()))?;
+        let page = Page::of(&bundle, flaws).map_err(|_| ServerError::NoPage("it is another resource".to_owned()))?;
         Ok(Fetched {
             bytes: answer.body,
             bundle,

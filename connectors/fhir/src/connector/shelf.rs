@@ -1,18 +1,16 @@
 //! Resources that others refer to, kept in bounded memory and read from the server when they are missing.
 
 use crate::mapping::{Found, Shelf};
-use fhir_gate::json::Json;
 use schemas::Timestamp;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
 
 /// What is known about referenced resources; the ones that were read longest ago leave first.
 #[derive(Debug)]
 pub(super) struct Cache {
     most: usize,
     clock: u64,
-    entries: HashMap<String, (u64, Option<Arc<Json>>)>,
+    entries: HashMap<String, (u64, Found)>,
     by_age: BTreeMap<u64, (Timestamp, String)>,
 }
 
@@ -21,10 +19,10 @@ impl Cache {
         Self { most: most.max(1), clock: 0, entries: HashMap::new(), by_age: BTreeMap::new() }
     }
 
-    /// Keeps a resource that was read at `at`; none says that the server does not have it.
-    pub(super) fn put(&mut self, name: String, resource: Option<Arc<Json>>, at: Timestamp) {
+    /// Keeps what the server said of a resource at `at`; not at hand is one that it does not show.
+    pub(super) fn put(&mut self, name: String, found: Found, at: Timestamp) {
         self.clock += 1;
-        if let Some((age, _)) = self.entries.insert(name.clone(), (self.clock, resource)) {
+        if let Some((age, _)) = self.entries.insert(name.clone(), (self.clock, found)) {
             self.by_age.remove(&age);
         }
         self.by_age.insert(self.clock, (at, name));
@@ -42,10 +40,11 @@ impl Cache {
         }
     }
 
-    /// Forgets what was read before `oldest`, and that resources were missing: they may have come since.
+    /// Forgets what was read before `oldest`, and that resources were missing or not shown: they may have come since.
     pub(super) fn forget(&mut self, oldest: Timestamp) {
         let old = self.by_age.values().take_while(|(at, _)| *at < oldest).map(|(_, name)| name.clone());
-        let missing = self.entries.iter().filter(|(_, (_, resource))| resource.is_none()).map(|(name, _)| name.clone());
+        let is_missing = |found: &Found| !matches!(found, Found::Here(_));
+        let missing = self.entries.iter().filter(|(_, (_, found))| is_missing(found)).map(|(name, _)| name.clone());
         for name in old.chain(missing).collect::<Vec<_>>() {
             self.remove(&name);
         }
@@ -72,8 +71,7 @@ impl<'a> Asking<'a> {
 impl Shelf for Asking<'_> {
     fn find(&self, target: &str) -> Found {
         match self.cache.entries.get(target) {
-            Some((_, Some(resource))) => Found::Here(Arc::clone(resource)),
-            Some((_, None)) => Found::Gone,
+            Some((_, found)) => found.clone(),
             None => {
                 // Only this server is asked.
                 if is_name(target) {
@@ -99,16 +97,25 @@ pub(super) fn is_name(target: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use fhir_gate::json::Json;
+    use std::sync::Arc;
+
+    fn here() -> Found {
+        Found::Here(Arc::new(Json::Null))
+    }
 
     #[test]
     fn what_is_missing_is_noted_once_and_only_for_this_server() {
-        let mut cache = Cache::new(2);
-        cache.put("Device/d1".to_owned(), Some(Arc::new(Json::Null)), Timestamp(0));
-        cache.put("Device/d2".to_owned(), None, Timestamp(0));
+        let mut cache = Cache::new(3);
+        cache.put("Device/d1".to_owned(), here(), Timestamp(0));
+        cache.put("Device/d2".to_owned(), Found::Gone, Timestamp(0));
+        cache.put("Device/sealed".to_owned(), Found::NotAtHand, Timestamp(0));
         let asking = Asking::new(&cache);
         assert!(matches!(asking.find("Device/d1"), Found::Here(_)));
         assert!(matches!(asking.find("Device/d2"), Found::Gone));
-        for target in ["Device/d3", "Device/d3", "http://other/Device/d4", "urn:uuid:7f1a", "Device/../x"] {
+        for target in
+            ["Device/d3", "Device/d3", "http://other/Device/d4", "urn:uuid:7f1a", "Device/../x", "Device/sealed"]
+        {
             assert!(matches!(asking.find(target), Found::NotAtHand));
         }
         assert_eq!(asking.wanted().into_iter().collect::<Vec<_>>(), ["Device/d3"]);
@@ -118,10 +125,11 @@ mod tests {
     fn the_cache_is_bounded_and_forgets_what_is_old_or_was_missing() {
         let mut cache = Cache::new(3);
         for number in 0..10 {
-            cache.put(format!("Device/d{number}"), Some(Arc::new(Json::Null)), Timestamp(number));
+            cache.put(format!("Device/d{number}"), here(), Timestamp(number));
         }
         assert_eq!((cache.entries.len(), cache.by_age.len()), (3, 3));
-        cache.put("Device/missing".to_owned(), None, Timestamp(20));
+        cache.put("Device/missing".to_owned(), Found::Gone, Timestamp(20));
+        cache.put("Device/sealed".to_owned(), Found::NotAtHand, Timestamp(20));
         cache.forget(Timestamp(9));
         assert_eq!(cache.entries.keys().collect::<Vec<_>>(), ["Device/d9"]);
         assert_eq!(cache.by_age.len(), 1);
