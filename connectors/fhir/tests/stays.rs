@@ -7,6 +7,7 @@ mod common;
 use common::Ward;
 use expect_test::{Expect, expect};
 use std::collections::HashMap;
+use wardline_fhir::{ClinicalEvent, Outcome};
 
 fn encounter(status: &str, more: &str) -> String {
     format!(
@@ -117,6 +118,26 @@ fn r5_sends_classes_as_a_list_and_the_end_elsewhere() {
         stay/discharged r0 CREATE DISCHARGED class=EMERGENCY in=OR3 from=ICU admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z disposition=home attending=s1
         dropped encounter.no-news"#]],
     );
+}
+
+#[test]
+fn key_1_an_encounter_that_gets_its_visit_number_later_is_the_same_stay() {
+    let without = |version: String| version.replace(r#""identifier":[{"system":"urn:visits","value":"V719001"}],"#, "");
+    let mut ward = Ward::new();
+    let mut stored = HashMap::new();
+    let refs = |outcome: Outcome| match outcome {
+        Outcome::Events(events) => events.iter().map(ClinicalEvent::key).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let first = refs(ward.outcome(&without(encounter("in-progress", &at("ICU")))));
+    assert_ne!(first, [ward.profile.pseudonyms.encounter("GENERAL", "V719001")]);
+    assert_eq!(ward.tell(&encounter("in-progress", &at("ICU"))), "dropped encounter.no-news");
+    ward.restart(&mut stored);
+    assert_eq!(refs(ward.outcome(&encounter("in-progress", &at("WARD4")))), first);
+    expect!["stay/discharged r0 CREATE DISCHARGED class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z"]
+        .assert_eq(&ward.tell(&encounter("finished", PERIOD)));
+    expect!["stay/admitted r1 CANCEL CANCELLED cancels=ADMIT class=INPATIENT admitted=2026-09-14T12:00:00Z discharged=2026-09-14T21:00:00Z"]
+        .assert_eq(&ward.delete("Encounter/e4"));
 }
 
 #[test]

@@ -7,7 +7,7 @@ mod common;
 use common::Ward;
 use expect_test::{Expect, expect};
 use std::collections::HashMap;
-use wardline_fhir::Version;
+use wardline_fhir::{ClinicalEvent, Outcome, Version};
 
 const DEVICE: &str = r#"{"resourceType":"Device","id":"d1","udiCarrier":[{"deviceIdentifier":"00844588003288",
     "carrierHRF":"(01)00844588003288(17)281130(10)LOT71A(21)SN710001"}],
@@ -234,6 +234,63 @@ fn what_is_entered_in_error_is_retracted_when_nobody_states_it_any_more() {
         usage#2 r0 CREATE USED 1 item=swab in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z
         usage#2 r1 RETRACT USED 1 item=swab in=OR1 procedure=52734007 by=s1 at=2026-09-14T15:00:00Z"#]],
     );
+}
+
+#[test]
+fn key_1_an_encounter_that_gets_its_visit_number_later_does_not_double_its_usages() {
+    let numbered =
+        ENCOUNTER.replace("\"status\"", "\"identifier\":[{\"system\":\"urn:visits\",\"value\":\"V1\"}],\"status\"");
+    let refs = |outcome: Outcome| match outcome {
+        Outcome::Events(events) => events.iter().map(ClinicalEvent::key).collect::<Vec<_>>(),
+        other => panic!("{other:?}"),
+    };
+    let mut ward = ward();
+    let mut stored = HashMap::new();
+    let of_usage = refs(ward.outcome(&implant(1, "completed")));
+    ward.store(&numbered);
+    assert_eq!(ward.tell(CHARGE), "dropped usage.already-told");
+    ward.restart(&mut stored);
+    assert_eq!(
+        ward.tell(&USE.replace("\"subject\"", "\"derivedFrom\":[{\"reference\":\"Procedure/pr1\"}],\"subject\"")),
+        "dropped usage.already-told"
+    );
+    assert_eq!(refs(ward.outcome(&numbered)), of_usage, "the stay is that of its usages");
+    // The other way round: the stay was told first.
+    let mut ward = self::ward();
+    let of_stay = refs(ward.outcome(ENCOUNTER));
+    ward.store(&numbered);
+    assert_eq!(refs(ward.outcome(&implant(1, "completed"))), of_stay);
+}
+
+/// A contained resource has its id only inside of the one that holds it.
+#[test]
+fn key_1_contained_encounters_and_patients_of_two_resources_are_not_one() {
+    let charge = |id: &str, number: &str| {
+        let identifier = if number.is_empty() {
+            String::new()
+        } else {
+            format!(r#","identifier":[{{"type":{{"coding":[{{"code":"VN"}}]}},"value":"{number}"}}]"#)
+        };
+        let contained = format!(
+            r##""contained":[{{"resourceType":"Patient","id":"p"}},
+            {{"resourceType":"Encounter","id":"e","status":"in-progress","class":{{"code":"IMP"}}{identifier}}}],"subject":{{"reference":"#p"}}"##
+        );
+        CHARGE
+            .replace("ci1", id)
+            .replace("Encounter/e4", "#e")
+            .replace(r#""subject":{"reference":"Patient/p1"}"#, &contained)
+    };
+    let mut ward = ward();
+    let mut tell = |id: &str, number: &str| match ward.outcome(&charge(id, number)) {
+        Outcome::Events(events) => match &events[0] {
+            ClinicalEvent::Usage(usage) => (usage.encounter_ref.clone(), usage.patient_ref.clone()),
+            other => panic!("{other:?}"),
+        },
+        other => panic!("{other:?}"),
+    };
+    let (one, other) = (tell("ci1", ""), tell("ci2", ""));
+    assert!(one.0 != other.0 && one.1 != other.1, "{one:?}");
+    assert_eq!(tell("ci3", "V1").0, common::profile().pseudonyms.encounter("GENERAL", "V1"));
 }
 
 #[test]

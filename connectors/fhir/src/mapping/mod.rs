@@ -55,7 +55,7 @@ pub enum Found {
     Here(Arc<Json>),
     /// The server says that it does not exist (any more).
     Gone,
-    /// Nobody asked the server.
+    /// Nobody asked the server, or it does not show it.
     NotAtHand,
 }
 
@@ -115,6 +115,8 @@ pub struct Sighting {
     pub procedure: Option<String>,
     /// Codes and identifiers under which another resource may name the same article.
     pub names: Vec<String>,
+    /// Name of the Encounter resource it was used in, when one is named.
+    pub encounter: Option<String>,
     /// Whether the encounter is known; without it the key of the event is that of the patient.
     pub in_encounter: bool,
     /// Whether the resource itself names the place, or it is that of the encounter.

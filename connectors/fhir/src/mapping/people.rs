@@ -1,15 +1,18 @@
 //! Who and where: pseudonyms of visits and patients, and places.
 
-use super::{Found, Reading};
+use super::Reading;
 use crate::node::{Node, Reference};
 use crate::outcome::{code, warning};
 use fhir_gate::json::Json;
 use schemas::{Location, Warning};
+use std::sync::Arc;
 
 /// The visit that a resource belongs to.
 pub(super) struct Visit {
     /// Pseudonym.
     pub(super) encounter_ref: String,
+    /// Name of the Encounter resource, when one is named.
+    pub(super) resource: Option<String>,
     /// Where the patient is, when the Encounter says so.
     pub(super) location: Option<Location>,
 }
@@ -17,35 +20,56 @@ pub(super) struct Visit {
 impl Reading<'_> {
     /// The visit that this resource refers to; `None` when it names none.
     pub(super) fn visit(&self, element: &str, warnings: &mut Vec<Warning>) -> Option<Visit> {
-        let reference = self.root.child_reference(element)?;
-        self.visit_of(&reference, &format!("{}.{element}", self.root.path), warnings)
+        self.visit_of(&self.root, &self.resource, element, warnings)
     }
 
-    /// The visit behind a reference.
-    pub(super) fn visit_of(&self, reference: &Reference, path: &str, warnings: &mut Vec<Warning>) -> Option<Visit> {
+    /// The visit that a resource refers to; `name` is that of the resource.
+    pub(super) fn visit_of(
+        &self,
+        resource: &Node<'_>,
+        name: &str,
+        element: &str,
+        warnings: &mut Vec<Warning>,
+    ) -> Option<Visit> {
         let pseudonyms = &self.profile.pseudonyms;
-        let target = match self.target(reference) {
+        let reference = resource.child_reference(element)?;
+        let target = match self.target(&reference) {
             Some(target) if reference.may_be("Encounter") => target,
             // An EpisodeOfCare is no visit.
             Some(_) => return None,
             None => {
                 let number = reference.identifier.as_deref()?;
-                return Some(Visit {
-                    encounter_ref: pseudonyms.encounter(&self.profile.facility, number),
-                    location: None,
-                });
+                let encounter_ref = pseudonyms.encounter(&self.profile.facility, number);
+                return Some(Visit { encounter_ref, resource: None, location: None });
             }
         };
-        if let Found::Here(encounter) = self.shelf.find(&target) {
+        let (target, encounter) = self.pointed_at(resource, name, target);
+        // Inside of a Bundle the Encounter itself has another name than the references to it.
+        let own_name = (!target.starts_with("urn:")).then(|| target.clone());
+        if let Some(encounter) = encounter {
             let node = Node::root(&encounter);
-            return Some(Visit { encounter_ref: self.encounter_ref(&node, &target), location: last_location(&node) });
+            let encounter_ref = self.encounter_ref(&node, &target);
+            let visit = Visit { encounter_ref, resource: own_name, location: last_location(&node) };
+            return (node.text("resourceType") == Some("Encounter")).then_some(visit);
         }
         warnings.push(warning(
             code::INCOMPLETE,
-            path,
+            format!("{}.{element}", resource.path),
             "the Encounter was not at hand, so its id stands for the visit number",
         ));
-        Some(Visit { encounter_ref: pseudonyms.encounter(&self.profile.system, &target), location: None })
+        let encounter_ref = pseudonyms.encounter(&self.profile.system, &target);
+        Some(Visit { encounter_ref, resource: own_name, location: None })
+    }
+
+    /// The name of what a reference in `resource` points to, and what stands there when it is at hand. A contained resource
+    /// has its id only inside of the one that holds it.
+    fn pointed_at(&self, resource: &Node<'_>, name: &str, target: String) -> (String, Option<Arc<Json>>) {
+        let Some(id) = target.strip_prefix('#') else {
+            let found = self.shelved(&target);
+            return (target, found);
+        };
+        let contained = resource.items("contained").into_iter().find(|node| node.text("id") == Some(id));
+        (format!("{name}#{id}"), contained.map(|node| Arc::new(node.json.clone())))
     }
 
     /// The pseudonym of an Encounter: of its visit number, else of its id.
@@ -65,7 +89,10 @@ impl Reading<'_> {
             Some(_) => return None,
             None => return Some(pseudonyms.patient(&self.profile.facility, reference.identifier.as_deref()?)),
         };
-        let patient = if let Found::Here(patient) = self.shelf.find(&target) { Some(patient) } else { None };
+        let (target, patient) = self.pointed_at(&self.root, &self.resource, target);
+        if patient.as_ref().is_some_and(|patient| patient.text("resourceType") != Some("Patient")) {
+            return None;
+        }
         let known = patient.as_deref().map(Node::root);
         let number = known.as_ref().and_then(|patient| number(patient, "MR", &self.profile.patient_number_systems));
         Some(match number {

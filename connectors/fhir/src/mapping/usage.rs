@@ -13,6 +13,7 @@ use schemas::{Code, EventMeta, Location, Precision, SupplyUsage, Udi, UdiIssuer,
 /// What all usages of one resource share.
 struct Common {
     facts: SupplyUsage,
+    encounter: Option<String>,
     in_encounter: bool,
     placed: bool,
     procedure: Option<String>,
@@ -179,10 +180,9 @@ impl Reading<'_> {
         if let Some(visit) = self.visit("context", warnings) {
             return (Some(visit), procedure);
         }
-        let visit = procedure.as_deref().and_then(|target| self.shelved(target)).and_then(|resource| {
-            let node = Node::root(&resource);
-            let encounter = node.child_reference("encounter")?;
-            self.visit_of(&encounter, &format!("{}.encounter", node.path), warnings)
+        let visit = procedure.as_deref().and_then(|target| {
+            let resource = self.shelved(target)?;
+            self.visit_of(&Node::root(&resource), target, "encounter", warnings)
         });
         (visit, procedure)
     }
@@ -205,14 +205,14 @@ impl Reading<'_> {
     ) -> Result<Common, Refusal> {
         let patient_ref = self.patient(patient);
         let in_encounter = visit.is_some();
-        let (encounter_ref, location) = match visit {
-            Some(visit) => (visit.encounter_ref, visit.location),
+        let (encounter_ref, encounter, location) = match visit {
+            Some(visit) => (visit.encounter_ref, visit.resource, visit.location),
             None => {
                 // The key keeps the events of one patient in order when the source does not say which stay it was.
                 let detail = "no encounter was sent, so the patient stands for it";
                 warnings.push(warning(code::INCOMPLETE, format!("{}.encounter", self.root.path), detail));
                 let fix = "send the encounter or the patient that the article was used for";
-                (patient_ref.clone().ok_or_else(|| self.root.missing(patient, fix))?, None)
+                (patient_ref.clone().ok_or_else(|| self.root.missing(patient, fix))?, None, None)
             }
         };
         let identifiers = self.root.items("identifier");
@@ -232,7 +232,7 @@ impl Reading<'_> {
             order_refs: identifiers.iter().filter_map(|node| node.text("value")).map(str::to_owned).collect(),
             ..SupplyUsage::default()
         };
-        Ok(Common { facts, in_encounter, placed: false, procedure: None })
+        Ok(Common { facts, encounter, in_encounter, placed: false, procedure: None })
     }
 
     fn of_device(&self, common: &Common, node: &Node<'_>, usage: UsageKind) -> Result<Option<Sighting>, Refusal> {
@@ -269,6 +269,7 @@ impl Common {
             device: None,
             procedure: self.procedure.clone(),
             names: Vec::new(),
+            encounter: self.encounter.clone(),
             in_encounter: self.in_encounter,
             placed: self.placed,
             counted: false,

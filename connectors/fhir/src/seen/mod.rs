@@ -73,7 +73,8 @@ impl Seen {
     }
 
     /// Settles a statement: what is new becomes events, and is remembered.
-    pub fn settle(&mut self, statement: Statement, arrival: &Arrival, profile: &Profile) -> Outcome {
+    pub fn settle(&mut self, mut statement: Statement, arrival: &Arrival, profile: &Profile) -> Outcome {
+        self.keep_pseudonyms(&mut statement, &arrival.identity.name());
         let desk = Desk { arrival, profile };
         match statement {
             Statement::Stay(stay) => self.stays.settle(*stay, &desk),
@@ -84,6 +85,29 @@ impl Seen {
             }
             Statement::Withdrawn(rule) => self.usages.settle(Vec::new(), &desk, Some(rule)),
             Statement::Nothing(rule) => Outcome::Dropped(rule),
+        }
+    }
+
+    /// An Encounter keeps the pseudonym under which it was first told, in its stay or in a usage: one that gets its visit
+    /// number later, or another one, is still the same stay.
+    fn keep_pseudonyms(&self, statement: &mut Statement, resource: &str) {
+        let told_as = |encounter: &str| {
+            self.stays.told_as(encounter).or_else(|| self.usages.told_as(encounter)).map(str::to_owned)
+        };
+        match statement {
+            Statement::Stay(stay) => {
+                if let Some(pseudonym) = told_as(resource) {
+                    stay.facts.encounter_ref = pseudonym;
+                }
+            }
+            Statement::Usages(sightings) => {
+                for sighting in sightings {
+                    if let Some(pseudonym) = sighting.encounter.as_deref().and_then(told_as) {
+                        sighting.facts.encounter_ref = pseudonym;
+                    }
+                }
+            }
+            Statement::Device(_) | Statement::Withdrawn(_) | Statement::Nothing(_) => {}
         }
     }
 

@@ -75,6 +75,11 @@ impl Stays {
         }
     }
 
+    /// The pseudonym under which the stay of an Encounter was told.
+    pub(super) fn told_as(&self, encounter: &str) -> Option<&str> {
+        self.by_resource.get(encounter).map(String::as_str)
+    }
+
     /// Settles what an Encounter states.
     pub(super) fn settle(&mut self, stay: Stay, desk: &Desk<'_>) -> Outcome {
         let name = stay.facts.encounter_ref.clone();

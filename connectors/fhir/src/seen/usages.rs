@@ -26,6 +26,9 @@ struct Told {
     first: String,
     /// Device resource, if one was named.
     device: Option<String>,
+    /// Encounter resource that it was first told of, if one was named.
+    #[serde(default)]
+    encounter: Option<String>,
     in_encounter: bool,
     ground: Ground,
     /// Not retracted.
@@ -44,6 +47,7 @@ pub(super) struct Usages {
     told: HashMap<String, Told>,
     by_alias: HashMap<String, String>,
     by_device: HashMap<String, BTreeSet<String>>,
+    by_encounter: HashMap<String, BTreeSet<String>>,
     by_voucher: HashMap<String, BTreeSet<String>>,
     by_age: BTreeMap<u64, String>,
     changed: BTreeSet<String>,
@@ -65,10 +69,17 @@ impl Usages {
             told: HashMap::new(),
             by_alias: HashMap::new(),
             by_device: HashMap::new(),
+            by_encounter: HashMap::new(),
             by_voucher: HashMap::new(),
             by_age: BTreeMap::new(),
             changed: BTreeSet::new(),
         }
+    }
+
+    /// The pseudonym under which usages in an Encounter were told.
+    pub(super) fn told_as(&self, encounter: &str) -> Option<&str> {
+        let key = self.by_encounter.get(encounter)?.first()?;
+        self.told.get(key).map(|told| told.event.encounter_ref.as_str())
     }
 
     /// Settles what a resource states; `rule` is why it states nothing.
@@ -187,6 +198,7 @@ impl Usages {
             vouchers: BTreeSet::from([resource.to_owned()]),
             first: resource.to_owned(),
             device: sighting.device.clone(),
+            encounter: sighting.encounter.clone(),
             in_encounter: sighting.in_encounter,
             ground: Ground { counted: sighting.counted, placed: sighting.placed },
             live: true,
@@ -299,6 +311,9 @@ impl Usages {
         if let Some(device) = &told.device {
             self.by_device.entry(device.clone()).or_default().insert(key.clone());
         }
+        if let Some(encounter) = &told.encounter {
+            self.by_encounter.entry(encounter.clone()).or_default().insert(key.clone());
+        }
         self.told.insert(key, told);
     }
 
@@ -326,6 +341,9 @@ impl Usages {
             }
             if let Some(device) = &told.device {
                 remove_from(&mut self.by_device, device, &key);
+            }
+            if let Some(encounter) = &told.encounter {
+                remove_from(&mut self.by_encounter, encounter, &key);
             }
             self.changed.insert(key);
         }
