@@ -300,7 +300,10 @@ fn the_same_record_gives_the_same_id_and_a_later_change_a_higher_revision() {
     // Another item of the same supplier: another row, the same event.
     let mut other_row = body.clone();
     other_row["id"] = json!(77);
-    assert_eq!(envelope(other_row)["eventId"], first["eventId"]);
+    other_row["currency"] = json!({"code": "USD"});
+    assert_eq!(envelope(other_row.clone())["eventId"], first["eventId"]);
+    let currency = |body: Value| map(Stream::Suppliers, "V-300", body).unwrap()[0]["currency"].clone();
+    assert_eq!((currency(body.clone()), currency(other_row)), (json!("EUR"), json!("EUR")));
     let mut renamed = body;
     renamed["party"]["write_date"]["year"] = json!(2030);
     let renamed = envelope(renamed);

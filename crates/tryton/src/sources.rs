@@ -138,7 +138,7 @@ const SUPPLIERS: Source = Source {
     model: "purchase.product_supplier",
     fields: "party.code party.name party.active party.write_date party.create_date party.tax_identifier.code \
         party.identifiers.type party.identifiers.code party.identifiers.write_date party.identifiers.create_date \
-        party.supplier_payment_term.name currency.code write_date create_date",
+        party.supplier_payment_term.name party.supplier_currency.code write_date create_date",
     related: "party. party.identifiers.",
     only: Vec::new,
     key: "party.code",

@@ -27,7 +27,8 @@ pub(super) fn supplier(envelope: &Envelope<'_>) -> Result<MasterSupplier, MapErr
         duns: identifier("duns"),
         hin: identifier("hin"),
         tax_id: envelope.text("party.tax_identifier.code"),
-        currency: envelope.text("currency.code"),
+        // Each row has the currency of its own prices, and all rows of a supplier must say the same.
+        currency: envelope.text("party.supplier_currency.code"),
         terms: envelope.text("party.supplier_payment_term.name"),
         ..MasterSupplier::default()
     })
