@@ -11,6 +11,7 @@
 
 mod config;
 pub mod mapping;
+mod page;
 mod poll;
 mod seen;
 

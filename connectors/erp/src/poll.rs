@@ -8,10 +8,11 @@ use connector::erp::{Change, Cursor, Erp, ErpError, Stream};
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::{RoomContext, RoomError, clock, reader};
-use schemas::{Bytes, Exception, ExceptionKind, ExceptionState, Severity, Subject, Timestamp, identity, topics};
+use schemas::{Timestamp, topics};
 
-use crate::mapping::{self, MapError, Mapped};
-use crate::seen::{Content, Name, Seen, identify};
+use crate::mapping::Mapped;
+use crate::page::{Page, Staged};
+use crate::seen::Seen;
 use crate::{ErpConfig, NAME, written};
 
 /// Runs until the stop is asked for.
@@ -21,7 +22,8 @@ pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     let erp = opened.map_err(|error| RoomError::Room(error.to_string()))?.erp;
     let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
     let cursors = stored_cursors(&context, &config).await?;
-    let mut poll = Poll { seen: Seen::new(config.remembered_max), failures: 0, config, cursors, publisher, context };
+    let seen = Seen::new(config.remembered_max);
+    let mut poll = Poll { seen, failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();
     while !poll.context.shutdown.requested() {
         let wait = poll.sweep_all(erp.as_ref()).await?;
@@ -42,14 +44,6 @@ struct Poll {
     seen: Seen,
     /// Sweeps in a row in which the ERP did not answer.
     failures: u32,
-}
-
-/// What a page becomes: records for Kafka, and what to remember once they are there.
-#[derive(Default)]
-struct Staged {
-    records: Vec<Outgoing>,
-    remembered: Vec<(Name, Content)>,
-    refused: u64,
 }
 
 impl Poll {
@@ -78,6 +72,7 @@ impl Poll {
                 Err(error) => return Ok(Err(error)),
             };
             let staged = self.stage(stream, &page.changes)?;
+            self.context.metrics.duplicate.inc_by(staged.duplicates);
             self.commit(stream, staged, &page.next).await?;
             self.cursors.insert(stream, page.next);
             if !page.more {
@@ -87,43 +82,16 @@ impl Poll {
         Ok(Ok(()))
     }
 
-    /// Maps a page; what has not changed in content is left out.
     fn stage(&self, stream: Stream, changes: &[Change]) -> Result<Staged, PublishError> {
-        let now = Timestamp::from_micros(clock::now_micros());
-        let mut staged = Staged::default();
-        for change in changes {
-            match mapping::events(&self.config, stream, change, now) {
-                Ok(events) => {
-                    for event in events {
-                        let (name, content) = identify(stream, &event);
-                        let known =
-                            self.seen.knows(&name, &content) || staged.remembered.contains(&(name.clone(), content));
-                        if known {
-                            self.context.metrics.duplicate.inc();
-                            continue;
-                        }
-                        staged.records.push(self.encode(&event)?);
-                        staged.remembered.push((name, content));
-                    }
-                }
-                Err(error) => {
-                    let exception = exception(&self.config, stream, change, &error, now);
-                    let name = (stream, exception.exception_id.clone());
-                    if !self.seen.knows(&name, &[0; 32]) {
-                        staged.records.push(self.publisher.event(&exception, &Lineage::default())?);
-                        staged.remembered.push((name, [0; 32]));
-                        staged.refused += 1;
-                    }
-                }
-            }
-        }
-        Ok(staged)
+        let page = Page { config: &self.config, stream, now: Timestamp::from_micros(clock::now_micros()) };
+        page.stage(changes, &self.seen, |event| self.encode(event))
     }
 
     /// One transaction for the records and the cursor. A page that brought nothing new moves the cursor in memory only: after
     /// a restart the same nothing is read again.
     async fn commit(&mut self, stream: Stream, staged: Staged, next: &Cursor) -> Result<(), RoomError> {
-        if staged.records.is_empty() {
+        let (events, refused) = (staged.records.len() as u64, staged.exceptions.len() as u64);
+        if events + refused == 0 {
             return Ok(());
         }
         let cursor = schemas::Cursor {
@@ -133,17 +101,19 @@ impl Poll {
             at: Timestamp::from_micros(clock::now_micros()),
             ..schemas::Cursor::default()
         };
-        let events = staged.records.len() as u64 - staged.refused;
         let mut records = staged.records;
+        for exception in &staged.exceptions {
+            records.push(self.publisher.event(exception, &Lineage::default())?);
+        }
         records.push(self.publisher.event(&cursor, &Lineage::default())?);
         self.publisher.commit(records).await?;
         for (name, content) in staged.remembered {
             self.seen.remember(name, content);
         }
         self.context.metrics.emitted.inc_by(events);
-        self.context.metrics.rejected.inc_by(staged.refused);
+        self.context.metrics.rejected.inc_by(refused);
         self.context.metrics.transactions_committed.inc();
-        tracing::info!(%stream, events, refused = staged.refused, "published changes of the ERP");
+        tracing::info!(%stream, events, refused, "published changes of the ERP");
         Ok(())
     }
 
@@ -194,34 +164,4 @@ async fn stored_cursors(context: &RoomContext, config: &ErpConfig) -> Result<Has
         }
     }
     Ok(cursors)
-}
-
-/// The exception about a record that cannot be an event, with the record as the ERP gave it (RAW-1).
-fn exception(config: &ErpConfig, stream: Stream, change: &Change, error: &MapError, now: Timestamp) -> Exception {
-    let body = change.body.to_string();
-    let identity = format!("{stream}/{}", change.key);
-    Exception {
-        exception_id: identity::event_id(config.instance(), &identity, &body, "exception"),
-        kind: ExceptionKind::Raised,
-        state: ExceptionState::Open,
-        room: NAME.to_owned(),
-        stage: "map".to_owned(),
-        code: error.code().to_owned(),
-        severity: Severity::Error,
-        retryable: false,
-        message: error.to_string(),
-        subject: Some(Subject { kind: stream.as_str().to_owned(), key: change.key.clone() }),
-        field_paths: vec![error.field().to_owned()],
-        suggested_fix: Some(format!(
-            "complete {} of {} in the ERP; the change brings it here",
-            error.field(),
-            change.key
-        )),
-        raw_value: Some(Bytes::from(body.into_bytes())),
-        content_type: Some("application/json".to_owned()),
-        version: env!("CARGO_PKG_VERSION").to_owned(),
-        raised_at: now,
-        at: now,
-        ..Exception::default()
-    }
 }

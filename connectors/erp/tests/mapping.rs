@@ -324,6 +324,25 @@ fn what_an_event_must_have_and_the_record_lacks_is_named() {
 }
 
 #[test]
+fn key_1_a_pack_must_be_exact_in_base_units_whatever_its_own_factor_is() {
+    let quantity = |base: &str, purchase: &str| {
+        let mut body = fixture("items-71-100777");
+        body["template"]["default_uom"]["factor"] = serde_json::from_str(base).unwrap();
+        body["template"]["purchase_uom"]["factor"] = serde_json::from_str(purchase).unwrap();
+        let events = map(Stream::Items, "71-100777", body).map_err(|error| error.to_string())?;
+        Ok::<_, String>(events[0]["packs"][0]["quantity"].as_str().unwrap().to_owned())
+    };
+    // A pound is sixteen ounces.
+    assert_eq!(quantity("0.028349523125", "0.45359237").unwrap(), "16.000000");
+    assert_eq!(quantity("0", "100.0").unwrap(), "100.000000");
+    // A kilogram is no exact number of pounds, and of the last unit more than a decimal can count.
+    for (base, purchase) in [("0.45359237", "1.0"), ("1e-28", "79228162514264337593543950335")] {
+        let refused = "WL-3021: items 71-100777: template.purchase_uom.factor has too many digits";
+        assert_eq!(quantity(base, purchase).unwrap_err(), refused);
+    }
+}
+
+#[test]
 fn the_dust_of_binary_arithmetic_is_no_quantity() {
     let mut body = fixture("purchase-orders-3");
     body["lines"][0]["quantity"] = serde_json::from_str("0.30000000000000004").unwrap();

@@ -80,10 +80,22 @@ impl<'a> Envelope<'a> {
         MapError::Missing { stream: self.stream, key: self.key().to_owned(), field }
     }
 
+    fn digits(&self, field: &'static str) -> MapError {
+        MapError::Digits { stream: self.stream, key: self.key().to_owned(), field }
+    }
+
     /// A quantity of `record`; above all others a quantity is never rounded.
     pub(super) fn quantity(&self, record: &Value, field: &'static str) -> Result<Decimal, MapError> {
         let quantity = decimal(record, field).ok_or_else(|| self.missing(field))?;
         self.exact_quantity(quantity, field)
+    }
+
+    /// A quantity of `record`, counted in `unit`. Only the result has to be exact: a pound is sixteen ounces, and neither is a
+    /// round number of kilograms.
+    pub(super) fn quotient(&self, record: &Value, field: &'static str, unit: Decimal) -> Result<Decimal, MapError> {
+        let quantity = decimal(record, field).ok_or_else(|| self.missing(field))?;
+        let quotient = quantity.checked_div(unit).ok_or_else(|| self.digits(field))?;
+        self.exact_quantity(quotient, field)
     }
 
     /// The quantity as the contract has it.
@@ -110,7 +122,7 @@ impl<'a> Envelope<'a> {
         if close && fits {
             return Ok(rounded.normalize());
         }
-        Err(MapError::Digits { stream: self.stream, key: self.key().to_owned(), field })
+        Err(self.digits(field))
     }
 
     /// The envelope of an event. `name` is its business key behind the topic, `position` its place in the record.

@@ -10,6 +10,8 @@ use crate::ErpConfig;
 
 /// Digits of a GTIN as events carry it (GS1 General Specifications 3.3.2).
 const GTIN_DIGITS: usize = 14;
+/// How much the unit of purchase holds, in what all units of its kind are counted in.
+const FACTOR: &str = "template.purchase_uom.factor";
 
 /// The identifiers of an item, sorted by what they are.
 #[derive(Default)]
@@ -90,16 +92,10 @@ fn packs(
     let Some(symbol) = text(body, "template.purchase_uom.symbol").filter(|symbol| *symbol != base) else {
         return Ok(Vec::new());
     };
-    let quantity = envelope.quantity(body, "template.purchase_uom.factor")?;
     let base_factor = decimal(body, "template.default_uom.factor").filter(|factor| !factor.is_zero());
-    let quantity = quantity / base_factor.unwrap_or(Decimal::ONE);
+    let quantity = envelope.quotient(body, FACTOR, base_factor.unwrap_or(Decimal::ONE))?;
     let gtin = if gtins.len() > 1 { gtins.pop() } else { None };
-    Ok(vec![Pack {
-        uom: config.tryton.unit_code(symbol).to_owned(),
-        quantity: quantity.normalize(),
-        gtin,
-        price: None,
-    }])
+    Ok(vec![Pack { uom: config.tryton.unit_code(symbol).to_owned(), quantity, gtin, price: None }])
 }
 
 fn categories(body: &Value) -> Vec<&str> {

@@ -80,6 +80,14 @@ pub enum MapError {
         /// What was not as expected.
         reason: String,
     },
+    /// A record whose event the contract of its topic refuses.
+    #[error("WL-6008: {stream} {key}: the event does not fit the contract of its topic")]
+    Unfit {
+        /// The stream.
+        stream: Stream,
+        /// Natural key of the record.
+        key: String,
+    },
 }
 
 /// The events of one record. `now` is only for `publishedAt`. A record may give none (an order that was cancelled before
@@ -109,6 +117,20 @@ fn of_tryton(config: &ErpConfig, stream: Stream, envelope: &Envelope<'_>) -> Res
 
 impl Mapped {
     /// The envelope.
+    #[must_use]
+    pub fn meta(&self) -> &EventMeta {
+        match self {
+            Self::Item(event) => &event.meta,
+            Self::Supplier(event) => &event.meta,
+            Self::Location(event) => &event.meta,
+            Self::CostCentre(event) => &event.meta,
+            Self::Employee(event) => &event.meta,
+            Self::PurchaseOrder(event) => &event.meta,
+            Self::GoodsReceipt(event) => &event.meta,
+        }
+    }
+
+    /// The envelope, to change it.
     pub fn meta_mut(&mut self) -> &mut EventMeta {
         match self {
             Self::Item(event) => &mut event.meta,
@@ -130,6 +152,7 @@ impl MapError {
             Self::Missing { .. } => "WL-3020",
             Self::Digits { .. } => "WL-3021",
             Self::Shape { .. } => "WL-3022",
+            Self::Unfit { .. } => "WL-6008",
         }
     }
 
@@ -138,7 +161,7 @@ impl MapError {
     pub const fn field(&self) -> &'static str {
         match self {
             Self::Missing { field, .. } | Self::Digits { field, .. } => field,
-            Self::Shape { .. } => "record",
+            Self::Shape { .. } | Self::Unfit { .. } => "record",
         }
     }
 }
