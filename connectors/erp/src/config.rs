@@ -26,7 +26,8 @@ pub struct ErpConfig {
     pub streams: BTreeSet<Stream>,
     /// Wait between two sweeps of a stream, in milliseconds. Default 5000.
     pub poll_ms: u64,
-    /// Records remembered by content, so that an unchanged record is not published again. Default 200000.
+    /// Events of each stream that are remembered by content, so that an unchanged record is not published again; the newer half
+    /// of so many always is. Default 200000.
     pub remembered_max: usize,
     /// Category of items whose stock belongs to the supplier until used. Default `Consignment`.
     pub consignment_category: String,

@@ -7,12 +7,14 @@
 //!                             ops.cursor.v1    (how far it is)
 //! ```
 //! The events of a page and the cursor behind it are one transaction, so nothing is lost and nothing is published twice by a
-//! crash. The ERP shows records more than once; what has not changed in content is not published again.
+//! crash. The ERP shows records more than once; what has not changed in content is not published again, and what was published
+//! before the room started is read back from the topics that it writes.
 
 mod config;
 pub mod mapping;
 mod page;
 mod poll;
+mod remembered;
 mod seen;
 
 pub use config::ErpConfig;

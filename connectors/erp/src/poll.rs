@@ -13,7 +13,7 @@ use schemas::{Timestamp, topics};
 use crate::mapping::Mapped;
 use crate::page::{Page, Staged};
 use crate::seen::Seen;
-use crate::{ErpConfig, NAME, written};
+use crate::{ErpConfig, NAME, remembered, written};
 
 /// Runs until the stop is asked for.
 pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
@@ -22,7 +22,8 @@ pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     let erp = opened.map_err(|error| RoomError::Room(error.to_string()))?.erp;
     let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
     let cursors = stored_cursors(&context, &config).await?;
-    let seen = Seen::new(config.remembered_max);
+    // Only now: whoever published under this name before can do so no more.
+    let seen = remembered::recall(&context, &config).await?;
     let mut poll = Poll { seen, failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();
     while !poll.context.shutdown.requested() {

@@ -13,26 +13,43 @@ pub(crate) type Content = [u8; 32];
 /// What an event is about.
 pub(crate) type Name = (Stream, String);
 
-/// A bounded memory: when it is full it starts anew, which costs repeated events but never a missing one.
+/// A bounded memory, for each stream of its own: a price list that changes every item does not push the orders out. What is
+/// forgotten costs repeated events but never a missing one.
 pub(crate) struct Seen {
-    known: HashMap<Name, Content>,
+    streams: HashMap<Stream, Memory>,
     most: usize,
 }
 
+/// Two halves: when the younger one is full, the older one is forgotten.
+#[derive(Default)]
+struct Memory {
+    younger: HashMap<String, Content>,
+    older: HashMap<String, Content>,
+}
+
 impl Seen {
+    /// Remembers at most `most` contents of each stream, and always the newer half of them.
     pub(crate) fn new(most: usize) -> Self {
-        Self { known: HashMap::new(), most: most.max(1) }
+        Self { streams: HashMap::new(), most }
     }
 
-    pub(crate) fn knows(&self, name: &Name, content: &Content) -> bool {
-        self.known.get(name) == Some(content)
+    pub(crate) fn knows(&self, (stream, key): &Name, content: &Content) -> bool {
+        self.streams.get(stream).and_then(|memory| memory.last(key)) == Some(content)
     }
 
-    pub(crate) fn remember(&mut self, name: Name, content: Content) {
-        if self.known.len() >= self.most {
-            self.known.clear();
+    pub(crate) fn remember(&mut self, (stream, key): Name, content: Content) {
+        let half = (self.most / 2).max(1);
+        let memory = self.streams.entry(stream).or_default();
+        if memory.younger.len() >= half && !memory.younger.contains_key(&key) {
+            memory.older = std::mem::take(&mut memory.younger);
         }
-        self.known.insert(name, content);
+        memory.younger.insert(key, content);
+    }
+}
+
+impl Memory {
+    fn last(&self, key: &str) -> Option<&Content> {
+        self.younger.get(key).or_else(|| self.older.get(key))
     }
 }
 
@@ -71,11 +88,30 @@ mod tests {
     }
 
     #[test]
-    fn the_memory_is_bounded() {
-        let mut seen = Seen::new(2);
+    fn bnd_1_the_memory_is_bounded_and_keeps_what_is_new() {
+        let mut seen = Seen::new(10);
+        let name = |stream, key: i32| (stream, key.to_string());
+        seen.remember(name(Stream::PurchaseOrders, 0), [7; 32]);
         for key in 0..100 {
-            seen.remember((Stream::Items, key.to_string()), [0; 32]);
-            assert!(seen.known.len() <= 2);
+            seen.remember(name(Stream::Items, key), [0; 32]);
+            let memory = &seen.streams[&Stream::Items];
+            assert!(memory.younger.len() + memory.older.len() <= 10);
+            let newest = key.saturating_sub(4).max(0)..=key;
+            assert!(newest.into_iter().all(|key| seen.knows(&name(Stream::Items, key), &[0; 32])), "{key}");
         }
+        assert!(!seen.knows(&name(Stream::Items, 0), &[0; 32]));
+        assert!(seen.knows(&name(Stream::PurchaseOrders, 0), &[7; 32]), "another stream has pushed it out");
+    }
+
+    #[test]
+    fn the_last_content_counts_wherever_an_earlier_one_is_kept() {
+        let mut seen = Seen::new(4);
+        let name = |key: &str| (Stream::Items, key.to_owned());
+        seen.remember(name("a"), [1; 32]);
+        for key in ["b", "c"] {
+            seen.remember(name(key), [0; 32]);
+        }
+        seen.remember(name("a"), [2; 32]);
+        assert!(seen.knows(&name("a"), &[2; 32]) && !seen.knows(&name("a"), &[1; 32]));
     }
 }

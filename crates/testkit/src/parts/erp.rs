@@ -74,20 +74,48 @@ impl Erp {
     /// Gives an item another name, as somebody who works in the ERP does. `erp_id` is the ERP's own number of it, if it has
     /// numbers.
     pub async fn rename_item(&self, code: &str, erp_id: Option<&str>, name: &str) {
-        let http = reqwest::Client::new();
-        let (path, body) = match &self.0 {
+        match &self.0 {
+            System::Embedded(_) => self.rewrite(&format!("items/{code}"), "name", &name.into()).await,
+            System::Real(_) => self.write("product.template", erp_id.unwrap(), &json!({"name": name})).await,
+        }
+    }
+
+    /// Writes to an order so that it has another stamp, and says what it said before.
+    pub async fn touch_order(&self, number: &str, erp_id: &str) {
+        match &self.0 {
             System::Embedded(_) => {
-                let path = format!("api/v1/items/{code}");
-                let request = http.get(format!("{}/{path}", self.url())).bearer_auth(ERP_KEY);
-                let mut item: Value = request.send().await.unwrap().json().await.unwrap();
-                item["name"] = name.into();
-                (path, item)
+                let path = format!("purchase-orders/{number}");
+                let before = self.read(&path).await["terms"].take();
+                for terms in [json!("something else"), before] {
+                    self.rewrite(&path, "terms", &terms).await;
+                }
             }
             System::Real(_) => {
-                (format!("{ERP_DATABASE}/rest/model/product.template/{}", erp_id.unwrap()), json!({"name": name}))
+                self.write("purchase.purchase", erp_id, &json!({"comment": "Half of it is here."})).await
             }
-        };
-        let request = http.put(format!("{}/{path}", self.url())).bearer_auth(ERP_KEY).json(&body);
+        }
+    }
+
+    /// A record of the sandbox ERP.
+    async fn read(&self, path: &str) -> Value {
+        let request = reqwest::Client::new().get(format!("{}/api/v1/{path}", self.url()));
+        request.bearer_auth(ERP_KEY).send().await.unwrap().json().await.unwrap()
+    }
+
+    /// Changes one field of a record of the sandbox ERP.
+    async fn rewrite(&self, path: &str, field: &str, value: &Value) {
+        let mut record = self.read(path).await;
+        record[field] = value.clone();
+        self.put(&format!("api/v1/{path}"), &record).await;
+    }
+
+    /// Changes fields of a record of Tryton.
+    async fn write(&self, model: &str, id: &str, fields: &Value) {
+        self.put(&format!("{ERP_DATABASE}/rest/model/{model}/{id}"), fields).await;
+    }
+
+    async fn put(&self, path: &str, body: &Value) {
+        let request = reqwest::Client::new().put(format!("{}/{path}", self.url())).bearer_auth(ERP_KEY).json(body);
         let answer = request.send().await.unwrap();
         assert!(answer.status().is_success(), "{}", answer.text().await.unwrap());
     }
