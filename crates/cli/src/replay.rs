@@ -11,7 +11,7 @@ use crate::{Failure, context, people, rooms};
 use indicatif::ProgressBar;
 use operations::replay::{
     Apply, Outcome, Overtaken, Plan, Preview, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request,
-    Resume, Runner, Status, Words, field_condition, needs_approval,
+    Resume, Runner, Status, Words, events_mean, field_condition, needs_approval,
 };
 use runtime::codec::Codec;
 use runtime::shutdown;
@@ -179,7 +179,11 @@ async fn resume(replays: &Arc<Replays>, options: &ReplayResume) -> Result<(), Fa
 async fn run(runner: Runner, json: bool) -> Result<(), Failure> {
     let (trigger, stop) = shutdown();
     let listening = tokio::spawn(trigger.stop_on_signal());
-    let bar = bar(runner.plan());
+    let plan = runner.plan();
+    if plan.counts.events > 0 {
+        output::note(&format!("{} records {}", plan.counts.events, events_mean(plan)));
+    }
+    let bar = bar(plan);
     let told = bar.clone();
     let outcome = runner.run(&stop, move |plan| told.set_position(count(handed(plan)))).await;
     bar.finish_and_clear();
@@ -249,13 +253,7 @@ fn preview(output: &mut Output, preview: &Preview) -> Result<(), Failure> {
         (counts.unchanged, "are left out: nothing would come out otherwise"),
         (counts.refused, "are left out: the room would refuse them now, or a person has corrected them"),
         (counts.posted, "of them are posted: what was posted is taken back and posted anew"),
-        (
-            counts.events,
-            match plan.correction {
-                0 => "are decided again; their events are written again with the same ids",
-                _ => "are made anew: their events are corrections of what was written",
-            },
-        ),
+        (counts.events, events_mean(plan)),
         (counts.effects, "effects would be made, at most"),
         (counts.suppressed, "have had their effect: it is suppressed"),
         (counts.in_doubt, "may have had their effect: the other side is asked first"),

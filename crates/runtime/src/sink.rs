@@ -8,6 +8,9 @@
 //!
 //! A worker that is thrown out of the group while it writes (paused for longer than the session) cannot commit, but leaves
 //! a file whose records the new owner writes again. Rows carry topic, partition and offset, so a reader can tell.
+//!
+//! What a replay has a room write again is a record of its own, under an id that was there before, and is written as well: by
+//! the master data of then it may say something else. Only what a sender has said again is a copy and left out.
 
 use crate::ask::ask;
 use crate::clock::{Tick, now_micros, tick};

@@ -29,7 +29,7 @@ pub use acts::{Replays, Status, Words};
 pub use config::ReplayConfig;
 pub use error::ReplayError;
 pub use order::{Overtaken, OvertakenKey};
-pub use plan::{Difference, Preview, Request, differences};
+pub use plan::{Difference, Preview, Request, differences, events_mean};
 pub use runner::{Apply, Outcome, Resume, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;

@@ -64,6 +64,17 @@ impl Preview {
     }
 }
 
+/// What becomes of the records of which a plan says `events`, in words that follow their number.
+#[must_use]
+pub const fn events_mean(plan: &Plan) -> &'static str {
+    match plan.correction {
+        0 => {
+            "are decided again; their events are written again with the same ids, and files of analytics hold a row more of each"
+        }
+        _ => "are made anew: their events are corrections of what was written",
+    }
+}
+
 /// Something that a recount found to be otherwise.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -421,6 +432,13 @@ mod tests {
         assert_eq!(told(&plan(5, 3, "b", 20)), "effects suppressed 2 -> 3");
         assert_eq!(told(&plan(4, 2, "b", 19)), "records 5 -> 4; position of the room in partition 3 20 -> 19");
         assert_eq!(told(&plan(5, 2, "b", 20)), "records, the same number of others 5 -> 5");
+    }
+
+    #[test]
+    fn rpl_1_a_plan_says_which_rows_of_analytics_it_repeats() {
+        let repeats = |correction| events_mean(&Plan { correction, ..Plan::default() }).contains("files of analytics");
+        assert!(repeats(0), "the same ids come again");
+        assert!(!repeats(1), "a correction is another event");
     }
 
     #[test]

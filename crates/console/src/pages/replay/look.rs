@@ -2,7 +2,7 @@
 
 use crate::html::{facts, number, pretty, time};
 use maud::{Markup, html};
-use operations::replay::{Overtaken, Plan, Preview, Status};
+use operations::replay::{Overtaken, Plan, Preview, Status, events_mean};
 use schemas::{Money, ReplayCounts};
 
 /// What a plan comes to, and how far it is.
@@ -23,7 +23,7 @@ pub fn numbers(status: &Status) -> Markup {
         ("Of these posted", told(counts.posted, "what was posted is taken back and posted anew")),
         ("Handed over", count(status.handed)),
         ("Of these parked", count(status.still_parked)),
-        ("Events", told(counts.events, events(plan))),
+        ("Events", told(counts.events, events_mean(plan))),
         ("Effects at most", count(counts.effects)),
         ("Suppressed", html! { (number(i128::from(counts.suppressed))) span.muted { " (have had their effect)" } }),
         ("In doubt", count(counts.in_doubt)),
@@ -106,13 +106,6 @@ fn count(value: i64) -> Markup {
 /// A number that is only worth telling when there are any, with what it means.
 fn told(count: i64, why: &str) -> Markup {
     html! { @if count > 0 { (number(i128::from(count))) span.muted { " (" (why) ")" } } }
-}
-
-fn events(plan: &Plan) -> &'static str {
-    match plan.correction {
-        0 => "are decided again; their events are written again with the same ids",
-        _ => "are made anew: their events are corrections of what was written",
-    }
 }
 
 /// Partitions and offsets.
