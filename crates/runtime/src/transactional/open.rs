@@ -16,7 +16,7 @@ pub(super) struct Open {
     decided: usize,
     /// Bytes of the outputs.
     bytes: usize,
-    /// Something was parked, or let go from the parking lot.
+    /// Something was parked or let go from the parking lot, or something was said about an event that waits there.
     moves_lot: bool,
 }
 
@@ -65,7 +65,10 @@ impl Open {
     /// Adds an output.
     pub fn push(&mut self, record: Outgoing) {
         self.bytes += record.bytes();
-        self.moves_lot |= record.topic == topics::OPS_PARKED_V1.name();
+        // What is known of a key that waits goes by what was said about it: an exception that was never written must be raised
+        // again.
+        self.moves_lot |=
+            [topics::OPS_PARKED_V1.name(), topics::OPS_EXCEPTION_V1.name()].contains(&record.topic.as_ref());
         self.records.push(record);
     }
 
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_given_up_makes_the_index_wrong_when_it_parked_something() {
+    fn loss_1_what_is_given_up_makes_the_index_wrong_when_it_parked_something_or_raised_it() {
         let given_up = |topic| {
             let mut open = Open::default();
             open.push(Outgoing::tombstone(topic, None, Vec::new()));
@@ -171,6 +174,10 @@ mod tests {
         };
         let (parked, other) = (topics::OPS_PARKED_V1.name(), "other");
         assert!(given_up(parked).moved_lot() && !given_up(other).moved_lot());
+        assert!(
+            given_up(topics::OPS_EXCEPTION_V1.name()).moved_lot(),
+            "a key that waits has an exception, or is due again"
+        );
         assert!(given_up(other).join(given_up(parked)).moved_lot());
         assert!(given_up(parked).join(given_up(other)).moved_lot());
     }
