@@ -286,6 +286,9 @@ fn configs(topic: &TopicSpec, replication: u8) -> BTreeMap<String, String> {
         Storage::Forever => ("delete", Some(-1)),
     };
     configs.insert("cleanup.policy".to_owned(), policy.to_owned());
+    if topic.name.starts_with("ops.") {
+        configs.insert("max.message.bytes".to_owned(), kafka::OPS_RECORD_BYTES_MAX.to_string());
+    }
     if let Some(milliseconds) = retention_ms {
         configs.insert("retention.ms".to_owned(), milliseconds.to_string());
     }

@@ -1,7 +1,7 @@
 //! Avro on the wire: schema ids from the registry, bodies by the contracts.
 
 use crate::config::RegistryConfig;
-use crate::pieces;
+use crate::{kafka, pieces};
 use bytes::Bytes;
 use foldhash::fast::RandomState;
 use processor::{Code, Reason};
@@ -52,6 +52,12 @@ pub enum WireError {
     /// What is to be written does not fit its contract.
     #[error("WL-6008: {0}")]
     Unfit(CodecError),
+    /// What is to be written is larger than a topic takes.
+    #[error("WL-6008: an event of {bytes} bytes is larger than a topic takes ({})", kafka::EVENT_BYTES_MAX)]
+    Large {
+        /// Its size.
+        bytes: usize,
+    },
     /// The registry does not answer: nothing is decided about the record.
     #[error("WL-6005: the schema registry does not answer: {0}")]
     Registry(String),
@@ -78,10 +84,19 @@ impl WireError {
     /// error is not of that event.
     pub fn unfit(&self) -> Option<Reason> {
         const CODE: Code = Code::new("WL-6008");
-        let Self::Unfit(_) = self else { return None };
-        let message = "what was made of the event does not fit the contract of its topic";
-        let reason = Reason::new(CODE, "output-does-not-fit", message);
-        Some(reason.fix("Look at the numbers of the event: correct them, or retry when the contract has been widened."))
+        match self {
+            Self::Unfit(_) => {
+                let message = "what was made of the event does not fit the contract of its topic";
+                let fix =
+                    "Look at the numbers of the event: correct them, or retry when the contract has been widened.";
+                Some(Reason::new(CODE, "output-does-not-fit", message).fix(fix))
+            }
+            Self::Large { .. } => {
+                let fix = "Look at what in the event is so large: correct it at the source and discard this one.";
+                Some(Reason::new(CODE, "output-too-large", self.to_string()).fix(fix))
+            }
+            _ => None,
+        }
     }
 
     /// What may be said where anybody reads it: the text of a body error can hold a value of the body (PHI-1).
@@ -99,7 +114,7 @@ impl WireError {
             Self::UnknownSchema(_) => "WL-6002",
             Self::UnreadableSchema { .. } => "WL-6003",
             Self::Body(error) => error.code(),
-            Self::Unfit(_) => "WL-6008",
+            Self::Unfit(_) | Self::Large { .. } => "WL-6008",
             Self::Registry(_) => "WL-6005",
             Self::Refused { .. } => "WL-6006",
             Self::Unprepared(_) => "WL-6007",
@@ -168,8 +183,14 @@ impl Codec {
     /// # Errors
     /// When the topic was not prepared or a value does not fit the schema.
     pub fn encode<T: Event>(&self, event: &T) -> Result<Bytes, WireError> {
-        let id = self.id_of(T::topic().name)?;
-        pieces::written(|bytes| schemas::codec::encode(event, id, bytes).map_err(WireError::Unfit))
+        let topic = T::topic().name;
+        let id = self.id_of(topic)?;
+        let value = pieces::written(|bytes| schemas::codec::encode(event, id, bytes).map_err(WireError::Unfit))?;
+        // Sent, it would be refused, and all that is committed with it would come again for ever (KEY-1).
+        if value.len() > kafka::EVENT_BYTES_MAX && !topic.starts_with("ops.") {
+            return Err(WireError::Large { bytes: value.len() });
+        }
+        Ok(value)
     }
 
     /// Splits a value into its writer schema and body. Asks the registry only for ids not seen before.

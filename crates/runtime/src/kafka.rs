@@ -161,6 +161,11 @@ pub fn reader(config: &KafkaConfig) -> ClientConfig {
     client
 }
 
+/// Largest record of the topics of operations: they hold records of other topics, with what is said about them.
+pub(crate) const OPS_RECORD_BYTES_MAX: usize = 4 * 1024 * 1024;
+/// Largest event that is written, so that it fits with key and headers into what topics take by default (1 MiB).
+pub(crate) const EVENT_BYTES_MAX: usize = 1_000_000;
+
 /// A producer whose records are confirmed by all in-sync replicas, in order, once.
 pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientConfig {
     let mut client = client(config);
@@ -173,6 +178,10 @@ pub fn producer(config: &KafkaConfig, transactional_id: Option<&str>) -> ClientC
         .set("queue.buffering.max.messages", "200000")
         .set("queue.buffering.max.kbytes", "262144")
         .set("delivery.timeout.ms", "60000");
+    if !config.properties.contains_key("message.max.bytes") {
+        // What is too large is for the topic to say: a dead letter holds a whole record and more.
+        client.set("message.max.bytes", (2 * OPS_RECORD_BYTES_MAX).to_string());
+    }
     if let Some(id) = transactional_id {
         client.set("transactional.id", id).set("transaction.timeout.ms", config.transaction_timeout_ms.to_string());
         if !config.properties.contains_key("socket.timeout.ms") {
