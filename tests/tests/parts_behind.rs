@@ -5,7 +5,7 @@
 
 use processor::{Processor, Verdict, Wiring, derived};
 use runtime::clock::{self, VirtualTime};
-use runtime::cluster::{Cluster, Rebalances};
+use runtime::cluster::{Cluster, Positions, Rebalances};
 use runtime::config::Config;
 use runtime::group_protocol::GroupProtocol;
 use runtime::health::Health;
@@ -146,7 +146,7 @@ impl Cluster for Deafening {
         self.inner.settled(topic, partitions, longest)
     }
 
-    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<Positions, ClientError> {
         self.inner.decided(group, topics, longest)
     }
 

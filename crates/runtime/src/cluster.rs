@@ -11,7 +11,7 @@ use crate::reader::{Range, ReadError};
 use crate::record::{Place, Record};
 use bytes::Bytes;
 use std::cell::RefCell;
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -62,12 +62,13 @@ pub trait Cluster: Clone + Send + Sync + 'static {
     /// When a transaction is still open after `longest`, or the cluster does not answer.
     fn settled(&self, topic: &str, partitions: &BTreeSet<i32>, longest: Duration) -> Result<(), ClientError>;
 
-    /// Waits until no position of a group in these topics is part of an open transaction. Whoever was thrown out of the group
-    /// before cannot commit anything after that: its proof of membership was taken earlier, and is decided, or comes too late.
+    /// Waits until no position of a group in these topics is part of an open transaction, and gives the positions. Whoever was
+    /// thrown out of the group before cannot commit anything after that: its proof of membership was taken earlier, and is decided,
+    /// or comes too late.
     ///
     /// # Errors
     /// When a transaction is still open after `longest`, or the cluster does not answer.
-    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError>;
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<Positions, ClientError>;
 
     /// Whether a record of a topic that was written before this time, milliseconds since 1970, still waits for a group. A group
     /// that has never committed a position is not there, and nothing waits for it.
@@ -82,6 +83,9 @@ pub trait Cluster: Clone + Send + Sync + 'static {
 
 /// Proves that partitions belong to a member of a group, of the group's present generation.
 pub type Membership<K> = <<K as Cluster>::Consumer as GroupConsumer>::Membership;
+
+/// Where a group goes on in each partition; 0 where it has committed nothing.
+pub type Positions = BTreeMap<(String, i32), i64>;
 
 /// What waiting for a record ended with.
 pub enum Polled<M> {

@@ -2,7 +2,9 @@
 
 use crate::ask::ask;
 use crate::clock::tick;
-use crate::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer, RecordView};
+use crate::cluster::{
+    Cluster, GroupConsumer, PartitionReader, Polled, Positions, Rebalances, RecordProducer, RecordView,
+};
 use crate::config::KafkaConfig;
 use crate::group_context::GroupContext;
 use crate::group_protocol::GroupProtocol;
@@ -15,7 +17,7 @@ use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers as _, Message};
-use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList, TopicPartitionListElem};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -117,19 +119,20 @@ impl Cluster for Librdkafka {
         Ok(())
     }
 
-    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<Positions, ClientError> {
         let member = kafka::open_reader(&kafka::group_consumer(&self.config, group))?;
         let mut open = Vec::new();
         for topic in topics {
             open.extend(member.partitions(topic)?.into_iter().map(|partition| (*topic, partition)));
         }
-        if is_decided(&member, &open) {
-            return Ok(());
+        if let Some(positions) = decided_positions(&member, &open) {
+            return Ok(positions);
         }
         // One by one: others may be at work in the other partitions all the time.
-        let started = tick();
+        let (mut positions, started) = (Positions::new(), tick());
         while let Some(place) = open.last() {
-            if is_decided(&member, std::slice::from_ref(place)) {
+            if let Some(decided) = decided_positions(&member, std::slice::from_ref(place)) {
+                positions.extend(decided);
                 open.pop();
             } else if tick().since(started) > longest {
                 let (topic, partition) = place;
@@ -140,7 +143,7 @@ impl Cluster for Librdkafka {
                 drop(BaseConsumer::poll(&member, kafka::whole_wait(SETTLE_PAUSE)));
             }
         }
-        Ok(())
+        Ok(positions)
     }
 
     fn is_late(&self, group: &str, topic: &str, before_ms: i64) -> Result<bool, ReadError> {
@@ -165,15 +168,20 @@ fn end_of(reader: &kafka::Reader, topic: &str, partition: i32, longest: Duration
     ask(longest, || reader.fetch_watermarks(topic, partition, METADATA_TIMEOUT)).map(|(_, end)| end)
 }
 
-/// Whether the positions of a group are there to be read: `read_committed` clients get none that is part of an open transaction
-/// (KIP-447).
-fn is_decided(member: &kafka::Reader, places: &[(&str, i32)]) -> bool {
+/// The positions of a group, when they are there to be read: `read_committed` clients get none that is part of an open
+/// transaction (KIP-447).
+fn decided_positions(member: &kafka::Reader, places: &[(&str, i32)]) -> Option<Positions> {
     let mut asked = TopicPartitionList::with_capacity(places.len());
     for (topic, partition) in places {
         asked.add_partition(topic, *partition);
     }
-    let told = member.committed_offsets(asked, POSITIONS_TIMEOUT);
-    told.is_ok_and(|told| told.elements().iter().all(|place| place.error().is_ok()))
+    let told = member.committed_offsets(asked, POSITIONS_TIMEOUT).ok()?;
+    let position = |place: TopicPartitionListElem<'_>| {
+        place.error().ok()?;
+        let offset = if let Offset::Offset(offset) = place.offset() { offset } else { 0 };
+        Some(((place.topic().to_owned(), place.partition()), offset))
+    };
+    told.elements().into_iter().map(position).collect()
 }
 
 impl GroupConsumer for BaseConsumer<GroupContext> {

@@ -1,7 +1,7 @@
 //! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
 
 use crate::clock::{Tick, tick};
-use crate::cluster::{Cluster, PartitionReader, Polled, RecordView};
+use crate::cluster::{Cluster, PartitionReader, Polled, Positions, RecordView};
 use crate::codec::{Codec, WireError};
 use crate::desk::{Desk, LANE_HEADER, WRITER_HEADER, unpack};
 use crate::kafka::ClientError;
@@ -133,7 +133,8 @@ impl<K: Cluster> ParkingStore<K> {
     }
 
     /// Takes over partitions: forgets what the index holds and reads all that is parked there. `seen` is told the place of each
-    /// event that is parked or was: topic, partition and offset.
+    /// event that is parked or was and that the room reads again: topic, partition and offset. Gives where the room goes on in the
+    /// partitions of its inputs.
     ///
     /// # Errors
     /// When Kafka or the registry does not answer.
@@ -143,7 +144,7 @@ impl<K: Cluster> ParkingStore<K> {
         partitions: BTreeSet<i32>,
         now: Tick,
         seen: impl FnMut(&str, i32, i64),
-    ) -> Result<(), ParkingError> {
+    ) -> Result<Positions, ParkingError> {
         lot.forget(|_| true);
         self.clear();
         self.add(lot, partitions, now, seen)
@@ -159,16 +160,17 @@ impl<K: Cluster> ParkingStore<K> {
         mut more: BTreeSet<i32>,
         now: Tick,
         mut seen: impl FnMut(&str, i32, i64),
-    ) -> Result<(), ParkingError> {
+    ) -> Result<Positions, ParkingError> {
         more.retain(|partition| self.partitions.insert(*partition));
         if more.is_empty() && !self.partitions.is_empty() {
-            return Ok(());
+            return Ok(Positions::new());
         }
+        let mut positions = Positions::new();
         self.parked.stop();
         let topic = topics::OPS_PARKED_V1.name();
         if !more.is_empty() {
             let inputs = self.inputs.iter().map(|input| input.info.name).chain([topic]);
-            self.cluster.decided(self.desk.room, &inputs.collect::<Vec<_>>(), SETTLED_WITHIN)?;
+            positions = self.cluster.decided(self.desk.room, &inputs.collect::<Vec<_>>(), SETTLED_WITHIN)?;
         }
         self.cluster.settled(topic, &more, SETTLED_WITHIN)?;
         self.follow()?;
@@ -195,7 +197,9 @@ impl<K: Cluster> ParkingStore<K> {
                     if !more.contains(&message.partition()) && self.is_ours(&message) {
                         continue;
                     }
-                    if let Some((topic, partition, offset)) = origin_of(self.desk.room, &message) {
+                    if let Some((topic, partition, offset)) = origin_of(self.desk.room, &message)
+                        && positions.get(&(topic.to_owned(), partition)).is_none_or(|position| *position <= offset)
+                    {
                         seen(topic, partition, offset);
                     }
                     self.index(lot, &message, now)?;
@@ -203,7 +207,7 @@ impl<K: Cluster> ParkingStore<K> {
             }
         }
         lot.loaded();
-        Ok(())
+        Ok(positions)
     }
 
     /// Gives partitions away. What the index holds of the others stays.

@@ -141,7 +141,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             recollection: Recollection::default(),
             marks: BTreeMap::new(),
             pending: Pending::default(),
-            passed: Settled::new(0),
+            passed: Settled::default(),
             settled: false,
             held: Amount::default(),
             uncommitted: Amount::default(),
@@ -220,9 +220,15 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.draining = None;
         let numbers: BTreeSet<i32> = partitions.iter().map(|(_, partition)| *partition).collect();
         // First the parking lot, which waits for whoever had the partitions before.
-        let mut passed = Settled::new(self.parts.config.limits.records_in_flight_max);
-        let parked = |topic: &str, partition, offset| passed.insert(topic, partition, offset);
-        self.store.load(&mut self.lot, numbers.clone(), tick(), parked)?;
+        let mut parked = Vec::new();
+        let seen = |topic: &str, partition, offset| parked.push((Arc::from(topic), partition, offset));
+        let positions = self.store.load(&mut self.lot, numbers.clone(), tick(), seen)?;
+        let above =
+            positions.into_iter().map(|((topic, partition), position)| ((Arc::from(topic), partition), position));
+        let mut passed = Settled::above(above);
+        parked
+            .iter()
+            .for_each(|(topic, partition, offset): &(Arc<str>, i32, i64)| passed.insert(topic, *partition, *offset));
         self.index = super::load::effects(&self.parts, &numbers, &mut passed)?;
         self.passed = passed;
         if self.parts.client.shares_budget() {

@@ -4,7 +4,7 @@ use super::client::{Proof, SimConsumer, SimProducer, SimReader, decided, is_late
 use super::variant::Variant;
 use super::world::{Pid, world};
 use bytes::Bytes;
-use runtime::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Rebalances, RecordProducer};
+use runtime::cluster::{Cluster, GroupConsumer, PartitionReader, Polled, Positions, Rebalances, RecordProducer};
 use runtime::kafka::ClientError;
 use runtime::outgoing::Outgoing;
 use runtime::producer::Delivery;
@@ -79,7 +79,7 @@ impl Cluster for SimCluster {
         settled(self.pid, topic, partitions, longest)
     }
 
-    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+    fn decided(&self, group: &str, topics: &[&str], longest: Duration) -> Result<Positions, ClientError> {
         decided(self.pid, group, topics, longest)
     }
 

@@ -6,8 +6,9 @@ use super::{PARTITIONS, call, failed, group_id, topic_name};
 use crate::simulation::world::{Pid, world};
 use kafka_protocol::messages::list_offsets_request::{ListOffsetsPartition, ListOffsetsTopic};
 use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::offset_fetch_response::OffsetFetchResponsePartition;
 use kafka_protocol::messages::{BrokerId, ListOffsetsRequest, OffsetFetchRequest, RequestKind, ResponseKind};
-use runtime::cluster::{PartitionReader, Polled};
+use runtime::cluster::{PartitionReader, Polled, Positions};
 use runtime::kafka::ClientError;
 use runtime::reader::{From, Range, ReadError, Until};
 use runtime::record::Record;
@@ -269,7 +270,7 @@ pub(crate) fn settled(pid: Pid, topic: &str, partitions: &BTreeSet<i32>, longest
 }
 
 /// Waits until no position of a group is part of an open transaction.
-pub(crate) fn decided(pid: Pid, group: &str, topics: &[&str], longest: Duration) -> Result<(), ClientError> {
+pub(crate) fn decided(pid: Pid, group: &str, topics: &[&str], longest: Duration) -> Result<Positions, ClientError> {
     let until = world().now() + longest;
     let asked = topics.iter().map(|topic| {
         OffsetFetchRequestTopic::default()
@@ -284,9 +285,13 @@ pub(crate) fn decided(pid: Pid, group: &str, topics: &[&str], longest: Duration)
         if let Ok(ResponseKind::OffsetFetch(answer)) =
             call(pid, "decided", &RequestKind::OffsetFetch(request.clone()), 7, ANSWER)
         {
-            let mut told = answer.topics.iter().flat_map(|topic| &topic.partitions);
-            if answer.error_code == 0 && told.all(|told| told.error_code == 0) {
-                return Ok(());
+            let told =
+                answer.topics.iter().flat_map(|topic| topic.partitions.iter().map(|told| (&*topic.name.0, told)));
+            if answer.error_code == 0 && told.clone().all(|(_, told)| told.error_code == 0) {
+                let position = |(topic, told): (&str, &OffsetFetchResponsePartition)| {
+                    ((topic.to_owned(), told.partition_index), told.committed_offset.max(0))
+                };
+                return Ok(told.map(position).collect());
             }
         }
         if world().now() >= until {
