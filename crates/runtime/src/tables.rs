@@ -19,10 +19,12 @@ use file::Witness;
 use keeper::Keeper;
 use processor::{FeedError, Subject, TableFeed};
 use std::collections::{BTreeMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::runtime::Handle;
-use tokio::sync::oneshot;
+use tokio::sync::{mpsc, oneshot};
 
 pub use keeper::Keeping;
 
@@ -35,7 +37,11 @@ const RECORDS_PER_TURN: usize = 1_000;
 
 /// The readers of a room's tables.
 #[must_use = "a room waits for its readers when it stops"]
-pub struct Readers(Vec<std::thread::JoinHandle<()>>);
+pub struct Readers {
+    threads: Vec<JoinHandle<()>>,
+    /// Topics whose reader has panicked.
+    lost: mpsc::Receiver<&'static str>,
+}
 
 /// Starts one reader per topic and returns when all tables hold everything that was there at the start.
 ///
@@ -49,12 +55,13 @@ pub async fn start<K: Cluster>(
     keeping: Option<&Keeping>,
     stop: &Shutdown,
 ) -> Result<Readers, ClientError> {
+    let (gone, lost) = mpsc::channel(feeds.len().max(1));
     let mut opening = Vec::new();
     for feed in feeds {
         let (caught_up, waiting) = oneshot::channel();
         let (cluster, feed, codec) = (cluster.clone(), Arc::clone(feed), Arc::clone(codec));
         let (listeners, stop, handle) = (listeners.to_vec(), stop.clone(), Handle::current());
-        let keeping = keeping.cloned();
+        let (keeping, gone) = (keeping.cloned(), gone.clone());
         let topic = feed.topic().name;
         let opened = tokio::task::spawn_blocking(move || {
             let mut reader = TableReader::open(&cluster, feed, codec, listeners, stop.clone(), handle.clone())?;
@@ -62,16 +69,13 @@ pub async fn start<K: Cluster>(
             if let Some(keeping) = keeping {
                 reader.keep(keeping)?;
             }
-            // A reader gives up on nothing, so it ends with the stop alone.
-            let read = move || drop(drive(reader, &stop, &handle));
-            let thread = std::thread::Builder::new().name(format!("table-{topic}")).spawn(read);
-            thread.map_err(|error| ClientError::Delivery(error.to_string()))
+            start_thread(format!("table-{topic}"), topic, gone, move || drop(drive(reader, &stop, &handle)))
         });
         opening.push((opened, waiting));
     }
-    let mut readers = Readers(Vec::new());
+    let mut readers = Readers { threads: Vec::new(), lost };
     for (opened, waiting) in opening {
-        readers.0.push(opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))?);
+        readers.threads.push(opened.await.unwrap_or_else(|error| Err(ClientError::Delivery(error.to_string())))?);
         // A reader that went away before it was ready did so because of the stop.
         if waiting.await.is_err() && !stop.requested() {
             return Err(ClientError::Delivery("a table reader stopped before it was caught up".to_owned()));
@@ -80,10 +84,35 @@ pub async fn start<K: Cluster>(
     Ok(readers)
 }
 
+/// A reader gives up on nothing, so it ends with the stop alone; or by a panic, which it tells.
+fn start_thread(
+    name: String,
+    topic: &'static str,
+    gone: mpsc::Sender<&'static str>,
+    read: impl FnOnce() + Send + 'static,
+) -> Result<JoinHandle<()>, ClientError> {
+    let body = move || {
+        if catch_unwind(AssertUnwindSafe(read)).is_err() {
+            // Nobody listens when the room has ended before it.
+            let _ = gone.try_send(topic);
+        }
+    };
+    std::thread::Builder::new().name(name).spawn(body).map_err(|error| ClientError::Delivery(error.to_string()))
+}
+
 impl Readers {
+    /// Ends when a reader has panicked. Its table stands still from then on, so the room must start again.
+    pub async fn lost(&mut self) -> RoomError {
+        match self.lost.recv().await {
+            Some(topic) => RoomError::Worker(format!("the reader of {topic} has panicked")),
+            // They have ended with the stop.
+            None => std::future::pending().await,
+        }
+    }
+
     /// Waits until all have ended, which they do at the stop; some write a snapshot before.
     pub async fn ended(self) {
-        let join = move || self.0.into_iter().for_each(|reader| drop(reader.join()));
+        let join = move || self.threads.into_iter().for_each(|reader| drop(reader.join()));
         // A reader that panicked has told so itself.
         drop(tokio::task::spawn_blocking(join).await);
     }

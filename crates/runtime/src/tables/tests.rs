@@ -308,3 +308,21 @@ fn bnd_1_a_table_that_had_no_room_for_a_record_leaves_no_snapshot() {
     assert!(!snapshot(&dir).exists());
     assert_eq!(Started::new(&log, Some(keeping(&dir)), 100).rows().len(), 3);
 }
+
+/// LOSS-1: a table whose reader is gone stands still, and nobody would notice.
+#[tokio::test]
+async fn loss_1_a_reader_that_panics_is_told_and_one_that_ends_is_not() {
+    let start = |panics: bool| {
+        let (gone, lost) = mpsc::channel(1);
+        let read = move || assert!(!panics, "a test");
+        let thread = start_thread("table".to_owned(), MasterItem::topic().name, gone, read).unwrap();
+        Readers { threads: vec![thread], lost }
+    };
+    let mut readers = start(true);
+    assert!(readers.lost().await.to_string().contains(MasterItem::topic().name));
+    readers.ended().await;
+    let mut readers = start(false);
+    let told = tokio::time::timeout(Duration::from_millis(50), readers.lost()).await;
+    assert!(told.is_err(), "it ended as it should");
+    readers.ended().await;
+}

@@ -42,7 +42,7 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
     let room = ProcessorRoom::new(wiring, &context.config);
     let keeping = Keeping::of(&context.config, room.wiring.name());
     let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
-    let tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
+    let mut tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
 
     // A worker that fails stops its siblings: the room starts again as a whole, with its full width.
     let (failed, stop) = context.shutdown.child();
@@ -63,8 +63,14 @@ pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomConte
     }
     context.health.ready();
     let mut outcome = Ok(());
-    while let Some(ended) = workers.join_next().await {
-        let ended = ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
+    loop {
+        let ended = tokio::select! {
+            ended = workers.join_next() => match ended {
+                Some(ended) => ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string()))),
+                None => break,
+            },
+            lost = tables.lost() => Err(lost),
+        };
         if ended.is_err() && outcome.is_ok() {
             outcome = ended;
             failed.stop();
