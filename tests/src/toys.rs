@@ -21,7 +21,7 @@ pub const POST: &str = "toy-post";
 pub const CODE: Code = Code::new("WL-4001");
 
 /// `DROP` is dropped, `REJECT` rejected, `ITEM-x` waits for the master record, the rest is emitted; of `UNFIT` two events, the second of
-/// which does not fit its contract.
+/// which does not fit its contract, and of `LARGE` one that is larger than a topic takes.
 pub struct ToyValidate;
 
 pub struct ToyTables {
@@ -51,6 +51,7 @@ impl Processor for ToyValidate {
             return Verdict::Wait(Reason::new(CODE, "toy.item-unknown", "scripted").until(subject));
         }
         let is_unfit = code == "UNFIT";
+        let code = if code == "LARGE" { "x".repeat(1_100_000) } else { code };
         let validated = ValidatedUsage {
             meta: derived::<ValidatedUsage>(&usage, VALIDATE),
             encounter_ref: usage.encounter_ref,
@@ -69,8 +70,9 @@ pub fn validate() -> Room {
     Room::processor(RoomInfo::of_processor(&wiring()), move |_| Ok(wiring()))
 }
 
-/// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so,
-/// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence. What comes of `UNFIT` does not fit its contract, and
+/// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `PANIC`
+/// does it and panics,
+/// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence, `PACED` to one that asks for nothing. What comes of `UNFIT` does not fit its contract, and
 /// `UNFIT-DECIDED` has nothing done for it besides.
 pub struct ToyPost;
 
@@ -96,7 +98,11 @@ impl Effect for ToyPost {
         let before = prior.map(|posting| posting.quantity).unwrap_or_default();
         let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
         let batch_key = (item_code(usage) == "BATCH").then(|| "batch".to_owned());
-        let target = if item_code(usage) == "BUSY" { "busy" } else { "file" };
+        let target = match item_code(usage) {
+            "BUSY" => "busy",
+            "PACED" => "paced",
+            _ => "file",
+        };
         Plan::Act(Action { effect_key, target: target.to_owned(), batch_key, request })
     }
 
@@ -137,13 +143,15 @@ pub struct FileWorld {
 pub struct PostConfig {
     /// How fast and when the file is written to.
     pub pacing: Pacing,
+    /// The one target that is paced; all when none is named.
+    pub paced: Option<String>,
     /// Most calls at once.
     pub calls_max: usize,
 }
 
 impl Default for PostConfig {
     fn default() -> Self {
-        Self { pacing: Pacing::default(), calls_max: 1_000 }
+        Self { pacing: Pacing::default(), paced: None, calls_max: 1_000 }
     }
 }
 
@@ -218,6 +226,7 @@ impl EffectClient<String, String> for FileWorld {
             if requests.iter().any(|request| code(request) == "TIMEOUT") && before == 0 {
                 return Err(CallError::InDoubt { reason: "scripted time-out".to_owned() });
             }
+            assert!(before > 0 || requests.iter().all(|request| code(request) != "PANIC"), "a scripted panic");
             Ok(requests.iter().map(|_| document_key.to_owned()).collect())
         })
     }
@@ -249,8 +258,9 @@ impl EffectClient<String, String> for FileWorld {
         self.config.calls_max
     }
 
-    fn pacing(&self, _target: &str) -> Pacing {
-        self.config.pacing.clone()
+    fn pacing(&self, target: &str) -> Pacing {
+        let is_paced = self.config.paced.as_ref().is_none_or(|paced| paced == target);
+        if is_paced { self.config.pacing.clone() } else { Pacing::default() }
     }
 
     fn shares_budget(&self) -> bool {

@@ -61,6 +61,52 @@ async fn bnd_1_instances_share_the_budget_of_a_target() {
     instances.into_iter().for_each(RoomProcess::kill);
 }
 
+/// A window that is shut from an hour ago until `opens`.
+fn shut_until(opens: jiff::Timestamp) -> Pacing {
+    let local = |at: jiff::Timestamp| jiff::tz::TimeZone::UTC.to_datetime(at);
+    let from = local(opens - jiff::SignedDuration::from_hours(1));
+    let window = Closed { from, to: local(opens), reason: "period close".to_owned() };
+    Pacing { calendar: Calendar { closed: vec![window], ..Calendar::default() }, ..Pacing::default() }
+}
+
+/// KEY-1, ORD-1: what waits for a target that is shut is more than the room may hold. It is put by, in order and without asking anybody,
+/// and the other target goes on; also through a restart. Then it goes by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_what_waits_for_a_shut_target_holds_up_no_other() {
+    let soon = WaitBudget { patient_adjacent: 500, operational: 500, analytical: 500 };
+    let mut stack = Stack::with(|config| {
+        config.limits.wait_budget_ms = soon;
+        config.limits.records_in_flight_max = 20;
+    })
+    .await;
+    let ledger = stack.dir.path().join("ledger");
+    let opens = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(15);
+    let paced = Some("paced".to_owned());
+    configure(&mut stack, &PostConfig { pacing: shut_until(opens), paced, ..PostConfig::default() });
+    let shut: Vec<_> =
+        (1..=3).flat_map(|number| (0..30).map(move |key| usage(&format!("shut-{key}"), number, "PACED"))).collect();
+    stack.publish(&shut).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    stack.publish(&usages(100, "plain")).await;
+    stack.until::<ErpPosting>("the others", |postings| postings.len() >= 100).await;
+    running.stop().await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    stack.publish(&[usage("later", 1, "plain")]).await;
+    stack.until::<ErpPosting>("one more of the others", |postings| postings.len() >= 101).await;
+    assert!(jiff::Timestamp::now() < opens, "the window was shut all the while");
+    assert!(FileWorld::ledger(&ledger).iter().all(|(_, line)| !line.starts_with("shut-")));
+    let postings = stack.until::<ErpPosting>("all postings", |postings| postings.len() >= 191).await;
+    running.stop().await;
+    let happened = FileWorld::ledger(&ledger);
+    assert_eq!((postings.len(), happened.len()), (191, 191), "FX-1");
+    for key in 0..30 {
+        let of_key = happened.iter().filter(|(_, line)| line.starts_with(&format!("shut-{key}/")));
+        let numbers: Vec<_> = of_key.filter_map(|(_, line)| line.rsplit(' ').next()).collect();
+        assert_eq!(numbers, ["1.000000", "2.000000", "3.000000"], "ORD-1: {key}");
+    }
+    assert_eq!(stack.events::<Exception>().await.len(), 0, "nobody is asked");
+}
+
 /// A window of the calendar holds calls back, uses up no budget of the events, and ends by itself.
 #[tokio::test(flavor = "multi_thread")]
 async fn loss_1_a_closed_window_holds_calls_back_and_asks_nobody() {
@@ -68,16 +114,8 @@ async fn loss_1_a_closed_window_holds_calls_back_and_asks_nobody() {
     let soon = WaitBudget { patient_adjacent: 500, operational: 500, analytical: 500 };
     let mut stack = Stack::with(|config| config.limits.wait_budget_ms = soon).await;
     let ledger = stack.dir.path().join("ledger");
-    let now = jiff::Timestamp::now();
-    let opens = now + jiff::SignedDuration::from_secs(8);
-    let local = |at: jiff::Timestamp| jiff::tz::TimeZone::UTC.to_datetime(at);
-    let window = Closed {
-        from: local(now - jiff::SignedDuration::from_hours(1)),
-        to: local(opens),
-        reason: "period close".to_owned(),
-    };
-    let pacing = Pacing { calendar: Calendar { closed: vec![window], ..Calendar::default() }, ..Pacing::default() };
-    configure(&mut stack, &PostConfig { pacing, ..PostConfig::default() });
+    let opens = jiff::Timestamp::now() + jiff::SignedDuration::from_secs(8);
+    configure(&mut stack, &PostConfig { pacing: shut_until(opens), ..PostConfig::default() });
     stack.publish(&usages(50, "plain")).await;
     let running = stack.run(vec![toys::post(&ledger)]).await;
     until("what happens too early", || jiff::Timestamp::now() >= opens || !FileWorld::ledger(&ledger).is_empty()).await;

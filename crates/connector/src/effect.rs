@@ -33,6 +33,12 @@ pub trait Effect: Send + Sync + 'static {
     /// Business key of an earlier effect whose newest output `plan` needs (a correction posts the difference).
     fn prior_key(&self, input: &Self::Input) -> Option<String>;
 
+    /// Whether an event must not be planned without its prior output, so that it is searched for when it is remembered no more. A
+    /// first statement need not: what stands behind it is found as long as it is remembered.
+    fn needs_prior(&self, _input: &Self::Input) -> bool {
+        true
+    }
+
     /// Decides what to do about one event.
     fn plan(
         &self,
@@ -81,6 +87,14 @@ pub enum Plan<Q, O> {
     Act(Action<Q>),
     /// Nothing to do outside.
     Decided(Verdict<O>),
+    /// Nothing to do outside any more, for a later event was there before. Where the effect of this one was done it is a
+    /// repetition; else the verdict stands.
+    Late {
+        /// Identity of the effect that it would have had.
+        effect_key: String,
+        /// What becomes of it.
+        verdict: Verdict<O>,
+    },
 }
 
 /// One thing to do outside.

@@ -204,7 +204,7 @@ impl<E: Effect> Shadow for OfEffect<E> {
 impl<E: Effect> OfEffect<E> {
     fn planned(&self, input: &E::Input, prior: Option<&E::Output>) -> Result<Said, CodecError> {
         match self.effect.plan(input, prior, &self.tables) {
-            Plan::Decided(decided) => verdict(decided),
+            Plan::Decided(decided) | Plan::Late { verdict: decided, .. } => verdict(decided),
             Plan::Act(action) => {
                 let events = self.effect.rehearse(input, &action.request);
                 Ok(Said::Emits {

@@ -52,9 +52,13 @@ impl Effect for ErpPost {
     type Request = Request;
     type Response = Response;
 
-    /// A first statement has no prior; everything later is about the difference to what is posted.
+    /// Everything is about the difference to what is posted, also a first statement that comes late.
     fn prior_key(&self, usage: &EnrichedUsage) -> Option<String> {
-        (!plan::is_first(usage)).then(|| usage.meta.business_key.clone())
+        Some(usage.meta.business_key.clone())
+    }
+
+    fn needs_prior(&self, usage: &EnrichedUsage) -> bool {
+        !plan::is_first(usage)
     }
 
     fn plan(

@@ -19,6 +19,9 @@ pub(crate) const INCOMPLETE: Code = Code::new("WL-5011");
 /// A later revision is posted already.
 pub(crate) const OVERTAKEN: Code = Code::new("WL-5012");
 
+/// A use was taken back and is stated again.
+pub(crate) const SAID_AGAIN: Code = Code::new("WL-5013");
+
 /// Decides what to do about a usage.
 pub(crate) fn plan(
     config: &ErpPostConfig,
@@ -26,7 +29,7 @@ pub(crate) fn plan(
     prior: Option<&ErpPosting>,
 ) -> Plan<Request, ErpPosting> {
     if let Some(prior) = prior.filter(|prior| !is_newer(&usage.meta, &stated(prior))) {
-        return Plan::Decided(Verdict::Drop(overtaken(prior)));
+        return late(usage, prior);
     }
     let posted = prior.map_or(Decimal::ZERO, |prior| prior.total_quantity);
     let wanted = match wanted(usage) {
@@ -54,6 +57,18 @@ pub(crate) fn plan(
         batch_key: request.moves.first().filter(|_| !alone).map(Move::batch_key),
         request,
     })
+}
+
+/// What becomes of a statement that is not newer than what is posted. A use that is stated again after it was taken back is
+/// neither a repetition nor late, and HL7 v2 has no number that would tell it from either: a person has to look.
+fn late(usage: &EnrichedUsage, prior: &ErpPosting) -> Plan<Request, ErpPosting> {
+    let is_said_again = prior.kind == PostingKind::Retracted
+        && !is_taken_back(usage)
+        && usage.meta.recorded_at > prior.meta.recorded_at;
+    if is_said_again {
+        return Plan::Decided(Verdict::Reject(said_again(prior)));
+    }
+    Plan::Late { effect_key: effect_key(usage), verdict: Verdict::Drop(overtaken(prior)) }
 }
 
 /// The event about a posting, without documents and cost, as if there had been no movement.
@@ -191,6 +206,14 @@ fn incomplete(path: &'static str) -> Reason {
     Reason::new(INCOMPLETE, "usage.incomplete", format!("the usage has no {path}, so the ERP cannot be told"))
         .at(path)
         .fix("complete the master data that the enrichment needs, then retry")
+}
+
+fn said_again(prior: &ErpPosting) -> Reason {
+    let retraction = statement(&stated(prior));
+    let message = format!("the use is stated again after revision {retraction} took it back");
+    Reason::new(SAID_AGAIN, "posting.said-again", message).at("meta.revision").fix(
+        "If the item was used after all, book it in the ERP by hand and discard this; if this is an old message, discard it.",
+    )
 }
 
 fn overtaken(prior: &ErpPosting) -> Reason {

@@ -63,7 +63,7 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
                 let parts = vec![part; action.request.moves.len()];
                 effect.settle(&usage, &action.request, &Response { parts })
             }
-            Plan::Decided(verdict) => verdict,
+            Plan::Decided(verdict) | Plan::Late { verdict, .. } => verdict,
         };
         match outputs {
             Verdict::Emit(postings) => {
@@ -196,12 +196,49 @@ fn what_is_overtaken_or_incomplete_posts_nothing() {
     check(vec![EnrichedUsage { base_quantity: None, ..usage(0, 1) }], r#"rejected WL-5011 at ["baseQuantity"]"#);
 }
 
+/// The prior of a first statement counts as well: a dead letter that is replayed behind its correction, say.
+#[test]
+fn fx_1_a_first_statement_that_comes_behind_its_correction_posts_nothing() {
+    check(
+        vec![usage(1, 3), usage(0, 2), taken_back(2), usage(0, 2)],
+        "Consume 3 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED HIP-9 3 amount 300 total 3
+         dropped WL-5012
+         Return 3 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         RETRACTED HIP-9 -3 amount -300 total 0
+         dropped WL-5012",
+    );
+    let effect = ErpPost::new(ErpPostConfig::default());
+    assert!(
+        effect.needs_prior(&usage(1, 3)) && effect.needs_prior(&taken_back(0)) && !effect.needs_prior(&usage(0, 2))
+    );
+}
+
+/// HL7 v2 has no number for it: charged, credited, and charged again. It is no repetition of the first charge.
+#[test]
+fn loss_1_a_use_that_is_stated_again_after_it_was_taken_back_is_for_a_person() {
+    let at = |micros: i64, usage: EnrichedUsage| EnrichedUsage {
+        meta: EventMeta { recorded_at: Timestamp(micros), ..usage.meta.clone() },
+        ..usage
+    };
+    check(
+        vec![at(1, usage(0, 1)), at(2, taken_back(1)), at(1, usage(0, 1)), at(2, taken_back(1)), at(3, usage(0, 1))],
+        r#"Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         POSTED HIP-9 1 amount 100 total 1
+         Return 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
+         RETRACTED HIP-9 -1 amount -100 total 0
+         dropped WL-5012
+         dropped WL-5012
+         rejected WL-5013 at ["meta.revision"]"#,
+    );
+}
+
 #[test]
 fn lines_share_a_document_only_when_all_that_the_document_says_is_the_same() {
     let effect = ErpPost::new(ErpPostConfig::default());
     let key = |usage: &EnrichedUsage| match effect.plan(usage, None, &()) {
         Plan::Act(action) => action.batch_key,
-        Plan::Decided(_) => None,
+        Plan::Decided(_) | Plan::Late { .. } => None,
     };
     let first = usage(0, 1);
     assert!(key(&first).is_some());

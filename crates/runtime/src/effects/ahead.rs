@@ -121,7 +121,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return;
         }
         let Ok(input) = self.decode(&record, false) else { return };
-        if self.parts.effect.prior_key(&input).is_some() {
+        let builds_on_prior = self.parts.effect.prior_key(&input).is_some() && self.parts.effect.needs_prior(&input);
+        if builds_on_prior || self.has_prior(&input) {
             return;
         }
         let Plan::Act(action) = self.parts.effect.plan(&input, None, &self.parts.tables) else { return };

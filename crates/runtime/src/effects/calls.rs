@@ -145,6 +145,7 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
             valid: self.parts.intent_valid(),
             mailbox: Arc::clone(&self.parts.mailbox),
             events: self.parts.events.clone(),
+            told: false,
         }
     }
 
@@ -189,6 +190,17 @@ struct Call<E: Effect, K: Cluster> {
     valid: Duration,
     mailbox: super::Mailbox<E::Response>,
     events: std::sync::mpsc::Sender<Event<Membership<K>>>,
+    told: bool,
+}
+
+/// A call that ends by a panic is in doubt as any other of which nobody knows: its key must go on.
+impl<E: Effect, K: Cluster> Drop for Call<E, K> {
+    fn drop(&mut self) {
+        if !self.told {
+            let reason = "the call ended without an outcome".to_owned();
+            self.say(Outcome::Failed(CallError::InDoubt { reason }));
+        }
+    }
 }
 
 impl<E: Effect, K: Cluster> Call<E, K> {
@@ -239,7 +251,12 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         Outcome::Answered
     }
 
-    fn tell(self, outcome: Outcome) {
+    fn tell(mut self, outcome: Outcome) {
+        self.told = true;
+        self.say(outcome);
+    }
+
+    fn say(&self, outcome: Outcome) {
         // The loop is gone only when the room has stopped; then the effect record speaks for this call.
         drop(self.events.send(Event::Called(Box::new(Called { number: self.number, outcome }))));
     }

@@ -41,6 +41,8 @@ pub(super) struct EffectIndex {
     behind: Map<KeyId, KeyId>,
     newest: Map<KeyId, EffectPlace>,
     newest_order: VecDeque<KeyId>,
+    /// Of some business keys it is not remembered any more where their newest effect lies.
+    lost_places: bool,
     bound: usize,
     /// Applied effects that are remembered no more.
     forgotten: u64,
@@ -56,6 +58,7 @@ impl EffectIndex {
             behind: Map::default(),
             newest: Map::default(),
             newest_order: VecDeque::new(),
+            lost_places: false,
             bound,
             forgotten: 0,
         }
@@ -86,6 +89,13 @@ impl EffectIndex {
     /// From when on a look-up for the effect that finds nothing is believed; none when nothing was attempted.
     pub fn certain_at(&self, effect: KeyId) -> Option<Tick> {
         self.intended.get(&effect).map(|intention| intention.certain_at)
+    }
+
+    /// Nobody knows what became of an attempt: a look-up that finds nothing is believed from this moment on, or later.
+    pub fn in_doubt(&mut self, effect: KeyId, certain_at: Tick) {
+        if let Some(intention) = self.intended.get_mut(&effect) {
+            intention.certain_at = intention.certain_at.max(certain_at);
+        }
     }
 
     /// It did not happen and will not under the document key that was intended.
@@ -132,11 +142,17 @@ impl EffectIndex {
                 && let Some(oldest) = self.newest_order.pop_front()
             {
                 self.newest.remove(&oldest);
+                self.lost_places = true;
             }
         }
     }
 
-    /// Where the newest effect of a business key lies, if there was one.
+    /// Whether a business key of which no effect is known may have one that is remembered no more.
+    pub fn has_lost_places(&self) -> bool {
+        self.lost_places
+    }
+
+    /// Where the newest effect of a business key lies, if there was one and it is remembered.
     pub fn newest(&self, business_key: KeyId) -> Option<EffectPlace> {
         self.newest.get(&business_key).copied()
     }
@@ -208,9 +224,11 @@ mod tests {
     fn bnd_1_the_oldest_are_forgotten_first() {
         let mut index = EffectIndex::new(2);
         for key in ["a", "b", "c"] {
+            assert!(!index.has_lost_places());
             index.apply(id(key));
             index.place(id(key), (0, 1));
         }
+        assert!(index.has_lost_places(), "that of a is searched for when it is needed");
         assert_eq!((index.known(id("a")), index.known(id("c")), index.len()), (Known::No, Known::Applied, 2));
         assert_eq!(index.forgotten(), 1, "it is told");
         assert_eq!((index.newest(id("a")), index.newest(id("b"))), (None, Some((0, 1))));

@@ -3,11 +3,13 @@
 use super::Parts;
 use super::index::EffectIndex;
 use super::key_id::KeyId;
+use super::recall::KeyOf;
 use super::settled::Settled;
 use super::verdicts::PASSED;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
+use crate::desk::Desk;
 use crate::parking_store::SETTLED_WITHIN;
 use crate::reader::Range;
 use crate::record::Record;
@@ -18,6 +20,10 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::runtime::Handle;
+
+/// Clocks of two machines are at most so far apart.
+const CLOCKS_APART: Duration = Duration::from_secs(300);
 
 /// What is remembered of effects in the partitions of an assignment, and which events have `passed` by them.
 pub(super) fn effects<E: Effect, K: Cluster>(
@@ -33,7 +39,7 @@ pub(super) fn effects<E: Effect, K: Cluster>(
     parts.cluster.settled(topic, partitions, SETTLED_WITHIN)?;
     let range = Range::all(topic).partitions(partitions.iter().copied());
     let mut failed = None;
-    let read = parts.cluster.read_range(&range, &mut |record| match effect_of(parts, &record) {
+    let read = parts.cluster.read_range(&range, &mut |record| match effect_of(&parts.desk, &parts.handle, &record) {
         Ok(Some(effect)) => {
             remember(&mut index, &effect, &record, parts.certain_after());
             if let (EffectState::Applied, Some(topic), Some(partition), Some(offset)) =
@@ -71,7 +77,7 @@ pub(super) fn output<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
     record: &Record,
 ) -> Result<Prior<E::Output>, RoomError> {
-    let Some(effect) = effect_of(parts, record)? else { return Ok(Prior::None) };
+    let Some(effect) = effect_of(&parts.desk, &parts.handle, record)? else { return Ok(Prior::None) };
     let Some(output) = effect.output else { return Ok(Prior::None) };
     let output: &[u8] = output.as_ref();
     let (writer, body) = parts.desk.codec().open_on(&parts.handle, output)?;
@@ -79,17 +85,24 @@ pub(super) fn output<E: Effect, K: Cluster>(
     Ok(Prior::Output(Box::new(output)))
 }
 
-fn effect_of<E: Effect, K: Cluster>(
-    parts: &Parts<E, K>,
-    record: &Record,
-) -> Result<Option<schemas::Effect>, WireError> {
-    let Some(value) = record.value.as_deref() else { return Ok(None) };
-    let (writer, body) = parts.desk.codec().open_on(&parts.handle, value)?;
-    let effect: schemas::Effect = schemas::codec::decode(&writer, body)?;
-    Ok((effect.room == parts.desk.room).then_some(effect))
+/// Tells under which business key the output that a record keeps is found again.
+pub(super) fn key_of(desk: Desk, handle: Handle) -> KeyOf {
+    Box::new(move |record| Ok(effect_of(&desk, &handle, record)?.and_then(|effect| output_key(&effect))))
 }
 
-/// The age of an intention counts by the wall clock, which whoever wrote it had as well.
+fn effect_of(desk: &Desk, handle: &Handle, record: &Record) -> Result<Option<schemas::Effect>, WireError> {
+    let Some(value) = record.value.as_deref() else { return Ok(None) };
+    let (writer, body) = desk.codec().open_on(handle, value)?;
+    let effect: schemas::Effect = schemas::codec::decode(&writer, body)?;
+    Ok((effect.room == desk.room).then_some(effect))
+}
+
+fn output_key(effect: &schemas::Effect) -> Option<KeyId> {
+    (effect.state == EffectState::Applied && effect.output.is_some()).then(|| KeyId::of(&effect.business_key))
+}
+
+/// The age of an intention counts by the wall clock, which whoever wrote it had as well; their clocks may be apart, so an age of
+/// minutes is none.
 fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, certain_after: Duration) {
     let id = KeyId::of(&effect.effect_key);
     match effect.state {
@@ -98,13 +111,13 @@ fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, 
                 return;
             }
             index.apply(id);
-            if effect.output.is_some() {
-                index.place(KeyId::of(&effect.business_key), (record.place.partition, record.place.offset));
+            if let Some(key) = output_key(effect) {
+                index.place(key, (record.place.partition, record.place.offset));
             }
         }
         EffectState::Intended | EffectState::InDoubt => {
             let age = Duration::from_micros(u64::try_from(now_micros() - effect.at.0).unwrap_or_default());
-            let certain_at = tick().after(certain_after.saturating_sub(age));
+            let certain_at = tick().after(certain_after.saturating_sub(age.saturating_sub(CLOCKS_APART)));
             let after = effect.after.as_deref().map(KeyId::of);
             index.intend_after(id, Arc::from(effect.document_key.as_str()), certain_at, after);
         }

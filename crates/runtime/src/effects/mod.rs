@@ -125,6 +125,13 @@ pub(crate) struct Parts<E: Effect, K: Cluster> {
 }
 
 impl<E: Effect, K: Cluster> Parts<E, K> {
+    /// Whether what is in memory is half of what may be: what cannot go on for long must not stay there then.
+    fn is_crowded(&self) -> bool {
+        let limits = &self.config.limits;
+        let most = in_flight::Amount::most(limits.records_in_flight_max, limits.records_in_flight_bytes_max);
+        self.in_flight.now().fills(most.half())
+    }
+
     /// How long an effect record that is about to be written says whose the partitions are.
     fn intent_valid(&self) -> Duration {
         Duration::from_millis(u64::from(self.config.kafka.session_timeout_ms) / 2)
@@ -151,13 +158,22 @@ pub(crate) async fn run<E: Effect>(
     let room = EffectRoom::new(name, effect, client, &context.config);
     let keeping = Keeping::of(&context.config, name);
     let (feeds, codec, stop) = (room.feeds(), &context.codec, &context.shutdown);
-    let tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
+    let mut tables = crate::tables::start(&cluster, feeds, codec, room.inboxes(), keeping.as_ref(), stop).await?;
 
     let handle = Handle::current();
-    let engine_context = context.clone();
-    let engine = tokio::task::spawn_blocking(move || serve(&room, &cluster, &engine_context, &handle));
+    let (failed, stop) = context.shutdown.child();
+    let engine_context = RoomContext { shutdown: stop, ..context.clone() };
+    let mut engine = tokio::task::spawn_blocking(move || serve(&room, &cluster, &engine_context, &handle));
     context.health.ready();
-    let outcome = engine.await.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
+    let ended = tokio::select! {
+        ended = &mut engine => ended,
+        lost = tables.lost() => {
+            failed.stop();
+            drop(engine.await);
+            return Err(lost);
+        }
+    };
+    let outcome = ended.unwrap_or_else(|error| Err(RoomError::Worker(error.to_string())));
     if outcome.is_ok() {
         tables.ended().await;
     }
@@ -285,7 +301,13 @@ impl<E: Effect> EffectRoom<E> {
             gathered: intents::Gathered::new(),
         };
         let (recalls, asked) = channel();
-        let recall = recall::Recall { cluster: cluster.clone(), reader: None, asked, events: events.clone() };
+        let recall = recall::Recall {
+            cluster: cluster.clone(),
+            key_of: load::key_of(desk.clone(), handle.clone()),
+            reader: None,
+            asked,
+            events: events.clone(),
+        };
 
         let in_flight = in_flight::InFlight::default();
         let bounds = intake::Bounds {

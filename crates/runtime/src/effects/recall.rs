@@ -4,15 +4,19 @@
 
 use super::Event;
 use super::index::EffectPlace;
+use super::key_id::KeyId;
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, Membership, PartitionReader, Polled, RecordView as _};
+use crate::codec::WireError;
 use crate::kafka::ClientError;
 use crate::parking::Lane;
+use crate::reader::Range;
 use crate::record::Record;
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
 use schemas::topics;
 use std::collections::{BTreeMap, HashMap};
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
 
@@ -27,22 +31,49 @@ const SLICE: Duration = Duration::from_millis(20);
 /// When nothing has come for so long, what was asked for cannot be read yet; whoever wants it asks again later.
 const SILENCE: Duration = Duration::from_millis(500);
 
-/// A lane asks for the effect record at a place.
-pub(super) struct Asked {
-    pub lane: Lane,
-    pub place: EffectPlace,
+/// What a lane asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Sought {
+    /// The effect record at a place.
+    At(EffectPlace),
+    /// The place of the newest output under a business key, in the partition of the lane. All records of it are read for that, so
+    /// this is only asked about what is remembered no more.
+    Newest(KeyId),
 }
 
-/// What there is at a place; no record when it cannot be read yet.
+/// A lane asks.
+pub(super) struct Asked {
+    pub lane: Lane,
+    pub sought: Sought,
+}
+
+/// What there is.
+#[derive(Clone, Debug)]
+pub(super) enum Found {
+    /// This record.
+    Record(Box<Record>),
+    /// The newest output lies there.
+    Place(EffectPlace),
+    /// There is none.
+    Nothing,
+    /// It cannot be read yet.
+    NotYet,
+}
+
+/// What a lane is told.
 pub(crate) struct Recalled {
     pub(super) lane: Lane,
-    pub(super) place: EffectPlace,
-    pub(super) record: Option<Record>,
+    pub(super) sought: Sought,
+    pub(super) found: Found,
 }
+
+/// Tells the business key of an output, when a record holds one of this room.
+pub(super) type KeyOf = Box<dyn Fn(&Record) -> Result<Option<KeyId>, WireError> + Send>;
 
 /// Reads effect records for lanes; ends when nobody can ask any more.
 pub(super) struct Recall<K: Cluster> {
     pub cluster: K,
+    pub key_of: KeyOf,
     /// Opened when it is needed first: most rooms never correct anything.
     pub reader: Option<K::Reader>,
     pub asked: Receiver<Asked>,
@@ -52,34 +83,36 @@ pub(super) struct Recall<K: Cluster> {
 /// What the loop knows of its questions: which lane waits for which place, and what was answered.
 #[derive(Default)]
 pub(super) struct Recollection {
-    asked: HashMap<Lane, EffectPlace>,
-    told: HashMap<Lane, (EffectPlace, Option<Record>)>,
+    asked: HashMap<Lane, Sought>,
+    told: HashMap<Lane, (Sought, Found)>,
 }
 
 /// Lanes by the place that they wait for.
 type Waiting = BTreeMap<EffectPlace, Vec<Lane>>;
+/// Lanes by the business key whose newest output they wait for, of each partition.
+type Searching = BTreeMap<i32, HashMap<KeyId, Vec<Lane>>>;
 
 impl Recollection {
-    /// A lane waits for a place from now on.
-    pub fn ask(&mut self, lane: Lane, place: EffectPlace) {
-        self.asked.insert(lane, place);
+    /// A lane waits for an answer from now on.
+    pub fn ask(&mut self, lane: Lane, sought: Sought) {
+        self.asked.insert(lane, sought);
     }
 
     /// Keeps an answer, when the lane still waits for it; says whether it does.
     pub fn told(&mut self, recalled: Recalled) -> Option<Lane> {
-        let Recalled { lane, place, record } = recalled;
-        if self.asked.get(&lane) != Some(&place) {
+        let Recalled { lane, sought, found } = recalled;
+        if self.asked.get(&lane) != Some(&sought) {
             // Asked before the partitions were assigned anew.
             return None;
         }
         self.asked.remove(&lane);
-        self.told.insert(lane.clone(), (place, record));
+        self.told.insert(lane.clone(), (sought, found));
         Some(lane)
     }
 
-    /// Takes the answer about a place; none when there is none, and the lane has to ask.
-    pub fn take(&mut self, lane: &Lane, place: EffectPlace) -> Option<Option<Record>> {
-        self.told.remove(lane).filter(|(told, _)| *told == place).map(|(_, record)| record)
+    /// Takes the answer to a question; none when there is none, and the lane has to ask.
+    pub fn take(&mut self, lane: &Lane, sought: Sought) -> Option<Found> {
+        self.told.remove(lane).filter(|(told, _)| *told == sought).map(|(_, found)| found)
     }
 
     /// Forgets everything: the partitions have gone.
@@ -95,9 +128,14 @@ impl<K: Cluster> Loop for Recall<K> {
             Err(RecvTimeoutError::Timeout) => return Ok(Next::Within(PATIENCE)),
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
-        let mut waiting = Waiting::new();
-        for asked in std::iter::once(first).chain(self.asked.try_iter()) {
-            waiting.entry(asked.place).or_default().push(asked.lane);
+        let (mut waiting, mut searching) = (Waiting::new(), Searching::new());
+        for Asked { lane, sought } in std::iter::once(first).chain(self.asked.try_iter()) {
+            match sought {
+                Sought::At(place) => waiting.entry(place).or_default().push(lane),
+                Sought::Newest(key) => {
+                    searching.entry(lane.partition).or_default().entry(key).or_default().push(lane);
+                }
+            }
         }
         while !waiting.is_empty() {
             if let Err(error) = self.round(&mut waiting) {
@@ -105,11 +143,48 @@ impl<K: Cluster> Loop for Recall<K> {
                 tell_all(std::mem::take(&mut waiting), &mut self.teller());
             }
         }
+        for (partition, lanes) in searching {
+            self.search(partition, lanes);
+        }
         Ok(Next::Within(Duration::ZERO))
     }
 }
 
 impl<K: Cluster> Recall<K> {
+    /// Reads a whole partition for the newest outputs under these business keys. Each lane has its answer in the end.
+    fn search(&self, partition: i32, lanes: HashMap<KeyId, Vec<Lane>>) {
+        tracing::info!(partition, keys = lanes.len(), "searching for effects that are remembered no more");
+        let (mut newest, mut failed) = (HashMap::new(), None);
+        let range = Range::all(topics::OPS_EFFECT_V1.name()).partitions([partition]);
+        let read = self.cluster.read_range(&range, &mut |record| match (self.key_of)(&record) {
+            Ok(key) => {
+                if let Some(key) = key.filter(|key| lanes.contains_key(key)) {
+                    newest.insert(key, (record.place.partition, record.place.offset));
+                }
+                ControlFlow::Continue(())
+            }
+            Err(error) => {
+                failed = Some(error.to_string());
+                ControlFlow::Break(())
+            }
+        });
+        let failed = failed.or_else(|| read.err().map(|error| error.to_string()));
+        if let Some(error) = &failed {
+            tracing::warn!(partition, error, "earlier effects cannot be read now");
+        }
+        for (key, lanes) in lanes {
+            let found = match newest.get(&key) {
+                _ if failed.is_some() => Found::NotYet,
+                Some(place) => Found::Place(*place),
+                None => Found::Nothing,
+            };
+            for lane in lanes {
+                let recalled = Recalled { lane, sought: Sought::Newest(key), found: found.clone() };
+                drop(self.events.send(Event::Recalled(Box::new(recalled))));
+            }
+        }
+    }
+
     /// Reads one run of places of each partition. All its lanes have their answer in the end.
     fn round(&mut self, waiting: &mut Waiting) -> Result<(), ClientError> {
         if self.reader.is_none() {
@@ -122,8 +197,9 @@ impl<K: Cluster> Recall<K> {
     /// Tells the loop what there is at a place.
     fn teller(&self) -> impl FnMut(Lane, EffectPlace, Option<&Record>) {
         |lane, place, record| {
+            let found = record.map_or(Found::NotYet, |record| Found::Record(Box::new(record.clone())));
             // The loop is gone only when the room has stopped.
-            drop(self.events.send(Event::Recalled(Box::new(Recalled { lane, place, record: record.cloned() }))));
+            drop(self.events.send(Event::Recalled(Box::new(Recalled { lane, sought: Sought::At(place), found }))));
         }
     }
 }
@@ -230,9 +306,9 @@ mod tests {
     }
 
     /// What a poll gives: a place.
-    struct Found(EffectPlace);
+    struct Came(EffectPlace);
 
-    impl crate::cluster::RecordView for Found {
+    impl crate::cluster::RecordView for Came {
         fn topic(&self) -> &'static str {
             "e"
         }
@@ -272,7 +348,7 @@ mod tests {
     }
 
     impl PartitionReader for Topic {
-        type Message<'a> = Found;
+        type Message<'a> = Came;
 
         fn partitions(&self, _topic: &str) -> Result<Vec<i32>, ClientError> {
             Ok(vec![0, 1])
@@ -286,14 +362,14 @@ mod tests {
             Ok(())
         }
 
-        fn poll(&self, patience: Duration) -> Polled<Found> {
+        fn poll(&self, patience: Duration) -> Polled<Came> {
             self.polled.set(self.polled.get() + 1);
             assert!(self.polled.get() < 10_000, "it waits for ever");
             NOW.set(NOW.get() + patience);
             let next = self.records.borrow_mut().pop_front();
             let goes_on =
                 || self.goes_on.map(|partition| (partition, 1_000 + i64::try_from(self.polled.get()).unwrap()));
-            next.or_else(goes_on).map_or(Polled::Nothing, |place| Polled::Record(Found(place)))
+            next.or_else(goes_on).map_or(Polled::Nothing, |place| Polled::Record(Came(place)))
         }
     }
 
@@ -362,7 +438,7 @@ mod tests {
     fn recalled(key: &str, place: EffectPlace) -> Recalled {
         let at = Place { topic: Arc::from("e"), partition: place.0, offset: place.1 };
         let record = Record { place: at, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
-        Recalled { lane: lane(key), place, record: Some(record) }
+        Recalled { lane: lane(key), sought: Sought::At(place), found: Found::Record(Box::new(record)) }
     }
 
     #[test]
@@ -375,19 +451,21 @@ mod tests {
     fn ord_1_an_answer_wakes_the_lane_that_waits_for_it_once_and_no_other() {
         let mut recollection = Recollection::default();
         assert_eq!(recollection.told(recalled("a", (0, 1))), None, "nobody asked");
-        recollection.ask(lane("a"), (0, 1));
+        recollection.ask(lane("a"), Sought::At((0, 1)));
         assert_eq!(recollection.told(recalled("a", (0, 2))), None, "a place that was asked for long ago");
         assert_eq!(recollection.told(recalled("a", (0, 1))), Some(lane("a")));
         assert_eq!(recollection.told(recalled("a", (0, 1))), None, "a lane that has begun is not begun again");
-        assert_eq!(recollection.take(&lane("a"), (0, 1)).unwrap().unwrap().place.offset, 1);
-        assert!(recollection.take(&lane("a"), (0, 1)).is_none(), "it is used once");
+        assert!(
+            matches!(recollection.take(&lane("a"), Sought::At((0, 1))), Some(Found::Record(at)) if at.place.offset == 1)
+        );
+        assert!(recollection.take(&lane("a"), Sought::At((0, 1))).is_none(), "it is used once");
     }
 
     #[test]
     fn a_newer_place_is_asked_for_anew() {
         let mut recollection = Recollection::default();
-        recollection.ask(lane("a"), (0, 1));
+        recollection.ask(lane("a"), Sought::At((0, 1)));
         recollection.told(recalled("a", (0, 1)));
-        assert!(recollection.take(&lane("a"), (0, 7)).is_none());
+        assert!(recollection.take(&lane("a"), Sought::At((0, 7))).is_none());
     }
 }

@@ -3,10 +3,10 @@
 use super::ahead::Planned;
 use super::calls::Item;
 use super::engine::Engine;
-use super::index::Known;
+use super::index::{EffectPlace, Known};
 use super::key_id::KeyId;
 use super::load::Prior;
-use super::recall::Asked;
+use super::recall::{Asked, Found, Sought};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
@@ -43,7 +43,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
         if let Some(planned) = self.ahead.take(&record.place) {
-            if planned.intended.is_fresh(tick(), self.parts.intent_valid()) {
+            let stands =
+                !self.has_prior(&planned.input) && planned.intended.is_fresh(tick(), self.parts.intent_valid());
+            if stands {
                 let (below, Planned { input, action, effect, intended, .. }) =
                     (self.classes.below(&lane.topic), *planned);
                 let intended = Some(intended);
@@ -67,7 +69,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.lanes.again_at(lane, tick().after(Duration::from_millis(5)));
                 return Ok(());
             }
-            Some(key) => match self.prior(lane, &key)? {
+            Some(key) => match self.prior(lane, &key, self.parts.effect.needs_prior(&input))? {
                 Prior::None => None,
                 Prior::Output(output) => Some(*output),
                 Prior::Asked => return Ok(()),
@@ -76,6 +78,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.conclude(lane, &record, verdict),
+            Plan::Late { effect_key, .. } if self.index.known(KeyId::of(&effect_key)) == Known::Applied => {
+                self.note_repeated(lane, &record)
+            }
+            Plan::Late { verdict, .. } => self.conclude(lane, &record, verdict),
             Plan::Act(action) => {
                 let (below, effect) = (self.classes.below(&lane.topic), KeyId::of(&action.effect_key));
                 self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended: None })
@@ -83,19 +89,46 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
     }
 
-    /// The newest output under a business key, when it was read back already.
-    fn prior(&mut self, lane: &Lane, business_key: &str) -> Result<Prior<E::Output>, RoomError> {
-        let Some(place) = self.index.newest(KeyId::of(business_key)) else { return Ok(Prior::None) };
-        match self.recollection.take(lane, place) {
-            Some(Some(record)) => super::load::output(&self.parts, &record),
-            Some(None) => Ok(Prior::NotYet),
-            None => {
-                self.recollection.ask(lane.clone(), place);
-                let asked = self.parts.recalls.send(Asked { lane: lane.clone(), place });
-                asked.map_err(|_| RoomError::Worker("the thread that reads effects back has stopped".to_owned()))?;
-                Ok(Prior::Asked)
-            }
+    /// Whether something was done before under the business key that an event builds on, as far as that is remembered.
+    pub fn has_prior(&self, input: &E::Input) -> bool {
+        let key = self.parts.effect.prior_key(input).map(|key| KeyId::of(&key));
+        key.is_some_and(|key| self.placing.holds(key) || self.index.newest(key).is_some())
+    }
+
+    /// The newest output under a business key, when it was read back already. Where it is remembered no more, and an event needs
+    /// it, it is searched for: to take this for "none" would repeat a whole effect instead of its difference (FX-1).
+    fn prior(&mut self, lane: &Lane, business_key: &str, needed: bool) -> Result<Prior<E::Output>, RoomError> {
+        let key = KeyId::of(business_key);
+        if let Some(place) = self.index.newest(key) {
+            return self.prior_at(lane, place);
         }
+        if !needed || !self.index.has_lost_places() {
+            return Ok(Prior::None);
+        }
+        match self.recollection.take(lane, Sought::Newest(key)) {
+            Some(Found::Place(place)) => {
+                self.index.place(key, place);
+                self.prior_at(lane, place)
+            }
+            Some(Found::Nothing) => Ok(Prior::None),
+            Some(_) => Ok(Prior::NotYet),
+            None => self.ask(lane, Sought::Newest(key)),
+        }
+    }
+
+    fn prior_at(&mut self, lane: &Lane, place: EffectPlace) -> Result<Prior<E::Output>, RoomError> {
+        match self.recollection.take(lane, Sought::At(place)) {
+            Some(Found::Record(record)) => super::load::output(&self.parts, &record),
+            Some(_) => Ok(Prior::NotYet),
+            None => self.ask(lane, Sought::At(place)),
+        }
+    }
+
+    fn ask(&mut self, lane: &Lane, sought: Sought) -> Result<Prior<E::Output>, RoomError> {
+        self.recollection.ask(lane.clone(), sought);
+        let asked = self.parts.recalls.send(Asked { lane: lane.clone(), sought });
+        asked.map_err(|_| RoomError::Worker("the thread that reads effects back has stopped".to_owned()))?;
+        Ok(Prior::Asked)
     }
 
     /// Has the effect of an event carried out, unless it was; what may have been is looked up.
@@ -107,8 +140,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let (targets, target) = (&mut self.calls.targets, &item.action.target);
         if let Some(left) = targets.shut(target, now) {
             self.set_aside(&mut item);
-            self.postpone(&item.lane, left);
-            return Ok(());
+            return self.postpone(&item.lane, left);
         }
         if let Some(wait) = targets.barred(target, now) {
             self.set_aside(&mut item);
@@ -134,13 +166,17 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
     }
 
-    /// The calendar holds a call back: that uses up nothing of what the event may wait.
-    fn postpone(&mut self, lane: &Lane, left: Duration) {
-        if let Some(work) = self.lanes.head_mut(lane) {
-            let open = now_micros().saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
-            work.since_micros = work.since_micros.max(open);
+    /// The calendar holds a call back: that uses up nothing of what the event may wait. Where what is held back would fill the room,
+    /// it is put by until the window opens, so that all other endpoints go on (KEY-1).
+    fn postpone(&mut self, lane: &Lane, left: Duration) -> Result<(), RoomError> {
+        let Some(work) = self.lanes.head_mut(lane) else { return Ok(()) };
+        let open = now_micros().saturating_add(i64::try_from(left.as_micros()).unwrap_or(i64::MAX));
+        if work.parked.is_some() || self.parts.is_crowded() {
+            return self.put_by(lane, tick().after(left), open);
         }
+        work.since_micros = work.since_micros.max(open);
         self.lanes.again_at(lane, tick().after(left));
+        Ok(())
     }
 
     pub fn decode(&self, record: &Record, is_parked: bool) -> Result<E::Input, WireError> {

@@ -5,6 +5,7 @@ use super::drafts::{Done, Draft, EffectLine};
 use super::engine::Engine;
 use super::index::Known;
 use super::key_id::KeyId;
+use super::lanes::Work;
 use super::{Called, Outcome};
 use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::Cluster;
@@ -20,6 +21,7 @@ use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
 use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
+use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
@@ -51,8 +53,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let now = tick();
         let Some(running) = self.calls.take(called.number, now) else { return Ok(()) };
         let target = Arc::clone(&running.target);
-        let works = !matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
-        self.calls.targets.report(&target, now, works);
+        // Where nobody was called, nothing is known of the endpoint.
+        if !matches!(called.outcome, Outcome::NotIntended(_)) {
+            let failed =
+                matches!(called.outcome, Outcome::Failed(CallError::Transient { .. } | CallError::InDoubt { .. }));
+            self.calls.targets.report(&target, now, !failed);
+        }
         match called.outcome {
             Outcome::Answered => self.answered(running, answers.unwrap_or_default(), now),
             Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
@@ -67,6 +73,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
             }
             Outcome::Failed(CallError::InDoubt { reason }) => {
+                if !running.look_up {
+                    // What a call consists of may have gone out just now, however long ago it began.
+                    let certain_at = now.after(self.parts.client.certain_after());
+                    running.items.iter().for_each(|item| self.index.in_doubt(item.effect, certain_at));
+                }
                 self.failed(&running, None, &reason, EffectOutcome::InDoubt)
             }
             Outcome::Failed(CallError::Refused { reason, request }) => self.refused(running, *reason, request),
@@ -198,7 +209,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.note_repeated(lane, &item.record)
     }
 
-    fn note_repeated(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
+    pub fn note_repeated(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
         self.parts.metrics.duplicate.inc();
         let audit = self.parts.desk.audit(
             record,
@@ -339,10 +350,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if self.stands_still(lane) {
             return Ok(());
         }
-        let mut works = self.lanes.take(lane);
-        let ahead: Vec<_> = works.iter().filter_map(|work| self.ahead.take(&work.record.place)).collect();
-        self.withdraw(ahead);
-        let Some(head) = works.pop_front() else { return Ok(()) };
+        let Some((head, behind)) = self.take_lane(lane) else { return Ok(()) };
         if head.parked.is_some() {
             self.hold_again(lane, &head.record, reason, rejected)?;
         } else {
@@ -357,6 +365,38 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.lot.rehold(lane, |hold| hold.due = None);
             }
         }
+        self.park_behind(lane, &behind)
+    }
+
+    /// Parks a lane of which nothing is wrong until `due`, which is `open_micros` by the wall clock: only then the time begins that
+    /// its event may wait.
+    pub fn put_by(&mut self, lane: &Lane, due: Tick, open_micros: i64) -> Result<(), RoomError> {
+        if self.stands_still(lane) {
+            return Ok(());
+        }
+        let Some((head, behind)) = self.take_lane(lane) else { return Ok(()) };
+        if head.parked.is_none() {
+            let reason =
+                Reason::new(Code::new("WL-6043"), "endpoint-closed", "the calendar of the endpoint holds calls back");
+            self.park_record(lane, &head.record, &reason, false)?;
+            self.done(&head.record);
+        }
+        self.lot.rehold(lane, |hold| {
+            hold.due = Some(due);
+            hold.since_micros = hold.since_micros.max(open_micros);
+        });
+        self.park_behind(lane, &behind)
+    }
+
+    /// Takes a lane off, with what was planned ahead in it: its head, and what is behind.
+    fn take_lane(&mut self, lane: &Lane) -> Option<(Work, VecDeque<Work>)> {
+        let mut works = self.lanes.take(lane);
+        let ahead: Vec<_> = works.iter().filter_map(|work| self.ahead.take(&work.record.place)).collect();
+        self.withdraw(ahead);
+        works.pop_front().map(|head| (head, works))
+    }
+
+    fn park_behind(&mut self, lane: &Lane, works: &VecDeque<Work>) -> Result<(), RoomError> {
         let behind =
             Reason::new(Code::new("WL-6040"), "behind-parked-key", "an earlier event of the same key is parked");
         for work in works {
