@@ -27,9 +27,11 @@ impl FanoutInput {
         }
     }
 
-    /// The supplier that the event names.
+    /// The supplier that the event concerns by what it says. What is taken back concerns whoever was told of it, also when the
+    /// item is another supplier's by now.
     pub(crate) fn supplier_id(&self) -> Option<&str> {
         let named = match self {
+            Self::Usage(_) if self.takes_back() => None,
             Self::Usage(usage) => usage.supplier_id.as_deref(),
             Self::Order(order) => Some(order.supplier_id.as_str()),
             Self::Receipt(receipt) => Some(receipt.supplier_id.as_str()),

@@ -91,8 +91,13 @@ impl Effect for SupplierFanout {
     type Request = Notice;
     type Response = Answer;
 
+    /// What a supplier knows is never replaced by something older, whatever comes late.
     fn prior_key(&self, input: &FanoutInput) -> Option<String> {
-        input.corrects().then(|| notice_key(input))
+        Some(notice_key(input))
+    }
+
+    fn needs_prior(&self, input: &FanoutInput) -> bool {
+        input.corrects()
     }
 
     fn plan(&self, input: &FanoutInput, prior: Option<&SupplierNotice>, tables: &FanoutTables) -> NoticePlan {
@@ -102,7 +107,7 @@ impl Effect for SupplierFanout {
 
     fn settle(&self, input: &FanoutInput, request: &Notice, response: &Answer) -> Verdict<SupplierNotice> {
         Verdict::emit(SupplierNotice {
-            meta: envelope(input),
+            meta: envelope(input, &request.told),
             notice_id: response.key.clone(),
             state: NoticeState::Delivered,
             response_status: Some(i32::from(response.status)),
@@ -111,7 +116,11 @@ impl Effect for SupplierFanout {
     }
 
     fn rehearse(&self, input: &FanoutInput, request: &Notice) -> Vec<SupplierNotice> {
-        vec![SupplierNotice { meta: envelope(input), state: NoticeState::Delivered, ..request.told.clone() }]
+        vec![SupplierNotice {
+            meta: envelope(input, &request.told),
+            state: NoticeState::Delivered,
+            ..request.told.clone()
+        }]
     }
 
     fn answered() -> &'static [&'static str] {
@@ -136,38 +145,39 @@ impl SupplierFanout {
         prior: Option<&SupplierNotice>,
         tables: &FanoutTables,
     ) -> Result<NoticePlan, Box<NoticePlan>> {
+        if let Some(prior) = prior.filter(|prior| !is_newer(input.meta(), &prior.meta)) {
+            return Err(Box::new(late(input, prior)));
+        }
+        let prior = prior.filter(|before| builds_on(input, before));
         let supplier_id = match (input.supplier_id(), prior) {
             (Some(now), Some(before)) if before.supplier_id != now => {
                 return Err(Box::new(Plan::Decided(Verdict::Reject(changed(&before.supplier_id, now)))));
             }
             (Some(now), _) => now,
-            // What is taken back may name nothing any more: whoever was told is told again.
+            // What is taken back, or names nothing any more: whoever was told is told again.
             (None, Some(before)) => before.supplier_id.as_str(),
+            (None, None) if input.takes_back() => {
+                return Err(none_due("notice.nothing-told", "the supplier was never told of it".to_owned()));
+            }
             (None, None) => return Err(none_due("supplier.none", "no supplier is named".to_owned())),
         };
-        if input.takes_back() && prior.is_none() {
-            return Err(none_due("notice.nothing-told", "the supplier was never told of it".to_owned()));
-        }
         let name = self.profile(supplier_id, tables)?;
         let Some(profile) = self.profiles.get(&name) else {
             return Err(none_due("supplier.no-profile", format!("supplier {supplier_id} has no profile")));
         };
-        let (told, action) =
-            notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
-        if input.meta().correction > 0
-            && let Some(prior) = prior
-        {
-            made_anew(input, prior, &told)?;
+        let told = notice::told(input, prior, supplier_id, profile).map_err(|(rule, why)| none_due(rule, why))?;
+        if input.meta().correction > 0 && prior.is_some_and(|prior| notice::says_the_same(prior, &told)) {
+            return Err(none_due("notice.unchanged", "the supplier was told the same".to_owned()));
         }
         if prior.is_none() && !profile.wants(told.kind) {
             let message = format!("supplier {supplier_id} does not want notices of this kind");
             return Err(none_due("notice.not-wanted", message));
         }
         Ok(Plan::Act(Action {
-            effect_key: format!("{}>{supplier_id}", identity(input)),
+            effect_key: effect_key(input, supplier_id),
             target: format!("{TARGET}{name}"),
             batch_key: None,
-            request: Notice { body: notice::body(input, &told, action, &reference(input)), profile: name, told },
+            request: Notice { body: notice::body(input, &told, &reference(input)), profile: name, told },
         }))
     }
 }
@@ -198,30 +208,17 @@ fn identity(input: &FanoutInput) -> String {
     format!("{}@{}", meta.business_key, processor::statement(meta))
 }
 
-/// A usage that was made anew is told when the supplier was told something else, and nothing newer.
-fn made_anew(input: &FanoutInput, prior: &SupplierNotice, told: &SupplierNotice) -> Result<(), Box<NoticePlan>> {
-    if !is_newer(input.meta(), &prior.meta) {
-        return Err(none_due("notice.overtaken", "the supplier was told something newer".to_owned()));
-    }
-    let content = |notice: &SupplierNotice| SupplierNotice {
-        meta: EventMeta::default(),
-        notice_id: String::new(),
-        state: NoticeState::Delivered,
-        response_status: None,
-        ..notice.clone()
-    };
-    if content(prior) == content(told) {
-        return Err(none_due("notice.unchanged", "the supplier was told the same".to_owned()));
-    }
-    Ok(())
+fn effect_key(input: &FanoutInput, supplier_id: &str) -> String {
+    format!("{}>{supplier_id}", identity(input))
 }
 
 fn notice_key(input: &FanoutInput) -> String {
     format!("notice/{}", reference(input))
 }
 
-/// The envelope of a notice: nothing of a patient is in its key or its times.
-fn envelope(input: &FanoutInput) -> EventMeta {
+/// The envelope of a notice: nothing of a patient is in its key or its times. Its action is what the supplier was told: a use
+/// that is corrected to no use of the supplier's stock is void there.
+fn envelope(input: &FanoutInput, told: &SupplierNotice) -> EventMeta {
     let derived = match input {
         FanoutInput::Usage(usage) => derived::<SupplierNotice>(usage.as_ref(), NAME),
         FanoutInput::Order(order) => derived::<SupplierNotice>(order.as_ref(), NAME),
@@ -229,6 +226,7 @@ fn envelope(input: &FanoutInput) -> EventMeta {
     };
     EventMeta {
         business_key: notice_key(input),
+        action: told.meta.action,
         occurred_at: derived.occurred_at.map(Timestamp::hour),
         recorded_at: derived.recorded_at.hour(),
         published_at: derived.published_at.hour(),
@@ -236,6 +234,22 @@ fn envelope(input: &FanoutInput) -> EventMeta {
         nulled_fields: Vec::new(),
         warnings: Vec::new(),
         ..derived
+    }
+}
+
+/// Whether what is told depends on what was told before. Orders and receipts say everything anew; and whoever was told that a use
+/// is void need not hear of it again when it turns out to concern another supplier.
+fn builds_on(input: &FanoutInput, before: &SupplierNotice) -> bool {
+    let is_other = input.supplier_id().is_some_and(|now| now != before.supplier_id);
+    matches!(input, FanoutInput::Usage(_)) && !(is_other && notice::is_void(before))
+}
+
+/// What becomes of a statement that is not newer than what was told.
+fn late(input: &FanoutInput, prior: &SupplierNotice) -> NoticePlan {
+    let message = "the supplier was told this statement or a newer one".to_owned();
+    Plan::Late {
+        effect_key: effect_key(input, input.supplier_id().unwrap_or(&prior.supplier_id)),
+        verdict: Verdict::Drop(Reason::new(NO_NOTICE, "notice.overtaken", message)),
     }
 }
 

@@ -3,13 +3,10 @@
 use crate::config::Profile;
 use crate::input::FanoutInput;
 use schemas::{
-    Action, EnrichedUsage, GoodsReceipt, NoticeKind, PurchaseOrder, PurchaseOrderKind, SupplierNotice, Timestamp,
-    UdiIssuer, UsageKind,
+    Action, EnrichedUsage, EventMeta, GoodsReceipt, NoticeKind, NoticeState, PurchaseOrder, PurchaseOrderKind,
+    SupplierNotice, Timestamp, UdiIssuer, UsageKind,
 };
 use serde_json::{Map, Value, json};
-
-/// What a notice does to a fact that is no longer so.
-const RETRACT: &str = "retract";
 
 /// A notice on its way.
 #[derive(Clone, Debug, PartialEq)]
@@ -18,36 +15,54 @@ pub struct Notice {
     pub profile: String,
     /// Body, JSON. The same event always gives the same bytes.
     pub body: String,
-    /// What it says, for the event about it.
+    /// What it says, for the event about it. The action in its envelope is what it does to the fact.
     pub told: SupplierNotice,
 }
 
 /// Why no notice is due: the rule and a sentence.
 type NotDue = (&'static str, String);
 
-/// What the supplier is told of an event, and what that does to the fact. What is taken back, or turns out not to concern
-/// the supplier, repeats what was told before as void.
+/// Whether a notice said that its fact is not so.
+pub(crate) fn is_void(notice: &SupplierNotice) -> bool {
+    matches!(notice.meta.action, Action::Cancel | Action::Retract)
+}
+
+/// Whether the supplier knows by one notice what the other would say.
+pub(crate) fn says_the_same(one: &SupplierNotice, other: &SupplierNotice) -> bool {
+    let content = |notice: &SupplierNotice| SupplierNotice {
+        meta: EventMeta::default(),
+        notice_id: String::new(),
+        state: NoticeState::Delivered,
+        response_status: None,
+        ..notice.clone()
+    };
+    is_void(one) == is_void(other) && content(one) == content(other)
+}
+
+/// What the supplier is told of an event. What is taken back, or turns out not to concern the supplier, repeats what was told
+/// before as void.
 pub(crate) fn told(
     input: &FanoutInput,
     prior: Option<&SupplierNotice>,
     supplier_id: &str,
     profile: &Profile,
-) -> Result<(SupplierNotice, &'static str), NotDue> {
+) -> Result<SupplierNotice, NotDue> {
+    let action = input.meta().action;
     let told = match (input, prior) {
-        (FanoutInput::Usage(_), Some(prior)) if input.takes_back() => return Ok((prior.clone(), RETRACT)),
+        (FanoutInput::Usage(_), Some(prior)) if input.takes_back() => return Ok(acting(prior.clone(), action)),
         (FanoutInput::Usage(usage), _) => of_usage(usage, supplier_id, profile),
         (FanoutInput::Order(order), _) => of_order(order, supplier_id),
         (FanoutInput::Receipt(receipt), _) => Ok(of_receipt(receipt, supplier_id)),
     };
     match (told, prior) {
-        (Ok(told), _) => Ok((told, action(input.meta().action))),
-        (Err(_), Some(prior)) => Ok((prior.clone(), RETRACT)),
+        (Ok(told), _) => Ok(acting(told, action)),
+        (Err(_), Some(prior)) => Ok(acting(prior.clone(), Action::Retract)),
         (Err(not_due), None) => Err(not_due),
     }
 }
 
 /// The body: the facts of `told`, and for an order its lines.
-pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, action: &str, reference: &str) -> String {
+pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, reference: &str) -> String {
     let meta = input.meta();
     let mut body = Map::new();
     let mut put = |name: &str, value: Value| {
@@ -59,7 +74,7 @@ pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, action: &str, ref
     put("reference", json!(reference));
     put("revision", json!(meta.revision));
     put("correction", Some(meta.correction).filter(|correction| *correction > 0).map_or(Value::Null, Value::from));
-    put("action", json!(action));
+    put("action", json!(action(told.meta.action)));
     put("facility", json!(meta.facility_id));
     put("supplierId", json!(told.supplier_id));
     put("poNumber", json!(told.po_number));
@@ -86,6 +101,11 @@ pub(crate) fn body(input: &FanoutInput, told: &SupplierNotice, action: &str, ref
         }
     }
     Value::Object(body).to_string()
+}
+
+/// A notice with what it does to its fact; the rest of its envelope comes with the event about it.
+fn acting(told: SupplierNotice, action: Action) -> SupplierNotice {
+    SupplierNotice { meta: EventMeta { action, ..EventMeta::default() }, ..told }
 }
 
 fn of_usage(usage: &EnrichedUsage, supplier_id: &str, profile: &Profile) -> Result<SupplierNotice, NotDue> {
@@ -178,7 +198,7 @@ fn gtin(usage: &EnrichedUsage) -> Option<String> {
 fn action(action: Action) -> &'static str {
     match action {
         Action::Update => "update",
-        Action::Cancel | Action::Retract => RETRACT,
+        Action::Cancel | Action::Retract => "retract",
         Action::Create | Action::Snapshot | Action::Unknown => "create",
     }
 }

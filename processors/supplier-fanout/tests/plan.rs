@@ -6,7 +6,7 @@ use connector::effect::{Effect, Plan};
 use expect_test::{Expect, expect};
 use processor::laws::check_phi;
 use processor::{Binder, Tables, Verdict};
-use schemas::{EnrichedUsage, Event, GoodsReceipt, MasterSupplier, PurchaseOrder, SupplierNotice};
+use schemas::{Action, EnrichedUsage, Event, GoodsReceipt, MasterSupplier, PurchaseOrder, SupplierNotice};
 use testkit::drive::event;
 use wardline_supplier_fanout::{Answer, FanoutConfig, FanoutInput, FanoutTables, Notice, SupplierFanout};
 
@@ -55,15 +55,40 @@ fn shown(plan: &Plan<Notice, SupplierNotice>) -> String {
             format!("{} {} {}", reason.code, reason.rule, reason.message)
         }
         Plan::Decided(Verdict::Emit(_)) => "emit".to_owned(),
+        Plan::Late { effect_key, .. } => format!("late {effect_key}"),
     }
 }
 
 fn delivered(input: &FanoutInput) -> SupplierNotice {
-    let Plan::Act(action) = fanout().plan(input, None, &tables()) else { panic!("no notice is due") };
+    delivered_after(None, input)
+}
+
+/// The notice of an event, with what was told before.
+fn delivered_after(prior: Option<&SupplierNotice>, input: &FanoutInput) -> SupplierNotice {
+    let Plan::Act(action) = fanout().plan(input, prior, &tables()) else { panic!("no notice is due") };
     let answer = Answer { status: 201, key: "wl-1".to_owned() };
     match fanout().settle(input, &action.request, &answer) {
         Verdict::Emit(mut notices) => notices.remove(0),
         other => panic!("{}", other.name()),
+    }
+}
+
+/// What is done about an event: the key of its effect and what that does to the fact, or the rule by which nothing is.
+fn done(prior: &SupplierNotice, input: &FanoutInput) -> String {
+    let plan = fanout().plan(input, Some(prior), &tables());
+    assert!(is_foreseen(input, &plan));
+    match plan {
+        Plan::Act(action) => {
+            let (_, key) = action.effect_key.split_once('@').unwrap();
+            let body: serde_json::Value = serde_json::from_str(&action.request.body).unwrap();
+            format!("{key} {}", body["action"].as_str().unwrap())
+        }
+        Plan::Decided(Verdict::Drop(reason) | Verdict::Reject(reason)) => reason.rule.to_owned(),
+        Plan::Late { effect_key, verdict: Verdict::Drop(reason) } => {
+            assert!(effect_key.starts_with(&format!("{}@", input.meta().business_key)), "{effect_key}");
+            format!("{} {}", effect_key.split_once('@').unwrap().1, reason.rule)
+        }
+        Plan::Decided(other) | Plan::Late { verdict: other, .. } => other.name().to_owned(),
     }
 }
 
@@ -148,13 +173,15 @@ fn orders_and_receipts() {
 fn a_correction_and_a_retraction_name_the_notice_that_came_before() {
     let (fanout, tables) = (fanout(), tables());
     let first = usage("{}");
-    assert_eq!(fanout.prior_key(&first), None);
     let prior = delivered(&first);
     let corrected = usage("{baseQuantity: \"2\", meta: {action: UPDATE, revision: 1}}");
     let retracted = usage("{supplierId: ~, itemId: ~, lot: ~, meta: {action: RETRACT, revision: 2}}");
     let own_stock = usage("{consigned: false, meta: {action: UPDATE, revision: 1}}");
     let other = usage("{supplierId: SUP-GENMED, meta: {action: UPDATE, revision: 1}}");
-    assert_eq!(fanout.prior_key(&corrected).as_deref(), Some(fanout.output_key(&prior).as_str()));
+    for (input, needs_prior) in [(&first, false), (&corrected, true), (&retracted, true)] {
+        assert_eq!(fanout.prior_key(input).as_deref(), Some(fanout.output_key(&prior).as_str()));
+        assert_eq!(fanout.needs_prior(input), needs_prior);
+    }
     let told: Vec<String> = [corrected, retracted, own_stock, other]
         .iter()
         .map(|input| shown(&fanout.plan(input, Some(&prior), &tables)) + "\n")
@@ -208,18 +235,77 @@ fn a_usage_made_anew_is_told_when_it_differs() {
     };
     let first = usage(0, 0, "STORE-A");
     let told = delivered(&first);
-    let said = |input: &FanoutInput, prior: &SupplierNotice| {
-        let plan = fanout().plan(input, Some(prior), &tables());
-        assert!(is_foreseen(input, &plan));
-        match plan {
-            Plan::Act(action) => action.effect_key,
-            Plan::Decided(Verdict::Drop(reason)) => reason.rule.to_owned(),
-            Plan::Decided(other) => other.name().to_owned(),
-        }
-    };
-    assert_eq!(said(&usage(0, 1, "STORE-A"), &told), "notice.unchanged");
-    let key = said(&usage(0, 1, "STORE-B"), &told);
-    assert!(key.ends_with("@0.1>SUP-MEDSTENT"), "{key}");
+    assert_eq!(done(&told, &usage(0, 1, "STORE-A")), "notice.unchanged");
+    assert_eq!(done(&told, &usage(0, 1, "STORE-B")), "0.1>SUP-MEDSTENT create");
     let newer = SupplierNotice { meta: schemas::EventMeta { revision: 1, ..told.meta.clone() }, ..told };
-    assert_eq!(said(&usage(0, 1, "STORE-B"), &newer), "notice.overtaken");
+    assert_eq!(done(&newer, &usage(0, 1, "STORE-B")), "0.1>SUP-MEDSTENT notice.overtaken");
+}
+
+/// FX-1: what is taken back is void for whoever was told of it, also when the item is another supplier's by now.
+#[test]
+fn fx_1_a_use_is_taken_back_from_whoever_was_told() {
+    let prior = delivered(&usage("{}"));
+    for action in ["RETRACT", "CANCEL"] {
+        let input = usage(&format!("{{supplierId: SUP-GENMED, meta: {{action: {action}, revision: 1}}}}"));
+        assert_eq!(done(&prior, &input), "1>SUP-MEDSTENT retract");
+        assert_eq!(delivered_after(Some(&prior), &input).supplier_id, "SUP-MEDSTENT");
+    }
+}
+
+/// FX-1: that a use is void differs from what was told before, and so does that it counts again.
+#[test]
+fn fx_1_a_void_notice_is_told_and_so_is_the_way_back() {
+    let usage = |revision: i32, correction: i32, fields: &str| {
+        usage(&format!("{{meta: {{action: UPDATE, revision: {revision}, correction: {correction}}}, {fields}}}"))
+    };
+    let told = delivered(&usage(0, 0, "consigned: true"));
+    for (revision, correction) in [(0, 1), (1, 0)] {
+        let own_stock = usage(revision, correction, "consigned: false");
+        let statement = processor::statement(own_stock.meta());
+        assert_eq!(done(&told, &own_stock), format!("{statement}>SUP-MEDSTENT retract"));
+        let void = delivered_after(Some(&told), &own_stock);
+        assert_eq!(void.meta.action, Action::Retract);
+        assert_eq!(SupplierNotice { meta: told.meta.clone(), ..void.clone() }, told, "what it is about stays known");
+        assert_eq!(done(&void, &usage(revision, 2, "consigned: false")), "notice.unchanged");
+        let again = usage(revision, 2, "consigned: true");
+        assert_eq!(done(&void, &again), format!("{revision}.2>SUP-MEDSTENT update"));
+        assert_eq!(
+            done(&delivered_after(Some(&void), &again), &usage(revision, 3, "consigned: true")),
+            "notice.unchanged"
+        );
+        let elsewhere = usage(2, 0, "consigned: false, supplierId: SUP-GENMED");
+        assert_eq!(done(&void, &elsewhere), "2>SUP-GENMED update");
+        assert_eq!(done(&told, &elsewhere), "supplier.changed");
+    }
+}
+
+/// FX-1, ORD-1: what a supplier knows is not replaced by something older that comes late, and a repetition is known as that.
+#[test]
+fn ord_1_what_comes_late_is_not_told_behind_what_is_newer() {
+    let usage = |revision: i32, fields: &str| usage(&format!("{{meta: {{revision: {revision}}}, {fields}}}"));
+    let told = delivered_after(Some(&delivered(&usage(0, "lot: L1"))), &usage(2, "lot: L2"));
+    for revision in [0, 1, 2] {
+        let late = format!("{revision}>SUP-MEDSTENT notice.overtaken");
+        assert_eq!(done(&told, &usage(revision, "lot: L1")), late);
+    }
+    let taken_back = self::usage("{meta: {action: RETRACT, revision: 1}}");
+    assert_eq!(done(&told, &taken_back), "1>SUP-MEDSTENT notice.overtaken");
+    assert_eq!(done(&told, &usage(3, "lot: L3")), "3>SUP-MEDSTENT create");
+}
+
+/// ORD-1: orders and receipts say everything anew, so only their order counts.
+#[test]
+fn ord_1_an_older_order_or_receipt_is_not_told_behind_a_newer_one() {
+    let changed = |revision: i32, fields: &str| {
+        order(&format!("{{kind: CHANGED, meta: {{revision: {revision}, action: UPDATE}}, {fields}}}"))
+    };
+    let told = delivered(&changed(5, "orderRevision: 1"));
+    assert!(!fanout().needs_prior(&changed(5, "orderRevision: 1")));
+    assert_eq!(done(&told, &order("{meta: {revision: 4}}")), "4>SUP-MEDSTENT notice.overtaken");
+    assert_eq!(done(&told, &changed(5, "orderRevision: 1")), "5>SUP-MEDSTENT notice.overtaken");
+    assert_eq!(done(&told, &changed(6, "orderRevision: 1")), "6>SUP-MEDSTENT update");
+    assert_eq!(done(&told, &changed(6, "supplierId: SUP-GENMED")), "notice.not-wanted");
+    let told = delivered(&receipt("{meta: {revision: 5}}"));
+    assert_eq!(done(&told, &receipt("{meta: {revision: 4}}")), "4>SUP-MEDSTENT notice.overtaken");
+    assert_eq!(done(&told, &receipt("{meta: {revision: 6}, supplierId: SUP-GENMED}")), "6>SUP-GENMED create");
 }
