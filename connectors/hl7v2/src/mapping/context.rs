@@ -145,7 +145,7 @@ impl<'m> Context<'m> {
             account_number: text(patient.field(18)),
             family_name: text(patient.field(5)),
             given_name: text(patient.field(5).component(2)),
-            birth_date: birth.map(|birth| Timestamp::from_micros(birth.micros).date()),
+            birth_date: birth.map(|birth| birth.date.into()),
         })
     }
 
@@ -170,7 +170,7 @@ impl<'m> Context<'m> {
             recorded_at: recorded.map_or(self.now, |time| Timestamp::from_micros(time.micros)),
             published_at: self.now,
             occurred_precision: fact.occurred.map(|time| precision(time.precision)).unwrap_or_default(),
-            occurred_offset_minutes: fact.occurred.and_then(|time| time.offset_minutes),
+            occurred_offset_minutes: fact.occurred.and_then(|time| self.offset_minutes(time)),
             facility_id: self.identity.facility.clone(),
             source: Source {
                 system: self.identity.system.clone(),
@@ -184,6 +184,15 @@ impl<'m> Context<'m> {
             nulled_fields: fact.nulled.into_iter().map(str::to_owned).collect(),
             warnings,
         }
+    }
+
+    /// The offset of a time: the one that it carries, else that of the zone in which it was read. By it the rooms behind know
+    /// the day, on which expiry, cost centre and the day of the posting depend.
+    fn offset_minutes(&self, time: When) -> Option<i32> {
+        time.offset_minutes.or_else(|| {
+            let instant = jiff::Timestamp::from_microsecond(time.micros).ok()?;
+            Some(self.zone.to_offset(instant).seconds() / 60)
+        })
     }
 
     fn patient_number(&self, patient: Segment<'_>) -> Option<(String, String)> {

@@ -24,11 +24,13 @@ pub enum TimestampPrecision {
     Microsecond,
 }
 
-/// A time as sent: its start as an instant, its precision, and the offset if the sender gave one.
+/// A time as sent: its start as an instant and as a day, its precision, and the offset if the sender gave one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Timestamp {
     /// Microseconds since 1970-01-01T00:00Z of the first instant that the value may mean.
     pub micros: i64,
+    /// The day as written, whatever the zone; the first one that the value may mean.
+    pub date: civil::Date,
     /// How much was sent.
     pub precision: TimestampPrecision,
     /// Minutes east of UTC, if the value carries them.
@@ -77,7 +79,7 @@ pub fn parse_timestamp(text: &str, zone: &TimeZone) -> Result<Timestamp, Timesta
         None => zone.to_timestamp(time),
     };
     let micros = instant.map_err(|_| TimestampError)?.as_microsecond();
-    Ok(Timestamp { micros, precision, offset_minutes, tolerated })
+    Ok(Timestamp { micros, date: time.date(), precision, offset_minutes, tolerated })
 }
 
 /// Cuts off `+hhmm`, `-hhmm` or the `Z` that some senders write.
