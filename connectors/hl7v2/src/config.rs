@@ -185,7 +185,8 @@ pub struct MappingConfig {
     /// Coding systems of FT1-7 that name services and diagnoses. A charge with such a code and nothing that names an article
     /// is no supply use.
     pub service_code_systems: Vec<String>,
-    /// Whether a device with a serial number counts as one fact per visit, whatever messages tell of it (DFT and ORU).
+    /// Whether a device with a serial number counts as one fact per visit, whatever messages tell of it (DFT and ORU). A credit
+    /// of it then takes that fact back.
     pub one_use_per_serial: bool,
     /// Z-segments that name the article of the FT1 before them.
     pub z_segments: Vec<ZSegment>,

@@ -147,6 +147,8 @@ fn charges_become_usages_with_their_signs_and_devices() {
     assert_eq!(stem.meta.occurred_at.unwrap().to_string(), "2026-09-14T15:30:00Z");
     assert_eq!(stem.meta.occurred_offset_minutes, Some(-300));
     assert_eq!(usages[2].usage, UsageKind::Wasted);
+    let actions: Vec<_> = usages.iter().map(|usage| usage.meta.action).collect();
+    assert_eq!(actions, [Action::Create, Action::Create, Action::Retract], "the last one credits a serial number");
     assert!(usages.iter().all(|usage| usage.encounter_ref.starts_with("enc_") && usage.phi.is_none()));
 }
 

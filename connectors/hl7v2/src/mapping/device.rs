@@ -1,5 +1,7 @@
 //! ORU: devices that were used or implanted, documented as OBX with LOINC 74711-3, as PRT or as DEV.
 
+use std::collections::BTreeMap;
+
 use rust_decimal::Decimal;
 use schemas::{Action, UsageKind};
 
@@ -18,51 +20,133 @@ const UDI_OID: &str = "2.16.840.1.113883.3.3719";
 
 /// Maps R01. Empty if no observation is about a device.
 pub(super) fn map(mut context: Context<'_>) -> Result<Vec<MappedEvent>, Box<Refusal>> {
-    let mut uses: Vec<Use> = Vec::new();
-    let mut order = None;
+    let mut devices: Vec<Device> = Vec::new();
+    let mut order = Order::default();
     for segment in context.message.segments() {
-        if segment.is("OBR") {
-            order = Some(segment);
-        }
+        order.follow(segment);
         let Some(found) = device(&context, segment, order) else { continue };
-        match uses.iter_mut().find(|known| is_same_device(&context, known, &found)) {
-            Some(known) => merge(known, found),
-            None => uses.push(found),
+        match devices.iter_mut().find(|known| known.is_same(&found)) {
+            Some(known) => known.merge(found),
+            None => devices.push(found),
         }
     }
-    if uses.is_empty() {
+    if devices.is_empty() {
         return Ok(Vec::new());
     }
     let (encounter_ref, guessed) = encounter_of(&context)?;
     context.warnings.extend(guessed);
-    let event = |(position, mut one): (usize, Use)| {
-        one.fact = Some(device_fact(&context, &one, &encounter_ref, position));
-        one.into_event(&context, &encounter_ref, position)
-    };
-    Ok(uses.into_iter().enumerate().map(event).collect())
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let mut events = Vec::with_capacity(devices.len());
+    for (position, device) in devices.into_iter().enumerate() {
+        let fact = device.fact(&context);
+        // Nothing but their number tells two of one lot in one order apart.
+        let alike = told.entry(fact.clone()).or_default();
+        let one = Use { fact: Some(format!("{fact}/{alike}")), ..device.one };
+        *alike += 1;
+        events.push(one.into_event(&context, &encounter_ref, position));
+    }
+    Ok(events)
+}
+
+/// The order that a segment belongs to.
+#[derive(Default, Clone, Copy)]
+struct Order<'m> {
+    /// ORC.
+    control: Option<Segment<'m>>,
+    /// OBR.
+    request: Option<Segment<'m>>,
+}
+
+impl<'m> Order<'m> {
+    fn follow(&mut self, segment: Segment<'m>) {
+        if segment.is("ORC") {
+            *self = Self { control: Some(segment), request: None };
+        } else if segment.is("OBR") {
+            // The ORC before an earlier OBR is that one's.
+            let control = self.control.filter(|_| self.request.is_none());
+            *self = Self { control, request: Some(segment) };
+        }
+    }
+
+    /// The number by which the filler knows it, else the placer. ORC-2 and ORC-3 say what OBR-2 and OBR-3 leave out.
+    fn number(&self) -> Option<String> {
+        let places = [(self.request, 3), (self.control, 3), (self.request, 2), (self.control, 2)];
+        places.into_iter().find_map(|(segment, field)| text(segment?.field(field)))
+    }
+}
+
+/// Identifier, lot and serial, from fields or from the UDI.
+#[derive(PartialEq)]
+struct Label {
+    identifier: Option<String>,
+    lot: Option<String>,
+    serial: Option<String>,
+}
+
+/// A device of the message, with what tells it from others.
+struct Device {
+    one: Use,
+    label: Label,
+    /// The segments that told of it, each kind at most once unless it has a serial number.
+    told_by: Vec<&'static str>,
+    order: Option<String>,
+    /// OBX-4: which of several observations of one kind in one order.
+    sub_id: Option<String>,
+}
+
+impl Device {
+    /// One message often documents a device twice, as an observation and as a participant. Without a serial number two of the
+    /// same kind of segment are two devices.
+    fn is_same(&self, found: &Self) -> bool {
+        let again = || self.told_by.iter().any(|kind| found.told_by.contains(kind));
+        self.label.identifier.is_some() && self.label == found.label && (self.label.serial.is_some() || !again())
+    }
+
+    fn merge(&mut self, found: Self) {
+        let one = &mut self.one;
+        one.lot = one.lot.take().or(found.one.lot);
+        one.serial = one.serial.take().or(found.one.serial);
+        one.expiry = one.expiry.or(found.one.expiry);
+        one.device_identifier = one.device_identifier.take().or(found.one.device_identifier);
+        self.told_by.extend(found.told_by);
+        self.order = self.order.take().or(found.order);
+        self.sub_id = self.sub_id.take().or(found.sub_id);
+    }
+
+    /// What a preliminary result, the final one and a deletion have in common, whatever messages they come in. Only without an order
+    /// number the message has to do.
+    fn fact(&self, context: &Context<'_>) -> String {
+        let Label { identifier, lot, serial } = &self.label;
+        let order = self.order.as_ref().unwrap_or(&context.identity.control_id);
+        let [identifier, lot, serial, sub_id] =
+            [identifier, lot, serial, &self.sub_id].map(|part| part.as_deref().unwrap_or_default());
+        format!("{identifier}/{lot}/{serial}/{order}/{sub_id}")
+    }
 }
 
 /// What one segment says about a device, if it does.
-fn device(context: &Context<'_>, segment: Segment<'_>, order: Option<Segment<'_>>) -> Option<Use> {
-    let mut found = if segment.is("OBX") {
-        observation(context, segment)?
+fn device(context: &Context<'_>, segment: Segment<'_>, order: Order<'_>) -> Option<Device> {
+    let (kind, mut one) = if segment.is("OBX") {
+        ("OBX", observation(context, segment)?)
     } else if segment.is("PRT") {
-        participation(context, segment)?
+        ("PRT", participation(context, segment)?)
     } else if segment.is("DEV") {
-        device_segment(segment)?
+        ("DEV", device_segment(segment)?)
     } else {
         return None;
     };
-    found.path = ErrorPlace::new(segment.name(), segment.sequence(), 0).path();
+    one.path = ErrorPlace::new(segment.name(), segment.sequence(), 0).path();
     // A retraction names the fact that it takes back, so it keeps the quantity of that fact.
-    found.quantity = Decimal::ONE;
-    let mut ignored = Vec::new();
-    let ordered = order.and_then(|order| context.time(&order, 7, &mut ignored));
-    found.occurred = found.occurred.or(ordered).or_else(|| context.event_time(&mut ignored));
-    found.location = location(context.message.segment("PV1").field(3));
-    found.procedure = order.and_then(|order| code(order.field(44)).or_else(|| code(order.field(4))));
-    found.orders = order.into_iter().flat_map(|order| [order.field(2), order.field(3)]).filter_map(text).collect();
-    Some(found)
+    one.quantity = Decimal::ONE;
+    let (mut ignored, request) = (Vec::new(), order.request);
+    let ordered = request.and_then(|request| context.time(&request, 7, &mut ignored));
+    one.occurred = one.occurred.or(ordered).or_else(|| context.event_time(&mut ignored));
+    one.location = location(context.message.segment("PV1").field(3));
+    one.procedure = request.and_then(|request| code(request.field(44)).or_else(|| code(request.field(4))));
+    one.orders =
+        request.into_iter().flat_map(|request| [request.field(2), request.field(3)]).filter_map(text).collect();
+    let sub_id = if kind == "OBX" { whole(segment.field(4)) } else { None };
+    Some(Device { label: label(context, &one), told_by: vec![kind], order: order.number(), sub_id, one })
 }
 
 fn observation(context: &Context<'_>, segment: Segment<'_>) -> Option<Use> {
@@ -128,29 +212,11 @@ fn device_segment(segment: Segment<'_>) -> Option<Use> {
     })
 }
 
-/// Identifier, lot and serial, from fields or from the UDI.
-fn parts(context: &Context<'_>, one: &Use) -> (Option<String>, Option<String>, Option<String>) {
+fn label(context: &Context<'_>, one: &Use) -> Label {
     let parsed = one.parsed_udi(year(one.occurred, context)).unwrap_or_default();
-    let identifier = parsed.device_identifier.or_else(|| one.device_identifier.clone());
-    (identifier, one.lot.clone().or(parsed.lot), one.serial.clone().or(parsed.serial))
-}
-
-/// One message often documents a device twice, as an observation and as a participant.
-fn is_same_device(context: &Context<'_>, known: &Use, found: &Use) -> bool {
-    let (known_parts, found_parts) = (parts(context, known), parts(context, found));
-    let both_observed = known.path.starts_with("OBX") && found.path.starts_with("OBX");
-    known_parts.0.is_some() && known_parts == found_parts && (known_parts.2.is_some() || !both_observed)
-}
-
-fn merge(known: &mut Use, found: Use) {
-    known.lot = known.lot.take().or(found.lot);
-    known.serial = known.serial.take().or(found.serial);
-    known.expiry = known.expiry.or(found.expiry);
-    known.device_identifier = known.device_identifier.take().or(found.device_identifier);
-}
-
-fn device_fact(context: &Context<'_>, one: &Use, encounter_ref: &str, position: usize) -> String {
-    let (identifier, lot, _) = parts(context, one);
-    let (identifier, lot) = (identifier.unwrap_or_default(), lot.unwrap_or_default());
-    format!("{encounter_ref}/{identifier}/{lot}/{}/{position}", context.identity.control_id)
+    Label {
+        identifier: parsed.device_identifier.or_else(|| one.device_identifier.clone()),
+        lot: one.lot.clone().or(parsed.lot),
+        serial: one.serial.clone().or(parsed.serial),
+    }
 }

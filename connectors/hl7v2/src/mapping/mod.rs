@@ -2,6 +2,7 @@
 //!
 //! `ADT^A03 … PV1-19 V1, PV1-45 202609141600-0500`  ->  `Encounter {kind: DISCHARGED, encounterRef: enc_…, dischargedAt: 21:00Z}`
 //! `FT1-6 CD, FT1-10 -1, ZSC-2 71-100234`           ->  `SupplyUsage {quantity: -1, itemRef: 71-100234, usage: RETURNED}`
+//! `FT1-6 CD, FT1-10 -1, ZSC-7 SN1`                 ->  `SupplyUsage {action: RETRACT, revision: 1, quantity: -1, serial: SN1}`
 //!
 //! Pure: the same bytes, configuration and time give the same outcome. Rules that drop a message are the constants of
 //! [`rules`]; everything that needs a person is a [`Refusal`] with its code and place.

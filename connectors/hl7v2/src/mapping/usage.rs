@@ -35,7 +35,7 @@ pub(super) struct Use {
     pub(super) occurred: Option<When>,
     /// Place of the segment, for warnings.
     pub(super) path: String,
-    /// Key of the fact where the device itself gives none; none if the message and position are the only identity.
+    /// What the fact is in its visit where the device itself does not say; none if message and position are the only identity.
     pub(super) fact: Option<String>,
     pub(super) action: Action,
     pub(super) warnings: Vec<Warning>,
@@ -65,11 +65,17 @@ impl Use {
             let code = udi::gtin14(sent).unwrap_or_else(|| sent.clone());
             self.items.push(Code { code, system: Some("GTIN".to_owned()), ..Code::default() });
         }
+        let device_key = self.device_key(context, encounter_ref, identifier.as_deref());
+        // A credit of the one device is no fact of its own: it takes the use of it back.
+        if device_key.is_some() && self.quantity.is_sign_negative() {
+            self.action = Action::Retract;
+        }
+        let business_key = device_key.unwrap_or_else(|| self.business_key(context, encounter_ref, position));
         let usage_event = event_type(topics::CLINICAL_SUPPLY_USAGE_V1.name(), None);
         let meta = context.meta(Fact {
             event_type: usage_event,
             position,
-            business_key: self.business_key(context, encounter_ref, identifier.as_deref(), position),
+            business_key,
             revision: i32::from(self.action == Action::Retract),
             action: self.action,
             occurred: self.occurred,
@@ -131,23 +137,19 @@ impl Use {
         }
     }
 
-    /// The same use has the same key, whichever message tells of it: a device with a serial number is used once per visit, a
-    /// charge has its transaction, an observation its device and lot.
-    fn business_key(
-        &self,
-        context: &Context<'_>,
-        encounter_ref: &str,
-        identifier: Option<&str>,
-        position: usize,
-    ) -> String {
+    /// The same use has the same key, whichever message tells of it. A device with a serial number is used once per visit, and
+    /// a credit of it is about that use, so its key has that sign too.
+    fn device_key(&self, context: &Context<'_>, encounter_ref: &str, identifier: Option<&str>) -> Option<String> {
+        let serial = self.serial.as_ref().filter(|_| context.mapper.config.one_use_per_serial)?;
+        Some(format!("{encounter_ref}/{}/{serial}/+", identifier?))
+    }
+
+    /// Without a serial number a charge has its transaction and an observation its order. Both are numbers of the sender that may
+    /// come again in another visit. A charge and a credit are two facts: the credit may be of a part.
+    fn business_key(&self, context: &Context<'_>, encounter_ref: &str, position: usize) -> String {
         let sign = if self.quantity.is_sign_negative() { '-' } else { '+' };
-        if let (true, Some(identifier), Some(serial)) =
-            (context.mapper.config.one_use_per_serial, identifier, &self.serial)
-        {
-            return format!("{encounter_ref}/{identifier}/{serial}/{sign}");
-        }
         match &self.fact {
-            Some(fact) => format!("{fact}/{sign}"),
+            Some(fact) => format!("{encounter_ref}/{fact}/{sign}"),
             None => {
                 let identity = context.identity;
                 format!(
