@@ -84,7 +84,11 @@ impl Effect for ToyPost {
     type Response = String;
 
     fn prior_key(&self, usage: &SupplyUsage) -> Option<String> {
-        (usage.meta.revision > 0).then(|| usage.meta.business_key.clone())
+        Some(usage.meta.business_key.clone())
+    }
+
+    fn needs_prior(&self, usage: &SupplyUsage) -> bool {
+        usage.meta.revision > 0
     }
 
     fn plan(&self, usage: &SupplyUsage, prior: Option<&ErpPosting>, _tables: &()) -> Plan<String, ErpPosting> {
@@ -95,6 +99,10 @@ impl Effect for ToyPost {
             return Plan::Decided(Self::posted(usage, ""));
         }
         let effect_key = format!("{}/{}", usage.meta.business_key, usage.meta.revision);
+        if prior.is_some_and(|prior| prior.meta.revision >= usage.meta.revision) {
+            let verdict = Verdict::Drop(Reason::new(CODE, "toy.late", "a later one was there before"));
+            return Plan::Late { effect_key, verdict };
+        }
         let before = prior.map(|posting| posting.quantity).unwrap_or_default();
         let request = format!("{effect_key} {} {}", item_code(usage), usage.quantity - before);
         let batch_key = (item_code(usage) == "BATCH").then(|| "batch".to_owned());

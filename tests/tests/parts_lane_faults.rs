@@ -1,7 +1,7 @@
 //! The rooms over a broker when something is larger, older or worse than what they are made for.
 
 use runtime::outgoing::Outgoing;
-use schemas::{ErpPosting, Event as _, Exception, SupplyUsage, ValidatedUsage, topics};
+use schemas::{Audit, AuditKind, ErpPosting, Event as _, Exception, SupplyUsage, ValidatedUsage, topics};
 use testkit::stack::Stack;
 use wardline_tests::events::usage;
 use wardline_tests::toys::{self, FileWorld};
@@ -14,7 +14,7 @@ async fn fx_1_a_correction_of_what_is_long_forgotten_posts_the_difference() {
     let ledger = stack.dir.path().join("ledger");
     let running = stack.run(vec![toys::post(&ledger)]).await;
     let first = SupplyUsage { quantity: 1.into(), ..usage("enc-old", 1, "plain") };
-    stack.publish(&[first.clone()]).await;
+    stack.publish(std::slice::from_ref(&first)).await;
     stack.until::<ErpPosting>("the first posting", |postings| postings.len() == 1).await;
     stack.publish(&(0..20).map(|number| usage(&format!("enc-{number}"), 1, "plain")).collect::<Vec<_>>()).await;
     stack.until::<ErpPosting>("the others", |postings| postings.len() == 21).await;
@@ -34,6 +34,30 @@ async fn fx_1_a_correction_of_what_is_long_forgotten_posts_the_difference() {
     };
     assert_eq!(of("enc-old/"), ["enc-old/1/0 plain 1.000000", "enc-old/1/1 plain 4.000000"]);
     assert_eq!(of("enc-unheard/"), ["enc-unheard/7/1 plain 7.000000"]);
+}
+
+/// FX-1, ORD-1: a first statement behind its correction is not done on top of it, also when its turn was planned ahead; what was done is a
+/// repetition, and what was not is left out.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_a_first_statement_behind_its_correction_is_not_done() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    let first = usage("enc-late", 1, "SLOW");
+    let mut correction = SupplyUsage { quantity: 5.into(), ..first.clone() };
+    correction.meta.revision = 1;
+    correction.meta.event_id = "enc-late-1-corrected".to_owned();
+    stack
+        .publish(&[usage("enc-late", 9, "SLOW"), correction.clone(), first, correction, usage("enc-late", 2, "plain")])
+        .await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    stack.until::<ErpPosting>("the last of the key", |postings| postings.len() == 3).await;
+    let audits = stack.until::<Audit>("both that are late", |audits| audits.len() == 2).await;
+    running.stop().await;
+    let happened = FileWorld::ledger(&ledger);
+    let lines: Vec<&str> = happened.iter().map(|(_, line)| line.as_str()).collect();
+    assert_eq!(lines, ["enc-late/9/0 SLOW 9.000000", "enc-late/1/1 SLOW 5.000000", "enc-late/2/0 plain 2.000000"]);
+    let kinds: Vec<AuditKind> = audits.iter().map(|audit| audit.kind).collect();
+    assert_eq!(kinds, [AuditKind::Dropped, AuditKind::Suppressed]);
 }
 
 /// KEY-1, FX-1: a call that panics after it has happened is in doubt as any other: it is looked up, its key goes on, and the room too.

@@ -47,7 +47,7 @@ pub fn is_newer(one: &EventMeta, other: &EventMeta) -> bool {
     (one.revision, one.correction) > (other.revision, other.correction)
 }
 
-/// The calendar day of the fact where it happened: with the offset that was sent, else in UTC. What has a validity (a lot,
+/// The calendar day of the fact where it happened: with the offset of its place, else in UTC. What has a validity (a lot,
 /// a cost centre) is judged by this day, never by the day of processing.
 #[must_use]
 pub fn day_of(meta: &EventMeta) -> Date {

@@ -1,6 +1,6 @@
 //! Reads the parking lot back from `ops.parked.v1`: at the start, and what a replay adds while the room runs.
 
-use crate::clock::{Tick, tick};
+use crate::clock::{Tick, now_micros, tick};
 use crate::cluster::{Cluster, PartitionReader, Polled, Positions, RecordView};
 use crate::codec::{Codec, WireError};
 use crate::desk::{Desk, LANE_HEADER, WRITER_HEADER, unpack};
@@ -22,6 +22,9 @@ use uuid::Uuid;
 
 /// Code of records that a replay parked.
 pub const REPLAY_CODE: &str = "replay";
+/// Code of what waits for nothing but that its endpoint opens.
+pub(crate) const PUT_BY: &str = "WL-6043";
+
 /// One wait for records while loading.
 const POLL: Duration = Duration::from_millis(100);
 /// Records that the index fetches ahead.
@@ -367,16 +370,22 @@ impl<K: Cluster> ParkingStore<K> {
         let opened = self.desk.codec().open_on(&self.handle, value)?;
         let part: ParkedPart<'_> = part_of(&opened)?;
         let (lane, entry) = placed(&self.inputs, &part, message.offset());
+        let since_micros = since_of(&part);
         lot.park(&lane, entry, || Hold {
             code: part.reason_code.to_owned(),
             subjects: part.subject.into_iter().map(|it| Arc::new(Subject::new(it.kind, it.key))).collect(),
-            since_micros: part.parked_at.0,
+            since_micros,
             exception_id: part.exception_id.and_then(|id| Uuid::parse_str(id).ok()),
             attempts: 0,
             due: Some(now),
         });
         Ok(())
     }
+}
+
+/// Since when the event uses up the time that it may wait. What was put by for an endpoint that was shut has used up none.
+fn since_of(part: &ParkedPart<'_>) -> i64 {
+    if part.reason_code == PUT_BY { now_micros() } else { part.parked_at.0 }
 }
 
 /// The lane of a parked event and its place.

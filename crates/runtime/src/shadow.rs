@@ -181,7 +181,9 @@ impl<E: Effect> Shadow for OfEffect<E> {
     }
 
     fn prior_key(&self, topic: &str, (writer, body): Read<'_>) -> Result<Option<String>, CodecError> {
-        Ok(self.effect.prior_key(&E::Input::decode(topic, writer, body)?))
+        let input = E::Input::decode(topic, writer, body)?;
+        // For a first statement the whole past would be read, to find nothing nearly always.
+        Ok(self.effect.prior_key(&input).filter(|_| self.effect.needs_prior(&input)))
     }
 
     fn written(&self, (writer, body): Read<'_>) -> Result<(SaidEvent, Option<String>), CodecError> {

@@ -2,8 +2,8 @@
 //!
 //! A sweep asks for everything since the moment at which the last sweep began, by the server's own clock, less an overlap
 //! that covers transactions which were not yet committed then. So nothing is missed, and some records come twice.
-//! A record that changed in the second of the answer is left for the next sweep, which begins before that second: it may
-//! change once more in it, and readers tell changes apart by their seconds.
+//! A record that changed in the second in which it was read, or later, is left for the next sweep, which begins before: it
+//! may change once more in that second, and readers tell changes apart by their seconds.
 //! Tryton keeps no trace of deletions, but hospitals deactivate records, and inactive ones are read.
 
 use connector::erp::{Change, ChangePage, Cursor, ErpError, Stream};
@@ -55,7 +55,7 @@ pub(crate) async fn page(
     let last = page.records.last().and_then(|record| json::id(record, "id"));
     let next = position.next(last.filter(|_| more), page.answered_at, i64::from(config.overlap_s));
     let changes = page.records.into_iter().filter_map(|record| source.change(record, &rules));
-    let settled = |change: &Change| is_settled(&change.body, page.answered_at, config.overlap_s);
+    let settled = |change: &Change| is_settled(&change.body, page.read_after, config.overlap_s);
     let changes = changes.filter(settled).collect();
     Ok(ChangePage { changes, next: write(&next), more })
 }
@@ -75,11 +75,11 @@ impl Position {
     }
 }
 
-/// Whether the second of a record's newest stamp was over when the server answered. Stamps that are further ahead of the
-/// answer than the overlap come from another clock, and nobody waits for it.
-fn is_settled(record: &Value, answered_at: Option<Timestamp>, overlap_s: u32) -> bool {
-    let Some((stamp, answered)) = json::newest(record).zip(answered_at) else { return true };
-    let ahead = stamp.as_second() - answered.as_second();
+/// Whether the second of a record's newest stamp was over when the record was read, which was after `read_after`. Stamps that are
+/// further ahead than the overlap come from another clock, and nobody waits for it.
+fn is_settled(record: &Value, read_after: Option<Timestamp>, overlap_s: u32) -> bool {
+    let Some((stamp, read)) = json::newest(record).zip(read_after) else { return true };
+    let ahead = stamp.as_second() - read.as_second();
     ahead < 0 || ahead > i64::from(overlap_s)
 }
 

@@ -14,6 +14,7 @@ use jiff::Timestamp;
 use reqwest::{Client, Method, Response, StatusCode, Url, redirect};
 use serde_json::{Value, json};
 use tokio::sync::Semaphore;
+use tokio::time::Instant;
 
 use crate::TrytonConfig;
 
@@ -35,6 +36,8 @@ pub(crate) struct Rest {
 pub(crate) struct Page {
     pub(crate) records: Vec<Value>,
     pub(crate) answered_at: Option<Timestamp>,
+    /// Nothing of it was read before this moment, by the server's clock.
+    pub(crate) read_after: Option<Timestamp>,
 }
 
 /// A search: which records, which fields, how many. Records come in the order of their ids.
@@ -73,9 +76,11 @@ impl Rest {
             .append_pair("d", &encode(&search.domain))
             .append_pair("o", &encode(&json!([["id", "ASC"]])))
             .append_pair("s", &search.limit.to_string());
+        let asked = Instant::now();
         let (body, answered_at) = self.call(Safety::Read, Method::GET, url, None).await?;
+        let read_after = answered_at.and_then(|at| at.checked_sub(asked.elapsed()).ok());
         match body {
-            Value::Array(records) => Ok(Page { records, answered_at }),
+            Value::Array(records) => Ok(Page { records, answered_at, read_after }),
             _ => Err(transient("the answer to a search is not a list")),
         }
     }

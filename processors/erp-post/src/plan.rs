@@ -62,9 +62,10 @@ pub(crate) fn plan(
 /// What becomes of a statement that is not newer than what is posted. A use that is stated again after it was taken back is
 /// neither a repetition nor late, and HL7 v2 has no number that would tell it from either: a person has to look.
 fn late(usage: &EnrichedUsage, prior: &ErpPosting) -> Plan<Request, ErpPosting> {
-    let is_said_again = prior.kind == PostingKind::Retracted
+    // One message may take back and state again, so both may have one time.
+    let is_said_again = matches!(prior.meta.action, Action::Cancel | Action::Retract)
         && !is_taken_back(usage)
-        && usage.meta.recorded_at > prior.meta.recorded_at;
+        && usage.meta.recorded_at >= prior.meta.recorded_at;
     if is_said_again {
         return Plan::Decided(Verdict::Reject(said_again(prior)));
     }
@@ -212,7 +213,8 @@ fn said_again(prior: &ErpPosting) -> Reason {
     let retraction = statement(&stated(prior));
     let message = format!("the use is stated again after revision {retraction} took it back");
     Reason::new(SAID_AGAIN, "posting.said-again", message).at("meta.revision").fix(
-        "If the item was used after all, book it in the ERP by hand and discard this; if this is an old message, discard it.",
+        "If the item was used after all, book it in the ERP by hand, tell the supplier if it is theirs, and discard this; if this is an \
+         old message, discard it.",
     )
 }
 

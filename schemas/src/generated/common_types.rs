@@ -162,7 +162,7 @@ pub struct EventMeta {
     /// How exactly occurredAt was given.
     #[serde(default)]
     pub occurred_precision: Precision,
-    /// UTC offset of occurredAt as sent, minutes; null when none was sent.
+    /// UTC offset of occurredAt, minutes: as sent, else that of the zone it was read in; null when neither is known.
     #[serde(default)]
     pub occurred_offset_minutes: Option<i32>,
     /// Facility the fact belongs to.

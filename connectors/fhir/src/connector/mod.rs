@@ -74,20 +74,10 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let mut poll = Poll::new(config, context, profile, server, publisher, memory);
     poll.context.health.ready();
     let shutdown = poll.context.shutdown.clone();
-    let mut failures = 0;
     while !shutdown.requested() {
-        let wait = match poll.round().await? {
-            Ok(()) => {
-                failures = 0;
-                interval
-            }
-            Err(error) => {
-                failures += 1;
-                let wait = poll.back_off(failures).max(error.retry_after().unwrap_or_default());
-                tracing::warn!(%error, failures, ?wait, "the FHIR server cannot be followed whole, trying again");
-                wait
-            }
-        };
+        // What fails sits out some rounds by itself; only what the server asks for holds up all.
+        let asked = poll.round().await?.err().and_then(|error| error.retry_after());
+        let wait = interval.max(asked.unwrap_or_default());
         tokio::select! {
             () = tokio::time::sleep(wait) => {}
             () = shutdown.wait() => {}

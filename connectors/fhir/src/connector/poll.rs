@@ -25,7 +25,6 @@ use runtime::{RoomContext, RoomError, clock};
 use schemas::Timestamp;
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
 /// How deep references are followed: a device use to its procedure to the encounter to the patient.
 const REFERENCE_ROUNDS: usize = 4;
@@ -57,6 +56,18 @@ pub(super) struct Poll {
     /// Where a sweep that was cut at `pages_max` goes on, by stream.
     unfinished: HashMap<String, String>,
     deletions: Deletions,
+    /// Sweeps that fail, by type and by what is swept of it.
+    resting: HashMap<(String, &'static str), Rest>,
+}
+
+/// What is swept of a type.
+const DELETIONS: &str = "its deletions";
+const VERSIONS: &str = "its versions";
+
+/// How often in a row a sweep has failed, and how many rounds it sits out.
+struct Rest {
+    failures: u32,
+    rounds: u64,
 }
 
 /// A page with what it was made from.
@@ -81,14 +92,23 @@ impl Poll {
         let cache = Cache::new(config.cache_entries_max);
         let Memory { positions, seen } = memory;
         let deletions = Deletions::new(&positions);
-        let unfinished = HashMap::new();
-        Self { config, context, profile, server, publisher, positions, seen, cache, unfinished, deletions }
+        let (unfinished, resting) = (HashMap::new(), HashMap::new());
+        Self { config, context, profile, server, publisher, positions, seen, cache, unfinished, deletions, resting }
     }
 
-    /// How long to wait after so many failures in a row.
-    pub(super) fn back_off(&self, failures: u32) -> Duration {
+    /// How many rounds to sit out after so many failures in a row.
+    fn rest_after(&self, failures: u32) -> u64 {
         let factor = 1_u64 << failures.saturating_sub(1).min(20);
-        Duration::from_millis(self.config.retry_delay_ms.saturating_mul(factor).min(self.config.retry_delay_max_ms))
+        let delay_ms = self.config.retry_delay_ms.saturating_mul(factor).min(self.config.retry_delay_max_ms);
+        delay_ms / self.config.poll_interval_ms.max(1)
+    }
+
+    /// Whether a sweep that has failed sits this round out, so that what works is not held up.
+    fn rests(&mut self, of: &str, what: &'static str) -> bool {
+        let Some(rest) = self.resting.get_mut(&(of.to_owned(), what)) else { return false };
+        let rests = rest.rounds > 0;
+        rest.rounds = rest.rounds.saturating_sub(1);
+        rests
     }
 
     /// Everything once. What fails is tried again in the next round; of several errors, the one that asks for the longest
@@ -100,24 +120,41 @@ impl Poll {
         let mut round = Ok(());
         if self.config.deletions {
             for resource_type in &types {
-                let swept = self.sweep_deletions(resource_type).await?;
-                self.note(&mut round, swept, resource_type, "its deletions");
+                if !self.rests(resource_type, DELETIONS) {
+                    let swept = self.sweep_deletions(resource_type).await?;
+                    self.note(&mut round, swept, resource_type, DELETIONS);
+                }
             }
         }
         for resource_type in &types {
-            let swept = self.sweep(resource_type).await?;
-            self.note(&mut round, swept, resource_type, "its versions");
+            if !self.rests(resource_type, VERSIONS) {
+                let swept = self.sweep(resource_type).await?;
+                self.note(&mut round, swept, resource_type, VERSIONS);
+            }
         }
         Ok(round)
     }
 
     /// Takes note of how a sweep ended. After a stop each of them ends early, which is no failure of the server.
-    fn note(&self, round: &mut Result<(), ServerError>, swept: Result<(), ServerError>, of: &str, what: &str) {
-        let Err(error) = swept else { return };
+    fn note(
+        &mut self,
+        round: &mut Result<(), ServerError>,
+        swept: Result<(), ServerError>,
+        of: &str,
+        what: &'static str,
+    ) {
+        let stream = (of.to_owned(), what);
+        let Err(error) = swept else {
+            self.resting.remove(&stream);
+            return;
+        };
         if self.context.shutdown.requested() {
             return;
         }
-        tracing::warn!(%error, resource_type = of, what, "a sweep of the FHIR server failed, the others go on");
+        let failures = self.resting.get(&stream).map_or(0, |rest| rest.failures).saturating_add(1);
+        let rounds = self.rest_after(failures);
+        self.resting.insert(stream, Rest { failures, rounds });
+        tracing::warn!(%error, resource_type = of, what, failures, rounds, "a sweep of the FHIR server failed, the others go on");
         if round.as_ref().err().is_none_or(|known| known.retry_after() < error.retry_after()) {
             *round = Err(error);
         }

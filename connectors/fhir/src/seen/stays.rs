@@ -148,7 +148,11 @@ impl Stays {
     }
 
     fn insert(&mut self, name: String, told: Told) {
-        self.by_resource.insert(told.resource.clone(), name.clone());
+        // Earlier versions told an Encounter under two names; the one that was told last goes on.
+        let before = self.by_resource.get(&told.resource).and_then(|known| self.told.get(known));
+        if before.is_none_or(|before| before.touched <= told.touched) {
+            self.by_resource.insert(told.resource.clone(), name.clone());
+        }
         self.by_age.insert(told.touched, name.clone());
         self.told.insert(name, told);
     }
@@ -158,7 +162,9 @@ impl Stays {
             && let Some((_, name)) = self.by_age.pop_first()
             && let Some(told) = self.told.remove(&name)
         {
-            self.by_resource.remove(&told.resource);
+            if self.by_resource.get(&told.resource) == Some(&name) {
+                self.by_resource.remove(&told.resource);
+            }
             self.changed.insert(name);
         }
     }

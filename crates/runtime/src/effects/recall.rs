@@ -10,12 +10,13 @@ use crate::cluster::{Cluster, Membership, PartitionReader, Polled, RecordView as
 use crate::codec::WireError;
 use crate::kafka::ClientError;
 use crate::parking::Lane;
+use crate::parking_store::SETTLED_WITHIN;
 use crate::reader::Range;
 use crate::record::Record;
 use crate::room::RoomError;
 use crate::turn::{Loop, Next, PATIENCE};
 use schemas::topics;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
 use std::time::Duration;
@@ -45,6 +46,8 @@ pub(super) enum Sought {
 pub(super) struct Asked {
     pub lane: Lane,
     pub sought: Sought,
+    /// Number of the assignment in which it asks: an answer to a question of another one may be out of date.
+    pub assignment: u64,
 }
 
 /// What there is.
@@ -64,6 +67,7 @@ pub(super) enum Found {
 pub(crate) struct Recalled {
     pub(super) lane: Lane,
     pub(super) sought: Sought,
+    pub(super) assignment: u64,
     pub(super) found: Found,
 }
 
@@ -85,23 +89,27 @@ pub(super) struct Recall<K: Cluster> {
 pub(super) struct Recollection {
     asked: HashMap<Lane, Sought>,
     told: HashMap<Lane, (Sought, Found)>,
+    assignment: u64,
 }
 
 /// Lanes by the place that they wait for.
-type Waiting = BTreeMap<EffectPlace, Vec<Lane>>;
+type Waiting = BTreeMap<EffectPlace, Vec<Asking>>;
 /// Lanes by the business key whose newest output they wait for, of each partition.
-type Searching = BTreeMap<i32, HashMap<KeyId, Vec<Lane>>>;
+type Searching = BTreeMap<i32, HashMap<KeyId, Vec<Asking>>>;
+/// A lane, and in which assignment it asks.
+type Asking = (Lane, u64);
 
 impl Recollection {
     /// A lane waits for an answer from now on.
-    pub fn ask(&mut self, lane: Lane, sought: Sought) {
-        self.asked.insert(lane, sought);
+    pub fn ask(&mut self, lane: Lane, sought: Sought) -> Asked {
+        self.asked.insert(lane.clone(), sought);
+        Asked { lane, sought, assignment: self.assignment }
     }
 
     /// Keeps an answer, when the lane still waits for it; says whether it does.
     pub fn told(&mut self, recalled: Recalled) -> Option<Lane> {
-        let Recalled { lane, sought, found } = recalled;
-        if self.asked.get(&lane) != Some(&sought) {
+        let Recalled { lane, sought, assignment, found } = recalled;
+        if assignment != self.assignment || self.asked.get(&lane) != Some(&sought) {
             // Asked before the partitions were assigned anew.
             return None;
         }
@@ -117,7 +125,7 @@ impl Recollection {
 
     /// Forgets everything: the partitions have gone.
     pub fn clear(&mut self) {
-        *self = Self::default();
+        *self = Self { assignment: self.assignment + 1, ..Self::default() };
     }
 }
 
@@ -129,13 +137,13 @@ impl<K: Cluster> Loop for Recall<K> {
             Err(RecvTimeoutError::Disconnected) => return Ok(Next::Ended),
         };
         let (mut waiting, mut searching) = (Waiting::new(), Searching::new());
-        for Asked { lane, sought } in std::iter::once(first).chain(self.asked.try_iter()) {
-            match sought {
-                Sought::At(place) => waiting.entry(place).or_default().push(lane),
-                Sought::Newest(key) => {
-                    searching.entry(lane.partition).or_default().entry(key).or_default().push(lane);
-                }
-            }
+        for Asked { lane, sought, assignment } in std::iter::once(first).chain(self.asked.try_iter()) {
+            let partition = lane.partition;
+            let of_key = match sought {
+                Sought::At(place) => waiting.entry(place).or_default(),
+                Sought::Newest(key) => searching.entry(partition).or_default().entry(key).or_default(),
+            };
+            of_key.push((lane, assignment));
         }
         while !waiting.is_empty() {
             if let Err(error) = self.round(&mut waiting) {
@@ -152,37 +160,47 @@ impl<K: Cluster> Loop for Recall<K> {
 
 impl<K: Cluster> Recall<K> {
     /// Reads a whole partition for the newest outputs under these business keys. Each lane has its answer in the end.
-    fn search(&self, partition: i32, lanes: HashMap<KeyId, Vec<Lane>>) {
+    fn search(&self, partition: i32, lanes: HashMap<KeyId, Vec<Asking>>) {
         tracing::info!(partition, keys = lanes.len(), "searching for effects that are remembered no more");
-        let (mut newest, mut failed) = (HashMap::new(), None);
-        let range = Range::all(topics::OPS_EFFECT_V1.name()).partitions([partition]);
-        let read = self.cluster.read_range(&range, &mut |record| match (self.key_of)(&record) {
-            Ok(key) => {
-                if let Some(key) = key.filter(|key| lanes.contains_key(key)) {
-                    newest.insert(key, (record.place.partition, record.place.offset));
-                }
-                ControlFlow::Continue(())
-            }
-            Err(error) => {
-                failed = Some(error.to_string());
-                ControlFlow::Break(())
-            }
-        });
-        let failed = failed.or_else(|| read.err().map(|error| error.to_string()));
-        if let Some(error) = &failed {
+        let newest = self.newest(partition, &lanes);
+        if let Err(error) = &newest {
             tracing::warn!(partition, error, "earlier effects cannot be read now");
         }
         for (key, lanes) in lanes {
-            let found = match newest.get(&key) {
-                _ if failed.is_some() => Found::NotYet,
-                Some(place) => Found::Place(*place),
-                None => Found::Nothing,
+            let found = match &newest {
+                Ok(newest) => newest.get(&key).map_or(Found::Nothing, |place| Found::Place(*place)),
+                Err(_) => Found::NotYet,
             };
-            for lane in lanes {
-                let recalled = Recalled { lane, sought: Sought::Newest(key), found: found.clone() };
+            for (lane, assignment) in lanes {
+                let recalled = Recalled { lane, sought: Sought::Newest(key), assignment, found: found.clone() };
                 drop(self.events.send(Event::Recalled(Box::new(recalled))));
             }
         }
+    }
+
+    fn newest<V>(&self, partition: i32, wanted: &HashMap<KeyId, V>) -> Result<HashMap<KeyId, EffectPlace>, String> {
+        let topic = topics::OPS_EFFECT_V1.name();
+        // What was committed and stands behind what is still open would be missed.
+        let settled = self.cluster.settled(topic, &BTreeSet::from([partition]), SETTLED_WITHIN);
+        settled.map_err(|error| error.to_string())?;
+        let (mut newest, mut failed) = (HashMap::new(), None);
+        let read = self.cluster.read_range(
+            &Range::all(topic).partitions([partition]),
+            &mut |record| match (self.key_of)(&record) {
+                Ok(key) => {
+                    if let Some(key) = key.filter(|key| wanted.contains_key(key)) {
+                        newest.insert(key, (record.place.partition, record.place.offset));
+                    }
+                    ControlFlow::Continue(())
+                }
+                Err(error) => {
+                    failed = Some(error.to_string());
+                    ControlFlow::Break(())
+                }
+            },
+        );
+        read.map_err(|error| error.to_string())?;
+        failed.map_or(Ok(newest), Err)
     }
 
     /// Reads one run of places of each partition. All its lanes have their answer in the end.
@@ -195,11 +213,16 @@ impl<K: Cluster> Recall<K> {
     }
 
     /// Tells the loop what there is at a place.
-    fn teller(&self) -> impl FnMut(Lane, EffectPlace, Option<&Record>) {
-        |lane, place, record| {
+    fn teller(&self) -> impl FnMut(Asking, EffectPlace, Option<&Record>) {
+        |(lane, assignment), place, record| {
             let found = record.map_or(Found::NotYet, |record| Found::Record(Box::new(record.clone())));
             // The loop is gone only when the room has stopped.
-            drop(self.events.send(Event::Recalled(Box::new(Recalled { lane, sought: Sought::At(place), found }))));
+            drop(self.events.send(Event::Recalled(Box::new(Recalled {
+                lane,
+                sought: Sought::At(place),
+                assignment,
+                found,
+            }))));
         }
     }
 }
@@ -208,7 +231,7 @@ impl<K: Cluster> Recall<K> {
 fn read_runs<R: PartitionReader>(
     reader: &R,
     waiting: &mut Waiting,
-    tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>),
+    tell: &mut impl FnMut(Asking, EffectPlace, Option<&Record>),
 ) -> Result<(), ClientError> {
     let open = runs(waiting.keys().copied());
     let mut here = Waiting::new();
@@ -227,7 +250,7 @@ fn listen<R: PartitionReader>(
     reader: &R,
     mut open: BTreeMap<i32, (i64, i64)>,
     here: &mut Waiting,
-    tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>),
+    tell: &mut impl FnMut(Asking, EffectPlace, Option<&Record>),
 ) -> Result<(), ClientError> {
     let starts: Vec<_> = open.iter().map(|(partition, (first, _))| (*partition, Some(*first))).collect();
     let topic = topics::OPS_EFFECT_V1.name();
@@ -257,7 +280,7 @@ fn listen<R: PartitionReader>(
     reader.assign(topic, &[])
 }
 
-fn tell_all(waiting: Waiting, tell: &mut impl FnMut(Lane, EffectPlace, Option<&Record>)) {
+fn tell_all(waiting: Waiting, tell: &mut impl FnMut(Asking, EffectPlace, Option<&Record>)) {
     for (place, lanes) in waiting {
         lanes.into_iter().for_each(|lane| tell(lane, place, None));
     }
@@ -281,191 +304,5 @@ fn runs(places: impl Iterator<Item = EffectPlace>) -> BTreeMap<i32, (i64, i64)> 
 
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
-mod tests {
-    use super::*;
-    use crate::clock::{VirtualTime, simulate};
-    use crate::record::Place;
-    use std::cell::{Cell, RefCell};
-    use std::collections::VecDeque;
-    use std::sync::Arc;
-
-    thread_local! {
-        static NOW: Cell<Duration> = const { Cell::new(Duration::ZERO) };
-    }
-
-    struct TestTime;
-
-    impl VirtualTime for TestTime {
-        fn since_start(&self) -> Duration {
-            NOW.get()
-        }
-
-        fn pass(&self, longest: Duration) {
-            NOW.set(NOW.get() + longest);
-        }
-    }
-
-    /// What a poll gives: a place.
-    struct Came(EffectPlace);
-
-    impl crate::cluster::RecordView for Came {
-        fn topic(&self) -> &'static str {
-            "e"
-        }
-
-        fn partition(&self) -> i32 {
-            self.0.0
-        }
-
-        fn offset(&self) -> i64 {
-            self.0.1
-        }
-
-        fn timestamp_ms(&self) -> Option<i64> {
-            None
-        }
-
-        fn key(&self) -> Option<&[u8]> {
-            None
-        }
-
-        fn value(&self) -> Option<&[u8]> {
-            None
-        }
-
-        fn visit_headers(&self, _visit: impl FnMut(&str, Option<&[u8]>)) {}
-    }
-
-    /// A topic that has these records, and then `goes_on` with further ones of a partition for ever.
-    #[derive(Default)]
-    struct Topic {
-        records: RefCell<VecDeque<EffectPlace>>,
-        goes_on: Option<i32>,
-        /// The call of `assign` that fails, counted from one.
-        fails: Option<usize>,
-        assigned: Cell<usize>,
-        polled: Cell<usize>,
-    }
-
-    impl PartitionReader for Topic {
-        type Message<'a> = Came;
-
-        fn partitions(&self, _topic: &str) -> Result<Vec<i32>, ClientError> {
-            Ok(vec![0, 1])
-        }
-
-        fn assign(&self, _topic: &str, _partitions: &[(i32, Option<i64>)]) -> Result<(), ClientError> {
-            self.assigned.set(self.assigned.get() + 1);
-            if self.fails == Some(self.assigned.get()) {
-                return Err(ClientError::Delivery("it does not work".to_owned()));
-            }
-            Ok(())
-        }
-
-        fn poll(&self, patience: Duration) -> Polled<Came> {
-            self.polled.set(self.polled.get() + 1);
-            assert!(self.polled.get() < 10_000, "it waits for ever");
-            NOW.set(NOW.get() + patience);
-            let next = self.records.borrow_mut().pop_front();
-            let goes_on =
-                || self.goes_on.map(|partition| (partition, 1_000 + i64::try_from(self.polled.get()).unwrap()));
-            next.or_else(goes_on).map_or(Polled::Nothing, |place| Polled::Record(Came(place)))
-        }
-    }
-
-    /// What each lane was told of its place, in order: whether there is a record.
-    fn told(topic: &Topic, asked: &[(&str, EffectPlace)]) -> (Vec<(String, bool)>, Result<(), ClientError>) {
-        simulate(Some(&TestTime));
-        let mut waiting = Waiting::new();
-        for (key, place) in asked {
-            waiting.entry(*place).or_default().push(lane(key));
-        }
-        let mut told = Vec::new();
-        let mut tell = |lane: Lane, place: EffectPlace, record: Option<&Record>| {
-            assert!(record.is_none_or(|record| (record.place.partition, record.place.offset) == place));
-            told.push((String::from_utf8_lossy(&lane.key).into_owned(), record.is_some()));
-        };
-        let read = read_runs(topic, &mut waiting, &mut tell);
-        simulate(None);
-        assert!(waiting.is_empty(), "one run of each partition");
-        (told, read)
-    }
-
-    fn answers(of: &[(&str, bool)]) -> Vec<(String, bool)> {
-        of.iter().map(|(key, there)| ((*key).to_owned(), *there)).collect()
-    }
-
-    /// Two lanes that wait for one place, one for another, one in another partition, and one for what is not there.
-    const ASKED: [(&str, EffectPlace); 5] = [("a", (0, 5)), ("b", (0, 5)), ("c", (0, 7)), ("d", (1, 3)), ("e", (0, 6))];
-
-    #[test]
-    fn ord_1_each_lane_has_one_answer_whether_its_record_is_there_or_not() {
-        let records = RefCell::new([(0, 5), (1, 3), (0, 5), (0, 7)].into());
-        let topic = Topic { records, ..Topic::default() };
-        let (told, read) = told(&topic, &ASKED);
-        assert_eq!(told, answers(&[("a", true), ("b", true), ("d", true), ("c", true), ("e", false)]));
-        assert!(read.is_ok() && topic.polled.get() == 4, "it ends with what was asked for");
-    }
-
-    #[test]
-    fn ord_1_no_answer_is_lost_when_the_reader_fails() {
-        for fails in [1, 2] {
-            let records = RefCell::new([(0, 5), (0, 7), (1, 3)].into());
-            let (mut told, read) = told(&Topic { records, fails: Some(fails), ..Topic::default() }, &ASKED);
-            told.sort();
-            let there = fails == 2;
-            let all = [("a", there), ("b", there), ("c", there), ("d", there), ("e", false)];
-            assert_eq!(told, answers(&all), "assignment {fails} fails");
-            assert!(read.is_err(), "and it is said");
-        }
-    }
-
-    /// What is written on and on to a partition that is through keeps nobody waiting for what does not come in another one.
-    #[test]
-    fn bnd_1_a_partition_that_is_through_does_not_prolong_the_wait_for_another() {
-        let records = RefCell::new([(1, 3)].into());
-        let topic = Topic { records, goes_on: Some(1), ..Topic::default() };
-        let before = NOW.get();
-        let (told, read) = told(&topic, &[("a", (0, 5)), ("d", (1, 3))]);
-        assert_eq!(told, answers(&[("d", true), ("a", false)]));
-        assert!(read.is_ok() && NOW.get() - before <= SILENCE + 3 * SLICE, "{:?}", NOW.get() - before);
-    }
-
-    fn lane(key: &str) -> Lane {
-        Lane { topic: Arc::from("t"), partition: 0, key: Arc::from(key.as_bytes()), alone: None }
-    }
-
-    fn recalled(key: &str, place: EffectPlace) -> Recalled {
-        let at = Place { topic: Arc::from("e"), partition: place.0, offset: place.1 };
-        let record = Record { place: at, timestamp_ms: None, key: None, value: None, headers: Vec::new() };
-        Recalled { lane: lane(key), sought: Sought::At(place), found: Found::Record(Box::new(record)) }
-    }
-
-    #[test]
-    fn a_run_ends_before_a_gap_and_each_partition_has_one() {
-        let places = [(0, 5), (0, 5 + NEAR), (0, 6 + 2 * NEAR), (3, 1), (3, 2)];
-        assert_eq!(runs(places.into_iter()), [(0, (5, 5 + NEAR)), (3, (1, 2))].into());
-    }
-
-    #[test]
-    fn ord_1_an_answer_wakes_the_lane_that_waits_for_it_once_and_no_other() {
-        let mut recollection = Recollection::default();
-        assert_eq!(recollection.told(recalled("a", (0, 1))), None, "nobody asked");
-        recollection.ask(lane("a"), Sought::At((0, 1)));
-        assert_eq!(recollection.told(recalled("a", (0, 2))), None, "a place that was asked for long ago");
-        assert_eq!(recollection.told(recalled("a", (0, 1))), Some(lane("a")));
-        assert_eq!(recollection.told(recalled("a", (0, 1))), None, "a lane that has begun is not begun again");
-        assert!(
-            matches!(recollection.take(&lane("a"), Sought::At((0, 1))), Some(Found::Record(at)) if at.place.offset == 1)
-        );
-        assert!(recollection.take(&lane("a"), Sought::At((0, 1))).is_none(), "it is used once");
-    }
-
-    #[test]
-    fn a_newer_place_is_asked_for_anew() {
-        let mut recollection = Recollection::default();
-        recollection.ask(lane("a"), Sought::At((0, 1)));
-        recollection.told(recalled("a", (0, 1)));
-        assert!(recollection.take(&lane("a"), Sought::At((0, 7))).is_none());
-    }
-}
+#[path = "recall_tests.rs"]
+mod tests;

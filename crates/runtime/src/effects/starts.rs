@@ -6,7 +6,7 @@ use super::engine::Engine;
 use super::index::{EffectPlace, Known};
 use super::key_id::KeyId;
 use super::load::Prior;
-use super::recall::{Asked, Found, Sought};
+use super::recall::{Found, Sought};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
@@ -14,6 +14,7 @@ use crate::parking::Lane;
 use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::{Effect, Plan};
+use schemas::headers;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -38,7 +39,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Plans the event at the head of a lane.
     fn begin(&mut self, lane: &Lane) -> Result<(), RoomError> {
-        self.calls.targets.begun(lane);
+        let place = self.calls.targets.begun(lane);
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
@@ -72,21 +73,34 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             Some(key) => match self.prior(lane, &key, self.parts.effect.needs_prior(&input))? {
                 Prior::None => None,
                 Prior::Output(output) => Some(*output),
-                Prior::Asked => return Ok(()),
+                Prior::Asked => {
+                    // Else others would have it by the time of the answer, again and again.
+                    self.calls.targets.keep(lane, place);
+                    return Ok(());
+                }
                 Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
             },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
             Plan::Decided(verdict) => self.conclude(lane, &record, verdict),
-            Plan::Late { effect_key, .. } if self.index.known(KeyId::of(&effect_key)) == Known::Applied => {
-                self.note_repeated(lane, &record)
+            Plan::Late { effect_key, verdict } => {
+                let is_done = |key: &str| self.index.known(KeyId::of(key)) == Known::Applied;
+                if is_done(&effect_key) || is_done(&self.decided_key(&record)) {
+                    return self.note_repeated(lane, &record);
+                }
+                self.conclude(lane, &record, verdict)
             }
-            Plan::Late { verdict, .. } => self.conclude(lane, &record, verdict),
             Plan::Act(action) => {
                 let (below, effect) = (self.classes.below(&lane.topic), KeyId::of(&action.effect_key));
                 self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended: None })
             }
         }
+    }
+
+    /// Under what it is remembered that an event needed nothing outside.
+    pub fn decided_key(&self, record: &Record) -> String {
+        let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
+        format!("decided|{}|{event}", self.parts.desk.room)
     }
 
     /// Whether something was done before under the business key that an event builds on, as far as that is remembered.
@@ -125,8 +139,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     fn ask(&mut self, lane: &Lane, sought: Sought) -> Result<Prior<E::Output>, RoomError> {
-        self.recollection.ask(lane.clone(), sought);
-        let asked = self.parts.recalls.send(Asked { lane: lane.clone(), sought });
+        let asked = self.parts.recalls.send(self.recollection.ask(lane.clone(), sought));
         asked.map_err(|_| RoomError::Worker("the thread that reads effects back has stopped".to_owned()))?;
         Ok(Prior::Asked)
     }

@@ -44,7 +44,7 @@ pub(super) struct Targets<E: Effect> {
     /// How urgent the most urgent class of the room is.
     most_urgent: usize,
     /// Lanes that were let go on and have not begun yet, with the target and the class that they waited for.
-    released: Map<Lane, (usize, usize)>,
+    released: Map<Lane, KeptPlace>,
     beside: Arc<Beside>,
     metrics: RoomMetrics,
 }
@@ -66,6 +66,9 @@ struct Target<E: Effect> {
     is_shut: bool,
     metrics: TargetMetrics,
 }
+
+/// A place that is kept for a lane: the target, and the class.
+pub(super) type KeptPlace = (usize, usize);
 
 /// What waits for a target, of one class.
 struct Queue<E: Effect> {
@@ -169,12 +172,19 @@ impl<E: Effect> Targets<E> {
 
     /// A lane begins, or is gone: the place that was kept for it is free, whatever becomes of its first event. It may turn out that
     /// nothing is to be called for.
-    pub fn begun(&mut self, lane: &Lane) {
-        let Some((number, below)) = self.released.remove(lane) else { return };
-        if let Some(target) = self.all.get_mut(number) {
-            let queue = target.queue(below);
-            queue.released = queue.released.saturating_sub(1);
-        }
+    pub fn begun(&mut self, lane: &Lane) -> Option<KeptPlace> {
+        let (number, below) = self.released.remove(lane)?;
+        let queue = self.all.get_mut(number)?.queue(below);
+        queue.released = queue.released.saturating_sub(1);
+        Some((number, below))
+    }
+
+    /// Keeps a place for a lane that had it and cannot use it yet.
+    pub fn keep(&mut self, lane: &Lane, place: Option<KeptPlace>) {
+        let Some((number, below)) = place else { return };
+        let Some(target) = self.all.get_mut(number) else { return };
+        target.queue(below).released += 1;
+        self.released.insert(lane.clone(), (number, below));
     }
 
     /// Adds a line to the document that gathers under its batch key, or starts one of its own.

@@ -20,7 +20,7 @@ use crate::room::RoomError;
 use bytes::Bytes;
 use connector::effect::{CallError, Effect};
 use processor::{Code, Reason, Verdict};
-use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState, headers};
+use schemas::{AuditKind, EffectState, ExceptionKind, ExceptionState};
 use std::collections::VecDeque;
 use std::sync::{Arc, PoisonError};
 use std::time::Duration;
@@ -130,14 +130,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             // Not on record as done: when the event is tried again, the other side is asked for the answer once more.
             Err(reason) => return self.conclude(&lane, &record, Verdict::Reject(reason)),
         };
-        let business_key = outputs.last().map(|newest| self.parts.effect.output_key(newest));
-        let ticket = business_key.as_deref().map(|key| {
-            let ticket = self.lot.ticket();
-            self.placing.insert(ticket, KeyId::of(key));
-            ticket
-        });
         self.index.apply(effect);
-        let (business_key, output) = (business_key.unwrap_or_default(), values.last().cloned());
+        let done = self.outcome(documents, &outputs, &values);
         self.pending.push(Draft::Effect(Box::new(EffectLine {
             record: Arc::clone(&record),
             effect_key: Arc::from(action.effect_key),
@@ -146,11 +140,22 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             document_key,
             attempts: attempt,
             after: None,
-            done: Some(Done { documents, business_key, output, ticket }),
+            done: Some(done),
             at: now_micros(),
         })));
         self.send(&record, &outputs, values);
         self.finish(&lane)
+    }
+
+    /// What came of an event, kept where what is said of the same fact later finds it.
+    fn outcome(&mut self, documents: Vec<schemas::Document>, outputs: &[E::Output], values: &[Bytes]) -> Done {
+        let business_key = outputs.last().map(|newest| self.parts.effect.output_key(newest));
+        let ticket = business_key.as_deref().map(|key| {
+            let ticket = self.lot.ticket();
+            self.placing.insert(ticket, KeyId::of(key));
+            ticket
+        });
+        Done { documents, business_key: business_key.unwrap_or_default(), output: values.last().cloned(), ticket }
     }
 
     /// Outputs of an event that needs nothing outside. They may be committed before the offset is, when an earlier event
@@ -158,8 +163,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     /// of the event, which has its id: two listeners of a source may publish a message both.
     fn emit(&mut self, lane: &Lane, record: &Arc<Record>, outputs: Vec<E::Output>) -> Result<(), RoomError> {
         if !outputs.is_empty() {
-            let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
-            let effect_key = format!("decided|{}|{event}", self.parts.desk.room);
+            let effect_key = self.decided_key(record);
             let effect = KeyId::of(&effect_key);
             if self.index.known(effect) == Known::Applied {
                 return self.note_repeated(lane, record);
@@ -168,8 +172,20 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 Ok(values) => values,
                 Err(reason) => return self.conclude(lane, record, Verdict::Reject(reason)),
             };
-            self.on_record(record, &effect_key)?;
             self.index.apply(effect);
+            // Also what needed nothing outside is built on: what was taken back before it was stated is not done when it is.
+            let done = self.outcome(Vec::new(), &outputs, &values);
+            self.pending.push(Draft::Effect(Box::new(EffectLine {
+                record: Arc::clone(record),
+                effect_key: Arc::from(effect_key),
+                target: Arc::default(),
+                state: EffectState::Applied,
+                document_key: Arc::default(),
+                attempts: 0,
+                after: None,
+                done: Some(done),
+                at: now_micros(),
+            })));
             self.send(record, &outputs, values);
         } else {
             self.parts.metrics.emitted.inc();
@@ -195,10 +211,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over.
     fn remember(&mut self, record: &Record) -> Result<(), RoomError> {
-        self.on_record(record, &format!("{PASSED}{}|{}", self.parts.desk.room, record.place))
-    }
-
-    fn on_record(&mut self, record: &Record, effect_key: &str) -> Result<(), RoomError> {
+        let effect_key = &*format!("{PASSED}{}|{}", self.parts.desk.room, record.place);
         let facts = EffectFacts { effect_key, state: EffectState::Applied, at: now_micros(), ..EffectFacts::default() };
         let record = self.parts.desk.effect(record, facts);
         self.queue(record)
@@ -376,8 +389,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         let Some((head, behind)) = self.take_lane(lane) else { return Ok(()) };
         if head.parked.is_none() {
-            let reason =
-                Reason::new(Code::new("WL-6043"), "endpoint-closed", "the calendar of the endpoint holds calls back");
+            let reason = Reason::new(
+                Code::new(crate::parking_store::PUT_BY),
+                "endpoint-closed",
+                "the calendar of the endpoint holds calls back",
+            );
             self.park_record(lane, &head.record, &reason, false)?;
             self.done(&head.record);
         }

@@ -160,13 +160,20 @@ impl Effect for Post {
     type Response = Answer;
 
     fn prior_key(&self, usage: &ValidatedUsage) -> Option<String> {
-        (usage.meta.revision > 0).then(|| usage.meta.business_key.clone())
+        Some(usage.meta.business_key.clone())
+    }
+
+    fn needs_prior(&self, usage: &ValidatedUsage) -> bool {
+        usage.meta.revision > 0
     }
 
     fn plan(&self, usage: &ValidatedUsage, prior: Option<&ErpPosting>, _tables: &()) -> Plan<Line, ErpPosting> {
         let reason = |rule| Reason::new(TOLD, rule, "the story says so");
         let does = usage.order_refs.get(1).map(String::as_str);
         let posted = prior.map_or(Decimal::ZERO, |posting| posting.total_quantity);
+        if prior.is_some_and(|posting| posting.revision >= usage.meta.revision) {
+            return Plan::Late { effect_key: effect_key(&usage.meta), verdict: Verdict::Drop(reason("late")) };
+        }
         match does {
             Some("drop") => Plan::Decided(Verdict::Drop(reason("drop"))),
             Some("reject") => Plan::Decided(Verdict::Reject(reason("reject"))),
