@@ -8,8 +8,8 @@ use std::borrow::Cow;
 
 /// Header that says which part of how many a record is: `1/1` when a message fits into one.
 pub const PART: &str = "wl_part";
-/// Most bytes in one record, below the 1 MB that brokers accept by default.
-const BYTES_MAX: usize = 900_000;
+/// Most bytes of a source in one record, below the 1 MB that brokers accept by default.
+pub const BYTES_MAX: usize = 900_000;
 
 /// The records that keep a message. `partition` chooses one for all of them; none leaves it to their key.
 pub fn records(

@@ -89,6 +89,12 @@ fn check(usages: Vec<EnrichedUsage>, expected: &str) {
     assert_eq!(story, expected);
 }
 
+/// A usage that was recorded at this moment.
+fn at(micros: i64, mut usage: EnrichedUsage) -> EnrichedUsage {
+    usage.meta.recorded_at = Timestamp(micros);
+    usage
+}
+
 fn taken_back(revision: i32) -> EnrichedUsage {
     let mut usage = usage(revision, 0);
     usage.meta.action = Action::Retract;
@@ -199,10 +205,8 @@ fn what_is_overtaken_or_incomplete_posts_nothing() {
 /// The prior of a first statement counts as well: a dead letter that is replayed behind its correction, say.
 #[test]
 fn fx_1_a_first_statement_that_comes_behind_its_correction_posts_nothing() {
-    let mut retraction = taken_back(2);
-    retraction.meta.recorded_at = Timestamp(1);
     check(
-        vec![usage(1, 3), usage(0, 2), retraction, usage(0, 2)],
+        vec![usage(1, 3), usage(0, 2), at(1, taken_back(2)), usage(0, 2)],
         "Consume 3 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
          POSTED HIP-9 3 amount 300 total 3
          dropped WL-5012
@@ -219,10 +223,6 @@ fn fx_1_a_first_statement_that_comes_behind_its_correction_posts_nothing() {
 /// HL7 v2 has no number for it: charged, credited, and charged again, also by one message. It is no repetition of the first charge.
 #[test]
 fn loss_1_a_use_that_is_stated_again_after_it_was_taken_back_is_for_a_person() {
-    let at = |micros: i64, usage: EnrichedUsage| EnrichedUsage {
-        meta: EventMeta { recorded_at: Timestamp(micros), ..usage.meta.clone() },
-        ..usage
-    };
     check(
         vec![at(1, usage(0, 1)), at(2, taken_back(1)), at(1, usage(0, 1)), at(2, taken_back(1)), at(2, usage(0, 1))],
         r#"Consume 1 of HIP-9 lot L1, OR1 with USE-OR1, 2026-03-02
@@ -246,10 +246,6 @@ fn loss_1_a_use_that_is_stated_again_after_it_was_taken_back_is_for_a_person() {
 /// What is taken back before it is stated was never posted, and is not when its first statement comes.
 #[test]
 fn fx_1_a_retraction_that_comes_first_keeps_its_statement_out() {
-    let at = |micros: i64, usage: EnrichedUsage| EnrichedUsage {
-        meta: EventMeta { recorded_at: Timestamp(micros), ..usage.meta.clone() },
-        ..usage
-    };
     check(
         vec![at(2, taken_back(1)), at(1, usage(0, 1))],
         "NONE_NEEDED - 0 amount 0 total 0

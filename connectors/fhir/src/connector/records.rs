@@ -18,8 +18,8 @@ use std::borrow::Cow;
 /// Content type of the bytes that are kept.
 const CONTENT_TYPE: &str = "application/fhir+json";
 
-/// Most bytes in one record, below the 1 MB that brokers accept by default. A longer resource is kept in several dead letters.
-const RAW_BYTES_MAX: usize = 900_000;
+/// Most bytes in one record. A longer resource is kept in several dead letters.
+const RAW_BYTES_MAX: usize = source_bytes::BYTES_MAX;
 /// Header of a dead letter and of an exception: the receipt of the resource.
 const RECEIPT: &str = "wl_receipt";
 

@@ -13,8 +13,8 @@ use crate::mllp::AckCode;
 
 /// Content type of the bytes that are kept.
 pub(super) const CONTENT_TYPE: &str = "application/hl7-v2";
-/// Most bytes in one record, below the 1 MB that brokers accept by default. Longer messages are kept in several dead letters.
-const RAW_BYTES_MAX: usize = 900_000;
+/// Most bytes in one record. Longer messages are kept in several dead letters.
+const RAW_BYTES_MAX: usize = runtime::source_bytes::BYTES_MAX;
 /// Header of a dead letter: the receipt of its message.
 pub(super) const RECEIPT: &str = "wl_receipt";
 /// Header of a dead letter: which part of how many it is.

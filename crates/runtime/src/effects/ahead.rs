@@ -121,8 +121,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return;
         }
         let Ok(input) = self.decode(&record, false) else { return };
-        let builds_on_prior = self.parts.effect.prior_key(&input).is_some() && self.parts.effect.needs_prior(&input);
-        if builds_on_prior || self.has_prior(&input) {
+        let prior = self.parts.effect.prior_key(&input);
+        if prior.is_some_and(|key| self.parts.effect.needs_prior(&input) || self.is_built_on(KeyId::of(&key))) {
             return;
         }
         let Plan::Act(action) = self.parts.effect.plan(&input, None, &self.parts.tables) else { return };

@@ -44,9 +44,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
         if let Some(planned) = self.ahead.take(&record.place) {
-            let stands =
-                !self.has_prior(&planned.input) && planned.intended.is_fresh(tick(), self.parts.intent_valid());
-            if stands {
+            let prior = self.parts.effect.prior_key(&planned.input);
+            let overtaken = prior.is_some_and(|key| self.is_built_on(KeyId::of(&key)));
+            if !overtaken && planned.intended.is_fresh(tick(), self.parts.intent_valid()) {
                 let (below, Planned { input, action, effect, intended, .. }) =
                     (self.classes.below(&lane.topic), *planned);
                 let intended = Some(intended);
@@ -103,10 +103,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         format!("decided|{}|{event}", self.parts.desk.room)
     }
 
-    /// Whether something was done before under the business key that an event builds on, as far as that is remembered.
-    pub fn has_prior(&self, input: &E::Input) -> bool {
-        let key = self.parts.effect.prior_key(input).map(|key| KeyId::of(&key));
-        key.is_some_and(|key| self.placing.holds(key) || self.index.newest(key).is_some())
+    /// Whether something was done before under a business key, as far as that is remembered.
+    pub fn is_built_on(&self, key: KeyId) -> bool {
+        self.placing.holds(key) || self.index.newest(key).is_some()
     }
 
     /// The newest output under a business key, when it was read back already. Where it is remembered no more, and an event needs
