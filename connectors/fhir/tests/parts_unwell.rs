@@ -235,11 +235,15 @@ async fn raw_1_what_cannot_be_read_or_is_long_is_kept_and_the_page_passes() {
     let unreadable =
         [procedure("pr2", r#","status":"stopped""#), not_utf_8, procedure("pr4", &format!(r#","status":"{long}""#))];
     let refused = procedure("pr5", &format!(r#","modifierExtension":[{{"url":"http://x","valueString":"{long}"}}]"#));
-    let page = [&[procedure("pr1", "")][..], &unreadable, &[refused.clone(), procedure("pr6", "")]].concat();
+    // Its event would be larger than its topic takes.
+    let large =
+        String::from_utf8(procedure("pr7", "")).unwrap().replace("71-100777", &"7".repeat(1_100_000)).into_bytes();
+    let page =
+        [&[procedure("pr1", "")][..], &unreadable, &[refused.clone(), large.clone(), procedure("pr6", "")]].concat();
     let server = Server::start().await;
     server.say("Procedure", 200, bundle(&page));
     let (stack, running) = started(&server, &["Procedure"]).await;
-    stack.until::<Receipt>("receipts", |receipts| receipts.len() >= 6).await;
+    stack.until::<Receipt>("receipts", |receipts| receipts.len() >= 7).await;
     server.asked_again("Procedure", 3).await;
     running.stop().await;
 
@@ -255,8 +259,9 @@ async fn raw_1_what_cannot_be_read_or_is_long_is_kept_and_the_page_passes() {
         ("Procedure/pr4/_history/1", (ReceiptOutcome::DeadLetter, Some("WL-2002"))),
         ("Procedure/pr5/_history/1", (ReceiptOutcome::Exception, Some("WL-2005"))),
         ("Procedure/pr6/_history/1", (ReceiptOutcome::Events, None)),
+        ("Procedure/pr7/_history/1", (ReceiptOutcome::Exception, Some("WL-6008"))),
     ]);
-    assert_eq!((receipts.len(), outcomes), (6, expected));
+    assert_eq!((receipts.len(), outcomes), (7, expected));
 
     let mut kept: HashMap<String, Vec<u8>> = HashMap::new();
     for letter in stack.records(topics::OPS_DEAD_LETTER_V1.name()).await {
@@ -271,9 +276,10 @@ async fn raw_1_what_cannot_be_read_or_is_long_is_kept_and_the_page_passes() {
     for (id, bytes) in ["pr2", "pr3", "pr4"].into_iter().zip(&unreadable) {
         assert!(kept_of(id) == Some(bytes), "{id}");
     }
-    assert!(kept_of("pr5") == Some(&refused) && kept.len() == 4);
+    assert!(kept_of("pr5") == Some(&refused) && kept_of("pr7") == Some(&large) && kept.len() == 5);
     let exceptions = stack.events::<Exception>().await;
-    assert!(exceptions.len() == 1 && exceptions[0].raw_value.is_none());
+    assert_eq!(exceptions.iter().map(|exception| exception.code.as_str()).collect::<Vec<_>>(), ["WL-2005", "WL-6008"]);
+    assert!(exceptions.iter().all(|exception| exception.raw_value.is_none()));
     let sources = stack.records(topics::OPS_SOURCE_V1.name()).await;
     let whole: Vec<Value> =
         sources.iter().filter_map(|record| serde_json::from_slice(record.value.as_deref()?).ok()).collect();

@@ -76,3 +76,30 @@ async fn what_is_answered_is_on_kafka_once_and_survives_restart_and_outage() {
     assert_eq!(ids.len(), 2, "a message was lost or got a second identity");
     running.stop().await;
 }
+
+/// RAW-1, KEY-1: what no topic takes waits for a person with all its bytes, and neither its sender nor its patient stands still.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_whose_event_is_too_large_waits_for_a_person_and_its_sender_goes_on() {
+    let mut stack = Stack::start().await;
+    let address = format!("127.0.0.1:{}", testkit::parts::free_port());
+    stack.configure("hl7v2", json!({"listen": address}));
+    let running = run(&stack).await;
+    let message = String::from_utf8(charge("1", "p")).unwrap();
+    let long = message.replace("A1^Gauze", &"A".repeat(1_100_000)).into_bytes();
+    let answer = send(&address, &long).await;
+    assert_eq!(answer.code, Some(AckCode::Ae), "{:?}", answer.error);
+    let told = answer.error.clone().unwrap();
+    assert!(told.contains("WL-6008") && !told.contains("207"), "it is stored, nothing has to be repeated: {told}");
+    assert_eq!(send(&address, &charge("2", "p")).await.code, Some(AckCode::Aa), "the same patient");
+    assert_eq!(send(&address, &long).await.raw, answer.raw, "a resend gets the same answer");
+    let exceptions = stack.events::<Exception>().await;
+    let codes: Vec<&str> = exceptions.iter().map(|exception| exception.code.as_str()).collect();
+    assert_eq!(codes, ["WL-6008"], "and is no second exception");
+    let letters = stack.records(topics::OPS_DEAD_LETTER_V1.name()).await;
+    let kept: Vec<u8> = letters.iter().flat_map(|letter| letter.value.clone().unwrap().to_vec()).collect();
+    assert!(kept == long, "all bytes are kept");
+    let receipts = stack.events::<Receipt>().await;
+    let outcomes: Vec<ReceiptOutcome> = receipts.iter().map(|receipt| receipt.outcome).collect();
+    assert_eq!(outcomes, [ReceiptOutcome::Exception, ReceiptOutcome::Events]);
+    running.stop().await;
+}

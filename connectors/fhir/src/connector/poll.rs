@@ -215,11 +215,6 @@ impl Poll {
                 (None, Some(resource)) => self.map(resource, raw, version, at),
                 (None, None) => continue,
             };
-            span.set(Attribute::Outcome(outcome.name()));
-            if let Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) = &outcome {
-                span.fail(refusal.code);
-                tracing::warn!(code = refusal.code, path = refusal.path, "a resource was refused");
-            }
             let consumed = Consumed {
                 system: &self.config.system,
                 resource_type,
@@ -228,7 +223,13 @@ impl Poll {
                 at,
                 is_kept: self.config.keep_sources,
             };
-            records.extend(consumed.records(&outcome, &self.publisher, span.traceparent())?);
+            let (outcome, made) = consumed.records(outcome, &self.publisher, span.traceparent())?;
+            span.set(Attribute::Outcome(outcome.name()));
+            if let Outcome::Exception(refusal) | Outcome::DeadLetter(refusal) = &outcome {
+                span.fail(refusal.code);
+                tracing::warn!(code = refusal.code, path = refusal.path, "a resource was refused");
+            }
+            records.extend(made);
             records::count(&outcome, &self.context);
             position.note(message_id, stored_at);
         }

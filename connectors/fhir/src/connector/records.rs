@@ -45,8 +45,27 @@ pub(super) fn connector(system: &str) -> String {
 }
 
 impl Consumed<'_> {
-    /// All records of an outcome: the receipt, and what it is the receipt of.
+    /// All records of an outcome: the receipt, and what it is the receipt of. Where an event does not fit its topic the outcome is
+    /// an exception instead, so that one resource holds up no other.
     pub(super) fn records(
+        &self,
+        outcome: Outcome,
+        publisher: &TransactionalPublisher,
+        traceparent: &str,
+    ) -> Result<(Outcome, Vec<Outgoing>), PublishError> {
+        let error = match self.encode(&outcome, publisher, traceparent) {
+            Ok(records) => return Ok((outcome, records)),
+            Err(error) => error,
+        };
+        let unfit = if let PublishError::Wire(error) = &error { error.unfit() } else { None };
+        let Some(reason) = unfit.filter(|_| matches!(outcome, Outcome::Events(_))) else { return Err(error) };
+        let fix = "correct what is so long, or the number, at the source; its next version is mapped again";
+        let outcome = Outcome::Exception(Refusal::new(reason.code.as_str(), self.resource_type, reason.message, fix));
+        let records = self.encode(&outcome, publisher, traceparent)?;
+        Ok((outcome, records))
+    }
+
+    fn encode(
         &self,
         outcome: &Outcome,
         publisher: &TransactionalPublisher,

@@ -143,6 +143,20 @@ impl Refusal {
         }
     }
 
+    /// An event of the message does not fit its topic.
+    pub fn unfit(code: &'static str, name: &'static str, message: String) -> Self {
+        Self {
+            code,
+            name,
+            place: None,
+            offset: None,
+            message,
+            suggested_fix: "let the sender write less into the field that is so long, or no such number, and send it again",
+            ack_code: 102,
+            decision: Decision::ContentError,
+        }
+    }
+
     /// Text that belongs to no message.
     pub fn stray() -> Self {
         Self {

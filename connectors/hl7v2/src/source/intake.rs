@@ -14,16 +14,27 @@ use super::lanes::{Lanes, Turn};
 use super::ledger::Ledger;
 use super::siblings::{Siblings, Wait};
 use crate::input::{Part, is_answered};
-use crate::mapping::{Mapper, Outcome};
+use crate::mapping::{Mapper, Outcome, Refusal};
 use crate::mllp::{AckCode, AckError, Decision, acknowledgements};
 
 /// What waits for the confirmation of Kafka.
 pub type Confirmation = Pin<Box<dyn Future<Output = Result<(), String>> + Send>>;
 
+/// Why no record of a batch was queued.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum NotStarted {
+    /// An event does not fit its topic, now or later: the message is for a person.
+    #[error("{}: {}", .0.code, .0.message)]
+    Unfit(Box<Refusal>),
+    /// It may do later; what is said is one sentence without patient data.
+    #[error("{0}")]
+    Failed(String),
+}
+
 /// Where batches go. Kafka in production, memory in tests.
 pub trait Sink: Send + Sync + 'static {
-    /// Queues all records of a batch, in order, and returns what to await. The error is one sentence without patient data.
-    fn start(&self, batch: &Batch) -> Result<Confirmation, String>;
+    /// Queues all records of a batch, in order, and returns what to await.
+    fn start(&self, batch: &Batch) -> Result<Confirmation, NotStarted>;
 
     /// Tells the ledger which records without a receipt are on their topics since a time. Called before a message whose
     /// confirmation did not come is published again.
@@ -135,13 +146,7 @@ impl Intake {
         now: Timestamp,
         (wait, mut places): (Wait, Places),
     ) -> Taken {
-        let reading = &part.reading;
-        let outcome = outcome_kind(&reading.outcome);
-        let events = if let Outcome::Events(events) = &reading.outcome { events.len() } else { 0 };
-        let needs_person = matches!(reading.outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
-        let taken =
-            |answers, confirmed, duplicate| Taken { answers, confirmed, duplicate, needs_person, outcome, events };
-        let refused = |part: &Part, code, message| taken(unconfirmed(part, code, message, now), false, false);
+        let refused = |part: &Part, code, message| Settled::of(part).taken(unconfirmed(part, code, message, now), None);
         if !places.wait().await {
             return refused(&part, NOT_STORED, "an earlier message of the patient was not confirmed");
         }
@@ -158,38 +163,81 @@ impl Intake {
             tracing::warn!(origin, error, "whether a message is on kafka is not known; the sender has to repeat it");
             return refused(&part, NOT_STORED, "the message could not be stored; send it again");
         }
-        let look = self.ledger.look(name.number, (&name.source, &part.reading.identity.control_id));
-        if let Some(known) = look.known
-            && known.outcome == outcome
-        {
-            places.leave();
-            return taken(answers(&part, known.received_at), true, true);
-        }
-        let ready = answers(&part, now);
-        let code = ready.first().map(|(code, _)| *code);
-        let mut batch = Batch::new(&mut part, name, origin, code, look.is_reused, now);
-        if self.keeps_sources {
-            batch.keep_source(&part);
-        }
-        batch.leave_out(&look.published);
-        let confirmed = match self.sink.start(&batch) {
-            Ok(confirmation) => self.confirmed(confirmation, &batch).await,
-            Err(error) => {
-                drop(self.doubts.add(id, now));
-                Err(error)
-            }
-        };
-        match confirmed {
-            Ok(()) => {
-                self.ledger.remember(&batch.receipt);
+        loop {
+            let settled = Settled::of(&part);
+            let look = self.ledger.look(name.number, (&name.source, &part.reading.identity.control_id));
+            if let Some(known) = look.known
+                && known.outcome == settled.outcome
+            {
                 places.leave();
-                taken(ready, true, false)
+                return settled.taken(answers(&part, known.received_at), Some(Safe::Before));
             }
-            Err(error) => {
-                tracing::error!(origin, %error, "kafka did not confirm a message; the sender has to repeat it");
-                refused(&part, NOT_STORED, "the message could not be stored; send it again")
+            let ready = answers(&part, now);
+            let code = ready.first().map(|(code, _)| *code);
+            let mut batch = Batch::new(&mut part, name, origin, code, look.is_reused, now);
+            if self.keeps_sources {
+                batch.keep_source(&part);
             }
+            batch.leave_out(&look.published);
+            let confirmed = match self.sink.start(&batch) {
+                Ok(confirmation) => self.confirmed(confirmation, &batch).await,
+                Err(NotStarted::Unfit(refusal)) if settled.events > 0 => {
+                    tracing::warn!(origin, code = refusal.code, "an event of a message does not fit its topic");
+                    part.reading.outcome = Outcome::Exception(refusal);
+                    continue;
+                }
+                Err(error) => {
+                    drop(self.doubts.add(id, now));
+                    Err(error.to_string())
+                }
+            };
+            return match confirmed {
+                Ok(()) => {
+                    self.ledger.remember(&batch.receipt);
+                    places.leave();
+                    settled.taken(ready, Some(Safe::Now))
+                }
+                Err(error) => {
+                    tracing::error!(origin, %error, "kafka did not confirm a message; the sender has to repeat it");
+                    settled.taken(
+                        unconfirmed(&part, NOT_STORED, "the message could not be stored; send it again", now),
+                        None,
+                    )
+                }
+            };
         }
+    }
+}
+
+/// What a message became, as far as its reading says.
+struct Settled {
+    outcome: ReceiptOutcome,
+    events: usize,
+    needs_person: bool,
+}
+
+/// Since when a message is safe.
+#[derive(PartialEq)]
+enum Safe {
+    /// It was confirmed now.
+    Now,
+    /// It was settled before: this is its resend.
+    Before,
+}
+
+impl Settled {
+    /// As long as its events are still in it.
+    fn of(part: &Part) -> Self {
+        let outcome = &part.reading.outcome;
+        let events = if let Outcome::Events(events) = outcome { events.len() } else { 0 };
+        let needs_person = matches!(outcome, Outcome::Exception(_) | Outcome::DeadLetter(_));
+        Self { outcome: outcome_kind(outcome), events, needs_person }
+    }
+
+    fn taken(self, answers: Vec<(AckCode, Vec<u8>)>, safe: Option<Safe>) -> Taken {
+        let Self { outcome, events, needs_person } = self;
+        let (confirmed, duplicate) = (safe.is_some(), safe == Some(Safe::Before));
+        Taken { answers, confirmed, duplicate, needs_person, outcome, events }
     }
 }
 

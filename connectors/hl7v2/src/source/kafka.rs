@@ -18,10 +18,10 @@ use runtime::{RoomContext, RoomError};
 use schemas::{Event, Receipt, Timestamp, TopicInfo, topics};
 
 use super::batch::{Batch, CONTENT_TYPE, PART, RECEIPT};
-use super::intake::{Confirmation, Sink};
+use super::intake::{Confirmation, NotStarted, Sink};
 use super::ledger::Ledger;
 use super::room::NAME;
-use crate::mapping::MappedEvent;
+use crate::mapping::{MappedEvent, Refusal};
 
 /// The clock of the broker may differ from ours by as much.
 const CLOCK_TOLERANCE_MS: i64 = 60_000;
@@ -102,10 +102,10 @@ impl KafkaSink {
 }
 
 impl Sink for KafkaSink {
-    fn start(&self, batch: &Batch) -> Result<Confirmation, String> {
+    fn start(&self, batch: &Batch) -> Result<Confirmation, NotStarted> {
         let kind = Attribute::MessageType(&batch.receipt.message_type);
         let span = start_span("hl7v2 message", None, &[Attribute::Room(NAME), kind]);
-        let records = self.encode(batch, span.traceparent()).map_err(|error| error.to_string())?;
+        let records = self.encode(batch, span.traceparent()).map_err(not_started)?;
         let delivery = self.bursts.send(records);
         Ok(Box::pin(async move {
             let result = delivery.confirmed().await.map_err(|error| error.to_string());
@@ -121,6 +121,14 @@ impl Sink for KafkaSink {
             let reading = tokio::task::spawn_blocking(move || find_published(&kafka, since_ms, &ledger));
             reading.await.map_err(|stopped| stopped.to_string())?.map_err(|error| error.to_string())
         })
+    }
+}
+
+fn not_started(error: PublishError) -> NotStarted {
+    let unfit = if let PublishError::Wire(error) = &error { error.unfit() } else { None };
+    match unfit {
+        Some(reason) => NotStarted::Unfit(Box::new(Refusal::unfit(reason.code.as_str(), reason.rule, reason.message))),
+        None => NotStarted::Failed(error.to_string()),
     }
 }
 

@@ -17,7 +17,7 @@ mod tls;
 
 pub use batch::{Batch, RawLetter};
 pub use directory::Directory;
-pub use intake::{Confirmation, Intake, Sink, Taken};
+pub use intake::{Confirmation, Intake, NotStarted, Sink, Taken};
 pub use ledger::{Known, Ledger, Look};
 pub use listener::{Listener, SourceError};
 pub use room::{NAME, room};

@@ -8,7 +8,7 @@ use std::time::Duration;
 use hl7v2::config::Hl7v2Config;
 use hl7v2::mapping::Mapper;
 use hl7v2::mllp::{ClientOptions, MllpClient};
-use hl7v2::source::{Batch, Confirmation, Intake, Ledger, Listener, Sink};
+use hl7v2::source::{Batch, Confirmation, Intake, Ledger, Listener, NotStarted, Sink};
 use runtime::metrics::RoomMetrics;
 use runtime::{ShutdownTrigger, shutdown};
 use tokio::sync::watch;
@@ -70,7 +70,7 @@ fn ids(batches: &[Batch]) -> Vec<String> {
 }
 
 impl Sink for Memory {
-    fn start(&self, batch: &Batch) -> Result<Confirmation, String> {
+    fn start(&self, batch: &Batch) -> Result<Confirmation, NotStarted> {
         self.started.send_modify(|started| started.push(batch.clone()));
         let (id, mut moods) = (batch.receipt.message_id.clone(), self.moods.subscribe());
         Ok(Box::pin(async move {

@@ -169,7 +169,7 @@ impl Poll {
             at,
             is_kept: false,
         };
-        let records = consumed.records(&outcome, &self.publisher, span.traceparent())?;
+        let (outcome, records) = consumed.records(outcome, &self.publisher, span.traceparent())?;
         records::count(&outcome, &self.context);
         position.note(message_id, stored_at);
         Ok(records)
