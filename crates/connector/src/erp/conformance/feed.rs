@@ -2,12 +2,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::time::Duration;
 
 use super::{Check, Failure};
 use crate::erp::{Change, Cursor, Erp, Stream};
 
 /// More pages than any test database has.
 const PAGES_MAX: usize = 1_000;
+/// How often a feed is read again for a change it may leave for a later read, because the second of its stamp was not over, and
+/// the time between two reads.
+const READS_MAX: usize = 50;
+const BETWEEN_READS: Duration = Duration::from_millis(200);
 
 /// What a hand in the ERP returns: done, or why not.
 pub type Work<'a> = Pin<Box<dyn Future<Output = Result<(), String>> + Send + 'a>>;
@@ -44,14 +49,33 @@ pub async fn sees_a_new_and_a_changed_item(erp: &dyn Erp, office: &dyn BackOffic
     let check = Check("sees-a-new-and-a-changed-item");
     let (_, cursor) = drain(&check, erp, Stream::Items, None).await?;
     office.create_item(code).await.or_else(|error| check.fails(error))?;
-    let (changes, cursor) = drain(&check, erp, Stream::Items, Some(cursor)).await?;
-    let created = changes.into_iter().rfind(|change| change.key == code);
-    check.holds(created.is_some(), || "the new item is not in the feed".to_owned())?;
+    let new = |change: &Change| change.key == code;
+    let Some((created, cursor)) = soon(&check, erp, cursor, new).await? else {
+        return check.fails("the new item is not in the feed".to_owned());
+    };
     office.change_item(code).await.or_else(|error| check.fails(error))?;
-    let (changes, _) = drain(&check, erp, Stream::Items, Some(cursor)).await?;
-    let changed = changes.into_iter().rfind(|change| change.key == code);
-    let differs = changed.as_ref().map(|change| &change.body) != created.as_ref().map(|change| &change.body);
-    check.holds(changed.is_some() && differs, || "the change of the item is not in the feed".to_owned())
+    let changed = |change: &Change| change.key == code && change.body != created.body;
+    let changed = soon(&check, erp, cursor, changed).await?;
+    check.holds(changed.is_some(), || "the change of the item is not in the feed".to_owned())
+}
+
+/// The newest item like `wish` in what the feed tells from `cursor` on, and the cursor behind it; none when it does not come.
+async fn soon(
+    check: &Check,
+    erp: &dyn Erp,
+    mut cursor: Cursor,
+    wish: impl Fn(&Change) -> bool,
+) -> Result<Option<(Change, Cursor)>, Failure> {
+    let mut again = tokio::time::interval(BETWEEN_READS);
+    for _ in 0..READS_MAX {
+        again.tick().await;
+        let (changes, next) = drain(check, erp, Stream::Items, Some(cursor)).await?;
+        if let Some(change) = changes.into_iter().rfind(&wish) {
+            return Ok(Some((change, next)));
+        }
+        cursor = next;
+    }
+    Ok(None)
 }
 
 async fn drain(
