@@ -76,9 +76,6 @@ pub struct RegistryConfig {
     pub timeout_ms: u64,
 }
 
-/// Parts of the names of librdkafka properties whose values are secrets.
-const SECRET_PROPERTIES: [&str; 5] = ["password", "secret", "key.pem", "token", "sasl.jaas"];
-
 /// Who this installation is.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -86,7 +83,7 @@ pub struct IdentityConfig {
     /// Tenant, part of every pseudonym and of the `ce_tenant` header.
     pub tenant: String,
     /// HMAC key of the pseudonyms. Whoever has it can test guesses: keep it in a secret store. The default is for first
-    /// runs with synthetic data only.
+    /// runs with synthetic data only, and is refused where Kafka is not on this machine alone.
     pub pseudonym_key: Secret,
 }
 
@@ -228,6 +225,17 @@ pub enum ConfigError {
         /// What it must be.
         rule: &'static str,
     },
+    /// A key that everybody knows would hide patients on a Kafka that others reach.
+    #[error(
+        "WL-7003: {name} is the key of a first run, which stands in the source, and Kafka at {broker} is not on this machine alone: \
+             name a key of your own"
+    )]
+    KnownKey {
+        /// Dotted key.
+        name: &'static str,
+        /// The broker that others reach.
+        broker: String,
+    },
 }
 
 impl Config {
@@ -280,15 +288,11 @@ impl Config {
             ("limits.effects_max", limits.effects_max),
             ("limits.copies_reach", limits.copies_reach),
         ];
-        for (key, value) in positive {
-            if value == 0 {
-                return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
-            }
-        }
-        for (key, value) in [
+        let of_tables = [
             ("tables.snapshot_every_s", self.tables.snapshot_every_s),
             ("tables.snapshot_age_max_s", self.tables.snapshot_age_max_s),
-        ] {
+        ];
+        for (key, value) in positive.map(|(key, value)| (key, value as u64)).into_iter().chain(of_tables) {
             if value == 0 {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
@@ -305,19 +309,6 @@ impl Config {
             return Err(ConfigError::Range { key: "telemetry.log_format", value, rule: "must be json or text" });
         }
         Ok(())
-    }
-
-    /// The configuration for people, with `rooms` in the place of what the file says of them: a secret in a block is known to
-    /// be one only to its room.
-    #[must_use]
-    pub fn shown(&self, rooms: BTreeMap<String, serde_json::Value>) -> serde_json::Value {
-        let mut shown = Self { rooms, ..self.clone() };
-        for (name, value) in &mut shown.kafka.properties {
-            if SECRET_PROPERTIES.iter().any(|part| name.contains(part)) {
-                "***".clone_into(value);
-            }
-        }
-        serde_json::to_value(shown).unwrap_or_default()
     }
 
     /// The block of one room; the room's defaults when there is none.
@@ -400,7 +391,7 @@ impl Default for RegistryConfig {
 
 impl Default for IdentityConfig {
     fn default() -> Self {
-        Self { tenant: "hospital".to_owned(), pseudonym_key: Secret::new("synthetic-data-only") }
+        Self { tenant: "hospital".to_owned(), pseudonym_key: Secret::new(crate::secrets::KNOWN) }
     }
 }
 
@@ -461,25 +452,6 @@ mod tests {
     fn an_unknown_key_is_refused_with_its_name() {
         let error = serde_saphyr::from_str::<Config>("kafka:\n  bootstap: x\n").unwrap_err().to_string();
         assert!(error.contains("bootstap"), "{error}");
-    }
-
-    #[test]
-    fn secrets_are_stars_in_a_dump() {
-        let dump = serde_json::to_string(&Config::default()).unwrap();
-        assert!(!dump.contains("synthetic-data-only"));
-    }
-
-    #[test]
-    fn secrets_among_the_properties_and_in_blocks_of_rooms_are_not_shown() {
-        let mut config = Config::default();
-        for (name, value) in
-            [("ssl.key.password", "hidden-1"), ("sasl.oauthbearer.client.secret", "hidden-2"), ("linger.ms", "5")]
-        {
-            config.kafka.properties.insert(name.to_owned(), value.to_owned());
-        }
-        config.rooms.insert("erp".to_owned(), serde_json::json!({"tryton": {"key": "hidden-3"}}));
-        let shown = config.shown(BTreeMap::new()).to_string();
-        assert!(!shown.contains("hidden") && shown.contains(r#""linger.ms":"5""#), "{shown}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ pub mod record;
 pub mod registry;
 mod room;
 pub mod scan;
+pub mod secrets;
 pub mod shadow;
 pub mod shutdown;
 mod sink;

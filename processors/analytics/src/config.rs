@@ -2,6 +2,7 @@
 
 use crate::NAME;
 use connector::Secret;
+use runtime::{Config, ConfigError, secrets};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
 
@@ -37,7 +38,8 @@ pub struct AnalyticsConfig {
     /// last. The id of an event is a token whatever stands here.
     pub tokens: Vec<String>,
     /// HMAC key of the tokens, at least 16 bytes. Whoever has it can test guesses: keep it in a secret store, other than the
-    /// key of the pseudonyms. The default is for first runs with synthetic data only.
+    /// key of the pseudonyms. The default is for first runs with synthetic data only, and is refused where Kafka is not on this machine
+    /// alone.
     pub token_key: Secret,
     /// What the rows are for. Part of every token, so that rows of two purposes cannot be joined. Default `analytics`.
     pub purpose: String,
@@ -64,6 +66,14 @@ impl AnalyticsConfig {
         }
         Ok(())
     }
+
+    /// Checks that the tokens hide patients from whoever reads the rows of this configuration's Kafka.
+    ///
+    /// # Errors
+    /// When the key is one that everybody knows, and Kafka is not on this machine alone.
+    pub fn check_key(&self, config: &Config) -> Result<(), ConfigError> {
+        config.hides("rooms.analytics.token_key", &self.token_key)
+    }
 }
 
 impl Default for AnalyticsConfig {
@@ -75,7 +85,7 @@ impl Default for AnalyticsConfig {
             file_wait_ms: 2_000,
             patient_times: PatientTimes::Day,
             tokens: ["encounterRef", "patientRef", "businessKey"].map(str::to_owned).to_vec(),
-            token_key: Secret::new("synthetic-data-only"),
+            token_key: Secret::new(secrets::KNOWN),
             purpose: NAME.to_owned(),
         }
     }
@@ -90,5 +100,15 @@ mod tests {
         assert!(AnalyticsConfig::default().validate().is_ok());
         assert!(AnalyticsConfig { file_records_max: 0, ..AnalyticsConfig::default() }.validate().is_err());
         assert!(!serde_json::to_string(&AnalyticsConfig::default()).unwrap().contains("synthetic"));
+    }
+    #[test]
+    fn phi_1_the_key_that_everybody_knows_makes_tokens_on_this_machine_alone() {
+        let (mut config, known) = (Config::default(), AnalyticsConfig::default());
+        assert!(known.check_key(&config).is_ok());
+        "kafka:9092".clone_into(&mut config.kafka.bootstrap);
+        let said = known.check_key(&config).unwrap_err().to_string();
+        assert!(said.starts_with("WL-7003: rooms.analytics.token_key "), "{said}");
+        let own = AnalyticsConfig { token_key: Secret::new("of-this-hospital"), ..known };
+        assert!(own.check_key(&config).is_ok());
     }
 }

@@ -25,7 +25,7 @@ pub use input::AnalyticsInput;
 pub use rows::rows;
 
 use connector::sink::{BatchBounds, BatchSink, SinkError, SinkRecord};
-use runtime::{ConfigError, Room, RoomInfo};
+use runtime::{Config, ConfigError, Room, RoomError, RoomInfo};
 use std::collections::HashMap;
 use std::time::Duration;
 use tokens::Tokens;
@@ -82,11 +82,16 @@ impl BatchSink for Analytics {
 #[must_use]
 pub fn room() -> Room {
     let purpose = "Writes de-identified rows of usage, posting and supply events to Parquet files.";
-    Room::sink(RoomInfo::of_sink::<Analytics>(NAME, purpose), |config| Ok(Analytics::new(config.room(NAME)?)?))
-        .configured(|own: &AnalyticsConfig, _| {
-            own.validate()?;
-            Tokens::new(&own.token_key, &own.purpose).map(drop)
-        })
+    Room::sink(RoomInfo::of_sink::<Analytics>(NAME, purpose), make).configured(|own: &AnalyticsConfig, _| {
+        own.validate()?;
+        Tokens::new(&own.token_key, &own.purpose).map(drop)
+    })
+}
+
+fn make(config: &Config) -> Result<Analytics, RoomError> {
+    let own: AnalyticsConfig = config.room(NAME)?;
+    own.check_key(config)?;
+    Ok(Analytics::new(own)?)
 }
 
 /// Every topic whose events become rows, for documents and tests.

@@ -64,7 +64,7 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let config: FhirConfig = context.config.room(NAME)?;
     let refused = |reason: String| RoomError::Config(ConfigError::Room { room: NAME.to_owned(), reason });
     config.validate().map_err(refused)?;
-    let key = &context.config.identity.pseudonym_key;
+    let key = context.config.pseudonym_key()?;
     let profile = config.profile(key).map_err(|error| refused(error.to_string()))?;
     let server = FhirServer::new(&config).map_err(|error| refused(error.to_string()))?;
     // Fences an older instance first, so that what is read back is complete.

@@ -54,7 +54,7 @@ fn check(own: &Hl7v2Config, config: &Config) -> Result<(), String> {
 async fn run(context: RoomContext) -> Result<(), RoomError> {
     let config: Hl7v2Config = context.config.room(NAME)?;
     config.validate().map_err(|reason| refused(&reason))?;
-    let key = context.config.identity.pseudonym_key.expose().as_bytes();
+    let key = context.config.pseudonym_key()?.expose().as_bytes();
     let mapper = Mapper::new(config.mapping.clone(), key).map_err(|error| refused(&error))?;
     let ledger = Arc::new(Ledger::new(config.receipts.messages_max));
     let sink = KafkaSink::connect(&context, Duration::from_millis(config.limits.gather_ms)).await?;
