@@ -59,7 +59,7 @@ impl WebhookClient {
             .redirect(redirect::Policy::none())
             .user_agent(concat!("wardline/", env!("CARGO_PKG_VERSION")));
         http = match &config.proxy {
-            Some(proxy) => http.proxy(Proxy::all(proxy).map_err(|error| format!("proxy: {error}"))?),
+            Some(proxy) => http.proxy(Proxy::all(proxy.expose()).map_err(|error| format!("proxy: {error}"))?),
             None => http.no_proxy(),
         };
         let mut receivers = HashMap::new();
@@ -166,10 +166,12 @@ impl EffectClient<Notice, Answer> for WebhookClient {
         })
     }
 
+    /// Only asks, whether it is certain or not.
     fn look_up<'a>(
         &'a self,
         document_key: &'a str,
         requests: &'a [Notice],
+        _certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<Answer>>, CallError>> {
         Box::pin(async move {
             let mut answers = Vec::new();

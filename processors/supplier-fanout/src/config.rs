@@ -68,8 +68,9 @@ pub struct FanoutConfig {
     pub retry_after_max_ms: u64,
     /// Most calls to one supplier at once. Default 4.
     pub calls_max: usize,
-    /// Proxy for all calls, for example `http://proxy.example:3128`. Default: none; the environment is not read.
-    pub proxy: Option<String>,
+    /// Proxy for all calls, for example `http://proxy.example:3128`; a secret, because it may hold a password. Default: none; the
+    /// environment is not read.
+    pub proxy: Option<Secret>,
 }
 
 impl FanoutConfig {
@@ -188,5 +189,11 @@ mod tests {
     #[test]
     fn a_profile_without_a_secret_is_refused() {
         assert!(serde_json::from_str::<FanoutConfig>(r#"{"profiles": {"V-1": {"url": "https://x"}}}"#).is_err());
+    }
+    #[test]
+    fn the_password_of_a_proxy_is_not_shown() {
+        let config: FanoutConfig = serde_json::from_str(r#"{"proxy": "http://me:hidden@proxy.example:3128"}"#).unwrap();
+        let shown = serde_json::to_string(&config).unwrap();
+        assert!(shown.contains(r#""proxy":"***""#) && !format!("{config:?}").contains("hidden"), "{shown}");
     }
 }

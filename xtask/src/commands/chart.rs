@@ -12,7 +12,7 @@ use components::{ChartTools, KUBERNETES_VERSION, Progress};
 /// Check the Helm chart.
 ///
 /// Lints and renders it with its own values and with each set under `ci/`, and checks every manifest against strict schemas
-/// of Kubernetes. The tools are built on first use, which takes minutes.
+/// of Kubernetes. Bad values must be refused and good ones taken, among them those of its README. The tools are built on first use, which takes minutes.
 #[derive(clap::Args)]
 pub struct Arguments {}
 
@@ -20,11 +20,47 @@ pub struct Arguments {}
 const CHART: &str = "helm/wardline";
 
 /// Values that the chart must refuse, each with what its refusal names.
-const REFUSED: [(&str, &str); 4] = [
-    ("config.kafka.password=secret", "password"),
+const REFUSED: [(&str, &str); 17] = [
     ("workloads.hl7v2.replica=3", "replica"),
     ("workloads.hl7v2.strategy=Sometimes", "strategy"),
     ("httpPort=80", "httpPort"),
+    // Secrets in clear would lie in a ConfigMap.
+    ("config.kafka.password=clear", "password"),
+    (r"config.kafka.properties.ssl\.key\.password=clear", "ssl.key.password"),
+    (r"config.kafka.properties.sasl\.oauthbearer\.client\.secret=clear", "client.secret"),
+    ("erp.tryton.key=clear", "/erp/tryton/key"),
+    ("workloads.erp.config.rooms.erp.tryton.key=clear", "rooms/erp/tryton/key"),
+    ("workloads.fhir.config.rooms.fhir.bearer_token=clear", "bearer_token"),
+    ("workloads.analytics.config.rooms.analytics.token_key=clear", "token_key"),
+    ("workloads.supplier-fanout.config.rooms.supplier-fanout.profiles.V-300.secret=clear", "profiles/V-300/secret"),
+    ("workloads.supplier-fanout.config.rooms.supplier-fanout.proxy=http://me:clear@proxy:3128", "proxy"),
+    ("workloads.console.config.console.session_key=clear", "session_key"),
+    ("workloads.console.config.console.oidc.client_secret=clear", "client_secret"),
+    // The second pod would wait for the volume for ever; so would the new pod of a rolling update.
+    ("workloads.analytics.replicas=2", "only one node at a time mounts this volume"),
+    ("workloads.analytics.strategy=RollingUpdate", "only one node at a time mounts this volume"),
+    (
+        "workloads.analytics.replicas=2,workloads.analytics.storage.accessModes={ReadWriteMany},config.tables.snapshot_dir=/x",
+        "tables.snapshot_dir is a folder of one pod",
+    ),
+];
+
+/// Values that the chart must take, each with what is in the manifests then.
+const TAKEN: [(&str, &str); 10] = [
+    ("config.tables.snapshot_every_s=600", "snapshot_every_s: 600"),
+    ("config.kafka.password=${env:KAFKA_PASSWORD}", "password: ${env:KAFKA_PASSWORD}"),
+    (r"config.kafka.properties.ssl\.key\.password=${env:KEY_PASSWORD}", "ssl.key.password: ${env:KEY_PASSWORD}"),
+    (r"config.kafka.properties.sasl\.oauthbearer\.token\.endpoint\.url=https://x", "token.endpoint.url: https://x"),
+    ("workloads.fhir.config.rooms.fhir.bearer_token=${env:FHIR_TOKEN}", "bearer_token: ${env:FHIR_TOKEN}"),
+    ("workloads.supplier-fanout.config.rooms.supplier-fanout.proxy=http://proxy:3128", "proxy: http://proxy:3128"),
+    ("workloads.analytics.replicas=2,workloads.analytics.storage.accessModes={ReadWriteMany}", "- ReadWriteMany"),
+    // What allowFrom compares is the address of the sender, unless somebody wants it otherwise.
+    ("workloads.hl7v2.serviceType=LoadBalancer", "externalTrafficPolicy: Local"),
+    ("workloads.hl7v2.serviceType=NodePort", "externalTrafficPolicy: Local"),
+    (
+        "workloads.hl7v2.serviceType=LoadBalancer,workloads.hl7v2.externalTrafficPolicy=Cluster",
+        "externalTrafficPolicy: Cluster",
+    ),
 ];
 
 /// Checks the chart.
@@ -36,8 +72,8 @@ pub fn run(_arguments: &Arguments) -> Result<()> {
     for file in &values {
         let name = file.as_deref().and_then(Path::file_name).map_or("its own values".into(), OsStr::to_string_lossy);
         let chosen: Vec<&OsStr> = file.iter().flat_map(|file| [OsStr::new("--values"), file.as_os_str()]).collect();
-        chart.helm("lint", &[&[OsStr::new("--strict"), OsStr::new("--quiet")], &chosen[..]].concat())?;
-        let manifests = chart.helm("template", &chosen)?;
+        chart.helm("lint", &[&[OsStr::new("--strict"), OsStr::new("--quiet")], &chosen[..]].concat(), "")?;
+        let manifests = chart.helm("template", &chosen, "")?;
         let objects = chart.conforms(&manifests).with_context(|| format!("the chart with {name}"))?;
         writeln!(std::io::stdout(), "the chart with {name}: {objects}")?;
         ensure!(
@@ -45,16 +81,9 @@ pub fn run(_arguments: &Arguments) -> Result<()> {
             "a misspelt key passed: the schemas are not strict"
         );
     }
-    for (set, named) in REFUSED {
-        match chart.helm("template", &[OsStr::new("--set"), OsStr::new(set)]) {
-            Ok(_) => bail!("the chart takes `{set}`, which values.schema.json must refuse"),
-            Err(error) => {
-                ensure!(format!("{error:#}").contains(named), "`{set}` is refused for another reason: {error:#}")
-            }
-        }
-    }
-    writeln!(std::io::stdout(), "the chart refuses {} bad values", REFUSED.len())?;
-    Ok(())
+    chart.refuses()?;
+    chart.takes()?;
+    chart.asks_one_erp()
 }
 
 /// Every file of values under the chart's `ci` folder.
@@ -75,15 +104,56 @@ struct Chart<'a> {
 }
 
 impl Chart<'_> {
-    /// Runs one command of Helm on the chart and gives what it prints.
-    fn helm(&self, action: &str, options: &[&OsStr]) -> Result<String> {
+    /// Bad values are refused, for the reason that they are bad for.
+    fn refuses(&self) -> Result<()> {
+        for (set, named) in REFUSED {
+            match self.helm("template", &[OsStr::new("--set"), OsStr::new(set)], "") {
+                Ok(_) => bail!("the chart takes `{set}`, which it must refuse"),
+                Err(error) => {
+                    ensure!(format!("{error:#}").contains(named), "`{set}` is refused for another reason: {error:#}")
+                }
+            }
+        }
+        writeln!(std::io::stdout(), "the chart refuses {} bad values", REFUSED.len())?;
+        Ok(())
+    }
+
+    /// Good values are taken, and do what they say.
+    fn takes(&self) -> Result<()> {
+        for (set, shown) in TAKEN {
+            let manifests = self.helm("template", &[OsStr::new("--set"), OsStr::new(set)], "")?;
+            ensure!(manifests.contains(shown), "the manifests with `{set}` have no `{shown}`");
+        }
+        let own = self.helm("template", &[], "")?;
+        ensure!(!own.contains("externalTrafficPolicy"), "Kubernetes refuses externalTrafficPolicy of a ClusterIP");
+        writeln!(std::io::stdout(), "the chart takes {} good values", TAKEN.len())?;
+        Ok(())
+    }
+
+    /// With the values of the install in the README, no workload asks the ERP that the chart names by default.
+    fn asks_one_erp(&self) -> Result<()> {
+        let readme = self.root.join(CHART).join("README.md");
+        let text = fs::read_to_string(&readme).with_context(|| format!("read {}", readme.display()))?;
+        let values = text.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next());
+        let values = values.context("the README of the chart has no values of an install")?;
+        let options = ["--values", "-", "--set", "workloads.console.enabled=true"].map(OsStr::new);
+        let manifests = self.helm("template", &options, values)?;
+        let asking = manifests.matches("tryton:\n").count();
+        ensure!(asking == 4, "{asking} workloads ask an ERP in the place of 4");
+        ensure!(!manifests.contains("http://tryton:8000"), "a workload asks an ERP that the README does not name");
+        writeln!(std::io::stdout(), "the install of the README asks one ERP, {asking} times")?;
+        Ok(())
+    }
+
+    /// Runs one command of Helm on the chart with a text as its input, and gives what it prints.
+    fn helm(&self, action: &str, options: &[&OsStr], input: &str) -> Result<String> {
         let mut helm = Command::new(&self.tools.helm);
         helm.arg(action);
         if action == "template" {
             helm.arg("wardline");
         }
         helm.arg(CHART).args(["--kube-version", KUBERNETES_VERSION]).args(options).current_dir(self.root);
-        output(&mut helm, "").with_context(|| format!("helm {action}"))
+        output(&mut helm, input).with_context(|| format!("helm {action}"))
     }
 
     /// Checks manifests against the schemas; says how many there were.
