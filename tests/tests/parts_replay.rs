@@ -254,7 +254,7 @@ async fn rpl_1_a_stale_plan_is_refused() {
     let Err(ReplayError::Changed { differences, .. }) = refused else { panic!("the preview does not hold") };
     let told: Vec<String> = differences.iter().map(ToString::to_string).collect();
     assert_eq!(told, ["effects to make 1 -> 0".to_owned(), format!("effects suppressed {} -> {usages}", usages - 1)]);
-    let mut accepted = Apply { accept_changes: true, ..at(1_000) };
+    let mut accepted = Apply { accept_changes: true, may_agree: true, ..at(1_000) };
     assert_eq!(code(Runner::apply(&replays, "another", &accepted, |_| ()).await), "WL-7162", "without a reason");
     accepted.words.comment = Some("the effect has come since".to_owned());
     assert_eq!(code(Runner::apply(&replays, "another", &accepted, |_| ()).await), "WL-7164", "by the planner");

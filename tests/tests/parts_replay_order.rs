@@ -129,8 +129,12 @@ async fn refused_then_overridden(stack: &Stack, replays: &Arc<Replays>, id: &str
 
     // Its process is gone before the first record; who goes on with it stands for the order, too.
     drop(Runner::apply(replays, id, &apply(Some("booked by hand in between")), |_| ()).await.unwrap());
-    let resume =
-        |why: Option<&str>| Resume { words: by("Cleo"), override_order: why.map(str::to_owned), ..Resume::default() };
+    let resume = |why: Option<&str>| Resume {
+        words: by("Cleo"),
+        may_agree: true,
+        override_order: why.map(str::to_owned),
+        ..Resume::default()
+    };
     assert_eq!(code(Runner::resume(replays, id, &resume(None), |_| ()).await), "WL-7261");
     let runner = Runner::resume(replays, id, &resume(Some("still so")), |_| ()).await.unwrap();
     let (_trigger, stop) = shutdown();

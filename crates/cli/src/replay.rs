@@ -156,6 +156,7 @@ async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Fail
         words: words(&options.step),
         rate: options.rate,
         accept_changes: options.accept_changes,
+        may_agree: true,
         override_order: options.override_order.clone(),
     };
     let spinner = output::spinner("records counted again");
@@ -166,8 +167,12 @@ async fn apply(replays: &Arc<Replays>, options: &ReplayApply) -> Result<(), Fail
 }
 
 async fn resume(replays: &Arc<Replays>, options: &ReplayResume) -> Result<(), Failure> {
-    let resume =
-        Resume { words: words(&options.step), rate: options.rate, override_order: options.override_order.clone() };
+    let resume = Resume {
+        words: words(&options.step),
+        rate: options.rate,
+        may_agree: true,
+        override_order: options.override_order.clone(),
+    };
     let spinner = output::spinner("records counted again");
     let told = spinner.clone();
     let runner = Runner::resume(replays, &options.step.id, &resume, move |read| told.set_position(read)).await;

@@ -3,7 +3,7 @@
 use crate::fields::Fields;
 use crate::html::{Frame, Page};
 use crate::people::session::Session;
-use crate::people::{By, Person};
+use crate::people::{By, Person, Right};
 use crate::problem::Problem;
 use crate::state::Console;
 use serde::Serialize;
@@ -146,6 +146,11 @@ impl Ask {
     /// Name of who asks.
     pub fn name(&self) -> &str {
         self.person.as_ref().map_or("", |person| person.name.as_str())
+    }
+
+    /// Whether who asks has a right.
+    pub fn may(&self, right: Right) -> bool {
+        self.person.as_ref().is_some_and(|person| person.role.has(right))
     }
 
     /// The session of who asks.

@@ -8,9 +8,12 @@ mod common;
 use common::{Browser, Place, exception};
 use operations::crosswalk::{Crosswalk, MappedCode, MappingKind};
 use operations::exceptions::By;
+use operations::replay::ReplayRoom;
 use reqwest::Method;
+use runtime::{RoomInfo, RoomKind};
 use schemas::{
-    CorrectedField, Correction, Exception, ExceptionKind, ExceptionState, MasterItem, SupplyUsage, approval,
+    CorrectedField, Correction, Exception, ExceptionKind, ExceptionState, MasterItem, Replay, ReplayCounts,
+    ReplayState, SupplyUsage, Timestamp, approval,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -166,4 +169,49 @@ async fn a_mapping_is_agreed_to_as_its_page_shows_it() {
     let by = By { actor: "anna".to_owned(), comment: Some("again".to_owned()), via: "cli" };
     let again = crosswalk.approve(&code, Some(&mark), &by).await.unwrap_err();
     assert!(again.to_string().starts_with("WL-7237: "), "{again}");
+}
+
+/// What was agreed to was another preview: who accepts that it changed is one who may agree, and not just anybody else.
+#[tokio::test(flavor = "multi_thread")]
+async fn rpl_1_changes_of_an_approved_replay_are_accepted_by_who_may_approve() {
+    let info = RoomInfo {
+        name: "validate",
+        purpose: "a room",
+        kind: RoomKind::Processor,
+        reads: vec![FLOW],
+        looks_up: Vec::new(),
+        writes: vec!["supply.usage-validated.v1"],
+    };
+    let place = Place::before(vec![ReplayRoom { info, foresee: None, shadow: None }], |_| ()).await;
+    let now = Timestamp(runtime::clock::now_micros());
+    let plan = Replay {
+        replay_id: "0f2b7c3e-9d0a-5b7e-8a51-0f3c2f9f1a77".to_owned(),
+        state: ReplayState::Approved,
+        room: "validate".to_owned(),
+        topic: FLOW.to_owned(),
+        needs_approval: true,
+        counts: ReplayCounts { records: 1, ..ReplayCounts::default() },
+        reason: "the mapping of theatre 7 was wrong".to_owned(),
+        planned_by: "oscar".to_owned(),
+        planned_at: now,
+        approved_by: Some("adele".to_owned()),
+        actor: "adele".to_owned(),
+        at: now,
+        ..Replay::default()
+    };
+    place.stack.publish(&[SupplyUsage::default()]).await;
+    place.stack.publish(std::slice::from_ref(&plan)).await;
+    let path = format!("/replay/{}/apply", plan.replay_id);
+    let accepting = [("accept_changes", "true"), ("comment", "one has gone since")];
+    let (olga, oscar, anna) = (place.browser("olga").await, place.browser("oscar").await, place.browser("anna").await);
+    anna.post(&path, &[]).await.refused(409, "WL-7158");
+    oscar.post(&path, &accepting).await.refused(409, "WL-7164");
+    let refused = olga.post(&path, &accepting).await;
+    refused.refused(409, "WL-7164");
+    assert!(refused.text.contains("olga may not approve"), "{}", refused.text);
+    let body = json!({"accept_changes": true, "comment": "one has gone since"});
+    place.call(Method::POST, &format!("/api/v1{path}"), Some(body)).await.refused(409, "WL-7164");
+    let begun = anna.post(&path, &accepting).await;
+    assert_eq!(begun.status, 303, "{}", begun.text);
+    place.audited(|audit| audit.code == "replay.started" && audit.actor.as_deref() == Some("anna")).await;
 }

@@ -117,7 +117,7 @@ pub async fn settle(ask: Ask) -> Result<Answer, Problem> {
         reason: ask.body.text("reason").unwrap_or_default().to_owned(),
         place: letter.place,
         class: letter.class,
-        may_agree: ask.person.as_ref().is_some_and(|person| person.role.has(Right::Approve)),
+        may_agree: ask.may(Right::Approve),
     };
     let two_people = &ask.console.exceptions.config().two_people;
     let step = settle.check(&settled.stand(letter.place), two_people).map_err(|error| refusal(&error))?;

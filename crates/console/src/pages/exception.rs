@@ -129,7 +129,7 @@ pub async fn approve_discard(ask: Ask) -> Result<Answer, Problem> {
 
 /// Marks it as settled elsewhere.
 pub async fn resolve(ask: Ask) -> Result<Answer, Problem> {
-    let may_agree = ask.person.as_ref().is_some_and(|person| person.role.has(Right::Approve));
+    let may_agree = ask.may(Right::Approve);
     act(ask, Act::Resolve { may_agree }).await
 }
 

@@ -112,6 +112,7 @@ pub async fn apply(ask: Ask) -> Result<Answer, Problem> {
         words: words(&ask),
         rate: ask::rate(&ask)?.unwrap_or(RATE_USUAL),
         accept_changes: ask.body.flag("accept_changes"),
+        may_agree: ask.may(Right::Approve),
         override_order: ask.body.text("override_order").map(str::to_owned),
     };
     begin(&ask, Begin::Apply(apply), "Its records are being handed over.").await
@@ -122,6 +123,7 @@ pub async fn resume(ask: Ask) -> Result<Answer, Problem> {
     let resume = Resume {
         words: words(&ask),
         rate: ask::rate(&ask)?,
+        may_agree: ask.may(Right::Approve),
         override_order: ask.body.text("override_order").map(str::to_owned),
     };
     begin(&ask, Begin::Resume(resume), "It goes on.").await

@@ -131,6 +131,16 @@ pub enum ReplayError {
         /// Who asks.
         actor: String,
     },
+    /// Who may not agree to a plan cannot agree to what changed.
+    #[error(
+        "WL-7164: {actor} may not approve: somebody who may has to accept what changed in replay {id} since it was approved"
+    )]
+    ChangesWithoutRight {
+        /// The plan.
+        id: String,
+        /// Who asks.
+        actor: String,
+    },
     /// Another replay hands over the same records.
     #[error("WL-7165: replay {id} is paused: replay {other} is handing over the same records")]
     Overlaps {

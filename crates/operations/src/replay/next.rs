@@ -49,7 +49,7 @@ impl ReplayError {
             Self::Overlaps { .. } => {
                 "wait until the other one is done, then resume it on its page; if the process of the other is gone, resume or abort that one first"
             }
-            Self::ChangesBySamePerson { .. } => {
+            Self::ChangesBySamePerson { .. } | Self::ChangesWithoutRight { .. } => {
                 "let a second person apply it with the changes accepted, or plan it again"
             }
             Self::OtherVersion { .. } => {
@@ -85,7 +85,9 @@ impl ReplayError {
             Self::TooMuch { .. } => "narrow the selection, or raise the bound where there is memory for it",
             Self::Unsaid(_) => "say who with --actor, and why with --reason or --comment; both go on record",
             Self::Rate { .. } => "choose another --rate",
-            Self::ChangesBySamePerson { .. } => "let a second person apply it with --accept-changes, or plan it again",
+            Self::ChangesBySamePerson { .. } | Self::ChangesWithoutRight { .. } => {
+                "let a second person apply it with --accept-changes, or plan it again"
+            }
             Self::NotCorrectable(_) => "name the room that recognises what was wrong, validate or enrich",
             Self::Shadow { .. } => "give this command the configuration that the room runs with",
             Self::Superseded { .. } => "plan it again: what the other one has corrected is then left out",

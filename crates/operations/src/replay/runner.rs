@@ -3,7 +3,7 @@
 use super::acts::{Replays, Words, handed, in_numbers};
 use super::order::Overtaken;
 use super::plan::{Count, Difference, differences, parking_lot, waiting};
-use super::steps::{Step, accept, may_apply, may_resume, may_run_at, named, override_order, state_text};
+use super::steps::{Second, Step, accept, may_apply, may_resume, may_run_at, named, override_order, state_text};
 use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
 use processor::{Code, Reason};
@@ -45,6 +45,8 @@ pub struct Apply {
     pub rate: u32,
     /// Go on although a recount differs from the plan.
     pub accept_changes: bool,
+    /// Whether who applies it may be a second person.
+    pub may_agree: bool,
     /// Why to go on although newer events of the same keys took effect; goes on record.
     pub override_order: Option<String>,
 }
@@ -56,6 +58,8 @@ pub struct Resume {
     pub words: Words,
     /// Most records in a second; as before when left out.
     pub rate: Option<u32>,
+    /// Whether who goes on with it may be a second person.
+    pub may_agree: bool,
     /// Why to go on although newer events of the same keys took effect; goes on record.
     pub override_order: Option<String>,
 }
@@ -110,10 +114,8 @@ impl Runner {
             accept(&seen, &actor, apply, &found)?;
         }
         let late = Overtaken::of(&now);
-        let order = late
-            .as_ref()
-            .map(|late| override_order(&seen, &actor, apply.override_order.as_deref(), late))
-            .transpose()?;
+        let (second, why) = (Second::of(&actor, apply.may_agree), apply.override_order.as_deref());
+        let order = late.as_ref().map(|late| override_order(&seen, second, why, late)).transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
         let mut detail = format!("started at {} records in a second", apply.rate);
@@ -154,7 +156,8 @@ impl Runner {
         may_resume(&seen, &replays.own, clock::now_micros())?;
         let late = Overtaken::of(&recount(replays, &left(&seen), read).await?);
         let why = resume.override_order.as_deref();
-        let order = late.as_ref().map(|late| override_order(&seen, &actor, why, late)).transpose()?;
+        let second = Second::of(&actor, resume.may_agree);
+        let order = late.as_ref().map(|late| override_order(&seen, second, why, late)).transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
         if let Some(rate) = resume.rate {

@@ -89,6 +89,28 @@ pub fn needs_approval(class: Criticality) -> bool {
     class == Criticality::PatientAdjacent
 }
 
+/// Who stands for what the second person has not seen.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Second<'a> {
+    actor: &'a str,
+    may_agree: bool,
+}
+
+impl<'a> Second<'a> {
+    pub fn of(actor: &'a str, may_agree: bool) -> Self {
+        Self { actor, may_agree }
+    }
+
+    /// What somebody has agreed to is not replaced by who planned it, nor by somebody who may not agree to anything.
+    fn stands_for(self, seen: &Plan) -> Result<(), ReplayError> {
+        let (id, actor) = (seen.replay_id.clone(), self.actor.to_owned());
+        if same_person(&seen.planned_by, self.actor) {
+            return Err(ReplayError::ChangesBySamePerson { id, actor });
+        }
+        if self.may_agree { Ok(()) } else { Err(ReplayError::ChangesWithoutRight { id, actor }) }
+    }
+}
+
 /// Whether somebody may be the second person.
 pub(super) fn may_approve(plan: &Plan, actor: &str) -> Result<(), ReplayError> {
     Step::Approve.after(plan)?;
@@ -124,17 +146,14 @@ pub(super) fn accept(seen: &Plan, actor: &str, apply: &Apply, found: &[Differenc
         return Err(ReplayError::Changed { id: seen.replay_id.clone(), differences: found.to_vec() });
     }
     named(apply.words.comment.as_deref().unwrap_or_default(), "the reason to accept the changes")?;
-    if seen.needs_approval && same_person(&seen.planned_by, actor) {
-        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
-    }
-    Ok(())
+    if seen.needs_approval { Second::of(actor, apply.may_agree).stands_for(seen) } else { Ok(()) }
 }
 
 /// Why somebody lets events take effect behind newer ones of their key. Where a second person is needed, a second person stands
 /// for the keys that the plan did not tell when it was agreed to.
 pub(super) fn override_order(
     seen: &Plan,
-    actor: &str,
+    second: Second<'_>,
     why: Option<&str>,
     late: &Overtaken,
 ) -> Result<String, ReplayError> {
@@ -143,8 +162,8 @@ pub(super) fn override_order(
     };
     let why = named(why, "the reason to override the order")?;
     let is_new = Overtaken::of(seen).is_none_or(|known| known.keys < late.keys);
-    if is_new && seen.needs_approval && same_person(&seen.planned_by, actor) {
-        return Err(ReplayError::ChangesBySamePerson { id: seen.replay_id.clone(), actor: actor.to_owned() });
+    if is_new && seen.needs_approval {
+        second.stands_for(seen)?;
     }
     Ok(why)
 }
@@ -195,13 +214,16 @@ mod tests {
         let seen = |needs_approval| Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
         let said = |needs, actor: &str, accept_changes, comment: Option<&str>| {
             let words = Words { actor: actor.to_owned(), comment: comment.map(str::to_owned) };
-            refused(accept(&seen(needs), actor, &Apply { words, rate: 1, accept_changes, ..Apply::default() }, &found))
+            let apply = Apply { words, rate: 1, accept_changes, may_agree: actor != "Olga", ..Apply::default() };
+            refused(accept(&seen(needs), actor, &apply, &found))
         };
         assert_eq!(said(true, "Bert", false, Some("x")).as_deref(), Some("WL-7158"));
         assert_eq!(said(true, "Bert", true, None).as_deref(), Some("WL-7162"));
         assert_eq!(said(true, "ada", true, Some("x")).as_deref(), Some("WL-7164"));
+        assert_eq!(said(true, "Olga", true, Some("x")).as_deref(), Some("WL-7164"), "who may not agree");
         assert_eq!(said(true, "Bert", true, Some("x")), None);
         assert_eq!(said(false, "Ada", true, Some("x")), None);
+        assert_eq!(said(false, "Olga", true, Some("x")), None);
     }
 
     #[test]
@@ -210,12 +232,14 @@ mod tests {
         let said = |needs_approval, planned: i64, actor: &str, why: Option<&str>| {
             let mut seen = Plan { needs_approval, planned_by: "Ada".to_owned(), ..Plan::default() };
             seen.counts.overtaken_keys = planned;
-            refused(override_order(&seen, actor, why, &late(2)).map(|_| ()))
+            refused(override_order(&seen, Second::of(actor, actor != "Olga"), why, &late(2)).map(|_| ()))
         };
         assert_eq!(said(true, 2, "Ada", None).as_deref(), Some("WL-7261"));
         assert_eq!(said(true, 2, "Ada", Some(" ")).as_deref(), Some("WL-7162"));
         assert_eq!(said(true, 2, "Ada", Some("x")), None, "who agreed has seen them");
         assert_eq!(said(true, 1, "ada", Some("x")).as_deref(), Some("WL-7164"), "one more since");
+        assert_eq!(said(true, 1, "Olga", Some("x")).as_deref(), Some("WL-7164"), "by who may not agree");
+        assert_eq!(said(true, 2, "Olga", Some("x")), None);
         assert_eq!(said(true, 0, "Bert", Some("x")), None);
         assert_eq!(said(false, 0, "Ada", Some("x")), None);
     }
