@@ -258,13 +258,14 @@ impl Core {
                 }
             }
         }
-        let missing = done != transaction.partitions;
-        // Only what is missing is written the next time.
-        if let Some(known) = self.transactions.get_mut(id) {
-            for (topic, partitions) in &mut known.partitions {
+        // Only what is missing is written the next time: a retry must not ask for more than it wrote itself.
+        let missing = self.transactions.get_mut(id).is_some_and(|known| {
+            known.partitions.retain(|topic, partitions| {
                 partitions.retain(|index| !done.get(topic).is_some_and(|done| done.contains(index)));
-            }
-        }
+                !partitions.is_empty()
+            });
+            !known.partitions.is_empty()
+        });
         if missing || !self.complete_groups(id, &transaction, commit, now_ms) {
             self.retry_ms = Some(now_ms.saturating_add(RETRY_MS));
         }

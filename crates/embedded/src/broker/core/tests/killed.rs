@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::transactions::Producer;
+use super::transactions::{Producer, position};
 use super::*;
 
 #[derive(Clone, Debug)]
@@ -15,6 +15,7 @@ enum Step {
     Wait,
     Restart,
     Full(u16),
+    Free,
     Kill(u16),
 }
 
@@ -28,6 +29,7 @@ fn step() -> impl Strategy<Value = Step> {
         1 => Just(Step::Wait),
         1 => Just(Step::Restart),
         1 => (0..400_u16).prop_map(Step::Full),
+        1 => Just(Step::Free),
         2 => (0..800_u16).prop_map(Step::Kill),
     ]
 }
@@ -57,6 +59,7 @@ impl Story {
         let options = CoreOptions { segment_bytes: 700, ..CoreOptions::default() };
         let mut bench = Bench::over(MemoryStorage::new(), options);
         bench.create("t", 1, &[]);
+        bench.create("u", 1, &[]);
         Self { bench, model: Model::default(), producer: None, sequence: 0, n: 0 }
     }
 
@@ -87,6 +90,7 @@ impl Story {
             Step::Full(room) => {
                 self.bench.storage.set_capacity(Some(self.bench.storage.used() + u64::from(*room)));
             }
+            Step::Free => self.free(),
             Step::Kill(bytes) => self.bench.storage.kill_after(u64::from(*bytes)),
         }
         if self.bench.storage.is_dead() {
@@ -97,6 +101,17 @@ impl Story {
     fn restart(&mut self) {
         self.bench.storage.set_capacity(None);
         self.bench.restart();
+    }
+
+    /// The disk has room again while the broker goes on: what was to end has ended, and the next producer is let in.
+    fn free(&mut self) {
+        self.bench.storage.set_capacity(None);
+        self.bench.now_ms += 1_000;
+        self.bench.core.tick(self.bench.now_ms);
+        if self.producer.is_none() {
+            let admitted = Producer::try_new(&mut self.bench, "p").is_some();
+            assert!(admitted || self.bench.storage.is_dead(), "a transaction never ends");
+        }
     }
 
     /// Sends until it is acknowledged, as a client with idempotence does.
@@ -124,7 +139,8 @@ impl Story {
             self.restart();
         }
         let producer = Producer::try_new(&mut self.bench, "p");
-        self.producer = producer.filter(|producer| producer.add(&mut self.bench, "t") == 0);
+        let add = |producer: &Producer| ["t", "u"].iter().all(|topic| producer.add(&mut self.bench, topic) == 0);
+        self.producer = producer.filter(add);
     }
 
     fn transactional(&mut self, count: u8) {
@@ -193,7 +209,7 @@ proptest! {
 
 #[test]
 fn a_story_killed_at_every_byte_keeps_its_promises() {
-    for bytes in 0..6_000 {
+    for bytes in 0..9_000 {
         let mut story = Story::new();
         story.bench.storage.kill_after(bytes);
         for step in [
@@ -222,4 +238,41 @@ fn a_story_killed_at_every_byte_keeps_its_promises() {
         }
     }
     panic!("the story never came to its end");
+}
+
+/// What a transaction over two topics and the positions of a group has come to, after the disk was full while it ended.
+fn ended_on_a_full_disk(room: u64) -> bool {
+    let mut bench = Bench::new();
+    bench.create("t", 1, &[]);
+    bench.create("u", 1, &[]);
+    let mut producer = Producer::try_new(&mut bench, "p").unwrap();
+    assert_eq!((producer.add(&mut bench, "t"), producer.add(&mut bench, "u")), (0, 0));
+    producer.commit_position(&mut bench, "g", "t", 7);
+    assert_eq!(producer.write(&mut bench, "t", &["a"]), 0);
+    bench.storage.set_capacity(Some(bench.storage.used() + room));
+    let code = producer.end(&mut bench, true);
+    let stuck = code == 0 && Producer::try_new(&mut bench, "p").is_none();
+    bench.storage.set_capacity(None);
+    bench.now_ms += 1_000;
+    bench.core.tick(bench.now_ms);
+    if code != 0 {
+        assert_eq!(
+            producer.end(&mut bench, true),
+            0,
+            "{room} bytes: nothing was decided, so it can be asked for again"
+        );
+    }
+    for _ in 0..2 {
+        assert_eq!(bench.values("t", true), ["a"], "{room} bytes");
+        assert_eq!(position(&mut bench, "g", "t"), 7, "{room} bytes");
+        assert!(Producer::try_new(&mut bench, "p").is_some(), "{room} bytes: the transaction never ends");
+        bench.restart();
+    }
+    stuck
+}
+
+#[test]
+fn a_transaction_that_a_full_disk_has_interrupted_ends_when_there_is_room_again() {
+    let stuck = (0..1_500).filter(|room| ended_on_a_full_disk(*room)).count();
+    assert!(stuck > 100, "the end of a transaction was hardly ever interrupted: {stuck}");
 }

@@ -1,5 +1,9 @@
 use kafka_protocol::error::ResponseError as E;
 use kafka_protocol::messages::add_partitions_to_txn_request::AddPartitionsToTxnTopic;
+use kafka_protocol::messages::offset_fetch_request::OffsetFetchRequestTopic;
+use kafka_protocol::messages::txn_offset_commit_request::{
+    TxnOffsetCommitRequestPartition, TxnOffsetCommitRequestTopic,
+};
 
 use super::*;
 
@@ -45,6 +49,33 @@ impl Producer {
         answer.error_code
     }
 
+    /// Commits a position of a group in the transaction.
+    pub(super) fn commit_position(&self, bench: &mut Bench, group: &'static str, topic: &str, offset: i64) {
+        let request = AddOffsetsToTxnRequest::default()
+            .with_transactional_id(TransactionalId(text(self.name)))
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_group_id(GroupId(text(group)));
+        match bench.ask(3, request) {
+            ResponseKind::AddOffsetsToTxn(answer) => assert_eq!(answer.error_code, 0),
+            other => panic!("{other:?}"),
+        }
+        let partition = TxnOffsetCommitRequestPartition::default().with_committed_offset(offset);
+        let topic =
+            TxnOffsetCommitRequestTopic::default().with_name(topic_name(topic)).with_partitions(vec![partition]);
+        let request = TxnOffsetCommitRequest::default()
+            .with_transactional_id(TransactionalId(text(self.name)))
+            .with_producer_id(ProducerId(self.id))
+            .with_producer_epoch(self.epoch)
+            .with_group_id(GroupId(text(group)))
+            .with_generation_id(-1)
+            .with_topics(vec![topic]);
+        match bench.ask(3, request) {
+            ResponseKind::TxnOffsetCommit(answer) => assert_eq!(answer.topics[0].partitions[0].error_code, 0),
+            other => panic!("{other:?}"),
+        }
+    }
+
     pub(super) fn end(&self, bench: &mut Bench, committed: bool) -> i16 {
         let request = EndTxnRequest::default()
             .with_transactional_id(TransactionalId(text(self.name)))
@@ -55,6 +86,16 @@ impl Producer {
             ResponseKind::EndTxn(answer) => answer.error_code,
             other => panic!("{other:?}"),
         }
+    }
+}
+
+/// The committed position of a group.
+pub(super) fn position(bench: &mut Bench, group: &'static str, topic: &str) -> i64 {
+    let wanted = OffsetFetchRequestTopic::default().with_name(topic_name(topic)).with_partition_indexes(vec![0]);
+    let request = OffsetFetchRequest::default().with_group_id(GroupId(text(group))).with_topics(Some(vec![wanted]));
+    match bench.ask(7, request) {
+        ResponseKind::OffsetFetch(answer) => answer.topics[0].partitions[0].committed_offset,
+        other => panic!("{other:?}"),
     }
 }
 
