@@ -229,6 +229,33 @@ fn partitions_and_retention() {
     );
 }
 
+/// The registry of this project with other numbers of partitions; what is wrong with it.
+fn problems_with(partitions: &[(&str, u16)]) -> Vec<String> {
+    let mut text = include_str!("../../topics.yaml").to_owned();
+    for (topic, number) in partitions {
+        let block = text.find(&format!("- name: {topic}\n")).unwrap();
+        let from = block + text[block..].find("partitions: ").unwrap();
+        let to = from + text[from..].find('\n').unwrap();
+        text.replace_range(from..to, &format!("partitions: {number}"));
+    }
+    let problems = parse(&text).err().unwrap_or_default();
+    problems.into_iter().map(|problem| format!("{} ({})", problem.reason, problem.code)).collect()
+}
+
+/// FX-1: an effect record lies in the partition with the number of its event; a room that is given one without it cannot start.
+#[test]
+fn fx_1_effects_have_a_partition_for_each_number_of_an_event_that_has_some() {
+    let (usages, parked, effects) = ("supply.usage-enriched.v1", "ops.parked.v1", "ops.effect.v1");
+    let expected = "ops.effect.v1 needs at least the 12 partitions of supply.usage-enriched.v1: an effect keeps the \
+                    partition number of its event (WL-7026)";
+    assert_eq!(problems_with(&[(usages, 12), (parked, 12)]), [expected]);
+    assert_eq!(problems_with(&[(usages, 12), (parked, 12), (effects, 12)]), [""; 0]);
+    // Neither what has no effects nor a table that is looked up in is read by the number of a partition of effects.
+    for other in ["clinical.encounter.v1", "master.supplier.v1"] {
+        assert_eq!(problems_with(&[(other, 12), (parked, 12)]), [""; 0], "{other}");
+    }
+}
+
 #[test]
 fn people_and_patients() {
     check(

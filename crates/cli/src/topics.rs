@@ -174,6 +174,10 @@ fn failure(error: AdminError) -> Failure {
         AdminError::TooManyPartitions { .. } => {
             Failure::new(error, "set the number in topics.yaml to what the cluster has, or move to a new topic version")
         }
+        AdminError::KeysWouldMove { .. } => Failure::new(
+            error,
+            "set the number in topics.yaml to what the cluster has; more of them are a new major version of the topic",
+        ),
     }
 }
 

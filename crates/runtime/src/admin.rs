@@ -10,8 +10,8 @@ use rdkafka::admin::{
 };
 use rdkafka::client::DefaultClientContext;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use schemas::TopicInfo;
 use schemas::catalogue::{Catalogue, Storage, TopicSpec};
+use schemas::{TopicInfo, topics};
 use serde::Serialize;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -51,7 +51,7 @@ pub enum Change {
         /// Its settings.
         configs: BTreeMap<String, String>,
     },
-    /// The topic has fewer partitions. Keys move to other partitions: consumers must be caught up first.
+    /// The topic has fewer partitions, and no record finds its partition by its key.
     AddPartitions {
         /// Topic.
         topic: String,
@@ -114,6 +114,18 @@ pub enum AdminError {
         /// Wanted.
         wanted: u16,
     },
+    /// More partitions would send later events of a key elsewhere than its earlier ones.
+    #[error(
+        "WL-6019: topic {topic} has {now} partitions and topics.yaml says {wanted}: its keys would move to other partitions"
+    )]
+    KeysWouldMove {
+        /// Topic.
+        topic: String,
+        /// Now.
+        now: u16,
+        /// Wanted.
+        wanted: u16,
+    },
     /// The registry does not answer or refuses.
     #[error(transparent)]
     Registry(#[from] RegistryError),
@@ -125,7 +137,7 @@ pub enum AdminError {
 /// What would have to change, in the order in which it would be done.
 ///
 /// # Errors
-/// When the cluster or the registry does not answer, or a topic has more partitions than it may.
+/// When the cluster or the registry does not answer, or a topic has another number of partitions than it may.
 pub async fn plan_topics(catalogue: &Catalogue, cluster: &Cluster) -> Result<Vec<Change>, AdminError> {
     let kafka = cluster.kafka.clone();
     let present = blocking(move || reader::topics(&kafka)).await?;
@@ -306,9 +318,21 @@ fn partition_change(topic: &TopicSpec, now: usize) -> Result<Option<Change>, Adm
     let wanted = topic.partitions;
     match u16::try_from(now) {
         Ok(now) if now == wanted => Ok(None),
-        Ok(now) if now < wanted => Ok(Some(Change::AddPartitions { topic: topic.name.clone(), from: now, to: wanted })),
+        Ok(now) if now < wanted && !goes_by_key(topic) => {
+            Ok(Some(Change::AddPartitions { topic: topic.name.clone(), from: now, to: wanted }))
+        }
+        Ok(now) if now < wanted => Err(AdminError::KeysWouldMove { topic: topic.name.clone(), now, wanted }),
         _ => Err(AdminError::TooManyPartitions { topic: topic.name.clone(), now, wanted }),
     }
+}
+
+/// Whether the key of a record decides about its partition, so that it would find another one among more. Order holds within a
+/// partition alone (ORD-1), what waits and what was done of a key is kept beside it (FX-1), and compaction leaves what a table says of
+/// a key in both. What is parked or done lies in the partition with the number of its event, wherever its key would send it; bytes as
+/// they came are read back from all partitions, in no order.
+fn goes_by_key(topic: &TopicSpec) -> bool {
+    let by_number = [topics::OPS_EFFECT_V1.name(), topics::OPS_PARKED_V1.name()];
+    topic.schema.is_some() && !by_number.contains(&topic.name.as_str())
 }
 
 fn config_change(

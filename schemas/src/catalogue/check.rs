@@ -11,11 +11,14 @@ use super::{
 const NAME_LENGTH_MAX: usize = 249;
 /// Parking keeps the partition number, so this topic needs as many partitions as any topic that is parked from.
 const PARKING_TOPIC: &str = "ops.parked.v1";
+/// An effect record lies in the partition with the number of its event, so this topic needs as many partitions as any topic whose
+/// events have effects.
+const EFFECT_TOPIC: &str = "ops.effect.v1";
 
 /// Checks all topics and returns them; problems are added to the list.
 pub(super) fn topics(raw: &RawCatalogue, schemas: &[SchemaFacts], problems: &mut Vec<Problem>) -> Vec<TopicSpec> {
     order(raw, problems);
-    parking(raw, problems);
+    by_number(raw, problems);
     one_topic_per_schema(raw, problems);
     raw.topics.iter().map(|topic| one_topic(topic, schemas, problems)).collect()
 }
@@ -66,18 +69,38 @@ fn order(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
     }
 }
 
-fn parking(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
-    let Some(parked) = raw.topics.iter().find(|topic| topic.name.value == PARKING_TOPIC) else {
-        return;
-    };
-    let widest = raw.topics.iter().max_by_key(|topic| topic.partitions.value);
-    if let Some(widest) = widest.filter(|widest| widest.partitions.value > parked.partitions.value) {
-        let reason = format!(
-            "{PARKING_TOPIC} needs at least the {} partitions of {}: parking keeps the partition number",
-            widest.partitions.value, widest.name.value
-        );
-        problems.push(problem(&parked.partitions.referenced, CODE_STORAGE, reason));
+/// Topics whose records lie in the partition with the number of their event have a partition for each of those numbers.
+fn by_number(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
+    let topic = |name: &str| raw.topics.iter().find(|topic| topic.name.value == name);
+    if let Some(effect) = topic(EFFECT_TOPIC) {
+        let has_effects = |room: &str| effect.producers.iter().any(|producer| producer.value == room);
+        // What is compacted is a table, which a room reads as a whole.
+        let events = raw.topics.iter().filter(|topic| {
+            !is_compacted(topic) && topic.consumers.iter().any(|consumer| has_effects(&consumer.value.room))
+        });
+        wide_enough(effect, events, "an effect keeps the partition number of its event", problems);
     }
+    if let Some(parked) = topic(PARKING_TOPIC) {
+        wide_enough(parked, raw.topics.iter(), "parking keeps the partition number", problems);
+    }
+}
+
+fn wide_enough<'a>(
+    topic: &RawTopic,
+    origins: impl Iterator<Item = &'a RawTopic>,
+    why: &str,
+    problems: &mut Vec<Problem>,
+) {
+    let widest = origins.max_by_key(|origin| origin.partitions.value);
+    if let Some(widest) = widest.filter(|widest| widest.partitions.value > topic.partitions.value) {
+        let (name, number, origin) = (&topic.name.value, widest.partitions.value, &widest.name.value);
+        let reason = format!("{name} needs at least the {number} partitions of {origin}: {why}");
+        problems.push(problem(&topic.partitions.referenced, CODE_STORAGE, reason));
+    }
+}
+
+fn is_compacted(topic: &RawTopic) -> bool {
+    topic.compaction.as_ref().is_some_and(|compaction| compaction.value)
 }
 
 fn one_topic_per_schema(raw: &RawCatalogue, problems: &mut Vec<Problem>) {
@@ -146,8 +169,7 @@ fn storage(topic: &RawTopic, problems: &mut Vec<Problem>) -> Storage {
     if topic.partitions.value == 0 {
         problems.push(problem(&topic.partitions.referenced, CODE_STORAGE, "a topic needs at least 1 partition"));
     }
-    let is_compacted = topic.compaction.as_ref().is_some_and(|compaction| compaction.value);
-    match (&topic.retention, is_compacted) {
+    match (&topic.retention, is_compacted(topic)) {
         (None, true) => Storage::Compacted,
         (Some(retention), true) => {
             let reason = "a compacted topic has no retention: the newest record of each key stays";
