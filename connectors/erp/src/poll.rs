@@ -20,9 +20,11 @@ pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     let config: ErpConfig = context.config.room(NAME)?;
     let opened = config.system.open(&config.tryton, &config.sandbox);
     let erp = opened.map_err(|error| RoomError::Room(error.to_string()))?.erp;
-    let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
+    // Of whoever keeps these cursors, wherever it runs: one that stood still with a page in hand must not publish it behind newer ones.
+    let id = format!("wardline.{}", config.cursor_owner());
+    let publisher = TransactionalPublisher::take_over(&context.config, context.codec.clone(), id, &written()).await?;
     let cursors = stored_cursors(&context, &config).await?;
-    // Only now: whoever published under this name before can do so no more.
+    // Only now: whoever followed this ERP before can publish no more.
     let seen = remembered::recall(&context, &config).await?;
     let mut poll = Poll { seen, failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();

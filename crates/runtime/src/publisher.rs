@@ -86,23 +86,9 @@ impl Publisher {
 }
 
 impl TransactionalPublisher {
-    /// Connects, takes over the transactional id of `name` and learns the schema ids.
-    ///
-    /// # Errors
-    /// When Kafka or the registry does not answer.
-    pub async fn connect(
-        config: &Config,
-        codec: Arc<Codec>,
-        name: &str,
-        topics: &[&'static TopicInfo],
-    ) -> Result<Self, PublishError> {
-        let id = format!("wardline.{name}.{}", config.kafka.instance);
-        Self::take_over(config, codec, id, topics).await
-    }
-
-    /// As [`TransactionalPublisher::connect`], with a transactional id that does not depend on the instance: whoever takes it
-    /// over fences every older holder, wherever that runs, and aborts what it left open. What it had committed can be read
-    /// by then.
+    /// Connects, takes over the transactional id and learns the schema ids. The id is that of the work and not of the instance:
+    /// whoever takes it over fences every older holder, wherever that runs, and aborts what it left open. What it had committed can
+    /// be read by then.
     ///
     /// # Errors
     /// When Kafka or the registry does not answer.

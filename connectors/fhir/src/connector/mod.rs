@@ -67,8 +67,10 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let key = context.config.pseudonym_key()?;
     let profile = config.profile(key).map_err(|error| refused(error.to_string()))?;
     let server = FhirServer::new(&config).map_err(|error| refused(error.to_string()))?;
-    // Fences an older instance first, so that what is read back is complete.
-    let publisher = TransactionalPublisher::connect(&context.config, context.codec.clone(), NAME, &written()).await?;
+    // Fences whoever polls this server, wherever it runs, so that what is read back is complete and nothing is added to it: one that
+    // stood still with a page in hand must not publish it behind newer ones.
+    let id = format!("wardline.{NAME}.{}", config.system);
+    let publisher = TransactionalPublisher::take_over(&context.config, context.codec.clone(), id, &written()).await?;
     let memory = memory::recall(&context, &config).await?;
     let interval = Duration::from_millis(config.poll_interval_ms);
     let mut poll = Poll::new(config, context, profile, server, publisher, memory);
