@@ -69,6 +69,14 @@ pub enum Answer {
     Later,
 }
 
+/// What is answered, and as of when it is.
+pub struct Dated {
+    /// The answer.
+    pub answer: Answer,
+    /// When the oldest of what it shows was read, microseconds since 1970.
+    pub as_of: i64,
+}
+
 /// A step between this console and the identity provider.
 pub enum Elsewhere {
     /// To the provider, with a cookie that comes back.

@@ -2,6 +2,7 @@
 
 use crate::problem::Problem;
 use runtime::clock::{self, Tick};
+use std::cell::Cell;
 use std::future::Future;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,6 +14,27 @@ const STALE: u32 = 6;
 
 /// What takes so long to read serves this many times as long, so that looking at it does not keep the broker busy.
 const DEAR: u32 = 4;
+
+tokio::task_local! {
+    /// When the oldest of what an answer is made of was read, microseconds since 1970.
+    static OLDEST: Cell<i64>;
+}
+
+/// Makes something, and says as of when it is: when it was begun, or when the oldest value was read that it was given.
+pub async fn dated<F: Future>(making: F) -> (F::Output, i64) {
+    let making = async {
+        let made = making.await;
+        (made, OLDEST.with(Cell::get))
+    };
+    OLDEST.scope(Cell::new(clock::now_micros()), making).await
+}
+
+/// Something of this age was given.
+fn is_of(age: Duration) {
+    let read = clock::now_micros().saturating_sub(i64::try_from(age.as_micros()).unwrap_or(i64::MAX));
+    // Outside of an answer nobody asks for it.
+    OLDEST.try_with(|oldest| oldest.set(oldest.get().min(read))).unwrap_or_default();
+}
 
 /// The value, when it was read and how long it serves, or why it could not be read.
 type Held<T> = Option<(Tick, Duration, Result<Arc<T>, Problem>)>;
@@ -61,9 +83,10 @@ impl<T: Send + Sync + 'static> Cached<T> {
                 if age.is_none_or(|(age, serves)| age >= serves) && !self.is_reading.swap(true, Ordering::AcqRel) {
                     self.begin(read());
                 }
-                if let Some((_, _, value)) = held
-                    && age.is_some_and(|(age, serves)| age < serves.saturating_mul(STALE))
+                if let (Some((_, _, value)), Some((age, serves))) = (held, age)
+                    && age < serves.saturating_mul(if value.is_ok() { STALE } else { 1 })
                 {
+                    is_of(age);
                     return value;
                 }
                 if changes.changed().await.is_err() {
@@ -175,6 +198,38 @@ mod tests {
         let failed = cached.get(|| async { Err(Problem::unavailable("WL-6013: no topic")) }).await;
         assert_eq!(failed.unwrap_err().code, "WL-6013");
         assert_eq!(*cached.get(|| async { Ok(7) }).await.unwrap(), 7);
+    }
+
+    #[tokio::test]
+    async fn a_failure_of_a_while_ago_is_not_told_as_of_now() {
+        let cached = Cached::<usize>::new(Duration::from_secs(60), Duration::from_secs(60));
+        let failed = cached.get(|| async { Err(Problem::unavailable("WL-6013: no topic")) }).await;
+        assert_eq!(failed.unwrap_err().code, "WL-6013");
+        let told = cached.get(|| async { Ok(7) }).await;
+        assert_eq!(told.unwrap_err().code, "WL-6013", "not everybody asks again at once");
+        // As if it had been meant to serve half as long as it has.
+        cached.held.send_modify(|held| {
+            let (read, serves, _) = held.as_mut().unwrap();
+            *serves = clock::tick().since(*read) / 2;
+        });
+        assert_eq!(*cached.get(|| async { Ok(7) }).await.unwrap(), 7, "it is read anew, and waited for");
+    }
+
+    #[tokio::test]
+    async fn a_value_is_as_of_its_reading() {
+        let cached = Cached::<usize>::new(Duration::from_secs(60), Duration::from_secs(60));
+        let before = clock::now_micros();
+        cached.get(|| async { Ok(7) }).await.unwrap();
+        let read = clock::now_micros();
+        let mut look = tokio::time::interval(Duration::from_millis(1));
+        while clock::now_micros() < read + 20_000 {
+            look.tick().await;
+        }
+        let (seven, of_then) = dated(cached.get(|| async { Ok(8) })).await;
+        // The two clocks do not tick in the same microsecond.
+        assert!(*seven.unwrap() == 7 && (before - 1_000..read + 1_000).contains(&of_then), "{before} {of_then} {read}");
+        let ((), of_now) = dated(async {}).await;
+        assert!(of_now >= read + 20_000);
     }
 
     #[tokio::test]

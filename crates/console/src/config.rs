@@ -110,7 +110,7 @@ pub struct BoundsConfig {
     pub headers_max: usize,
     /// Most bytes of the request line and all headers.
     pub head_bytes_max: usize,
-    /// Longest wait for the headers of a request, milliseconds.
+    /// Longest wait for the headers of a request, for its body, and for the other side to take a part of an answer, milliseconds.
     pub head_timeout_ms: u64,
     /// Longest time for one answer, milliseconds.
     pub answer_timeout_ms: u64,

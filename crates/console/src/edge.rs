@@ -1,6 +1,7 @@
 //! The router made from the table of routes, and what is the same for every answer.
 
-use crate::ask::{Answer, Ask, Elsewhere};
+use crate::ask::{Answer, Ask, Dated, Elsewhere};
+use crate::cached;
 use crate::fields::Fields;
 use crate::guard::{self, Caller};
 use crate::html::{Frame, Page, zone};
@@ -75,15 +76,9 @@ async fn dressed(request: Request, next: Next, is_secure: bool, tenant: &str) ->
     let path = request.uri().path().to_owned();
     let mut response = next.run(request).await;
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
-        let frame = Frame {
-            person: None,
-            form_token: "",
-            path: &path,
-            said: None,
-            now: clock::now_micros(),
-            tenant,
-            navigation: &[],
-        };
+        let now = clock::now_micros();
+        let frame =
+            Frame { person: None, form_token: "", path: &path, said: None, now, as_of: now, tenant, navigation: &[] };
         response = show_problem(&problem, path.starts_with("/api/"), &frame);
     }
     let headers = response.headers_mut();
@@ -119,20 +114,22 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
     let said = guard::cookie(&parts.headers, SAID).and_then(said_text).filter(|_| !is_api);
     let form_token = form_token(&console, person.as_ref());
     let path = parts.uri.path().to_owned();
+    let now = clock::now_micros();
     let frame = Frame {
         person: person.as_ref(),
         form_token: &form_token,
         path: &path,
         said: said.as_deref(),
-        now: clock::now_micros(),
+        now,
+        as_of: now,
         tenant: &console.site.config.identity.tenant,
         navigation: NAVIGATION,
     };
     let asked = Asked { console: &console, route, is_api, address };
     let answered = Box::pin(asked.ask(caller, &mut parts, body)).await;
-    let is_later = matches!(answered.as_deref(), Ok(Answer::Later));
+    let is_later = answered.as_ref().is_ok_and(|dated| matches!(dated.answer, Answer::Later));
     let mut response = zone::within(&console.zone, || match answered {
-        Ok(answer) => show(&answer, is_api, &frame, &console),
+        Ok(dated) => show(&dated.answer, is_api, &Frame { as_of: dated.as_of, ..frame }, &console),
         Err(problem) => {
             let looks = route.method == Method::Get && route.right != Right::Open && !is_api;
             match looks && problem.status == StatusCode::UNAUTHORIZED {
@@ -145,7 +142,10 @@ async fn answer(console: Arc<Console>, route: &'static Route, is_api: bool, requ
     if said.is_some() && route.right != Right::Open && !is_later {
         set_cookie(&mut response, &format!("{SAID}=; Path=/; Max-Age=0; HttpOnly; SameSite=Strict"));
     }
-    renew(&console, person.as_ref(), &mut response);
+    // A page that looks again by itself is not somebody who does something.
+    if !parts.headers.contains_key(WAITS) {
+        renew(&console, person.as_ref(), &mut response);
+    }
     response
 }
 
@@ -157,15 +157,18 @@ struct Asked<'a> {
 }
 
 impl Asked<'_> {
-    async fn ask(&self, caller: Caller, parts: &mut Parts, body: Body) -> Result<Arc<Answer>, Problem> {
+    async fn ask(&self, caller: Caller, parts: &mut Parts, body: Body) -> Result<Arc<Dated>, Problem> {
         let Self { console, route, is_api, address } = *self;
         let what = format!("{} {}", parts.method, parts.uri.path().chars().take(100).collect::<String>());
         let person = guard::admit(console, caller, route.right, &what, address)?;
         let fields = match route.method {
             Method::Get => Fields::default(),
             Method::Post => {
-                let bound = console.config.bounds.body_bytes_max;
-                let mut fields = read(body, &parts.headers, bound, is_api).await?;
+                let bounds = &console.config.bounds;
+                let reading = read(body, &parts.headers, bounds.body_bytes_max, is_api);
+                // A body that never comes would hold the connection for ever.
+                let read = tokio::time::timeout(Duration::from_millis(bounds.head_timeout_ms), reading).await;
+                let mut fields = read.unwrap_or_else(|_| Err(Problem::body_too_slow()))?;
                 if let Err(problem) = guard::check_origin(console, person.as_ref(), &parts.headers, &mut fields) {
                     guard::deny(console, &problem, person.as_ref(), &what, address);
                     return Err(problem);
@@ -175,6 +178,9 @@ impl Asked<'_> {
             }
         };
         let mut query = Fields::of_form(parts.uri.query().unwrap_or_default().as_bytes())?;
+        if route.is_lenient {
+            query.keep(route.query);
+        }
         query.check(route.query)?;
         let path = RawPathParams::from_request_parts(parts, &()).await;
         let path = path.map_err(|_| Problem::no_page(parts.uri.path()))?;
@@ -193,8 +199,8 @@ impl Asked<'_> {
         };
         let patience = if parts.headers.contains_key(WAITS) { console.config.answer_timeout() } else { AT_ONCE };
         match console.firsts.of(&name, patience, |_| answering).await? {
-            Stand::Found(answer) => Ok(answer),
-            Stand::Looks { .. } => Ok(Arc::new(Answer::Later)),
+            Stand::Found(dated) => Ok(dated),
+            Stand::Looks { .. } => Ok(Arc::new(Dated { answer: Answer::Later, as_of: clock::now_micros() })),
         }
     }
 
@@ -211,8 +217,9 @@ fn page_name(person: Option<&Person>, parts: &Parts) -> String {
     format!("{who:?} {}", parts.uri)
 }
 
-async fn in_time(answering: Answering, within: Duration) -> Result<Answer, Problem> {
-    tokio::time::timeout(within, answering).await.map_err(|_| {
+async fn in_time(answering: Answering, within: Duration) -> Result<Dated, Problem> {
+    let answered = tokio::time::timeout(within, cached::dated(answering)).await;
+    let (answer, as_of) = answered.map_err(|_| {
         let mut late = Problem::new(
             StatusCode::GATEWAY_TIMEOUT,
             "WL-7129",
@@ -222,7 +229,8 @@ async fn in_time(answering: Answering, within: Duration) -> Result<Answer, Probl
         .next("look whether it was done before you ask again");
         late.retry_after_s = Some(10);
         late
-    })?
+    })?;
+    Ok(Dated { answer: answer?, as_of })
 }
 
 /// Reads the body of a request as fields.

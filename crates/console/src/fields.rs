@@ -108,6 +108,11 @@ impl Fields {
         self.0.remove(name)
     }
 
+    /// Leaves out what a route does not take, where it passes over that.
+    pub fn keep(&mut self, declared: &[Field]) {
+        self.0.retain(|name, _| declared.iter().any(|field| field.name == name));
+    }
+
     /// Checks the fields against what the route takes: none is unknown, none that is needed is missing, each holds what it
     /// must. Empty ones are as if they were left out.
     ///

@@ -21,6 +21,7 @@ mod one_by_one;
 pub mod openapi;
 mod original;
 mod pages;
+mod patient;
 pub mod people;
 pub mod problem;
 mod reads;

@@ -80,6 +80,12 @@ impl Problem {
             .next("look at /api/v1/openapi.json for what can be asked")
     }
 
+    /// The body of a request did not come.
+    pub fn body_too_slow() -> Self {
+        let detail = "the body of the request was not there in time";
+        Self::new(StatusCode::REQUEST_TIMEOUT, "WL-7140", "Too slow", detail).next("send it again; nothing was done")
+    }
+
     /// A form or a parameter is not understood.
     pub fn not_understood(detail: impl Into<String>) -> Self {
         Self::new(StatusCode::UNPROCESSABLE_ENTITY, "WL-7131", "Not understood", detail)

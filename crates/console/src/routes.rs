@@ -41,6 +41,8 @@ pub struct Route {
     pub what: &'static str,
     /// What may stand behind `?`.
     pub query: &'static [Field],
+    /// Whether anything else behind `?` is passed over; otherwise it is refused.
+    pub is_lenient: bool,
     /// What a form or a body holds.
     pub body: &'static [Field],
     /// What answers.
@@ -56,7 +58,7 @@ impl Route {
         handler: fn(Ask) -> Answering,
     ) -> Self {
         let (method, page, api, right) = (Method::Get, Some(page), Some(api), Right::Look);
-        Self { method, page, api, right, answer, also: &[], what, query: &[], body: &[], handler }
+        Self { method, page, api, right, answer, also: &[], what, query: &[], is_lenient: false, body: &[], handler }
     }
 
     const fn act(
@@ -79,6 +81,10 @@ impl Route {
 
     const fn also(self, also: &'static [&'static str]) -> Self {
         Self { also, ..self }
+    }
+
+    const fn lenient(self) -> Self {
+        Self { is_lenient: true, ..self }
     }
 
     const fn with(self, right: Right) -> Self {

@@ -2,6 +2,7 @@
 
 use crate::config::{ConsoleConfig, TlsConfig};
 use crate::edge::{self, Peer};
+use crate::patient::Patient;
 use crate::state::Console;
 use hyper::server::conn::http1;
 use hyper::service::{Service as _, service_fn};
@@ -162,16 +163,17 @@ async fn connection<S, R>(
         >,
 {
     let bounds = &config.bounds;
+    let head_timeout = Duration::from_millis(bounds.head_timeout_ms);
     let answering = service_fn(move |mut request: hyper::Request<hyper::body::Incoming>| {
         request.extensions_mut().insert(Peer(peer));
         service.call(request)
     });
     let serving = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(Duration::from_millis(bounds.head_timeout_ms))
+        .header_read_timeout(head_timeout)
         .max_headers(bounds.headers_max)
         .max_buf_size(bounds.head_bytes_max)
-        .serve_connection(TokioIo::new(stream), answering);
+        .serve_connection(TokioIo::new(Patient::new(stream, head_timeout)), answering);
     let mut serving = pin!(serving);
     let ended = tokio::select! {
         ended = serving.as_mut() => ended,

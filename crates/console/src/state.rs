@@ -1,6 +1,6 @@
 //! What the console holds while it runs.
 
-use crate::ask::Answer;
+use crate::ask::Dated;
 use crate::compare::Comparisons;
 use crate::config::{ConfigError, ConsoleConfig};
 use crate::desk::Desk;
@@ -64,13 +64,13 @@ pub struct Console {
     /// Attempts to sign in.
     pub throttle: Mutex<Throttle>,
     /// Passwords that are checked at the same time.
-    pub hashing: Semaphore,
+    pub hashing: Arc<Semaphore>,
     /// Searches through topics.
     pub searches: Reads,
     /// Ways of events that are being looked for.
     pub traces: Looking<Trace>,
     /// Pages that take longer to read than a person takes for at once.
-    pub firsts: Looking<Answer>,
+    pub firsts: Looking<Dated>,
     /// Replays that this process hands over.
     pub runs: Runs,
     /// Comparisons that this process makes.
@@ -122,7 +122,7 @@ impl Console {
         let origin = config.origin.as_deref().unwrap_or_default();
         let oidc = config.oidc.as_ref().map(|oidc| Oidc::new(oidc, origin)).transpose()?;
         let throttle = Mutex::new(Throttle::new(config.attempts));
-        let hashing = Semaphore::new(config.attempts.at_once);
+        let hashing = Arc::new(Semaphore::new(config.attempts.at_once));
         let searches = Reads::new(SEARCHES_MAX, config.read_timeout());
         let runs = Runs::new(stop.clone());
         let kept = KeptReports::new(Kept::of(&site.config)?);

@@ -90,17 +90,9 @@ impl Trail {
     }
 
     /// Puts a denied attempt on record, in the background and within the bound per minute.
-    pub fn denied(&self, mut entry: Entry) {
-        tracing::warn!(code = entry.code, actor = entry.actor, detail = entry.detail, "denied");
+    pub fn denied(&self, entry: Entry) {
         let minute = clock::now_micros() / 60_000_000;
-        {
-            let mut denied = self.denied.lock().unwrap_or_else(PoisonError::into_inner);
-            match denied.admit(minute, self.per_minute) {
-                None => return,
-                Some(0) => {}
-                Some(left_out) => entry.detail += &format!(" ({left_out} more before it are not listed one by one)"),
-            }
-        }
+        let Some(entry) = self.admitted(entry, minute) else { return };
         let trail = self.clone();
         tokio::spawn(async move {
             match tokio::time::timeout(WRITE_TIMEOUT, trail.record(entry)).await {
@@ -110,6 +102,17 @@ impl Trail {
             }
             trail.denied.lock().unwrap_or_else(PoisonError::into_inner).under_way -= 1;
         });
+    }
+
+    /// The entry with the number of those before it that were left out, when it is within the bound: the log holds as many as the
+    /// record, because whoever tries without end fills no disk either.
+    fn admitted(&self, mut entry: Entry, minute: i64) -> Option<Entry> {
+        let left_out = self.denied.lock().unwrap_or_else(PoisonError::into_inner).admit(minute, self.per_minute)?;
+        if left_out > 0 {
+            entry.detail += &format!(" ({left_out} more before it are not listed one by one)");
+        }
+        tracing::warn!(code = entry.code, actor = entry.actor, detail = entry.detail, "denied");
+        Some(entry)
     }
 
     async fn publisher(&self) -> Result<&Publisher, runtime::publisher::PublishError> {
@@ -141,6 +144,46 @@ impl Denied {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    /// Counts what is logged.
+    #[derive(Default)]
+    struct Logged(AtomicUsize);
+
+    impl tracing::Subscriber for Logged {
+        fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+            true
+        }
+
+        fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+            tracing::span::Id::from_u64(1)
+        }
+
+        fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+        fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+        fn event(&self, _: &tracing::Event<'_>) {
+            self.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn enter(&self, _: &tracing::span::Id) {}
+
+        fn exit(&self, _: &tracing::span::Id) {}
+    }
+
+    #[test]
+    fn bnd_1_the_log_holds_as_many_as_the_record() {
+        let (trail, logged) = (Trail::new(&Arc::default(), 2), Arc::new(Logged::default()));
+        let admitted = |minute| {
+            let entry = Entry { detail: "denied".to_owned(), ..Entry::default() };
+            trail.admitted(entry, minute).map(|entry| entry.detail)
+        };
+        let denied =
+            tracing::subscriber::with_default(Arc::clone(&logged), || (0..5).filter_map(|_| admitted(1)).count());
+        assert_eq!((denied, logged.0.load(Ordering::Relaxed)), (2, 2));
+        assert_eq!(admitted(2).as_deref(), Some("denied (3 more before it are not listed one by one)"));
+    }
 
     #[test]
     fn bnd_1_beyond_the_bound_attempts_are_counted() {

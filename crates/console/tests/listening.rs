@@ -119,3 +119,55 @@ async fn an_address_in_use_and_a_missing_certificate_are_told() {
         said(ConsoleConfig { listen: "127.0.0.1:0".to_owned(), tls: Some(tls), ..ConsoleConfig::default() }).await;
     assert!(missing.starts_with("WL-7121: nowhere.crt: "), "{missing}");
 }
+
+/// A console that takes so few connections that those who hold one keep others out.
+async fn narrow(connections_max: usize) -> (std::net::SocketAddr, runtime::ShutdownTrigger) {
+    let mut config = ConsoleConfig { listen: "127.0.0.1:0".to_owned(), ..ConsoleConfig::default() };
+    config.bounds.connections_max = connections_max;
+    config.bounds.head_timeout_ms = 300;
+    config.service_levels = false;
+    let (trigger, stop) = runtime::shutdown();
+    let listening = Listening::bind(Console::start(config, site(), &stop).unwrap()).await.unwrap();
+    let address = listening.address();
+    tokio::spawn(listening.serve(stop));
+    (address, trigger)
+}
+
+/// What is answered to one request.
+async fn asked(address: std::net::SocketAddr, request: &[u8]) -> String {
+    let asking = async {
+        let mut stream = TcpStream::connect(address).await.unwrap();
+        stream.write_all(request).await.unwrap();
+        let mut answer = Vec::new();
+        drop(stream.read_to_end(&mut answer).await);
+        String::from_utf8_lossy(&answer).into_owned()
+    };
+    tokio::time::timeout(PATIENCE, asking).await.expect("there is no answer")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_bodies_that_never_come_keep_nobody_out() {
+    let (address, _trigger) = narrow(2).await;
+    let silent: &[u8] = b"POST /sign-in HTTP/1.1\r\nhost: localhost\r\ncontent-length: 10\r\n\r\nuser=";
+    let (first, second, third) =
+        tokio::join!(asked(address, silent), asked(address, silent), async { asked(address, REQUEST).await });
+    for answer in [first, second] {
+        assert!(answer.starts_with("HTTP/1.1 408") && answer.contains("WL-7140"), "{answer}");
+    }
+    assert!(third.starts_with("HTTP/1.1 200"), "{third}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_answers_that_nobody_reads_keep_nobody_out() {
+    let (address, _trigger) = narrow(1).await;
+    let mut greedy = TcpStream::connect(address).await.unwrap();
+    // One request after the other, and no answer is ever read.
+    let asking = tokio::spawn(async move {
+        let request = format!("GET {} HTTP/1.1\r\nhost: localhost\r\n\r\n", console::html::asset("console.css"));
+        while greedy.write_all(request.as_bytes()).await.is_ok() {}
+        greedy
+    });
+    let ended = tokio::time::timeout(PATIENCE, asking).await.expect("it holds the connection for ever");
+    assert!(ended.is_ok());
+    assert!(asked(address, REQUEST).await.starts_with("HTTP/1.1 200"));
+}

@@ -259,6 +259,9 @@ async fn an_answer_is_taken_once_by_the_browser_that_asked_and_leads_to_this_con
         }
         answer(request).await.refused(400, "WL-7222");
     }
+    // What the provider sends besides is none of our business (RFC 6749, 4.1.2).
+    let besides = format!("{}&session_state=1&client_info=a%0ab&authuser={}", first.back, "0".repeat(600));
+    let first = Visit { back: besides, ..first };
     let done = come_back(&place, &first).await;
     assert_eq!(done.status, 200, "{}", done.text);
     assert!(done.text.contains("content=\"0;url=/\""), "no other site: {}", done.text);

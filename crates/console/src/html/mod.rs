@@ -23,6 +23,8 @@ pub struct Frame<'a> {
     pub said: Option<&'a str>,
     /// When the page is made, microseconds since 1970.
     pub now: i64,
+    /// When the oldest of what it shows was read.
+    pub as_of: i64,
     /// Name of the installation.
     pub tenant: &'a str,
     /// Where the installation has replays and the like.
@@ -172,7 +174,7 @@ impl Frame<'_> {
         html! {
             footer.bottom {
                 span {
-                    "As of " span #as-of { (time(self.now)) }
+                    "As of " span #as-of { (time(self.as_of)) }
                     @if page.update != Update::Never { span #live.muted data-text="updates by itself" {} }
                 }
                 span { "Keys: " kbd { "j" } " " kbd { "k" } " rows, " kbd { "Enter" } " open, " kbd { "?" } " all keys" }

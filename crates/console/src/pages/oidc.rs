@@ -1,6 +1,6 @@
 //! To sign in at the identity provider of the hospital, and to come back.
 
-use super::sign_in::{own_path, signed_in, too_many};
+use super::sign_in::{carried_through, own_path, signed_in, too_many};
 use crate::ask::{Answer, Ask, Elsewhere};
 use crate::fields::{Field, Kind};
 use crate::people::oidc::{Answered, Oidc, OidcError};
@@ -12,19 +12,12 @@ use axum::http::StatusCode;
 use runtime::clock;
 use std::sync::PoisonError;
 
-/// What comes back from the provider. What has no meaning here is named, because providers send it.
+/// What comes back from the provider. What else it sends is not looked at, as RFC 6749 demands.
 pub const ANSWER: &[Field] = &[
     Field::optional("code", Kind::Text(4_096), "Code to ask for the token with"),
     Field::optional("state", Kind::Text(512), "Which sign-in it is about"),
     Field::optional("iss", Kind::Text(2_048), "Who answers"),
     Field::optional("error", Kind::Text(512), "Why there is no code"),
-    Field::optional("error_description", Kind::Text(4_096), "Not read"),
-    Field::optional("error_uri", Kind::Text(2_048), "Not read"),
-    Field::optional("session_state", Kind::Text(2_048), "Not read"),
-    Field::optional("scope", Kind::Text(4_096), "Not read"),
-    Field::optional("authuser", Kind::Text(512), "Not read"),
-    Field::optional("prompt", Kind::Text(512), "Not read"),
-    Field::optional("hd", Kind::Text(512), "Not read"),
 ];
 
 /// Sends somebody to the provider.
@@ -40,9 +33,22 @@ pub async fn begin(ask: Ask) -> Result<Answer, Problem> {
 
 /// Opens a session for whom the provider sends back.
 pub async fn answer(ask: Ask) -> Result<Answer, Problem> {
+    let oidc = provider(&ask.console)?;
+    check_throttle(&ask)?;
+    let turn = oidc.turn().await.map_err(|error| problem(&ask.console, &error))?;
+    carried_through(async move {
+        let finished = finish(&ask).await;
+        drop(turn);
+        finished
+    })
+    .await
+}
+
+async fn finish(ask: &Ask) -> Result<Answer, Problem> {
     let console = &ask.console;
     let oidc = provider(console)?;
-    check_throttle(&ask)?;
+    // Whoever has waited for a turn is counted by what failed meanwhile.
+    check_throttle(ask)?;
     let answered = Answered {
         cookie: ask.ticket.as_deref(),
         code: ask.query.text("code"),
@@ -66,7 +72,7 @@ pub async fn answer(ask: Ask) -> Result<Answer, Problem> {
         }
     };
     let how = format!("signed in by the identity provider as {}", known.role.name());
-    signed_in(&ask, &known.name, &how);
+    signed_in(ask, &known.name, &how);
     let until_s = now_s.saturating_add(i64::try_from(oidc.config().session_max_s).unwrap_or(i64::MAX));
     let vouched = Some(Vouched { role: known.role, until_s });
     let session = Session { vouched, ..console.sessions.open(&known.name, now_s) };

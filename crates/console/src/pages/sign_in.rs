@@ -11,7 +11,8 @@ use axum::http::StatusCode;
 use maud::html;
 use runtime::clock;
 use serde::Serialize;
-use std::sync::PoisonError;
+use std::future::Future;
+use std::sync::{Arc, PoisonError};
 use std::time::Duration;
 
 const THEN: Field = Field::optional("then", Kind::Line(2_000), "Path to go on to");
@@ -47,15 +48,32 @@ pub async fn form(ask: Ask) -> Result<Answer, Problem> {
 
 /// Checks name and password, and opens a session.
 pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
+    // Hashing is dear on purpose: a few at a time, away from the threads that answer.
+    let turn = Arc::clone(&ask.console.hashing).acquire_owned().await;
+    let turn = turn.map_err(|error| Problem::defect(&error.to_string()))?;
+    carried_through(async move {
+        let checked = check(&ask).await;
+        drop(turn);
+        checked
+    })
+    .await
+}
+
+/// Goes on to the end also when whoever asked has hung up: what was tried is counted and on record, and keeps its turn until then.
+pub async fn carried_through(
+    trying: impl Future<Output = Result<Answer, Problem>> + Send + 'static,
+) -> Result<Answer, Problem> {
+    tokio::spawn(trying).await.unwrap_or_else(|error| Err(Problem::defect(&error.to_string())))
+}
+
+async fn check(ask: &Ask) -> Result<Answer, Problem> {
     let console = &ask.console;
     let user = ask.body.text("user").unwrap_or_default().to_owned();
     let hash = console.hash_of(&user).map(str::to_owned);
     let throttle = || console.throttle.lock().unwrap_or_else(PoisonError::into_inner);
-    // Hashing is dear on purpose: a few at a time, away from the threads that answer. Whoever waits for a turn is counted by what
-    // failed meanwhile.
-    let turn = console.hashing.acquire().await.map_err(|error| Problem::defect(&error.to_string()))?;
+    // Whoever has waited for a turn is counted by what failed meanwhile.
     if let Some(wait) = throttle().wait(&user, hash.is_some(), ask.address, clock::tick()) {
-        return Err(denied(&ask, too_many(wait), hash.is_some()));
+        return Err(denied(ask, too_many(wait), hash.is_some()));
     }
     let secret = ask.body.raw("password").unwrap_or_default().to_owned();
     let matches = {
@@ -65,14 +83,13 @@ pub async fn sign_in(ask: Ask) -> Result<Answer, Problem> {
     };
     let Some(hash) = hash.filter(|_| matches) else {
         throttle().failed(&user, console.hash_of(&user).is_some(), ask.address, clock::tick());
-        drop(turn);
         let problem =
             Problem::new(StatusCode::UNAUTHORIZED, "WL-7123", "Not signed in", "name and password do not fit")
                 .next("go back and try again, or ask an administrator for a new password");
-        return Err(denied(&ask, problem, console.hash_of(&user).is_some()));
+        return Err(denied(ask, problem, console.hash_of(&user).is_some()));
     };
     throttle().succeeded(&user, ask.address);
-    signed_in(&ask, &user, "signed in");
+    signed_in(ask, &user, "signed in");
     let session = console.sessions.open(&user, console.now_s());
     Ok(Answer::Session { opened: Some((session, hash)), then: own_path(ask.body.text("then")) })
 }

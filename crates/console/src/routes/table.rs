@@ -17,7 +17,8 @@ pub static ROUTES: &[Route] = &[
     Route::open(Method::Get, "/sign-in/oidc/answer", "Comes back from the identity provider, and signs in.", |ask| {
         Box::pin(pages::oidc::answer(ask))
     })
-    .taking(pages::oidc::ANSWER, &[]),
+    .taking(pages::oidc::ANSWER, &[])
+    .lenient(),
     Route::open(Method::Post, "/sign-out", "Ends the session.", |ask| Box::pin(pages::sign_in::sign_out(ask))),
     Route::open(Method::Get, "/assets/{version}/{name}", "Style, script and icon.", |ask| {
         Box::pin(pages::assets::file(ask))

@@ -16,9 +16,9 @@ use crate::people::Role;
 use crate::people::session::Sessions;
 use provider::Provider;
 use std::collections::VecDeque;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 use ticket::Ticket;
-use tokio::sync::Semaphore;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 /// Path to which the provider sends people back.
 pub const BACK: &str = "/sign-in/oidc/answer";
@@ -38,7 +38,7 @@ pub struct Oidc {
     /// Where it sends people who signed out.
     signed_out: String,
     provider: Provider,
-    turns: Semaphore,
+    turns: Arc<Semaphore>,
     ended: Mutex<VecDeque<(String, i64)>>,
 }
 
@@ -122,7 +122,7 @@ impl Oidc {
             signed_out: format!("{origin}/sign-in"),
             provider: Provider::new(config)?,
             config: config.clone(),
-            turns: Semaphore::new(AT_ONCE),
+            turns: Arc::new(Semaphore::new(AT_ONCE)),
             ended: Mutex::default(),
         })
     }
@@ -176,8 +176,6 @@ impl Oidc {
             return Err(OidcError::Stray("it came before"));
         }
         let Some(code) = answered.code else { return Err(OidcError::Refused(word(answered.error))) };
-        // Not closed as long as this lives.
-        let _turn = self.turns.acquire().await.map_err(|error| OidcError::Unusable(error.to_string()))?;
         let id_token = self.provider.exchange(code, &ticket.verifier(sessions), &self.redirect).await?;
         let nonce = ticket.nonce(sessions);
         let expected = token::Expected {
@@ -201,6 +199,14 @@ impl Oidc {
         let subject = token::texts(&claims, "sub").first().copied().unwrap_or_default();
         let name = operations::identified(&name, &identity(&self.config.issuer, subject));
         Ok(Known { name, role, then: ticket.then })
+    }
+
+    /// A turn to follow an answer up: each may make this console ask the provider.
+    ///
+    /// # Errors
+    /// Not as long as this lives.
+    pub async fn turn(&self) -> Result<OwnedSemaphorePermit, OidcError> {
+        Arc::clone(&self.turns).acquire_owned().await.map_err(|error| OidcError::Unusable(error.to_string()))
     }
 
     /// Where people who sign out here sign out at the provider too, where it offers that.
