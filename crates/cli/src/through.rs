@@ -15,6 +15,9 @@ use std::time::Duration;
 const TIMEOUT: Duration = Duration::from_secs(60);
 /// Most bytes of an answer.
 const ANSWER_MAX: usize = 4 * 1024 * 1024;
+/// What to do about an answer that does not say whether something was done.
+const MAY_BE_DONE: &str =
+    "it may have been done: look before you repeat it; then check that --console names the console itself";
 /// Most bytes of a token.
 const TOKEN_MAX: u64 = 4_096;
 
@@ -49,7 +52,7 @@ impl Console {
 
     /// Has the console do something; gives what it says of the result.
     pub async fn act(&self, path: &[&str], body: &Value) -> Result<Value, Failure> {
-        self.answer(self.client.post(self.url(path)).json(body)).await
+        self.answer(self.client.post(self.url(path)).json(body), true).await
     }
 
     /// Asks the console for what its page of this path shows.
@@ -63,7 +66,7 @@ impl Console {
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        self.answer(self.client.get(url)).await
+        self.answer(self.client.get(url), false).await
     }
 
     /// That the console has answered with something that is not known here.
@@ -82,29 +85,34 @@ impl Console {
         url
     }
 
-    async fn answer(&self, request: RequestBuilder) -> Result<Value, Failure> {
+    /// `acts` says whether the console was asked to do something: then that may be done whatever the answer looks like.
+    async fn answer(&self, request: RequestBuilder, acts: bool) -> Result<Value, Failure> {
         let request = request.header(AUTHORIZATION, self.token.clone());
         let answer = request.send().await.map_err(|error| self.silent(&error))?;
         let status = answer.status();
-        let bytes = self.whole(answer).await?;
+        let bytes = self.whole(answer, acts).await?;
         let said: Option<Value> = serde_json::from_slice(&bytes).ok();
         match said {
             Some(said) if status.is_success() => Ok(said),
             Some(problem) if problem["code"].is_string() => Err(refusal(&problem, status.is_client_error())),
             _ => Err(Failure::new(
                 format!("WL-1481: {} answers {status}, and not as a console does", self.base),
-                "check that --console names the console itself and not a sign-in in front of it",
+                match acts && (status.is_success() || status.is_server_error()) {
+                    true => MAY_BE_DONE,
+                    false => "check that --console names the console itself and not a sign-in in front of it",
+                },
             )),
         }
     }
 
-    async fn whole(&self, mut answer: Response) -> Result<Vec<u8>, Failure> {
+    async fn whole(&self, mut answer: Response, acts: bool) -> Result<Vec<u8>, Failure> {
         let mut bytes = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(|error| self.silent(&error))? {
             bytes.extend_from_slice(&part);
             if bytes.len() > ANSWER_MAX {
                 let what = format!("WL-1481: {} answers with more than {ANSWER_MAX} bytes", self.base);
-                return Err(Failure::new(what, "check that --console names the console itself"));
+                let next = if acts { MAY_BE_DONE } else { "check that --console names the console itself" };
+                return Err(Failure::new(what, next));
             }
         }
         Ok(bytes)
@@ -182,6 +190,7 @@ pub fn not_through(what: &str, next: &str) -> Failure {
 #[allow(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
     #[test]
     fn a_token_is_sent_over_tls_or_to_this_machine_alone() {
@@ -198,6 +207,43 @@ mod tests {
             "http://127.0.0.1.evil.example",
         ] {
             assert!(base(wrong).is_err_and(|failure| failure.to_string().starts_with("WL-1481: ")), "{wrong}");
+        }
+    }
+
+    /// Who answers once, with this status and body.
+    async fn answering(status: &str, body: Vec<u8>) -> Console {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = base(&format!("http://{}", listener.local_addr().unwrap())).unwrap();
+        let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+        tokio::spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut request = [0; 4_096];
+            let _some = stream.read(&mut request).await.unwrap();
+            // Whoever asked may have enough before the end.
+            drop(stream.write_all(&[head.into_bytes(), body].concat()).await);
+        });
+        let client = Client::builder().no_proxy().build().unwrap();
+        Console { client, base, token: HeaderValue::from_static("Bearer x") }
+    }
+
+    #[tokio::test]
+    async fn an_act_whose_answer_is_not_taken_may_have_been_done() {
+        let long = || vec![b' '; ANSWER_MAX + 1];
+        for (status, body, acts, may_be_done) in [
+            ("200 OK", long(), true, true),
+            ("200 OK", long(), false, false),
+            ("200 OK", b"<html>".to_vec(), true, true),
+            ("502 Bad Gateway", b"<html>".to_vec(), true, true),
+            ("302 Found", b"".to_vec(), true, false),
+        ] {
+            let console = answering(status, body).await;
+            let said = match acts {
+                true => console.act(&["causes", "retry"], &Value::Null).await,
+                false => console.ask(&["causes"]).await,
+            };
+            let said = format!("{:?}", said.unwrap_err());
+            assert!(said.contains("WL-1481"), "{said}");
+            assert_eq!(said.contains("it may have been done"), may_be_done, "{status} {acts}: {said}");
         }
     }
 

@@ -13,7 +13,7 @@ use reqwest::Method;
 use runtime::{RoomInfo, RoomKind};
 use schemas::{
     CorrectedField, Correction, Exception, ExceptionKind, ExceptionState, MasterItem, Replay, ReplayCounts,
-    ReplayState, SupplyUsage, Timestamp, approval,
+    ReplaySelection, ReplayState, SupplyUsage, Timestamp, approval,
 };
 use serde_json::{Value, json};
 use std::sync::Arc;
@@ -103,6 +103,14 @@ async fn phi_1_nobody_agrees_to_what_is_not_shown_to_them() {
     let told = place.call(Method::GET, &format!("/api/v1/exceptions/{id}"), None).await;
     assert_eq!(told.json()["waiting"]["correction"]["mark"], Value::Null);
     assert!(!told.text.contains("Adams") && !told.text.contains(&mark(&direct)), "{}", told.text);
+    let listed = place.call(Method::GET, "/api/v1/exceptions?state=to-approve", None).await;
+    assert_eq!(listed.json()["rows"][0]["correctionRequestedBy"], "olga", "{}", listed.text);
+    assert!(!listed.text.contains("Adams") && !listed.text.contains(&mark(&direct)), "{}", listed.text);
+    // Who guesses is not told it either.
+    let guessed = anna.post(&format!("/exceptions/{id}/correction/approve"), &[("seen", "0")]).await;
+    guessed.refused(409, "WL-1451");
+    assert!(guessed.text.contains("phi.familyName (not shown here)"), "{}", guessed.text);
+    assert!(!guessed.text.contains("Adams") && !guessed.text.contains(&mark(&direct)), "{}", guessed.text);
     let whole = anna.post(&format!("/exceptions/{id}/original"), &[("reason", "to agree to a correction")]).await.text;
     assert!(whole.contains("Adams") && whole.contains(&format!("value=\"{}\"", mark(&direct))), "{whole}");
 }
@@ -190,6 +198,7 @@ async fn rpl_1_changes_of_an_approved_replay_are_accepted_by_who_may_approve() {
         room: "validate".to_owned(),
         topic: FLOW.to_owned(),
         needs_approval: true,
+        selection: ReplaySelection { from_time_ms: Some(0), ..ReplaySelection::default() },
         counts: ReplayCounts { records: 1, ..ReplayCounts::default() },
         reason: "the mapping of theatre 7 was wrong".to_owned(),
         planned_by: "oscar".to_owned(),

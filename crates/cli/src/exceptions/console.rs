@@ -141,11 +141,16 @@ fn told(result: &Value, json: bool) -> Result<(), Failure> {
     let done: Option<Vec<Done>> = serde_json::from_value(result["done"].clone()).ok();
     match done {
         Some(done) => {
+            let told = done.len() as u64;
             decide::print(&Outcome { done, left_out: Vec::new() }, json)?;
+            if let Some(all) = result["doneTotal"].as_u64().filter(|all| *all > told) {
+                output::note(&format!("{all} in all: the console tells the first {told} one by one"));
+            }
             if let Some([first, rest @ ..]) = result["leftOut"].as_array().map(Vec::as_slice) {
                 let text = |name: &str| agree::plain(first[name].as_str().unwrap_or_default());
                 let (code, id, why) = (text("code"), text("exceptionId"), text("why"));
-                output::note(&format!("{} left out, for example: {code}: exception {id} {why}", rest.len() + 1));
+                let all = result["leftOutTotal"].as_u64().unwrap_or(rest.len() as u64 + 1);
+                output::note(&format!("{all} left out, for example: {code}: exception {id} {why}"));
             }
             Ok(())
         }

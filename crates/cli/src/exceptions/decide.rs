@@ -66,7 +66,7 @@ async fn decided(config: &Config, view: &ExceptionsView, options: &Decide, act: 
     let decider = Decider::connect(config, view).await.map_err(failure)?;
     let Filter { code, room, subject, assignee, .. } = filter(options);
     let choice = match code {
-        Some(code) => Choice::Cause { code, room, subject, assignee },
+        Some(code) => Choice::Cause { code, room, subject, assignee, raised_until: None },
         None => Choice::Ids(options.ids.clone()),
     };
     allowed(config, view, &choice, act)?;

@@ -12,6 +12,10 @@ use operations::exceptions::{Act, By, Choice, Discards, Filter, Outcome, Request
 use serde_json::json;
 use std::collections::BTreeMap;
 
+/// So many of those that were decided, or left out, are told to a program one by one: of a cause with a hundred thousand the answer
+/// would be too long to take.
+const TOLD_MAX: usize = 1_000;
+
 /// Stands in an address for exceptions that are about nothing, or that nobody has.
 pub const NONE: &str = "-";
 
@@ -23,12 +27,20 @@ const ROOM: Field = Field::optional("room", Kind::Line(64), "Room");
 const SUBJECT: Field = Field::optional("subject", Kind::Line(300), "What it is about, `kind/key`; - for nothing");
 const ASSIGNEE: Field = Field::optional("assignee", Kind::Line(80), "Only what this person has; - for nobody");
 
+const RAISED_UNTIL: Field = Field::optional(
+    "raised_until",
+    Kind::Number,
+    "Only what was raised until then, microseconds since 1970: the time of the list that was looked at; what came later is left out",
+);
+
 /// Which cause, and why.
 pub const RETRY: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, COMMENT[0]];
 /// Which cause, to whom and why.
 pub const ASSIGN: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, TO[0], COMMENT[0]];
 /// Which cause, and what has to be said about it.
 pub const SAY: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, MUST_SAY[0]];
+/// Which cause, what has to be said about it, and of when what was seen of it is.
+pub const DISCARD: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, MUST_SAY[0], RAISED_UNTIL];
 /// Which cause, and what was seen of what is agreed to.
 pub const APPROVE: &[Field] = &[
     CODE,
@@ -57,6 +69,10 @@ pub async fn comment(ask: Ask) -> Result<Answer, Problem> {
 
 /// Gives all events of a cause up, or asks for that.
 pub async fn discard(ask: Ask) -> Result<Answer, Problem> {
+    // A page says of when it is. What has come since has not been seen by whoever presses its button.
+    if !ask.is_api && ask.body.number("raised_until").is_none() {
+        return Err(Problem::not_understood("raised_until is missing: of when the list is"));
+    }
     act(ask, Act::Discard).await
 }
 
@@ -70,15 +86,19 @@ async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
     let text = |name: &str| ask.body.text(name).map(str::to_owned);
     let list = format!("/exceptions?{}", narrowed(&ask.body));
     let (subject, assignee) = (text("subject").map(none_as_empty), text("assignee").map(none_as_empty));
-    let choice = Choice::Cause { code: text("code").unwrap_or_default(), room: text("room"), subject, assignee };
+    let (code, raised_until) = (text("code").unwrap_or_default(), ask.body.number("raised_until"));
+    let choice = Choice::Cause { code, room: text("room"), subject, assignee, raised_until };
     let by = By { actor: ask.name().to_owned(), comment: text("comment"), via: crate::ROOM };
     let outcome = decided(&ask.console, choice, act, by).await?;
     let refusals: Vec<_> = outcome
         .left_out
         .iter()
+        .take(TOLD_MAX)
         .map(|refusal| json!({"exceptionId": refusal.exception_id, "code": refusal.code, "why": refusal.why}))
         .collect();
-    let result = json!({"done": outcome.done, "leftOut": refusals});
+    let told = &outcome.done[..outcome.done.len().min(TOLD_MAX)];
+    let (done, left_out) = (outcome.done.len(), outcome.left_out.len());
+    let result = json!({"done": told, "doneTotal": done, "leftOut": refusals, "leftOutTotal": left_out});
     Ok(Answer::done(said(&outcome), list, result))
 }
 
@@ -133,9 +153,9 @@ pub fn forms(query: &Fields, frame: &Frame<'_>) -> Markup {
     if query.text("code").is_none() || !is_open || !frame.may(Right::Act) {
         return html! {};
     }
-    let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field], is_grave: bool| {
+    let act = |name: &str, label: &'static str, help: &'static str, fields: &'static [Field]| {
         let action = format!("/causes/{name}");
-        form(frame, &Form { action, label, help, fields, hidden: hidden(query), is_grave })
+        form(frame, &Form { action, label, help, fields, hidden: hidden(query), is_grave: false })
     };
     html! {
         h2 #all { "What to do with all that are listed" }
@@ -144,10 +164,17 @@ pub fn forms(query: &Fields, frame: &Frame<'_>) -> Markup {
             a href={ "/exceptions?" (narrowed(query)) "&state=to-approve" } { "What of it waits for a second person" }
         }
         div.acts {
-            (act("retry", "Retry all", "The rooms process the events again. Do it when the cause is mended.", COMMENT, false))
-            (act("assign", "Assign all", "Others see that somebody is at it.", TO, false))
-            (act("comment", "Comment on all", "Goes on record with each, for whoever comes next.", MUST_SAY, false))
-            (act("discard", "Discard all", "Gives the events up for good; later events of their keys go on without them. Some flows need a second person.", MUST_SAY, true))
+            (act("retry", "Retry all", "The rooms process the events again. Do it when the cause is mended.", COMMENT))
+            (act("assign", "Assign all", "Others see that somebody is at it.", TO))
+            (act("comment", "Comment on all", "Goes on record with each, for whoever comes next.", MUST_SAY))
+            (form(frame, &Form {
+                action: "/causes/discard".to_owned(),
+                label: "Discard all",
+                help: "Gives the events up for good; later events of their keys go on without them. Some flows need a second person. What is raised after this list was made is left out.",
+                fields: MUST_SAY,
+                hidden: [hidden(query), vec![("raised_until", frame.as_of.to_string())]].concat(),
+                is_grave: true,
+            }))
         }
     }
 }
@@ -214,7 +241,7 @@ mod tests {
         let rest = ["state", "order", "page"];
         for field in QUERY.iter().filter(|field| !rest.contains(&field.name)) {
             assert!(NARROWS.contains(&field.name), "{}", field.name);
-            for taken in [RETRY, ASSIGN, SAY, APPROVE] {
+            for taken in [RETRY, ASSIGN, SAY, DISCARD, APPROVE] {
                 assert!(taken.iter().any(|one| one.name == field.name), "{}", field.name);
             }
         }

@@ -75,9 +75,8 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let mut whole = read(&ask, &id).await?;
     whole.source = whole.source.map(Source::masked);
     whole.waiting = whole.waiting.masked();
-    if whole.waiting.is_masked {
-        whole.row.correction_mark = None;
-    }
+    // No mark without what it covers.
+    whole.row.correction_mark = whole.waiting.correction.as_ref().and_then(|correction| correction.mark.clone());
     Ok(Answer::view(whole, page))
 }
 

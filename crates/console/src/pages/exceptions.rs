@@ -69,7 +69,7 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
     };
     let (view, filter) = (ask.console.exceptions.clone(), filter_of(&ask.query));
     let of_cause = (filter.to_approve && filter.code.is_some()).then(|| filter.clone());
-    let look = move || (view.list(&filter, part), view.standing());
+    let look = move || (unmarked(view.list(&filter, part)), view.standing());
     let (listed, standing) = ask.console.desk.reads.memory(look).await?;
     let (discards, discards_not_read) = match of_cause {
         Some(filter) => causes::discards(&ask.console, filter).await,
@@ -88,6 +88,12 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         List { page, rows_per_page, listed, mappings, mappings_not_read, discards, discards_not_read, standing, query },
         list_page,
     ))
+}
+
+/// A list does not show what a correction sets, so it does not tell the mark either that an approval needs.
+fn unmarked(mut listed: Listed) -> Listed {
+    listed.rows.iter_mut().for_each(|row| row.correction_mark = None);
+    listed
 }
 
 fn filter_of(query: &Fields) -> Filter {

@@ -50,7 +50,7 @@ pub static ROUTES: &[Route] = &[
         "Gives all events of a cause up, or asks for it where a second person has to agree.",
         |ask| Box::pin(pages::causes::discard(ask)),
     )
-    .taking(&[], pages::causes::SAY),
+    .taking(&[], pages::causes::DISCARD),
     Route::act(
         "/causes/approve-discard",
         "/causes/approve-discard", "DecisionsMade",

@@ -115,6 +115,15 @@ struct Proposed<'a> {
     mark: Cow<'a, str>,
     /// What it sets; only the whole record says it.
     sets: Option<String>,
+    /// Whether all of that is shown to whoever looks.
+    is_shown: bool,
+}
+
+impl Proposed<'_> {
+    /// The mark, where what it covers is told too: nobody agrees to what they do not see.
+    fn told(&self) -> String {
+        if self.is_shown { format!("; its mark is {}", self.mark) } else { String::new() }
+    }
 }
 
 impl<'a> Facts<'a> {
@@ -151,8 +160,7 @@ impl<'a> Facts<'a> {
         let (id, proposed) = (self.id, self.correction.as_ref());
         let sets =
             proposed.and_then(|now| now.sets.as_ref()).map(|sets| format!(", it sets {sets}")).unwrap_or_default();
-        let now =
-            proposed.map(|now| format!(": {} has proposed what waits now{sets}; its mark is {}", now.by, now.mark));
+        let now = proposed.map(|now| format!(": {} has proposed what waits now{sets}{}", now.by, now.told()));
         self.refused(
             CHANGED,
             format!("is not corrected: what was seen is not what waits{}", now.unwrap_or_default()),
@@ -389,12 +397,12 @@ fn place(topic: Option<&str>, partition: Option<i32>, offset: Option<i64>) -> Op
 
 fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
     let (by, proposal) = (&exception.correction.as_ref()?.actor, Proposal::of(exception)?);
-    let sets = Some(proposal.sets());
-    Some(Proposed { by, mark: Cow::Owned(proposal.mark?), sets })
+    let (sets, is_shown) = (Some(proposal.sets()), !proposal.has_direct());
+    Some(Proposed { by, mark: Cow::Owned(proposal.mark?), sets, is_shown })
 }
 
 fn of_row<'a>((by, mark): (&'a str, &'a str)) -> Proposed<'a> {
-    Proposed { by, mark: Cow::Borrowed(mark), sets: None }
+    Proposed { by, mark: Cow::Borrowed(mark), sets: None, is_shown: false }
 }
 
 /// How a discarded event is processed after all: its record is still on the topic.

@@ -4,7 +4,7 @@ mod cause;
 
 pub use self::cause::CauseRefusal;
 
-use self::cause::{none_of, sifted};
+use self::cause::{none_of, parted, sifted};
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page};
@@ -51,6 +51,8 @@ pub enum Choice {
         subject: Option<String>,
         /// Who has them; an empty text means nobody, any when left out.
         assignee: Option<String>,
+        /// Only those that were raised until then, microseconds since 1970: who decides has not seen what came later.
+        raised_until: Option<i64>,
     },
 }
 
@@ -150,7 +152,8 @@ impl Decider {
         by: &By,
     ) -> Result<Outcome, DecideError> {
         let text = |text: Option<&str>| text.map(str::to_owned);
-        let choice = Choice::Cause { code: code.to_owned(), room: text(room), subject: text(subject), assignee: None };
+        let (code, room, subject) = (code.to_owned(), text(room), text(subject));
+        let choice = Choice::Cause { code, room, subject, assignee: None, raised_until: None };
         self.decide(&choice, &Act::Retry, by).await
     }
 
@@ -313,7 +316,7 @@ impl Decider {
         let unseen = |ids: Vec<String>| ids.into_iter().map(|id| (id, None)).collect();
         match choice {
             Choice::Ids(starts) => Ok((unseen(self.named(starts, act, by)?), Vec::new())),
-            Choice::Cause { code, room, subject, assignee } => {
+            Choice::Cause { code, room, subject, assignee, raised_until } => {
                 let filter = Filter {
                     code: Some(code.clone()),
                     room: room.clone(),
@@ -328,8 +331,12 @@ impl Decider {
                 if let Act::ApproveDiscard { seen } = act {
                     return self.asked_for(&filter, act, seen.as_deref(), by);
                 }
-                let (ids, left_out) = sifted(rows, act, by, self.two_people())?;
-                Ok((unseen(ids), left_out))
+                let (seen, mut later) = parted(rows, *raised_until);
+                if let Some(last) = later.pop_if(|_| seen.is_empty()) {
+                    return Err(last.into());
+                }
+                let (ids, left_out) = sifted(seen, act, by, self.two_people())?;
+                Ok((unseen(ids), [later, left_out].concat()))
             }
         }
     }

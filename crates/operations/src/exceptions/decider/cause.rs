@@ -88,6 +88,20 @@ pub(super) fn none_of(code: &str, filter: &Filter) -> String {
     format!("no open exception{room}{who} has the code {code}{about}")
 }
 
+/// Parts what was raised until a time from what came later, which nobody has seen who looked then.
+pub(super) fn parted(rows: Vec<Row>, raised_until: Option<i64>) -> (Vec<Row>, Vec<Refusal>) {
+    let until = raised_until.unwrap_or(i64::MAX);
+    let (seen, later): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.raised_at <= until);
+    let left_out = |row: Row| Refusal {
+        exception_id: row.exception_id,
+        code: "WL-7113",
+        why: "was raised after the list that was looked at".to_owned(),
+        next: "look at it, and decide then".to_owned(),
+        on_page: "look at the list as it is now, and decide then".to_owned(),
+    };
+    (seen, later.into_iter().map(left_out).collect())
+}
+
 /// Parts what can be decided from what cannot. When nothing can, that is an error.
 pub(super) fn sifted(
     rows: Vec<Row>,
