@@ -1,12 +1,16 @@
 //! The lane loop over a broker and an outside world that is a file: once, in order, also when killed or in doubt.
 
 use processor::laws::{check_effects, check_once, check_order};
+use runtime::outgoing::{Lineage, Outgoing};
+use runtime::publisher::Publisher;
 use schemas::{
-    Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, ExceptionKind, ExceptionState, SupplyUsage,
+    Audit, AuditKind, Effect, EffectState, ErpPosting, Event as _, Exception, ExceptionKind, ExceptionState,
+    SupplyUsage,
 };
 use std::collections::HashMap;
 use std::path::Path;
-use testkit::stack::Stack;
+use std::sync::Arc;
+use testkit::stack::{PATIENCE, Stack};
 use testkit::until;
 use wardline_tests::events::usage;
 use wardline_tests::processes::RoomProcess;
@@ -62,6 +66,24 @@ async fn fx_1_in_doubt_refused_flaky_and_batched_effects_happen_once() {
     running.stop().await;
     let effects = stack.events::<Effect>().await;
     assert!(effects.iter().any(|effect| effect.state == EffectState::Refused && effect.code.is_some()));
+}
+
+/// FX-1: what is half done is completed by a look-up, but not while the call in doubt may still be at it; and as it makes something, that is
+/// intended on record first.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_half_done_is_completed_once_that_is_certain() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    stack.publish(&[usage("enc-half", 1, "HALF"), usage("enc-half", 2, "plain")]).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    stack.until::<ErpPosting>("both postings", |postings| postings.len() >= 2).await;
+    running.stop().await;
+    assert_eq!(FileWorld::half(&ledger), ["call", "early", "made"]);
+    assert_eq!(FileWorld::ledger(&ledger).len(), 2);
+    let effects = stack.events::<Effect>().await;
+    let of_half = |effect: &&Effect| effect.effect_key.starts_with("enc-half/1/");
+    let states: Vec<EffectState> = effects.iter().filter(of_half).map(|effect| effect.state).collect();
+    assert_eq!(states, [EffectState::Intended, EffectState::Intended, EffectState::Applied]);
 }
 
 /// KEY-1, FX-1: what comes of an event does not fit its contract, after it has happened outside or with nothing outside: its key waits
@@ -209,4 +231,61 @@ async fn loss_1_killed_below_what_is_settled_no_outcome_is_repeated() {
     assert_eq!((kinds(AuditKind::Dropped), kinds(AuditKind::Suppressed)), (30, 0));
     assert_eq!(stack.events::<Exception>().await.len(), 5);
     assert_eq!(stack.events::<schemas::Parked>().await.len(), 5);
+}
+
+/// Keys of the records that say that an event was passed over, and whether each is still said.
+async fn passed(stack: &Stack) -> Vec<(String, bool)> {
+    let records = stack.records(Effect::topic().name).await.into_iter();
+    let said = records.map(|record| (record.key_text().into_owned(), record.value.is_some()));
+    said.filter(|(key, _)| key.starts_with("passed|")).collect()
+}
+
+/// That an event of the toy was passed over, as its room says it.
+fn passed_over(partition: i32, offset: i64) -> Effect {
+    let topic = SupplyUsage::topic().name;
+    Effect {
+        effect_key: format!("passed|{}|{topic}-{partition}@{offset}", toys::POST),
+        room: toys::POST.to_owned(),
+        state: EffectState::Applied,
+        origin_topic: Some(topic.to_owned()),
+        origin_partition: Some(partition),
+        origin_offset: Some(offset),
+        ..Effect::default()
+    }
+}
+
+/// BND-1, LOSS-1: that an event was dropped is on record only while it may be read again: nothing is written where the position is
+/// committed with it, and what is left of former times is deleted, below the position and nowhere else.
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_nothing_says_for_ever_that_an_event_was_passed_over() {
+    const DROPPED: usize = 20;
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    let mut sent: Vec<_> = (0..DROPPED + 2).map(|number| usage("enc-one", number, "DROP")).collect();
+    sent[DROPPED] = usage("enc-one", DROPPED, "plain");
+    sent[DROPPED + 1] = usage("enc-one", DROPPED + 1, "plain");
+    stack.publish(&sent[..DROPPED]).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    let audits = stack.until::<Audit>("all drops", |audits| audits.len() >= DROPPED).await;
+    running.stop().await;
+    assert_eq!(passed(&stack).await, []);
+
+    let last = audits.iter().max_by_key(|audit| audit.origin_offset).unwrap();
+    let (partition, position) = (last.origin_partition.unwrap(), last.origin_offset.unwrap() + 1);
+    let [below, above] = [position - 3, position].map(|offset| passed_over(partition, offset));
+    let publisher = Publisher::connect(&stack.config, Arc::clone(&stack.codec), &[Effect::topic()]).await.unwrap();
+    let record = |effect| Outgoing {
+        partition: Some(partition),
+        ..publisher.event::<Effect>(effect, &Lineage::default()).unwrap()
+    };
+    publisher.publish(&[record(&below), record(&above)]).await.unwrap();
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    stack.publish(&sent[DROPPED..]).await;
+    stack.until::<ErpPosting>("the event that was not passed over", |postings| !postings.is_empty()).await;
+    let gone = (below.effect_key.clone(), false);
+    tokio::time::timeout(PATIENCE, async { while !passed(&stack).await.contains(&gone) {} }).await.unwrap();
+    running.stop().await;
+    let said = [(below.effect_key, true), (above.effect_key, true), gone];
+    assert_eq!(passed(&stack).await, said);
+    assert_eq!(FileWorld::ledger(&ledger).len(), 1, "the one at the position was passed over");
 }

@@ -5,7 +5,7 @@
 use crate::codec::WireError;
 use crate::desk::{Desk, EffectFacts};
 use crate::outgoing::Outgoing;
-use crate::record::Record;
+use crate::record::{Place, Record};
 use bytes::Bytes;
 use schemas::{Document, EffectState};
 use std::sync::Arc;
@@ -75,6 +75,8 @@ pub(super) enum Draft {
     Written(Outgoing),
     /// It is not yet.
     Effect(Box<EffectLine>),
+    /// It says that the event at this place has its outcome, which nobody asks once the position of the partition is above it.
+    Passed(Place, Outgoing),
 }
 
 /// Writes all of `drafts`, in their order.
@@ -83,7 +85,7 @@ pub(super) enum Draft {
 /// When a value does not fit its schema.
 pub(super) fn write_all(drafts: Vec<Draft>, desk: &Desk) -> Result<Vec<Outgoing>, WireError> {
     let write = |draft| match draft {
-        Draft::Written(record) => Ok(record),
+        Draft::Written(record) | Draft::Passed(_, record) => Ok(record),
         Draft::Effect(line) => line.write(desk),
     };
     drafts.into_iter().map(write).collect()
@@ -95,7 +97,6 @@ mod tests {
     use super::*;
     use crate::codec::Codec;
     use crate::config::Config;
-    use crate::record::Place;
     use schemas::{Effect, Event as _};
 
     fn desk(topics: &[(&'static schemas::TopicInfo, u32)]) -> Desk {

@@ -10,6 +10,7 @@ use super::pending::Pending;
 use super::placing::Placing;
 use super::recall::Recollection;
 use super::settled::Settled;
+use super::stale::Stale;
 use super::targets::{Bounds, Targets};
 use super::turns::Classes;
 use super::watermark::Watermark;
@@ -63,6 +64,8 @@ pub(super) struct Engine<E: Effect, K: Cluster> {
     pub pending: Pending,
     /// Events above the watermark that need nothing any more.
     passed: Settled,
+    /// Records that say so of events below it, to be deleted while nothing else is to be committed.
+    stale: Stale,
     settled: bool,
     /// Records taken in and not settled.
     held: Amount,
@@ -142,6 +145,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             marks: BTreeMap::new(),
             pending: Pending::default(),
             passed: Settled::default(),
+            stale: Stale::default(),
             settled: false,
             held: Amount::default(),
             uncommitted: Amount::default(),
@@ -229,7 +233,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         parked
             .iter()
             .for_each(|(topic, partition, offset): &(Arc<str>, i32, i64)| passed.insert(topic, *partition, *offset));
-        self.index = super::load::effects(&self.parts, &numbers, &mut passed)?;
+        self.index = super::load::effects(&self.parts, &numbers, &mut passed, &mut self.stale)?;
         self.passed = passed;
         if self.parts.client.shares_budget() {
             let share = self.share_of(partitions.len())?;
@@ -295,6 +299,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if !self.lot.is_awake() {
             self.store.rest();
         }
+        if self.pending.is_empty() {
+            self.stale.part().for_each(|gone| self.pending.push(Draft::Written(gone)));
+            self.pending.cut();
+        }
         self.tell_forgotten();
         let (lanes, events) = (self.lot.lane_count(), self.lot.entry_count());
         self.parts.metrics.parked(lanes, events, self.lot.oldest_micros(), now_micros());
@@ -318,7 +326,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             return Ok(());
         }
         // Offsets may only go with all records settled so far, so they wait for the last part.
-        let (records, whole) = self.pending.take(COMMIT_RECORDS_MAX);
+        let (mut records, whole) = self.pending.take(COMMIT_RECORDS_MAX);
         let mut offsets = Vec::new();
         if whole {
             self.settled = false;
@@ -326,6 +334,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 offsets.extend(mark.advance().map(|next| (Arc::clone(topic), *partition, next)));
             }
         }
+        records.retain(|draft| !self.is_needless(draft));
         if records.is_empty() && offsets.is_empty() {
             return Ok(());
         }
@@ -336,6 +345,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let commit = crate::committer::Commit { records, offsets, group };
         let sent = self.parts.commits.send(commit);
         sent.map_err(|_| RoomError::Worker("the committing thread has stopped".to_owned()))
+    }
+
+    /// Whether a record says of an event below the position, which this transaction or one before it commits, that it was passed.
+    fn is_needless(&self, draft: &Draft) -> bool {
+        let Draft::Passed(place, _) = draft else { return false };
+        let mark = self.marks.get(&(Arc::clone(&place.topic), place.partition));
+        mark.is_some_and(|mark| mark.covers(place.offset))
     }
 
     fn finish_drain(&mut self) -> Result<(), RoomError> {
@@ -367,6 +383,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         self.calls.abandon();
         self.ahead.clear();
         self.pending.clear();
+        self.stale.clear();
         self.placing.clear();
         self.recollection.clear();
         self.settled = false;

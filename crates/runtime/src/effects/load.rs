@@ -5,6 +5,7 @@ use super::index::EffectIndex;
 use super::key_id::KeyId;
 use super::recall::KeyOf;
 use super::settled::Settled;
+use super::stale::Stale;
 use super::verdicts::PASSED;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
@@ -25,11 +26,12 @@ use tokio::runtime::Handle;
 /// Clocks of two machines are at most so far apart.
 const CLOCKS_APART: Duration = Duration::from_secs(300);
 
-/// What is remembered of effects in the partitions of an assignment, and which events have `passed` by them.
+/// What is remembered of effects in the partitions of an assignment, which events have `passed` by them, and what is `stale`.
 pub(super) fn effects<E: Effect, K: Cluster>(
     parts: &Parts<E, K>,
     partitions: &BTreeSet<i32>,
     passed: &mut Settled,
+    stale: &mut Stale,
 ) -> Result<EffectIndex, RoomError> {
     let mut index = EffectIndex::new(parts.config.limits.effects_max);
     if partitions.is_empty() {
@@ -47,9 +49,15 @@ pub(super) fn effects<E: Effect, K: Cluster>(
             {
                 passed.insert(topic, partition, offset);
             }
+            stale.take(&record, &effect, passed);
             ControlFlow::Continue(())
         }
-        Ok(None) => ControlFlow::Continue(()),
+        Ok(None) => {
+            if record.value.is_none() {
+                stale.deleted(&record);
+            }
+            ControlFlow::Continue(())
+        }
         Err(error) => {
             failed = Some(error);
             ControlFlow::Break(())

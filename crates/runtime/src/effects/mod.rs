@@ -24,6 +24,7 @@ mod recall;
 mod redrive;
 mod settled;
 mod settler;
+mod stale;
 mod starts;
 mod targets;
 mod turns;

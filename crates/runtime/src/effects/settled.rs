@@ -37,6 +37,11 @@ impl Settled {
         }
     }
 
+    /// Whether the event at this place lies below the position of its partition, which is one of ours.
+    pub fn is_below(&self, topic: &str, partition: i32, offset: i64) -> bool {
+        self.0.get(&(Arc::from(topic), partition)).is_some_and(|runs| offset < runs.position)
+    }
+
     /// Whether the event that comes now has its outcome. Offsets rise, so what lies before it is forgotten.
     pub fn passes(&mut self, place: &Place) -> bool {
         if self.0.is_empty() {

@@ -209,12 +209,14 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         values.map(Ok).or_else(|error| error.unfit().map(Err).ok_or(RoomError::from(error)))
     }
 
-    /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over.
+    /// Says on record that an event without an effect has its outcome, so that a restart below its offset passes it over. It is not
+    /// written where the position that is committed with it lies above.
     fn remember(&mut self, record: &Record) -> Result<(), RoomError> {
         let effect_key = &*format!("{PASSED}{}|{}", self.parts.desk.room, record.place);
         let facts = EffectFacts { effect_key, state: EffectState::Applied, at: now_micros(), ..EffectFacts::default() };
-        let record = self.parts.desk.effect(record, facts);
-        self.queue(record)
+        let passed = self.parts.desk.effect(record, facts)?;
+        self.pending.push(Draft::Passed(record.place.clone(), passed));
+        Ok(())
     }
 
     pub fn suppress(&mut self, lane: &Lane, item: &Item<E>) -> Result<(), RoomError> {

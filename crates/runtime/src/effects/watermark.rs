@@ -22,6 +22,11 @@ impl Watermark {
         self.open.remove(&offset);
     }
 
+    /// Whether what is told of by now lies above this offset.
+    pub fn covers(&self, offset: i64) -> bool {
+        self.told.is_some_and(|told| offset < told)
+    }
+
     /// The offset to read from after a restart, when it has moved since it was last told.
     pub fn advance(&mut self) -> Option<i64> {
         let position = self.open.first().copied().or(self.next);
@@ -44,9 +49,12 @@ mod tests {
             mark.begin(offset);
         }
         mark.settle(12);
+        assert!(!mark.covers(0), "nothing is told of yet");
         assert_eq!(mark.advance(), Some(10));
         mark.settle(10);
+        assert!(!mark.covers(10), "it is not told of yet");
         assert_eq!(mark.advance(), Some(11));
+        assert!(mark.covers(10) && !mark.covers(11) && !mark.covers(12));
         assert_eq!(mark.advance(), None);
         mark.settle(11);
         assert_eq!(mark.advance(), Some(13));
