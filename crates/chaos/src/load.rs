@@ -16,8 +16,13 @@ pub const REFUSED_ITEM: &str = "71-400208";
 const UNKNOWN_ITEM: &str = "71-999999";
 /// Every planted name and number begins with this, and nothing else does.
 pub const MARK: &str = "Quaz";
-/// An encounter that fails does so at this use, so that others wait before and behind it.
+/// The first encounter that fails does so at this use, so that others wait before and behind it.
 const FAILS_AT: u32 = 6;
+/// The others fail at later ones: the last of them when so many of a hundred messages of a stay are sent, which is while the storm
+/// lasts.
+const FAILS_UNTIL: u32 = 24;
+/// Records that are no events.
+const GARBAGE: u32 = 12;
 
 /// What is to become of a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -136,17 +141,24 @@ impl Load {
             let patient = Patient::draw(&mut random);
             load.planted.extend([patient.family.clone(), patient.record.clone(), patient.visit.clone()]);
             let place = random.choose(&["OR1", "OR2", "CATH", "ICU", "WARD4"]).copied().unwrap_or("OR1");
-            let mut writer =
-                Writer { seed, day, number, place, patient, articles: &articles, random: &mut random, seq: 0 };
+            let fails = failing(number).map(|kind| (fails_at(number, size.messages), kind));
+            let articles = &articles;
+            let mut writer = Writer { seed, day, number, place, patient, articles, random: &mut random, seq: 0, fails };
             let messages = (0..size.messages).map_while(|_| writer.message()).collect();
-            load.encounters.push(Encounter { number, fails: failing(number).is_some(), messages });
+            load.encounters.push(Encounter { number, fails: fails.is_some(), messages });
         }
-        load.garbage = (0..5).map(|_| random.bits().to_be_bytes().map(|byte| byte | 1).to_vec()).collect();
+        load.garbage = (0..GARBAGE).map(|_| random.bits().to_be_bytes().map(|byte| byte | 1).to_vec()).collect();
         Ok(load)
     }
 }
 
-/// How the use [`FAILS_AT`] of an encounter fails: three encounters in twenty do.
+/// Which use of an encounter that fails does: one after the other, so that the way of what fails is under faults, too. A message
+/// has two uses on the average.
+const fn fails_at(number: u32, messages: u32) -> u32 {
+    FAILS_AT + 2 * messages * FAILS_UNTIL / 100 * (number / 6 % 5) / 4
+}
+
+/// How a use of an encounter fails: three encounters in twenty do.
 const fn failing(number: u32) -> Option<Kind> {
     match number % 20 {
         3 => Some(Kind::UnknownItem),
@@ -207,6 +219,8 @@ struct Writer<'a> {
     articles: &'a Articles<'a>,
     random: &'a mut Random,
     seq: u32,
+    /// Number of the use that cannot go through, and why.
+    fails: Option<(u32, Kind)>,
 }
 
 impl Writer<'_> {
@@ -236,9 +250,9 @@ impl Writer<'_> {
     }
 
     fn kind(&mut self) -> Kind {
-        match failing(self.number).filter(|_| self.seq == FAILS_AT) {
-            Some(fails) => fails,
-            None => match self.random.between(0, 9) {
+        match self.fails {
+            Some((at, kind)) if at == self.seq => kind,
+            _ => match self.random.between(0, 9) {
                 0..=5 => Kind::Stock,
                 6 | 7 => Kind::StockAndNotice,
                 _ => Kind::Consigned,
@@ -304,6 +318,15 @@ mod tests {
         }));
         assert_eq!(millionths("1.00201"), Some(1_002_010));
         assert_eq!((millionths("-1"), millionths("1.0000001"), millionths("x")), (Some(1_000_000), None, None));
+    }
+
+    #[test]
+    fn what_fails_does_so_one_after_the_other_while_the_storm_lasts() {
+        let load = Load::draw(5, Size { encounters: 30, messages: 43 }, "20260302").unwrap();
+        let fails = |one: &&Use| matches!(one.kind, Kind::UnknownItem | Kind::NoLot | Kind::Refused);
+        let at: Vec<u32> = uses(&load).filter(fails).map(|one| one.seq).collect();
+        assert_eq!(at, [6, 11, 16, 21, 26]);
+        assert_eq!(load.encounters.iter().filter(|one| one.fails).count(), at.len());
     }
 
     #[test]

@@ -26,8 +26,18 @@ pub struct Proxy {
 struct Shared {
     server: SocketAddr,
     broken: Mutex<Broken>,
+    doubts: Mutex<Doubts>,
     /// Changes with every order, so that what is held back is let go.
     orders: watch::Sender<u64>,
+}
+
+/// What became of posts whose callers cannot know whether they were carried out.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Doubts {
+    /// Posts that were carried out for the first time, and whose callers did not hear of it.
+    pub unheard: u64,
+    /// Posts under a key that the server had already: it says 200 and not 201 then.
+    pub repeated: u64,
 }
 
 #[derive(Debug, Default)]
@@ -46,7 +56,8 @@ impl Proxy {
     pub async fn start(server: SocketAddr) -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let shared = Arc::new(Shared { server, broken: Mutex::default(), orders: watch::Sender::new(0) });
+        let (broken, doubts) = (Mutex::default(), Mutex::default());
+        let shared = Arc::new(Shared { server, broken, doubts, orders: watch::Sender::new(0) });
         let proxy = Self { address, shared: Arc::clone(&shared) };
         tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
@@ -78,6 +89,23 @@ impl Proxy {
         let broken = self.shared.broken.lock().unwrap_or_else(PoisonError::into_inner);
         (broken.seen, broken.struck)
     }
+
+    /// Posts in doubt since the start.
+    #[must_use]
+    pub fn doubts(&self) -> Doubts {
+        *self.shared.doubts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Doubts {
+    fn note(&mut self, request: &[u8], reply: &[u8], mode: Option<Mode>) {
+        if !request.starts_with(b"POST ") {
+            return;
+        }
+        let is_unheard = matches!(mode, Some(Mode::LoseAnswer | Mode::Silence | Mode::WrongBody));
+        self.unheard += u64::from(is_unheard && reply.starts_with(b"HTTP/1.1 201"));
+        self.repeated += u64::from(reply.starts_with(b"HTTP/1.1 200"));
+    }
 }
 
 impl Broken {
@@ -105,6 +133,7 @@ impl Shared {
         server.write_all(&request).await?;
         let mut reply = Vec::new();
         server.read_to_end(&mut reply).await?;
+        self.doubts.lock().unwrap_or_else(PoisonError::into_inner).note(&request, &reply, mode);
         match mode {
             Some(Mode::LoseAnswer) => return Ok(()),
             Some(Mode::Silence) => return hold(&mut client, &mut orders).await,
@@ -200,6 +229,18 @@ mod tests {
         // A reset is an error here and no answer.
         let _ = client.read_to_end(&mut reply).await;
         String::from_utf8(reply).unwrap()
+    }
+
+    #[test]
+    fn posts_in_doubt_and_posts_that_come_again_are_counted() {
+        let (created, known): (&[u8], &[u8]) = (b"HTTP/1.1 201 Created", b"HTTP/1.1 200 OK");
+        let mut doubts = Doubts::default();
+        doubts.note(REQUEST, created, None);
+        doubts.note(b"GET /x HTTP/1.1", known, Some(Mode::Silence));
+        assert_eq!(doubts, Doubts::default());
+        doubts.note(REQUEST, created, Some(Mode::LoseAnswer));
+        doubts.note(REQUEST, known, None);
+        assert_eq!(doubts, Doubts { unheard: 1, repeated: 1 });
     }
 
     #[tokio::test]

@@ -18,6 +18,8 @@ const SHOWN_MAX: usize = 20;
 pub struct Report<'a> {
     /// Under which conditions.
     pub conditions: Value,
+    /// Only some kinds of faults were asked for, which leave some laws alone.
+    pub is_part: bool,
     /// What was planned.
     pub plan: &'a Plan,
     /// What happened.
@@ -43,10 +45,21 @@ struct Recovery {
 }
 
 impl Report<'_> {
-    /// Whether every law that could be decided held, and everything became quiet.
+    /// Whether every law held, and everything became quiet. A law about which nothing was seen has not held, but where only some
+    /// kinds of faults were asked for.
     #[must_use]
     pub fn is_clean(&self) -> bool {
-        self.quiet_ms.is_some() && self.decided.iter().all(|one| one.verdict != Verdict::Broken)
+        let holds = |one: &Decided| match one.verdict {
+            Verdict::Held => true,
+            Verdict::Broken => false,
+            Verdict::Undecided => self.is_part,
+        };
+        self.quiet_ms.is_some() && self.decided.iter().all(holds)
+    }
+
+    /// Faults that struck nothing.
+    fn without_effect(&self) -> Vec<&str> {
+        self.done.iter().filter(|one| one.note.starts_with("0 of ")).map(|one| one.what.as_str()).collect()
     }
 
     /// For machines.
@@ -75,6 +88,7 @@ impl Report<'_> {
             "laws": laws.collect::<Vec<_>>(),
             "records": self.topics,
             "exceptions": self.evidence.asked,
+            "without_effect": self.without_effect(),
             "waits": self.waits().iter().map(|(room, waits, at)| json!({
                 "room": room, "p50_ms": share(waits, 50), "p99_ms": share(waits, 99), "max_ms": share(waits, 100),
                 "longest_from_ms": at,
@@ -132,8 +146,11 @@ impl Report<'_> {
     }
 
     fn write(&self, text: &mut String) -> std::fmt::Result {
-        let outcome =
-            if self.is_clean() { "**All laws that could be decided held.**" } else { "**Not clean: see below.**" };
+        let outcome = match (self.is_clean(), self.is_part) {
+            (true, false) => "**All laws held.**",
+            (true, true) => "**All laws that could be decided held.**",
+            (false, _) => "**Not clean: see below.**",
+        };
         writeln!(text, "{outcome}\n\n## Conditions\n")?;
         for (name, value) in self.conditions.as_object().into_iter().flatten() {
             writeln!(text, "- {name}: {}", value.as_str().map_or_else(|| value.to_string(), str::to_owned))?;
@@ -190,6 +207,10 @@ impl Report<'_> {
                 seconds(recovery.posted_ms),
                 one.note
             )?;
+        }
+        let idle = self.without_effect();
+        if !idle.is_empty() {
+            writeln!(text, "\nWithout effect, because nothing was called meanwhile: {}.", idle.join("; "))?;
         }
         match self.quiet_ms {
             Some(ms) => writeln!(
@@ -271,4 +292,44 @@ impl Report<'_> {
 
 fn seconds(ms: i64) -> String {
     format!("{}.{}", ms / 1_000, ms.rem_euclid(1_000) / 100)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use processor::laws::Law;
+
+    #[test]
+    fn a_law_that_was_not_decided_has_not_held_but_where_only_some_faults_were_asked_for() {
+        let plan = Plan::draw(1, 1);
+        let evidence = Evidence::default();
+        let struck = |what: &str, note: &str| Done {
+            what: what.to_owned(),
+            planned_ms: 0,
+            began_ms: 0,
+            healed_ms: 0,
+            note: note.to_owned(),
+        };
+        let done = [struck("silence", "0 of 0 calls struck"), struck("reset", "10 of 20 calls struck")];
+        let clean = |verdict, is_part, quiet_ms| {
+            let decided = [Decided { law: Law::Key1, verdict, looked_at: String::new(), violations: Vec::new() }];
+            let report = Report {
+                conditions: Value::Null,
+                is_part,
+                plan: &plan,
+                done: &done,
+                sent: &[],
+                evidence: &evidence,
+                decided: &decided,
+                topics: BTreeMap::new(),
+                began_ms: 0,
+                quiet_ms,
+            };
+            assert_eq!(report.without_effect(), ["silence"]);
+            report.is_clean()
+        };
+        assert!(clean(Verdict::Held, false, Some(1)) && clean(Verdict::Undecided, true, Some(1)));
+        assert!(!clean(Verdict::Undecided, false, Some(1)) && !clean(Verdict::Broken, true, Some(1)));
+        assert!(!clean(Verdict::Held, false, None), "it never became quiet");
+    }
 }

@@ -9,14 +9,15 @@ use crate::report::Report;
 use crate::sender::{Senders, Sent};
 use crate::storm::{self, Done};
 use crate::system::{ERP_KEY, Options, System};
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use processor::laws::Law;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// After the healing the load goes on for so long in calm; more than half of it is far enough from the storm to judge by.
 const CALM: Duration = Duration::from_secs(75);
@@ -71,7 +72,7 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
     let mut system = System::start(options(wanted, &plan)?, &|text| say(text))?;
     say(&format!("load: {} messages", load.encounters.iter().map(|one| one.messages.len()).sum::<usize>()));
     let senders = Senders::start(wanted.seed, &load.encounters, system.listeners.clone(), 8, wanted.rate);
-    put_garbage(&system.bootstrap(), &load)?;
+    let bootstrap = system.bootstrap();
     let (began, began_ms) = (clock::now(), clock::unix_ms());
     let memory = system.memory.clone();
     let watching = AtomicBool::new(true);
@@ -82,29 +83,36 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
                 clock::pause(Duration::from_millis(500));
             }
         });
+        let garbage = scope.spawn(|| put_garbage(&bootstrap, &load, began, Duration::from_secs(wanted.minutes * 60)));
         let done = storm::run(&mut system, &plan, began, say).and_then(|done| {
             say("the storm is over: healing");
             storm::heal(&mut system).map(|()| done)
         });
         watching.store(false, Ordering::Relaxed);
-        done
+        let put = garbage.join().unwrap_or_else(|_| bail!("the thread that writes what is no event panicked"));
+        done.and_then(|done| put.map(|()| done))
     })?;
     say("everything is there again; waiting until all messages are accepted");
     let sent = senders.finish(CALM, ACCEPTED, say);
     let accepted = clock::now();
-    let (mut evidence, mut topics, open) = settle(&system, &load, &sent, say)?;
-    let quiet_ms = (open == 0).then(|| accepted.elapsed().as_millis());
-    if open > 0 {
+    let mut settled = settle(&system, &load, &sent, say)?;
+    let quiet_ms = settled.is_quiet().then(|| accepted.elapsed().as_millis());
+    if !settled.is_quiet() {
         // What stands still is not lost: that is told apart by starting everything anew.
         say("it does not become quiet: killing and starting all rooms");
+        system.look_for_ended(None);
         storm::start_anew(&mut system)?;
-        (evidence, topics, _) = settle(&system, &load, &sent, say)?;
-        evidence.stood_still = open;
+        let before = std::mem::replace(&mut settled, settle(&system, &load, &sent, say)?);
+        settled.evidence.stood_still = before.open;
+        settled.moving.extend(before.moving);
     }
+    let Settled { mut evidence, topics, moving, .. } = settled;
+    evidence.restless = moving.into_iter().collect();
     complete(&mut system, &mut evidence, &done)?;
     let decided = decide(&evidence);
     let report = Report {
         conditions: conditions(wanted),
+        is_part: !wanted.only.is_empty(),
         plan: &plan,
         done: &done,
         sent: &sent,
@@ -131,7 +139,16 @@ fn draw(wanted: &Wanted) -> Result<Load> {
         / f64::from(wanted.encounters.max(1)))
     .ceil() as u32;
     let day = schemas::Timestamp(clock::unix_ms() * 1_000 - 86_400_000_000).date().to_string().replace('-', "");
-    Load::draw(wanted.seed, Size { encounters: wanted.encounters, messages }, &day)
+    let load = Load::draw(wanted.seed, Size { encounters: wanted.encounters, messages }, &day)?;
+    let shortest = load.encounters.iter().map(|one| one.messages.len()).min().unwrap_or_default();
+    // Without the reserve that is there for a storm that takes longer.
+    let least = messages.div_ceil(u32::try_from(LOAD_FACTOR)?);
+    ensure!(
+        shortest >= usize::try_from(least)?,
+        "a stay has {shortest} messages, and it takes {least} until the storm is over: have more stays (`--encounters`), or fewer \
+         messages a second (`--rate`)"
+    );
+    Ok(load)
 }
 
 /// The program is copied, because a build may replace it in the middle of a run.
@@ -145,68 +162,105 @@ fn options(wanted: &Wanted, plan: &Plan) -> Result<Options> {
     Ok(Options { wardline, dir, disk: plan.has("fill-disk"), clocks: plan.has("jump-clock") })
 }
 
-/// Records that are no events, under keys of their own, beside the load.
-fn put_garbage(bootstrap: &str, load: &Load) -> Result<()> {
+/// Records that are no events, under keys of their own, beside the load: as many before a fault as in it and after it.
+fn put_garbage(bootstrap: &str, load: &Load, began: Instant, storm: Duration) -> Result<()> {
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).set("acks", "all").create()?;
-    for (number, bytes) in load.garbage.iter().enumerate() {
+    let every = storm / u32::try_from(load.garbage.len().max(1))?;
+    for (number, bytes) in (0..).zip(&load.garbage) {
+        let at: Duration = every * number;
+        clock::pause(at.saturating_sub(began.elapsed()));
         let key = format!("garbage-{number}");
         let record = BaseRecord::to(schemas::topics::CLINICAL_SUPPLY_USAGE_V1.name()).key(&key).payload(bytes);
         producer.send(record).map_err(|(error, _)| error)?;
     }
-    producer.flush(Duration::from_secs(30))?;
+    // Longer than brokers are away.
+    producer.flush(Duration::from_secs(120))?;
     Ok(())
 }
 
-/// Waits until nothing new appears and every record has its outcome, or the bound is over; tells how many have none.
-fn settle(
-    system: &System,
-    load: &Load,
-    sent: &[Sent],
-    say: &(dyn Fn(&str) + Sync),
-) -> Result<(Evidence, Topics, usize)> {
+/// What lies there when it is quiet, or when the bound is over.
+struct Settled {
+    evidence: Evidence,
+    topics: Topics,
+    /// How many records have no outcome.
+    open: usize,
+    /// Partitions that still moved.
+    moving: BTreeSet<String>,
+}
+
+impl Settled {
+    fn is_quiet(&self) -> bool {
+        self.open == 0 && self.moving.is_empty()
+    }
+}
+
+/// Waits until nothing new appears and every record has its outcome, or the bound is over.
+fn settle(system: &System, load: &Load, sent: &[Sent], say: &(dyn Fn(&str) + Sync)) -> Result<Settled> {
     let (bootstrap, registry) = (system.bootstrap(), system.registry.url());
     let lake = system.dir().join("parquet");
     let places =
         Places { bootstrap: &bootstrap, registry: &registry, erp: &system.erp_url, erp_key: ERP_KEY, lake: &lake };
-    let started = clock::now();
-    loop {
-        still(&bootstrap, QUIET.saturating_sub(started.elapsed()))?;
-        let (evidence, topics) = gather(&places, load, sent, &system.supplier.taken())?;
-        let lost = decide(&evidence).into_iter().find(|one: &Decided| one.law == Law::Loss1);
-        let open = lost.map_or(0, |one| one.violations.len());
-        if open == 0 {
-            return Ok((evidence, topics, 0));
-        }
-        say(&format!(
-            "{open} records have no outcome yet, {} s after the last was accepted",
-            started.elapsed().as_secs()
-        ));
-        if started.elapsed() > QUIET {
-            return Ok((evidence, topics, open));
-        }
-    }
-}
-
-/// Waits until the ends of all topics stay where they are.
-fn still(bootstrap: &str, bound: Duration) -> Result<()> {
     // Cursors move with every poll of a source and say nothing about work left.
     let cursor = schemas::topics::OPS_CURSOR_V1.name();
     let watched: Vec<&'static str> =
         schemas::topics::ALL.iter().map(|topic| topic.name).filter(|name| *name != cursor).collect();
-    let mut before = read::ends(bootstrap, &watched)?;
+    let started = clock::now();
+    loop {
+        let bound = QUIET.saturating_sub(started.elapsed()).max(STILL + LOOK * 2);
+        let moving = still(|| read::ends(&bootstrap, &watched), bound, STILL, LOOK)?;
+        let (evidence, topics) = gather(&places, load, sent, &system.supplier.taken())?;
+        let lost = decide(&evidence).into_iter().find(|one: &Decided| one.law == Law::Loss1);
+        let open = lost.map_or(0, |one| one.violations.len());
+        let settled = Settled { evidence, topics, open, moving };
+        if settled.is_quiet() {
+            return Ok(settled);
+        }
+        say(&format!(
+            "{open} records have no outcome yet and {} partitions still move, {} s after the last was accepted",
+            settled.moving.len(),
+            started.elapsed().as_secs()
+        ));
+        if started.elapsed() > QUIET {
+            return Ok(settled);
+        }
+    }
+}
+
+/// Offset after the last record of every partition.
+type Ends = BTreeMap<(&'static str, i32), i64>;
+
+/// Waits until all ends stay where they are for so long; those that moved last when they do not within the bound.
+fn still(
+    ends: impl Fn() -> Result<Ends>,
+    bound: Duration,
+    still: Duration,
+    look: Duration,
+) -> Result<BTreeSet<String>> {
+    let mut before = ends()?;
     let mut since = clock::now();
-    clock::until(bound, LOOK, || {
-        match read::ends(bootstrap, &watched) {
+    let mut moved = BTreeSet::new();
+    let is_still = clock::until(bound, look, || {
+        match ends() {
             Ok(now) if now == before => {}
             Ok(now) => {
+                let new = now.iter().filter(|(place, end)| before.get(*place) != Some(*end));
+                moved = new.map(|((topic, partition), _)| format!("{topic}-{partition}")).collect();
                 before = now;
                 since = clock::now();
             }
-            Err(_) => since = clock::now(),
+            Err(error) => {
+                moved = BTreeSet::from([format!("unknown ({error:#})")]);
+                since = clock::now();
+            }
         }
-        since.elapsed() >= STILL
+        since.elapsed() >= still
     });
-    Ok(())
+    if is_still {
+        moved.clear();
+    } else if moved.is_empty() {
+        moved.insert("unknown: there was no time to look".to_owned());
+    }
+    Ok(moved)
 }
 
 /// What the processes say of themselves: logs, metrics, memory.
@@ -226,6 +280,9 @@ fn complete(system: &mut System, evidence: &mut Evidence, done: &[Done]) -> Resu
         }
     }
     evidence.overstayed.clone_from(&system.overstayed);
+    evidence.doubts = [system.erp_proxy.doubts(), system.supplier_proxy.doubts()];
+    system.look_for_ended(None);
+    evidence.ended.clone_from(&system.ended);
     system.memory.look();
     evidence.peaks_mb = system.memory.peaks_mb();
     Ok(())
@@ -269,4 +326,48 @@ fn write(dir: &Path, outcome: &Outcome, sent: &[Sent]) -> Result<()> {
     std::fs::write(dir.join("report.json"), serde_json::to_string_pretty(&outcome.json)?)?;
     std::fs::write(dir.join("sent.json"), serde_json::to_string_pretty(sent)?)?;
     Ok(())
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use std::cell::Cell;
+
+    const SHORT: Duration = Duration::from_millis(40);
+    const LOOK: Duration = Duration::from_millis(1);
+
+    #[test]
+    fn what_still_moves_when_time_is_up_is_named() {
+        let end = Cell::new(0);
+        let moves = || {
+            end.set(end.get() + 1);
+            Ok(Ends::from([(("a", 0), 1), (("b", 2), end.get())]))
+        };
+        assert_eq!(still(moves, SHORT, SHORT * 10, LOOK).unwrap(), BTreeSet::from(["b-2".to_owned()]));
+        let stands = || Ok(Ends::from([(("a", 0), 1)]));
+        assert_eq!(still(stands, SHORT * 100, SHORT, LOOK).unwrap(), BTreeSet::new());
+        let asked = Cell::new(0);
+        let silent = || {
+            asked.set(asked.get() + 1);
+            if asked.get() > 1 { bail!("no broker answers") } else { Ok(Ends::new()) }
+        };
+        assert_eq!(still(silent, SHORT, SHORT * 10, LOOK).unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_load_that_cannot_last_is_refused() {
+        let wanted = |minutes, encounters| Wanted {
+            seed: 1,
+            minutes,
+            rate: 5.0,
+            encounters,
+            only: Vec::new(),
+            without: Vec::new(),
+            dir: PathBuf::new(),
+            wardline: PathBuf::new(),
+        };
+        assert!(draw(&wanted(30, 40)).is_ok());
+        assert!(draw(&wanted(30, 5)).unwrap_err().to_string().contains("--encounters"));
+    }
 }

@@ -67,6 +67,7 @@ pub fn run(system: &mut System, plan: &Plan, started: Instant, say: &(dyn Fn(&st
 /// # Errors
 /// When something does not come up.
 pub fn heal(system: &mut System) -> Result<()> {
+    system.look_for_ended(None);
     system.erp_proxy.order(None);
     system.supplier_proxy.order(None);
     if let Some(disk) = &system.disk {
@@ -146,7 +147,7 @@ fn strike(system: &mut System, fault: &Fault) -> Result<String> {
             room.process.freeze()?;
             clock::pause(Duration::from_millis(*for_ms));
             room.process.thaw()?;
-            Ok(still_running(system))
+            Ok(still_running(system, None))
         }
         Fault::RollingRestart => rolling_restart(system),
         Fault::RebalanceStorm { room, times } => storm_of_joins(system, room, *times),
@@ -198,7 +199,11 @@ fn strike(system: &mut System, fault: &Fault) -> Result<String> {
 
 /// Starts what has ended by itself, which is news, and waits until all rooms are ready.
 fn ready(system: &mut System) -> Result<String> {
-    let mut note = still_running(system);
+    let note = still_running(system, None);
+    start_all(system, note)
+}
+
+fn start_all(system: &mut System, mut note: String) -> Result<String> {
     for room in &mut system.rooms {
         room.process.again()?;
     }
@@ -208,9 +213,9 @@ fn ready(system: &mut System) -> Result<String> {
     Ok(note)
 }
 
-/// Says which processes have ended without being told to.
-fn still_running(system: &mut System) -> String {
-    let ended = system.ended();
+/// Says which processes have ended without being told to; one may be excused.
+fn still_running(system: &mut System, excused: Option<&str>) -> String {
+    let ended = system.look_for_ended(excused);
     if ended.is_empty() { String::new() } else { format!("ended by themselves: {}; ", ended.join(", ")) }
 }
 
@@ -300,8 +305,9 @@ fn registry_down(system: &mut System, room: &'static str, instance: u64, down_ms
     process.kill();
     process.again()?;
     clock::pause(Duration::from_millis(down_ms));
-    let ended = still_running(system);
-    system.registry.restart()?;
     // A process that gives up without a registry is started by its supervisor, which is us.
-    Ok(format!("{ended}{}", ready(system)?))
+    let excused = format!("{room}-{instance}");
+    let note = still_running(system, Some(&excused));
+    system.registry.restart()?;
+    start_all(system, note)
 }

@@ -1,9 +1,12 @@
 //! From evidence to a verdict for each law.
 
 use super::account;
+use super::asked;
 use super::copies;
 use super::evidence::{Effect, Evidence, KeptRecord, Seen, Stage, Wait};
+use super::moments;
 use crate::load::{Kind, of_signature};
+use crate::proxy::Doubts;
 use processor::laws::{
     Kept, Law, Violation, check_bounds, check_delays, check_effects, check_once, check_order, check_phi, check_raw,
 };
@@ -17,6 +20,8 @@ const RECOVERY_MS: i64 = 30_000;
 /// Longest wait of a healthy key for one room, the storm included, milliseconds: two transaction time-outs and a session
 /// time-out of whoever died, and the longest fault. Whatever takes longer waits for something that has no bound.
 const WAIT_MAX_MS: usize = 120_000;
+/// Fewer posts whose answer was lost say nothing about whether anybody looks before posting again.
+const UNHEARD_MIN: u64 = 4;
 /// Highest memory that a process of Wardline may take, MB.
 const MEMORY_MAX_MB: usize = 512;
 
@@ -69,17 +74,17 @@ fn decided(law: Law, looked: usize, looked_at: String, violations: Vec<Violation
     Decided { law, verdict, looked_at, violations }
 }
 
-fn violation(law: Law, detail: String) -> Violation {
+pub(super) fn violation(law: Law, detail: String) -> Violation {
     Violation { law, detail }
 }
 
 /// Encounter and number of a use, in words.
-fn name(signature: u32) -> String {
+pub(super) fn name(signature: u32) -> String {
     of_signature(signature)
         .map_or(format!("signature {signature}"), |(encounter, seq)| format!("use {encounter}/{seq}"))
 }
 
-fn signatures(seen: &[Seen]) -> BTreeSet<u32> {
+pub(super) fn signatures(seen: &[Seen]) -> BTreeSet<u32> {
     seen.iter().filter_map(|one| one.signature).collect()
 }
 
@@ -89,14 +94,15 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
     let mut violations = Vec::new();
     let arrived = signatures(evidence.stage(Stage::Usage));
     for sent in &evidence.sent {
-        if !sent.accepted {
+        if sent.accepted_ms.is_none() {
             violations.push(violation(law, format!("{}: its message was never accepted", name(sent.signature))));
         } else if !arrived.contains(&sent.signature) {
             violations.push(violation(law, format!("{} was accepted and is not on the topic", name(sent.signature))));
         }
     }
+    violations.extend(moments::answered_early(evidence));
     violations.extend(receipts(evidence));
-    violations.extend(halfway(evidence));
+    violations.extend(asked::halfway(evidence));
     violations.extend(evidence.rooms.iter().flat_map(account::check));
     violations.extend(copies::of_nothing(evidence));
     violations.extend(untold(evidence, Stage::Posting, &evidence.ledger, "the ERP's books"));
@@ -117,53 +123,10 @@ pub(super) fn loss(evidence: &Evidence) -> Decided {
     decided(law, evidence.sent.len(), looked_at, violations)
 }
 
-/// Encounters about which a person is asked.
-fn asked(evidence: &Evidence) -> BTreeSet<u32> {
-    evidence.asked.iter().filter_map(|one| of_signature(one.signature?)).map(|(encounter, _)| encounter).collect()
-}
-
-/// From end to end: what was accepted and nobody is asked about is enriched, has its posting, and its notice when one is due.
-fn halfway(evidence: &Evidence) -> Vec<Violation> {
-    let asked = asked(evidence);
-    let acted = |stage| -> BTreeSet<u32> {
-        evidence.stage(stage).iter().filter(|one| one.acted).filter_map(|one| one.signature).collect()
-    };
-    let enriched = signatures(evidence.stage(Stage::Enriched));
-    let (posted, told) = (acted(Stage::Posting), acted(Stage::Notice));
-    let mut violations = Vec::new();
-    for sent in evidence.sent.iter().filter(|one| one.accepted) {
-        let one = sent.signature;
-        if of_signature(one).is_none_or(|(encounter, _)| asked.contains(&encounter)) {
-            continue;
-        }
-        let (moves, tells) = match sent.kind {
-            // The ERP forgets at a restart what it is to refuse.
-            Kind::Stock | Kind::Refused => (true, false),
-            Kind::StockAndNotice => (true, true),
-            Kind::Consigned => (false, true),
-            // Somebody must be asked about these.
-            Kind::UnknownItem | Kind::NoLot => (true, true),
-        };
-        let missing = [
-            (!enriched.contains(&one), "is not enriched"),
-            // What moves nothing has a posting without a quantity, which each room's own account covers.
-            (moves && !posted.contains(&one), "has no posting"),
-            (tells && !told.contains(&one), "has no notice"),
-        ];
-        let missing: Vec<&str> =
-            missing.into_iter().filter(|(is_missing, _)| *is_missing).map(|(_, what)| what).collect();
-        if !missing.is_empty() {
-            let what = missing.join(" and ");
-            violations.push(violation(Law::Loss1, format!("{} {what}, and nobody is asked about it", name(one))));
-        }
-    }
-    violations
-}
-
 /// Every accepted message has a receipt, and every event that a receipt promises is on its topic.
 fn receipts(evidence: &Evidence) -> Vec<Violation> {
     let with: BTreeSet<&str> = evidence.receipts.iter().map(|(control_id, _)| control_id.as_str()).collect();
-    let accepted = evidence.sent.iter().filter(|one| one.accepted).map(|one| one.control_id.as_str());
+    let accepted = evidence.sent.iter().filter(|one| one.accepted_ms.is_some()).map(|one| one.control_id.as_str());
     let without: BTreeSet<&str> = accepted.filter(|one| !with.contains(one)).collect();
     let there: BTreeSet<&str> = evidence.stage(Stage::Usage).iter().map(|seen| seen.event_id.as_str()).collect();
     let promised = evidence.receipts.iter().flat_map(|(message, ids)| ids.iter().map(move |id| (message, id)));
@@ -260,7 +223,7 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
         evidence.faults.iter().all(|(began, healed)| at_ms < *began - RECOVERY_MS || at_ms > healed + RECOVERY_MS)
     };
     // Whoever is asked about stands still by decision; whoever else is not through yet waits until now.
-    let asked = asked(evidence);
+    let asked = asked::encounters(evidence);
     let now = evidence.topics.values().flatten().map(|seen| seen.at_ms).max().unwrap_or_default();
     let mut delays = Vec::new();
     let mut seen_already = BTreeSet::new();
@@ -274,7 +237,9 @@ pub(super) fn key(evidence: &Evidence) -> Decided {
             delays.push((name(signature), u64::try_from(end - seen.at_ms).unwrap_or_default()));
         }
     }
-    let violations = check_delays(delays.iter().map(|(name, delay)| (name.as_str(), *delay)), DELAY_MAX_MS);
+    let mut violations = check_delays(delays.iter().map(|(name, delay)| (name.as_str(), *delay)), DELAY_MAX_MS);
+    violations.extend(moments::backwards(evidence));
+    violations.extend(asked::given_up(evidence, &healthy));
     let mut sorted: Vec<u64> = delays.iter().map(|(_, delay)| *delay).collect();
     sorted.sort_unstable();
     let failing = evidence
@@ -310,6 +275,7 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
         }
     }
     violations.extend(copies::check(evidence));
+    violations.extend(check_once(evidence.told.iter().map(String::as_str)));
     for mut found in check_once(evidence.lake.iter().map(String::as_str)) {
         found.detail = format!("the lake: {}", found.detail);
         violations.push(found);
@@ -330,8 +296,10 @@ pub(super) fn once(evidence: &Evidence) -> Decided {
     let (copies, of_sources) = copies::counts(evidence);
     let looked = evidence.ids.values().map(Vec::len).sum::<usize>() + of_sources;
     let topics = evidence.ids.len() + evidence.sources.len();
-    let looked_at =
-        format!("{looked} event ids on {topics} topics; {copies} copies on topics that sources write, left out");
+    let looked_at = format!(
+        "{looked} event ids on {topics} topics, {} dead letters and exceptions; {copies} copies on topics that sources write, left out",
+        evidence.told.len()
+    );
     decided(Law::Eos1, looked, looked_at, violations)
 }
 
@@ -366,14 +334,32 @@ pub(super) fn effects(evidence: &Evidence) -> Decided {
             ));
         }
     }
+    violations.extend(repeats(evidence));
     let looked = evidence.ledger.len() + evidence.notices.len();
+    let [erp, suppliers] = evidence.doubts;
     let looked_at = format!(
-        "{} movements in the ERP's books, {} notices at the suppliers; {} notices came again under a key that was known",
+        "{} movements in the ERP's books, {} notices at the suppliers; of {} and {} posts whose answer was lost {} and {} came again",
         evidence.ledger.len(),
         evidence.notices.len(),
-        evidence.repeated_notices
+        erp.unheard,
+        suppliers.unheard,
+        erp.repeated,
+        suppliers.repeated
     );
     decided(Law::Fx1, looked, looked_at, violations)
+}
+
+/// Who looks before posting again finds what was carried out. Now and then a process was frozen between its look and its call,
+/// and the key keeps that from harm; when most of what nobody heard of comes again, nobody looks.
+fn repeats(evidence: &Evidence) -> Vec<Violation> {
+    let sides = evidence.doubts.iter().zip(["the ERP", "the suppliers"]);
+    let blind = sides.filter(|(doubts, _)| doubts.unheard >= UNHEARD_MIN && doubts.repeated * 2 > doubts.unheard);
+    let told = |(doubts, side): (&Doubts, &str)| {
+        let Doubts { unheard, repeated } = doubts;
+        let text = format!("{repeated} posts came to {side} again, of {unheard} whose answer was lost: nobody looked");
+        violation(Law::Fx1, text)
+    };
+    blind.map(told).collect()
 }
 
 /// RAW-1.
@@ -413,7 +399,8 @@ pub(super) fn phi(evidence: &Evidence) -> Decided {
     decided(Law::Phi1, usize::try_from(texts).unwrap_or(usize::MAX), looked_at, violations)
 }
 
-/// BND-1, as far as it can be seen from outside: memory, waits, and whether processes end when they are told to.
+/// BND-1, as far as it can be seen from outside: memory, waits, whether processes end when they are told to and only then, and
+/// whether everything becomes quiet.
 pub(super) fn bounds(evidence: &Evidence) -> Decided {
     let size = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let peaks = evidence.peaks_mb.iter().filter(|(_, peak)| **peak > 0);
@@ -437,13 +424,19 @@ pub(super) fn bounds(evidence: &Evidence) -> Decided {
         );
         violations.insert(0, violation(Law::Bnd1, what));
     }
+    if !evidence.restless.is_empty() {
+        let what = format!("it did not become quiet: what still moved was {}", evidence.restless.join(", "));
+        violations.insert(0, violation(Law::Bnd1, what));
+    }
+    let ended = evidence.ended.iter();
+    violations.extend(ended.map(|name| violation(Law::Bnd1, format!("{name} ended, and nobody had told it to"))));
     let overstayed = evidence.overstayed.iter();
     violations.extend(overstayed.map(|name| {
         violation(Law::Bnd1, format!("{name} did not end within 30 s of SIGTERM, though its drain is bounded by 10 s"))
     }));
     let looked_at = format!(
         "memory of {} processes, at most {highest} MB (allowed {MEMORY_MAX_MB}); {} waits for rooms, at most {longest} ms \
-         (allowed {WAIT_MAX_MS}); ends of processes that were told to end",
+         (allowed {WAIT_MAX_MS}); ends of processes, told and untold; whether everything became quiet",
         measured.len(),
         waits.len()
     );

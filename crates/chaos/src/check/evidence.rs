@@ -1,6 +1,7 @@
 //! What was seen, as plain values, so that the decisions can be tried on invented evidence.
 
 use crate::load::Kind;
+use crate::proxy::Doubts;
 use processor::laws::Outcome;
 use serde::Serialize;
 use std::collections::{BTreeMap, BTreeSet};
@@ -38,6 +39,14 @@ impl Stage {
     }
 }
 
+/// The rooms that a use passes, with the topics before and behind each.
+pub const STEPS: [(&str, Stage, Stage); 4] = [
+    ("validate", Stage::Usage, Stage::Validated),
+    ("enrich", Stage::Validated, Stage::Enriched),
+    ("erp-post", Stage::Enriched, Stage::Posting),
+    ("supplier-fanout", Stage::Enriched, Stage::Notice),
+];
+
 /// A use that was sent.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SentUse {
@@ -49,8 +58,8 @@ pub struct SentUse {
     pub fails: bool,
     /// MSH-10 of its message.
     pub control_id: String,
-    /// Whether the sender has a positive answer.
-    pub accepted: bool,
+    /// When the sender had a positive answer, milliseconds since 1970; none when it never had one.
+    pub accepted_ms: Option<i64>,
 }
 
 /// An event on a topic.
@@ -60,7 +69,7 @@ pub struct Seen {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
-    /// When it was written, milliseconds since 1970.
+    /// When the broker took it, milliseconds since 1970.
     pub at_ms: i64,
     /// Its id.
     pub event_id: String,
@@ -189,8 +198,10 @@ pub struct Evidence {
     pub ledger: Vec<Effect>,
     /// What the suppliers took, in the order in which it came.
     pub notices: Vec<Effect>,
-    /// Calls to suppliers with a key that they had already.
-    pub repeated_notices: u64,
+    /// Posts to the ERP and to the suppliers whose callers could not know whether they were carried out.
+    pub doubts: [Doubts; 2],
+    /// One name for each dead letter, and for each time that an exception was raised anew.
+    pub told: Vec<String>,
     /// Exceptions and dead letters.
     pub kept: Vec<KeptRecord>,
     /// Exceptions that wait for a person.
@@ -205,8 +216,12 @@ pub struct Evidence {
     pub faults: Vec<(i64, i64)>,
     /// Records that had no outcome, long after everything was healed, until all rooms were killed and started anew.
     pub stood_still: usize,
+    /// Partitions that still moved when everything had to be quiet.
+    pub restless: Vec<String>,
     /// Processes that did not end when they were told to.
     pub overstayed: Vec<String>,
+    /// Processes that ended when nobody had told them to.
+    pub ended: Vec<String>,
     /// Highest resident memory by process, MB.
     pub peaks_mb: BTreeMap<String, u64>,
 }
@@ -236,12 +251,6 @@ impl Evidence {
     #[must_use]
     pub fn waits(&self) -> Vec<(&'static str, Vec<Wait>)> {
         let healthy: Vec<u32> = self.sent.iter().filter(|one| !one.fails).map(|one| one.signature).collect();
-        let steps = [
-            ("validate", Stage::Usage, Stage::Validated),
-            ("enrich", Stage::Validated, Stage::Enriched),
-            ("erp-post", Stage::Enriched, Stage::Posting),
-            ("supplier-fanout", Stage::Enriched, Stage::Notice),
-        ];
         let step = |(room, from, to): (&'static str, Stage, Stage)| {
             let (from, to) = (self.first_seen(from), self.first_seen(to));
             let both = healthy.iter().filter_map(|one| Some((*from.get(one)?, *to.get(one)?, *one)));
@@ -250,7 +259,7 @@ impl Evidence {
             waits.sort_unstable();
             (room, waits)
         };
-        steps.into_iter().map(step).collect()
+        STEPS.into_iter().map(step).collect()
     }
 
     /// What lies on one topic.

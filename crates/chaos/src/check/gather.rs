@@ -10,8 +10,8 @@ use crate::supplier::Taken;
 use anyhow::{Context, Result};
 use processor::laws::Outcome;
 use schemas::{
-    Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ExceptionState, NoticeState, Parked,
-    Phi, PostingKind, Receipt, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
+    Audit, AuditKind, Decimal, EnrichedUsage, ErpPosting, EventMeta, Exception, ExceptionKind, ExceptionState,
+    NoticeState, Parked, Phi, PostingKind, Receipt, SupplierNotice, SupplyUsage, ValidatedUsage, headers, topics,
 };
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -95,12 +95,12 @@ pub fn gather(places: &Places<'_>, load: &Load, sent: &[Sent], taken: &[Taken]) 
     evidence.sources = copies::sources(&all, &mut decoder)?;
     rooms(&all, &mut decoder, &exceptions, &mut evidence)?;
     evidence.kept = kept(&all, &exceptions);
+    evidence.told = told(&all, &mut decoder)?;
     evidence.receipts = receipts(&all, &mut decoder)?;
     evidence.asked = asked(&all, &exceptions, &evidence);
     let books = books(places)?;
     evidence.ledger = books.iter().filter_map(|line| effect(line, "document")).collect();
     evidence.notices = taken.iter().filter_map(notice).collect();
-    evidence.repeated_notices = taken.iter().map(|one| u64::from(one.times.saturating_sub(1))).sum();
     let rows = lake::rows(places.lake)?;
     evidence.lake = rows.iter().map(|row| place(&row.topic, row.partition, row.offset)).collect();
     for row in &rows {
@@ -126,20 +126,19 @@ pub fn suspect(evidence: &mut Evidence, place: &str, text: &str) {
 }
 
 fn sent_uses(load: &Load, sent: &[Sent]) -> Vec<SentUse> {
-    let accepted: BTreeSet<&str> =
-        sent.iter().filter(|one| one.accepted_ms.is_some()).map(|one| one.control_id.as_str()).collect();
-    let begun: BTreeSet<&str> = sent.iter().map(|one| one.control_id.as_str()).collect();
+    let begun: BTreeMap<&str, Option<i64>> =
+        sent.iter().map(|one| (one.control_id.as_str(), one.accepted_ms)).collect();
     let mut uses = Vec::new();
     for encounter in &load.encounters {
         // What the senders did not come to was not sent.
-        for message in encounter.messages.iter().filter(|message| begun.contains(message.control_id.as_str())) {
-            let accepted = accepted.contains(message.control_id.as_str());
+        for message in &encounter.messages {
+            let Some(accepted_ms) = begun.get(message.control_id.as_str()).copied() else { continue };
             uses.extend(message.uses.iter().map(|one| SentUse {
                 signature: one.signature(),
                 kind: one.kind,
                 control_id: message.control_id.clone(),
                 fails: encounter.fails,
-                accepted,
+                accepted_ms,
             }));
         }
     }
@@ -217,6 +216,28 @@ fn ids(all: &Topics) -> BTreeMap<String, Vec<String>> {
         ids.entry((*topic).to_owned()).or_default().extend(found);
     }
     ids
+}
+
+/// One name for each dead letter, and for each time that an exception was raised anew: what is there twice was written twice.
+fn told(all: &Topics, decoder: &mut Decoder) -> Result<Vec<String>> {
+    let letters = all.of(topics::OPS_DEAD_LETTER_V1.name()).iter().filter_map(|record| {
+        let (room, part) = (record.header("wl_room").unwrap_or_default(), record.header("wl_part").unwrap_or_default());
+        Some(format!("the dead letter {part} of {room} about {}", letter_place(record)?))
+    });
+    let mut told: Vec<String> = letters.collect();
+    // Between two that are not the same somebody has decided, or it has resolved itself.
+    let mut rounds: BTreeMap<String, usize> = BTreeMap::new();
+    for record in all.of(topics::OPS_EXCEPTION_V1.name()) {
+        let Some(value) = record.value.as_deref() else { continue };
+        let Some(exception) = decoder.event::<Exception>(value)? else { continue };
+        let round = rounds.entry(exception.exception_id.clone()).or_default();
+        if exception.kind == ExceptionKind::Raised {
+            told.push(format!("exception {} of {}, round {round}", exception.exception_id, exception.room));
+        } else {
+            *round += 1;
+        }
+    }
+    Ok(told)
 }
 
 fn newest_exceptions(all: &Topics, decoder: &mut Decoder) -> Result<Vec<Exception>> {

@@ -2,11 +2,13 @@
 //! took, what the processes logged. It uses the definitions of the laws and the contracts, and nothing of the runtime.
 
 mod account;
+mod asked;
 mod copies;
 pub mod decide;
 pub mod evidence;
 pub mod gather;
 mod lake;
+mod moments;
 pub mod read;
 
 #[cfg(test)]

@@ -59,7 +59,8 @@ fn healthy() -> Evidence {
             let signature = signature(encounter, seq);
             let control_id = format!("C{signature}");
             evidence.receipts.push((control_id.clone(), vec![format!("Usage-{signature}")]));
-            evidence.sent.push(SentUse { signature, kind, fails: false, control_id, accepted: true });
+            let accepted_ms = Some(1_000_000 + offset * 10 + 3);
+            evidence.sent.push(SentUse { signature, kind, fails: false, control_id, accepted_ms });
             let moves = kind != Kind::Consigned;
             for stage in [Stage::Usage, Stage::Validated, Stage::Enriched, Stage::Posting] {
                 let acted = stage == Stage::Posting && moves;
@@ -142,7 +143,12 @@ fn a_row_that_is_missing_in_the_lake_and_one_that_is_there_twice_are_found() {
 
 #[test]
 fn a_message_that_was_never_accepted_is_told() {
-    assert_eq!(broken(|evidence| evidence.sent[0].accepted = false), [Law::Loss1]);
+    assert_eq!(broken(|evidence| evidence.sent[0].accepted_ms = None), [Law::Loss1]);
+}
+
+#[test]
+fn an_answer_before_the_brokers_had_what_it_is_about_is_found() {
+    assert_eq!(broken(|evidence| evidence.sent[0].accepted_ms = Some(1_000_000 - 11)), [Law::Loss1]);
 }
 
 #[test]
@@ -189,16 +195,62 @@ fn a_use_that_got_lost_halfway_is_found_unless_a_person_is_asked_about_it() {
     assert_eq!(broken(lost), [Law::Loss1]);
     let asked = |evidence: &mut Evidence| {
         lost(evidence);
-        let (room, code, message) = ("erp-post".to_owned(), "c".to_owned(), "m".to_owned());
-        evidence.asked.push(Asked { room, code, signature: Some(signature(1, 1)), message });
+        ask_about(evidence, 1);
+        evidence.sent[..3].iter_mut().for_each(|one| one.fails = true);
+        evidence.sent[0].kind = Kind::Refused;
     };
     assert_eq!(broken(asked), []);
+    // What comes before the use that cannot go through has nothing to wait for.
+    let before = |evidence: &mut Evidence| {
+        lost(evidence);
+        ask_about(evidence, 2);
+        evidence.sent[..3].iter_mut().for_each(|one| one.fails = true);
+        evidence.sent[1].kind = Kind::Refused;
+        evidence.notices.remove(0);
+        stage(evidence, Stage::Notice).remove(0);
+        evidence.lake = evidence.for_the_lake().collect();
+    };
+    assert_eq!(broken(before), [Law::Loss1]);
+}
+
+fn ask_about(evidence: &mut Evidence, seq: u32) {
+    let (room, code, message) = ("erp-post".to_owned(), "c".to_owned(), "m".to_owned());
+    evidence.asked.push(Asked { room, code, signature: Some(signature(1, seq)), message });
+}
+
+#[test]
+fn a_person_who_is_asked_about_what_has_nothing_wrong_is_found() {
+    assert_eq!(broken(|evidence| ask_about(evidence, 2)), [Law::Key1]);
+}
+
+#[test]
+fn a_dead_letter_that_is_there_twice_is_found() {
+    let once = |evidence: &mut Evidence| evidence.told.push("the dead letter of validate about t-0@1".to_owned());
+    assert_eq!(broken(once), []);
+    let twice = |evidence: &mut Evidence| {
+        once(evidence);
+        once(evidence);
+    };
+    assert_eq!(broken(twice), [Law::Eos1]);
+}
+
+#[test]
+fn a_time_behind_a_room_that_is_before_the_one_in_front_of_it_is_found() {
+    assert_eq!(broken(|evidence| stage(evidence, Stage::Posting)[0].at_ms -= 1_001), [Law::Key1]);
 }
 
 #[test]
 fn what_is_booked_or_told_twice_is_found() {
     assert_eq!(broken(|evidence| evidence.ledger.push(evidence.ledger[3].clone())), [Law::Fx1]);
     assert_eq!(broken(|evidence| evidence.notices.push(evidence.notices[3].clone())), [Law::Fx1]);
+}
+
+#[test]
+fn posts_that_are_repeated_without_a_look_are_found() {
+    let repeated =
+        |unheard, repeated| broken(|evidence| evidence.doubts[1] = crate::proxy::Doubts { unheard, repeated });
+    assert_eq!(repeated(9, 9), [Law::Fx1]);
+    assert_eq!((repeated(9, 4), repeated(3, 9)), (Vec::new(), Vec::new()));
 }
 
 #[test]
@@ -302,7 +354,11 @@ fn what_is_left_out_as_a_copy_and_is_none_is_lost() {
 
 #[test]
 fn a_healthy_key_that_waits_in_calm_is_found_and_in_a_storm_is_not() {
-    let late = |evidence: &mut Evidence| stage(evidence, Stage::Enriched)[5].at_ms += 60_001;
+    let late = |evidence: &mut Evidence| {
+        for (late, place) in [(Stage::Enriched, 5), (Stage::Posting, 5), (Stage::Notice, 3)] {
+            stage(evidence, late)[place].at_ms += 60_001;
+        }
+    };
     assert_eq!(broken(late), [Law::Key1]);
     let never = |evidence: &mut Evidence| {
         stage(evidence, Stage::Enriched).pop();
@@ -353,4 +409,6 @@ fn a_wait_without_end_and_a_process_that_does_not_end_are_found() {
     assert_eq!(broken(slow), [Law::Bnd1]);
     assert_eq!(broken(|evidence| evidence.stood_still = 5), [Law::Bnd1]);
     assert_eq!(broken(|evidence| evidence.overstayed.push("validate-1".to_owned())), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.ended.push("validate-1".to_owned())), [Law::Bnd1]);
+    assert_eq!(broken(|evidence| evidence.restless.push("ops.parked.v1-0".to_owned())), [Law::Bnd1]);
 }

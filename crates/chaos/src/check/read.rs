@@ -5,7 +5,7 @@ use anyhow::{Context, Result, bail};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
-use rdkafka::message::{Headers as _, Message as _};
+use rdkafka::message::{Headers as _, Message as _, Timestamp};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use schemas::Event;
 use schemas::codec::{WriterSchema, decode, split_frame};
@@ -26,7 +26,7 @@ pub struct Record {
     pub partition: i32,
     /// Offset.
     pub offset: i64,
-    /// Milliseconds since 1970.
+    /// When the broker took it, milliseconds since 1970.
     pub at_ms: i64,
     /// Key.
     pub key: Option<Vec<u8>>,
@@ -104,6 +104,9 @@ fn topic_now(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
         match consumer.poll(POLL) {
             Some(Ok(message)) => {
                 empty = 0;
+                let Timestamp::LogAppendTime(at_ms) = message.timestamp() else {
+                    bail!("the times on {topic} are not the broker's: waits cannot be measured by clocks that jump");
+                };
                 let headers = message.headers().map_or(Vec::new(), |headers| {
                     let owned = |header: rdkafka::message::Header<'_, &[u8]>| {
                         (header.key.to_owned(), header.value.map(<[u8]>::to_vec))
@@ -113,7 +116,7 @@ fn topic_now(bootstrap: &str, topic: &str) -> Result<Vec<Record>> {
                 records.push(Record {
                     partition: message.partition(),
                     offset: message.offset(),
-                    at_ms: message.timestamp().to_millis().unwrap_or_default(),
+                    at_ms,
                     key: message.key().map(<[u8]>::to_vec),
                     value: message.payload().map(<[u8]>::to_vec),
                     headers,
