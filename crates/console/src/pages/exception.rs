@@ -347,7 +347,9 @@ fn verdict(data: &Whole) -> Markup {
 
 /// A suggestion as a page says it: what has a form below is not a command, and a command stands as one.
 fn fix_here(fix: &str) -> Markup {
-    let here = fix.replace(" with `wardline exceptions map`", " with the form \"Map the code\" below");
+    let here = fix
+        .replace(" with `wardline exceptions map`", " with the form \"Map the code\" below")
+        .replace(" with `wardline exceptions correct`", " with the form \"Correct\" below");
     html! {
         @for (index, part) in here.split('`').enumerate() {
             @if index % 2 == 0 { (part) } @else { code { (part) } }
@@ -476,6 +478,7 @@ mod tests {
                 "add A, or map A with `wardline exceptions map`",
                 "add A, or map A with the form &quot;Map the code&quot; below",
             ),
+            ("correct lot with `wardline exceptions correct`", "correct lot with the form &quot;Correct&quot; below"),
             ("run `wardline crosswalk set`, or <b>", "run <code>wardline crosswalk set</code>, or &lt;b&gt;"),
             ("then retry", "then retry"),
         ] {
