@@ -4,7 +4,7 @@ use schemas::topics;
 use serde::Serialize;
 use std::collections::{BTreeMap, HashSet, VecDeque};
 
-use super::chain::{Bounds, Fact, How, Tracker};
+use super::chain::{Bounds, Fact, How, Settled, Tracker};
 use super::facts::{Route, Seen};
 use super::histogram::Histogram;
 
@@ -166,11 +166,7 @@ impl Ledger {
                 let (hours, mut settled) = (&mut self.hours, 0);
                 self.tracker.take(fact, |ending| {
                     settled += usize::from(ending.instead_of.is_none());
-                    if let Some((how, at_ms)) = ending.instead_of {
-                        let number = hour(hours, at_ms).number(how);
-                        *number = number.saturating_sub(1);
-                    }
-                    ended(hours, ending.start_ms, ending.end_ms, ending.how);
+                    settle(hours, &ending);
                 });
                 // What is sent again does not come in again.
                 if let Fact::Started { at_ms, .. } = fact
@@ -185,7 +181,7 @@ impl Ledger {
     /// Time passed: what is older than the hours kept is forgotten.
     pub fn turn(&mut self, now_ms: i64) {
         let hours = &mut self.hours;
-        self.tracker.expire(now_ms, |ending| ended(hours, ending.start_ms, ending.end_ms, ending.how));
+        self.tracker.expire(now_ms, |ending| settle(hours, &ending));
         let first = now_ms.div_euclid(HOUR_MS) + 1 - i64::try_from(HOURS).unwrap_or(i64::MAX);
         self.hours = self.hours.split_off(&first);
     }
@@ -236,6 +232,15 @@ impl Hour {
 
 fn hour(hours: &mut BTreeMap<i64, Hour>, at_ms: i64) -> &mut Hour {
     hours.entry(at_ms.div_euclid(HOUR_MS)).or_default()
+}
+
+/// Counts what ended, once: what it was taken for before is taken back.
+fn settle(hours: &mut BTreeMap<i64, Hour>, ending: &Settled) {
+    if let Some((how, at_ms)) = ending.instead_of {
+        let number = hour(hours, at_ms).number(how);
+        *number = number.saturating_sub(1);
+    }
+    ended(hours, ending.start_ms, ending.end_ms, ending.how);
 }
 
 fn ended(hours: &mut BTreeMap<i64, Hour>, start_ms: i64, end_ms: i64, how: How) {

@@ -64,7 +64,7 @@ pub(super) struct Tracker {
     waiting: HashMap<u128, Waiting>,
     /// Oldest first.
     order: BTreeSet<(i64, u128)>,
-    settled: Recent<(i64, How, i64)>,
+    settled: Recent<Ending>,
     early: Recent<Early>,
 }
 
@@ -72,6 +72,18 @@ pub(super) struct Tracker {
 struct Waiting {
     start: u128,
     start_ms: i64,
+    /// What it was taken for before its next event was read.
+    instead_of: Option<(How, i64)>,
+}
+
+/// How something ended.
+#[derive(Clone, Copy, Debug)]
+struct Ending {
+    start_ms: i64,
+    how: How,
+    end_ms: i64,
+    /// An event that follows from it waits again in its place.
+    goes_on: bool,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -98,15 +110,15 @@ impl Tracker {
                 if self.waiting.contains_key(&id) || self.settled.get(id).is_some() {
                     return;
                 }
-                self.open(id, Waiting { start: id, start_ms: at_ms });
+                self.open(id, Waiting { start: id, start_ms: at_ms, instead_of: None });
                 self.catch_up(id, &mut settle);
-                if self.waiting.len() > self.bounds.waiting_max
+                while self.waiting.len() > self.bounds.waiting_max
                     && let Some((_, oldest)) = self.order.first().copied()
                 {
                     self.end(oldest, at_ms, How::Lost, &mut settle);
                 }
             }
-            Fact::Stepped { id, cause } => match self.close(cause) {
+            Fact::Stepped { id, cause } => match self.close(cause).or_else(|| self.reopened(id, cause)) {
                 Some(waiting) => {
                     self.open(id, waiting);
                     self.catch_up(id, &mut settle);
@@ -162,17 +174,30 @@ impl Tracker {
     /// Whether the cause is known.
     fn end(&mut self, id: u128, end_ms: i64, how: How, settle: &mut impl FnMut(Settled)) -> bool {
         if let Some(waiting) = self.close(id) {
-            settle(Settled { start_ms: waiting.start_ms, end_ms, how, instead_of: None });
-            self.settled.put(id, (waiting.start_ms, how, end_ms));
-            self.settled.put(waiting.start, (waiting.start_ms, how, end_ms));
+            let Waiting { start, start_ms, instead_of } = waiting;
+            settle(Settled { start_ms, end_ms, how, instead_of });
+            let ending = Ending { start_ms, how, end_ms, goes_on: false };
+            self.settled.put(id, ending);
+            self.settled.put(start, ending);
             return true;
         }
-        let Some((start_ms, before, before_ms)) = self.settled.get(id) else { return false };
-        if how == How::Done && before != How::Done {
-            settle(Settled { start_ms, end_ms, how, instead_of: Some((before, before_ms)) });
-            self.settled.put(id, (start_ms, how, end_ms));
+        let Some(before) = self.settled.get(id) else { return false };
+        if how == How::Done && before.how != How::Done && !before.goes_on {
+            let start_ms = before.start_ms;
+            settle(Settled { start_ms, end_ms, how, instead_of: Some((before.how, before.end_ms)) });
+            self.settled.put(id, Ending { how, end_ms, ..before });
         }
         true
+    }
+
+    /// What was taken for left out or lost goes on, when an event that nobody has read yet follows from it: the topics are read in
+    /// any order, and a note about an event may be read before what its room gave for it.
+    fn reopened(&mut self, id: u128, cause: u128) -> Option<Waiting> {
+        let is_known = self.waiting.contains_key(&id) || self.settled.get(id).is_some();
+        let before =
+            self.settled.get(cause).filter(|before| before.how != How::Done && !before.goes_on && !is_known)?;
+        self.settled.put(cause, Ending { goes_on: true, ..before });
+        Some(Waiting { start: cause, start_ms: before.start_ms, instead_of: Some((before.how, before.end_ms)) })
     }
 
     /// What came twice under one id is one chain, from the earlier start on.

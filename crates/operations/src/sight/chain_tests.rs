@@ -68,6 +68,18 @@ fn a_note_that_was_read_before_its_event_is_put_right() {
 }
 
 #[test]
+fn what_was_taken_for_left_out_goes_on_with_what_follows_from_it() {
+    check("s a 10; x a 20; > b a; e b 40", &["10-20 LeftOut", "10-40 Done instead of LeftOut"], 0);
+    check("s a 10; x a 20; e b 40; > b a", &["10-20 LeftOut", "10-40 Done instead of LeftOut"], 0);
+    check("s a 10; x a 20; > b a; > c b", &["10-20 LeftOut"], 1);
+    // Sent again it counts once, and what has arrived has arrived.
+    let once = &["10-20 LeftOut", "10-40 Done instead of LeftOut"];
+    check("s a 10; x a 20; > b a; > b a; e a 30; e b 40; > b a; e b 50", once, 0);
+    check("s a 10; > b a; x b 20; > b a", &["10-20 LeftOut"], 0);
+    check("s a 10; e a 15; > b a", &["10-15 Done"], 0);
+}
+
+#[test]
 fn bnd_1_what_waits_is_bounded_in_number_and_age() {
     let bounds = Bounds { waiting_max: 2, settled_max: 10, early_max: 2, age_max_ms: 100 };
     let (said, waiting) = told(bounds, "s a 10; s b 11; s c 12");

@@ -108,8 +108,14 @@ impl Reading<'_> {
             let id = event_id(&exception.exception_id);
             let raised_ms = exception.raised_at.millis();
             each(Seen::Raised { room: exception.room.clone(), exception: id, at_ms: raised_ms });
-            let is_over = matches!(exception.state, ExceptionState::Discarded | ExceptionState::Resolved);
-            if let (true, Some(origin)) = (is_over, exception.origin_event_id) {
+            // A room says that it is resolved where the event was processed: then its outputs tell what became of it, or the
+            // audit that it was dropped. That a person has settled it elsewhere nothing else tells.
+            let is_left_out = match exception.state {
+                ExceptionState::Discarded => true,
+                ExceptionState::Resolved => exception.actor.is_some(),
+                _ => false,
+            };
+            if let (true, Some(origin)) = (is_left_out, exception.origin_event_id) {
                 each(Seen::Note { room: exception.room, cause: event_id(&origin), at_ms, how: How::LeftOut });
             }
         } else if topic == topics::OPS_RECEIPT_V1.name() {
@@ -162,6 +168,8 @@ struct ExceptionPart {
     room: String,
     #[serde(default)]
     origin_event_id: Option<String>,
+    #[serde(default)]
+    actor: Option<String>,
     #[serde(default)]
     raised_at: Timestamp,
 }
