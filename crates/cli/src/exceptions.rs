@@ -19,11 +19,12 @@ use operations::exceptions::{
 use runtime::codec::Codec;
 use runtime::{Config, Shutdown, ShutdownTrigger};
 use schemas::Exception;
-use std::collections::HashMap;
 use std::time::Duration;
 
-/// Most exceptions whose whole records are held in memory.
+/// Most exceptions of a first run.
 const EXCEPTIONS_MAX: usize = 1_000_000;
+/// Exceptions whose whole records are held in memory at once.
+const CHUNK: usize = 200;
 /// Stands for no subject and for nobody.
 const NONE: &str = "-";
 /// Longest wait until everything that is on record has been read.
@@ -187,13 +188,7 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
     rows.reverse();
     let mut output = Output::stdout();
     if options.json {
-        let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
-        let wanted: HashMap<&str, &Row> = rows.iter().map(|row| (row.exception_id.as_str(), row)).collect();
-        for exception in load(config, &codec).await? {
-            if let Some(row) = wanted.get(exception.exception_id.as_str()) {
-                output.json(&show::summary(&exception, row)?)?;
-            }
-        }
+        whole(&view, &rows, &mut output).await?;
     } else {
         let head = ["ID", "RAISED", "DUE", "STATE", "WHO", "ROOM", "CODE", "MESSAGE"];
         output.table(&head, &rows.iter().map(list_row).collect::<Vec<_>>())?;
@@ -224,6 +219,24 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
         output::note(
             "`wardline exceptions show ID` tells more; `retry ID` processes the event again; `causes` puts together what has one cause",
         );
+    }
+    Ok(())
+}
+
+/// The whole records of what is listed, some at a time; one that cannot be read leaves the others be.
+async fn whole(view: &ExceptionsView, rows: &[Row], output: &mut Output) -> Result<(), Failure> {
+    let mut told = 0;
+    for rows in rows.chunks(CHUNK) {
+        let ids: Vec<&str> = rows.iter().map(|row| row.exception_id.as_str()).collect();
+        let (found, _) = view.whole(&ids).await.map_err(view_failure)?;
+        for row in rows {
+            let Some(exception) = found.get(&row.exception_id) else { continue };
+            output.json(&show::summary(exception, row)?)?;
+            told += 1;
+        }
+    }
+    if told < rows.len() {
+        output::note(&format!("{} of them cannot be read, or change just now", rows.len() - told));
     }
     Ok(())
 }

@@ -4,7 +4,6 @@ use crate::args::{Globals, Status};
 use crate::output::{self, Output};
 use crate::{Failure, context, exceptions, rooms, sight};
 use operations::sight::lag::{self, TopicLag};
-use runtime::codec::Codec;
 use runtime::reader::{self, PartitionLag, ReadError};
 use runtime::readers::Readers;
 use runtime::{Config, RoomInfo, RoomKind};
@@ -119,10 +118,10 @@ async fn report(config: &Config, health: &str) -> Result<Report, Failure> {
     for key in parked {
         *by_room.entry(key.split('|').next().unwrap_or_default().to_owned()).or_default() += 1;
     }
-    let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
+    let (view, _running) = exceptions::view(config).await?;
     let mut by_code = BTreeMap::new();
-    for exception in exceptions::load(config, &codec).await?.into_iter().filter(exceptions::is_open) {
-        *by_code.entry(exception.code).or_default() += 1;
+    for cause in view.causes().iter() {
+        *by_code.entry(cause.code.clone()).or_default() += cause.exceptions;
     }
     let mut rooms = Vec::new();
     for (info, partitions) in lags {

@@ -146,6 +146,9 @@ fn told(result: &Value, json: bool) -> Result<(), Failure> {
             if let Some(all) = result["doneTotal"].as_u64().filter(|all| *all > told) {
                 output::note(&format!("{all} in all: the console tells the first {told} one by one"));
             }
+            if json {
+                decide::left_out_by_console(&result["leftOut"])?;
+            }
             if let Some([first, rest @ ..]) = result["leftOut"].as_array().map(Vec::as_slice) {
                 let text = |name: &str| agree::plain(first[name].as_str().unwrap_or_default());
                 let (code, id, why) = (text("code"), text("exceptionId"), text("why"));

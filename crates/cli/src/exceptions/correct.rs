@@ -1,8 +1,9 @@
 //! `wardline exceptions correct|map`: corrects the event of an exception, or says what its code means.
 
 use super::{decide, show, view, view_failure};
-use crate::args::{ExceptionsCorrect, ExceptionsMap};
-use crate::{Failure, agree, crosswalk, rooms};
+use crate::args::{ExceptionsCorrect, ExceptionsMap, Unmask};
+use crate::{Failure, agree, crosswalk, rooms, unmask};
+use operations::audit::Shown;
 use operations::crosswalk::MappedCode;
 use operations::exceptions::{self, Act, By, Choice, CorrectError, Decider, ExceptionsView, Proposal, mapped_code};
 use operations::replay::ReplayRoom;
@@ -18,7 +19,7 @@ pub async fn correct(config: &Config, options: &ExceptionsCorrect) -> Result<(),
     let by = By { actor: options.actor.clone(), comment: options.reason.clone(), via: "cli" };
     let outcome = if options.approve {
         let id = show::pick(&view, &options.id)?;
-        let seen = seen(&view, &id, options.seen.as_deref()).await?;
+        let seen = seen(config, &view, &id, options).await?;
         let choice = Choice::Ids(vec![id]);
         decider.decide(&choice, &Act::ApproveCorrection { seen }, &by).await.map_err(decide::failure)?
     } else {
@@ -48,10 +49,24 @@ pub async fn map(config: &Config, options: &ExceptionsMap) -> Result<(), Failure
     crosswalk::said(&mapped.map_err(crosswalk::failure)?, options.json)
 }
 
-/// The mark of the correction that a person agrees to. Where none waits, the refusal says so.
-async fn seen(view: &ExceptionsView, id: &str, given: Option<&str>) -> Result<Option<String>, Failure> {
+/// The mark of the correction that a person agrees to. Where none waits, the refusal says so. What may identify a patient is shown
+/// for that once it is on record who is shown it, and why.
+async fn seen(
+    config: &Config,
+    view: &ExceptionsView,
+    id: &str,
+    options: &ExceptionsCorrect,
+) -> Result<Option<String>, Failure> {
+    let given = options.seen.as_deref();
     let exception = view.exception(id).await.map_err(view_failure)?;
     let Some(proposal) = exception.as_deref().and_then(Proposal::of) else { return Ok(given.map(str::to_owned)) };
+    if given.is_none() && proposal.has_direct() {
+        let unmask = Unmask { reason: options.reason.clone(), actor: options.actor.clone() };
+        let event_id = exception.as_ref().and_then(|exception| exception.origin_event_id.clone());
+        let what = "a proposed correction";
+        let shown = Shown { what, event_id, exception_id: Some(id.to_owned()), ..Shown::default() };
+        unmask::record(config, &unmask, shown).await?;
+    }
     agree::seen(given, &show::proposed(&proposal), proposal.mark.as_deref().unwrap_or_default()).map(Some)
 }
 

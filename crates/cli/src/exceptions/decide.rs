@@ -5,11 +5,11 @@ use crate::args::{Decide, Discard};
 use crate::output::{self, Output};
 use crate::{Failure, agree, people};
 use operations::exceptions::{
-    Act, By, Choice, DecideError, Decider, Discards, Done, ExceptionsView, Filter, Found, Outcome, verb,
+    Act, By, Choice, DecideError, Decider, Discards, Done, ExceptionsView, Filter, Found, Outcome, Refusal, verb,
 };
 use runtime::Config;
 use schemas::{Criticality, ExceptionKind};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// Most decisions that are told one by one.
@@ -109,6 +109,7 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
                 "kind": done.kind.as_str(),
             }))?;
         }
+        outcome.left_out.iter().try_for_each(|refusal| output.json(&left_out(refusal)))?;
     } else {
         lines(&outcome.done).iter().try_for_each(|line| output.line(line))?;
     }
@@ -127,6 +128,21 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
         output::note(&format!("{} left out, for example: {last}; next: {}", outcome.left_out.len(), last.next));
     }
     Ok(())
+}
+
+/// One that was left out.
+fn left_out(refusal: &Refusal) -> Value {
+    let Refusal { exception_id, code, why, next, .. } = refusal;
+    json!({"leftOut": {"exceptionId": exception_id, "code": code, "why": why, "next": next}})
+}
+
+/// Those that a console left out, one JSON line each.
+pub fn left_out_by_console(refusals: &Value) -> Result<(), Failure> {
+    let mut output = Output::stdout();
+    for refusal in refusals.as_array().into_iter().flatten() {
+        output.json(&json!({"leftOut": refusal}))?;
+    }
+    output.finish()
 }
 
 /// A line for each that was decided; of many the first few and a sum.
@@ -157,6 +173,19 @@ pub fn failure(error: DecideError) -> Failure {
 mod tests {
     use super::*;
     use schemas::ExceptionState;
+
+    #[test]
+    fn each_that_was_left_out_is_a_line_of_its_own() {
+        let refusal = Refusal {
+            exception_id: "e1".to_owned(),
+            code: "WL-7071",
+            why: "is resolved".to_owned(),
+            next: "leave it".to_owned(),
+            on_page: "leave it on the page".to_owned(),
+        };
+        let told = json!({"exceptionId": "e1", "code": "WL-7071", "why": "is resolved", "next": "leave it"});
+        assert_eq!(left_out(&refusal), json!({"leftOut": told}));
+    }
 
     #[test]
     fn many_decisions_are_told_as_a_sum() {

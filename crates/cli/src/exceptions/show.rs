@@ -6,7 +6,7 @@ use crate::args::{ExceptionsHistory, ExceptionsShow};
 use crate::output::{self, Output};
 use crate::{Failure, agree, unmask};
 use operations::audit::Shown;
-use operations::exceptions::{ExceptionsView, Found, Proposal, Row, masters};
+use operations::exceptions::{ExceptionsView, Found, Proposal, Row, masked_correction, masters};
 use operations::messages::MessageId;
 use operations::original::Source;
 use runtime::Config;
@@ -48,7 +48,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
     let codec = Codec::new(&config.registry).map_err(Failure::registry)?;
     let bytes = exception.raw_value.as_ref().map(AsRef::as_ref);
     let source = Source::read(&codec, bytes, exception.content_type.as_deref(), SOURCE_BYTES_MAX).await.masked();
-    let proposal = Proposal::of(&exception);
+    let proposal = Proposal::of(&exception).map(Proposal::masked);
     let sheet = Sheet {
         row: &row,
         exception: &exception,
@@ -63,7 +63,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
     output.finish()
 }
 
-/// A correction that waits, for who has to agree to it.
+/// A correction that waits, for who has to agree to it. The mark stands there when all of it does.
 pub fn proposed(proposal: &Proposal) -> Vec<String> {
     let Proposal { exception_id, mark, actor, reason, at, fields } = proposal;
     let when = output::told_time(*at);
@@ -76,7 +76,13 @@ pub fn proposed(proposal: &Proposal) -> Vec<String> {
         let before = field.before.as_deref().unwrap_or("nothing");
         format!("  {:<14} {}: {before} -> {}", "sets", field.path, field.after)
     }));
-    lines.extend(mark.iter().map(|mark| format!("  {:<14} {mark}", "mark")));
+    lines.push(match mark {
+        Some(mark) => format!("  {:<14} {mark}", "mark"),
+        None => format!(
+            "  {:<14} with what may identify a patient: `wardline exceptions correct {exception_id} --approve --reason TEXT`, which goes on record",
+            "mark"
+        ),
+    });
     lines
 }
 
@@ -112,11 +118,12 @@ pub async fn history(config: &Config, options: &ExceptionsHistory) -> Result<(),
     Ok(())
 }
 
-/// All but the original bytes, which are told by their size; and until when it should be settled.
+/// All but the original bytes, which are told by their size, and what else may identify a patient; and until when it should be settled.
 pub fn summary(exception: &Exception, row: &Row) -> Result<Value, Failure> {
     let size = |bytes: Option<&schemas::Bytes>| bytes.map(|bytes| bytes.as_ref().len());
     let sizes = (size(exception.raw_value.as_ref()), exception.raw_headers.len());
-    let lean = Exception { raw_value: None, raw_headers: Vec::new(), ..exception.clone() };
+    let correction = masked_correction(exception);
+    let lean = Exception { raw_value: None, raw_headers: Vec::new(), correction, ..exception.clone() };
     let mut value = serde_json::to_value(&lean).map_err(|error| Failure::new(error, "report this as a defect"))?;
     if let Value::Object(fields) = &mut value {
         fields.insert("rawValue".to_owned(), sizes.0.map_or(Value::Null, |size| json!(format!("{size} bytes"))));
@@ -127,7 +134,7 @@ pub fn summary(exception: &Exception, row: &Row) -> Result<Value, Failure> {
         fields.insert("originKey".to_owned(), json!(key(exception.origin_key.as_ref())));
         fields.insert("rawKey".to_owned(), json!(key(exception.raw_key.as_ref())));
         // What waits is told once, with its mark.
-        if let Some(proposal) = Proposal::of(exception) {
+        if let Some(proposal) = Proposal::of(exception).map(Proposal::masked) {
             fields.remove("correction");
             fields.insert("proposal".to_owned(), json!(proposal));
         }
@@ -162,4 +169,87 @@ fn unknown(start: &str) -> Failure {
         format!("WL-7063: no exception has an id that starts with {start}"),
         "list them with `wardline exceptions ls --all`",
     )
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use schemas::approval::{agreed_by, correction_mark};
+    use schemas::{CorrectedField, Correction, Criticality, ExceptionKind, ExceptionState};
+
+    fn corrected(fields: &[&str]) -> Exception {
+        let field = |path: &&str| CorrectedField {
+            path: (*path).to_owned(),
+            before: Some("\"Abel\"".to_owned()),
+            after: "\"Adams\"".to_owned(),
+        };
+        Exception {
+            exception_id: "e1".to_owned(),
+            origin_topic: Some("clinical.supply-usage.v1".to_owned()),
+            correction: Some(Correction {
+                fields: fields.iter().map(field).collect(),
+                actor: "olga".to_owned(),
+                reason: "read from the wristband".to_owned(),
+                needs_approval: true,
+                ..Correction::default()
+            }),
+            ..Exception::default()
+        }
+    }
+
+    fn row() -> Row {
+        Row {
+            exception_id: "e1".to_owned(),
+            raised_at: 0,
+            at: 0,
+            kind: ExceptionKind::Raised,
+            state: ExceptionState::Open,
+            room: "validate".to_owned(),
+            code: "WL-4001".to_owned(),
+            message: String::new(),
+            subject: None,
+            class: Criticality::PatientAdjacent,
+            origin_topic: None,
+            origin_partition: None,
+            origin_offset: None,
+            suggested_fix: None,
+            due_at: 0,
+            is_overdue: false,
+            assignee: None,
+            discard_requested_by: None,
+            correction_requested_by: None,
+            correction_mark: None,
+            parked_key: true,
+            events: 1,
+        }
+    }
+
+    /// What a terminal and a program are told of an exception.
+    fn told(exception: &Exception) -> [String; 2] {
+        let lines = Proposal::of(exception).map(Proposal::masked).iter().flat_map(proposed).collect::<Vec<_>>();
+        [lines.join("\n"), summary(exception, &row()).unwrap().to_string()]
+    }
+
+    #[test]
+    fn phi_1_a_correction_is_told_without_what_may_identify_a_patient() {
+        let waits = corrected(&["lot", "phi.familyName"]);
+        let mark = correction_mark("e1", waits.correction.as_ref().unwrap());
+        let agreed = Some(agreed_by("bert", &mark));
+        let in_force = Correction { approved_by: agreed, ..waits.correction.clone().unwrap() };
+        let in_force = Exception { correction: Some(in_force), ..waits.clone() };
+        let [lines, json] = told(&waits);
+        assert!(lines.contains("lot: \"Abel\" -> \"Adams\"") && lines.contains("phi.familyName: "), "{lines}");
+        for told in [lines, json] {
+            assert!(!told.contains(&mark), "nobody agrees to what they have not seen: {told}");
+            // The lot is shown.
+            assert_eq!((told.matches("Adams").count(), told.matches("Abel").count()), (1, 1), "{told}");
+        }
+        let [_, json] = told(&in_force);
+        assert_eq!((json.matches("Adams").count(), json.matches("Abel").count()), (1, 1), "{json}");
+
+        let free = corrected(&["lot"]);
+        let mark = correction_mark("e1", free.correction.as_ref().unwrap());
+        assert!(told(&free).iter().all(|told| told.contains(&mark)), "{:?}", told(&free));
+    }
 }

@@ -164,8 +164,10 @@ impl<'a> Facts<'a> {
         self.refused(
             CHANGED,
             format!("is not corrected: what was seen is not what waits{}", now.unwrap_or_default()),
-            format!("look at it with `wardline exceptions show {id}`, then agree to what you see, or `retry {id}` if you do not"),
-            "look at the correction that is proposed now, then agree to it, or press Retry if you do not",
+            format!(
+                "look at it with `wardline exceptions show {id}`, then agree to what you see, or propose something else"
+            ),
+            "look at the correction that is proposed now, then agree to it, or propose another one",
         )
     }
 

@@ -1,16 +1,18 @@
 //! Carries decisions out: reads the whole records, writes what was decided, and waits until the view shows it.
 
 mod cause;
+mod turn;
 
 pub use self::cause::CauseRefusal;
 
 use self::cause::{none_of, parted, sifted};
+use self::turn::Turn;
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page};
 use super::view::{ExceptionsView, ViewError};
-use runtime::outgoing::{Lineage, Outgoing};
-use runtime::publisher::{PublishError, Publisher};
+use runtime::outgoing::Outgoing;
+use runtime::publisher::PublishError;
 use runtime::record::Record;
 use runtime::{Config, clock};
 use schemas::approval::discard_mark;
@@ -19,11 +21,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::time::Duration;
+use tokio::sync::Mutex;
 
 /// Exceptions that are decided in one write: so many whole records are held at once.
 const CHUNK: usize = 200;
 /// How often those are looked for whose records moved meanwhile.
 const ROUNDS: usize = 3;
+/// How often somebody else may take over while a chunk is written.
+const TURNS: usize = 20;
 /// Longest wait for a view that is still reading.
 const CATCH_UP: Duration = Duration::from_secs(120);
 /// Longest wait for the view to show what was decided.
@@ -33,7 +38,9 @@ const SHOWN: Duration = Duration::from_secs(10);
 #[derive(Clone)]
 pub struct Decider {
     view: ExceptionsView,
-    publisher: Publisher,
+    config: Arc<Config>,
+    /// Of one process one writes at a time; how many turns there were.
+    turns: Arc<Mutex<u64>>,
 }
 
 /// Which exceptions are meant.
@@ -71,6 +78,15 @@ pub struct Done {
     pub state: ExceptionState,
     /// When, microseconds since 1970.
     pub at: i64,
+}
+
+/// What is written about some of them, and what is not.
+#[derive(Default)]
+struct Written {
+    taken: Vec<String>,
+    outgoing: Vec<Outgoing>,
+    done: Vec<Done>,
+    left_out: Vec<Refusal>,
 }
 
 /// What came of a decision.
@@ -112,8 +128,8 @@ impl Decider {
     /// When the registry does not answer.
     pub async fn connect(config: &Config, view: &ExceptionsView) -> Result<Self, DecideError> {
         let written = [topics::OPS_EXCEPTION_V1.info(), topics::OPS_AUDIT_V1.info()];
-        let publisher = Publisher::connect(config, Arc::clone(view.codec()), &written).await?;
-        Ok(Self { view: view.clone(), publisher })
+        view.codec().prepare(&written).await.map_err(PublishError::from)?;
+        Ok(Self { view: view.clone(), config: Arc::new(config.clone()), turns: Arc::default() })
     }
 
     /// Gives an exception to somebody, or to nobody.
@@ -185,7 +201,7 @@ impl Decider {
     /// after everything is confirmed.
     ///
     /// # Errors
-    /// See [`DecideError`]. Where Kafka fails in the middle, some of it is decided.
+    /// See [`DecideError`]. Where Kafka fails in the middle of many, some of it is decided.
     pub async fn decide(&self, choice: &Choice, act: &Act, by: &By) -> Result<Outcome, DecideError> {
         self.view.until_caught_up(CATCH_UP).await?;
         let (mut open, left_out) = self.chosen(choice, act, by)?;
@@ -246,15 +262,25 @@ impl Decider {
     /// See [`DecideError`].
     pub async fn mend(&self) -> Result<Vec<String>, DecideError> {
         let mut mended = Vec::new();
-        for (id, place) in self.view.reopened() {
+        let reopened = self.view.reopened();
+        if reopened.is_empty() {
+            return Ok(mended);
+        }
+        let mut turns = self.turns.lock().await;
+        let chosen: Chosen = reopened.iter().map(|(id, _)| (id.clone(), None)).collect();
+        let mut turn = self.turn(None, &mut turns, &chosen).await?;
+        for (id, place) in reopened {
             let Some(last) = records::one(self.view.readers(), self.view.codec(), place).await? else { continue };
             // The room may have raised it again since.
-            if !self.view.reopened().iter().any(|(reopened, _)| *reopened == id) {
+            if turn.moved.contains_key(&id) || !self.view.reopened().iter().any(|(reopened, _)| *reopened == id) {
                 continue;
             }
             let last = Exception { at: Timestamp(clock::now_micros()), ..last };
-            let record = self.publisher.event(&last, &Lineage::default())?;
-            self.publisher.publish(&[record]).await?;
+            let record = turn.event(&last)?;
+            if !turn.commit(vec![record]).await? {
+                // Whoever has taken over decides something, and does this after it.
+                break;
+            }
             let Exception { exception_id, kind, state, at, .. } = last;
             self.shown(&[Done { exception_id, kind, state, at: at.0 }]).await;
             mended.push(id);
@@ -267,48 +293,86 @@ impl Decider {
         let places = self.view.places(open.keys().map(String::as_str));
         let (mut records, reading) = records::many(self.view.readers(), &places);
         let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
+        let mut turn = None;
         while records.recv_many(&mut chunk, CHUNK).await > 0 {
-            self.write(&chunk, open, act, by, outcome).await?;
+            turn = self.write(turn, &chunk, open, (act, by), outcome).await?;
             chunk.clear();
         }
         reading.await.map_err(RecordsError::from)?.map_err(RecordsError::from)?;
+        if let Some(turn) = turn {
+            self.read_on(&turn.moved).await;
+        }
         Ok(())
     }
 
+    /// Waits, within a bound, until the view has read these records: the next round starts from them.
+    async fn read_on(&self, moved: &HashMap<String, (i32, i64)>) {
+        let mut changes = self.view.changes();
+        let is_read =
+            |(partition, offset): &(i32, i64)| self.view.read_to(*partition).is_some_and(|read| read > *offset);
+        let waiting = async { while !moved.values().all(is_read) && changes.changed().await.is_ok() {} };
+        if tokio::time::timeout(SHOWN, waiting).await.is_err() {
+            tracing::warn!("what others have decided meanwhile is not read yet");
+        }
+    }
+
+    /// Decides about those whose records these are, where they still are the newest ones. The rest stays open.
     async fn write(
         &self,
+        mut turn: Option<Turn>,
         chunk: &[Record],
         open: &mut Chosen,
-        act: &Act,
-        by: &By,
+        act: (&Act, &By),
         outcome: &mut Outcome,
-    ) -> Result<(), DecideError> {
-        let mut outgoing: Vec<Outgoing> = Vec::with_capacity(2 * chunk.len());
-        let mut done = Vec::with_capacity(chunk.len());
+    ) -> Result<Option<Turn>, DecideError> {
+        for _ in 0..TURNS {
+            let mut turns = self.turns.lock().await;
+            let mut mine = self.turn(turn, &mut turns, open).await?;
+            let Written { taken, outgoing, done, left_out } = self.judged(&mine, chunk, open, act).await?;
+            if outgoing.is_empty() || mine.commit(outgoing).await? {
+                taken.iter().for_each(|id| drop(open.remove(id)));
+                outcome.done.extend(done);
+                outcome.left_out.extend(left_out);
+                return Ok(Some(mine));
+            }
+            // Somebody else decides just now: what they have written is looked at first.
+            turn = None;
+        }
+        Ok(None)
+    }
+
+    /// What is to be written about a chunk.
+    async fn judged(
+        &self,
+        turn: &Turn,
+        chunk: &[Record],
+        open: &Chosen,
+        (act, by): (&Act, &By),
+    ) -> Result<Written, DecideError> {
+        let mut written = Written::default();
         for record in chunk {
             let Some(exception) = typed::<Exception>(self.view.codec(), record).await? else { continue };
             let (id, place) = (&exception.exception_id, (record.place.partition, record.place.offset));
             // What has a newer record by now is read again in the next round.
-            if !self.view.is_newest(id, place) {
+            if !self.view.is_newest(id, place) || turn.moved.contains_key(id) {
                 continue;
             }
-            let Some(seen) = open.remove(id) else { continue };
+            let Some(seen) = open.get(id) else { continue };
+            written.taken.push(id.clone());
             // It may have changed since it was chosen.
             let facts = Facts::of(&exception);
             let checked = act.check(&facts, by, self.two_people());
-            if let Err(refusal) = checked.and_then(|()| as_seen(&exception, &facts, seen)) {
-                outcome.left_out.push(refusal);
+            if let Err(refusal) = checked.and_then(|()| as_seen(&exception, &facts, seen.as_deref())) {
+                written.left_out.push(refusal);
                 continue;
             }
             let decided = act.record(exception, by, self.two_people(), clock::now_micros());
-            outgoing.push(self.publisher.event(&decided, &Lineage::default())?);
-            outgoing.push(self.publisher.event(&act.audit(&decided, by), &Lineage::default())?);
+            written.outgoing.push(turn.event(&decided)?);
+            written.outgoing.push(turn.event(&act.audit(&decided, by))?);
             let Exception { exception_id, kind, state, at, .. } = decided;
-            done.push(Done { exception_id, kind, state, at: at.0 });
+            written.done.push(Done { exception_id, kind, state, at: at.0 });
         }
-        self.publisher.publish(&outgoing).await?;
-        outcome.done.append(&mut done);
-        Ok(())
+        Ok(written)
     }
 
     /// What is meant, and what is left out of a cause.
@@ -416,8 +480,8 @@ impl DecideError {
 }
 
 /// Whether the request to give an event up is the one that was seen.
-fn as_seen(exception: &Exception, facts: &Facts<'_>, seen: Option<String>) -> Result<(), Refusal> {
-    let is_seen = |seen: String| exception.discard_request.as_ref().is_some_and(|now| discard_mark(now) == seen);
+fn as_seen(exception: &Exception, facts: &Facts<'_>, seen: Option<&str>) -> Result<(), Refusal> {
+    let is_seen = |seen: &str| exception.discard_request.as_ref().is_some_and(|now| discard_mark(now) == seen);
     if seen.is_none_or(is_seen) { Ok(()) } else { Err(facts.asked_anew()) }
 }
 

@@ -39,7 +39,7 @@ pub use feed::subject_text;
 pub(crate) use feed::{Feed, class_of};
 pub use history::Step;
 pub use masters::{Blame, MasterUsed, masters};
-pub use proposal::{Proposal, ProposedField};
+pub use proposal::{Proposal, ProposedField, masked_correction};
 pub use records::{RecordsError, newest};
 pub use types::{
     Cause, Causes, Filter, Found, Hour, Listed, Money, Oldest, Page, Row, Standing, Stopped, is_open, money_text,

@@ -1,8 +1,9 @@
 //! A correction that waits for a second person, as it is shown before anybody agrees to it.
 
+use crate::original::MASK;
 use schemas::approval::{Stands, stands};
 use schemas::catalogue::SchemaFacts;
-use schemas::{Exception, Phi, TopicInfo, topics};
+use schemas::{Correction, Exception, Phi, TopicInfo, topics};
 use serde::Serialize;
 
 /// Longest line of what a correction sets, characters.
@@ -77,10 +78,37 @@ impl Proposal {
         }
     }
 
+    /// The same without what may identify a patient, and then without the mark that an approval says: nobody agrees to what they
+    /// have not seen.
+    #[must_use]
+    pub fn masked(mut self) -> Self {
+        if self.has_direct() {
+            self.mark = None;
+        }
+        for field in self.fields.iter_mut().filter(|field| field.is_direct) {
+            field.before = field.before.as_ref().map(|_| MASK.to_owned());
+            MASK.clone_into(&mut field.after);
+        }
+        self
+    }
+
     /// Whether some of it may identify a patient.
     pub fn has_direct(&self) -> bool {
         self.fields.iter().any(|field| field.is_direct)
     }
+}
+
+/// What is corrected in an exception, waiting or in force, without what may identify a patient.
+pub fn masked_correction(exception: &Exception) -> Option<Correction> {
+    let facts = exception.origin_topic.as_deref().and_then(topics::find).map(facts_of);
+    let mut correction = exception.correction.clone()?;
+    for field in &mut correction.fields {
+        if facts.as_ref().is_none_or(|facts| is_direct(facts, &field.path)) {
+            field.before = field.before.as_ref().map(|_| MASK.to_owned());
+            MASK.clone_into(&mut field.after);
+        }
+    }
+    Some(correction)
 }
 
 fn facts_of(topic: &TopicInfo) -> SchemaFacts {
@@ -102,7 +130,7 @@ fn is_direct(facts: &SchemaFacts, path: &str) -> bool {
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
-    use schemas::{CorrectedField, Correction};
+    use schemas::CorrectedField;
 
     #[test]
     fn what_may_identify_a_patient_is_known_by_its_field() {

@@ -18,8 +18,9 @@ use runtime::record::Record;
 use runtime::{Config, ConfigError, Shutdown, clock};
 use schemas::approval::discard_mark;
 use schemas::{Exception, topics};
+use std::collections::HashMap;
 use std::ops::{ControlFlow, Range};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -45,6 +46,8 @@ struct Shared {
     index: RwLock<Index>,
     due: DueMicros,
     feeds: Mutex<[FeedState; 2]>,
+    /// Up to where each partition of the exception topic is read.
+    read_to: Mutex<HashMap<i32, i64>>,
     version: watch::Sender<u64>,
     kafka: KafkaConfig,
     readers: Readers,
@@ -105,6 +108,7 @@ impl ExceptionsView {
             index: RwLock::new(Index::new(settings.bounds())),
             due: due_micros(&settings.due_s),
             feeds: Mutex::default(),
+            read_to: Mutex::default(),
             version: watch::Sender::new(0),
             kafka: config.kafka.clone(),
             readers: Readers::new(&config.kafka),
@@ -208,6 +212,26 @@ impl ExceptionsView {
             }
         }
         Ok(None)
+    }
+
+    /// The whole newest records of some exceptions, by id, and how many cannot be read. All of them are held at once: whoever wants
+    /// many asks for some at a time.
+    ///
+    /// # Errors
+    /// When Kafka or the registry does not answer.
+    pub async fn whole(&self, ids: &[&str]) -> Result<(HashMap<String, Exception>, usize), ViewError> {
+        let places = self.places(ids.iter().copied());
+        let (mut records, reading) = records::many(&self.shared.readers, &places);
+        let (mut found, mut unreadable) = (HashMap::with_capacity(ids.len()), 0);
+        while let Some(record) = records.recv().await {
+            match records::typed::<Exception>(&self.shared.codec, &record).await {
+                Ok(exception) => found.extend(exception.map(|one| (one.exception_id.clone(), one))),
+                Err(RecordsError::Wire(error)) if error.blames_record() => unreadable += 1,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        reading.await.map_err(RecordsError::from)?.map_err(RecordsError::from)?;
+        Ok((found, unreadable))
     }
 
     /// Everything that happened to an exception, oldest first, as far as the topics still tell it: what people did stays on
@@ -316,6 +340,11 @@ impl ExceptionsView {
         self.shared.read().held(id).is_some_and(|held| (held.partition, held.offset) == place)
     }
 
+    /// The offset behind the newest record of a partition of the exception topic that is read.
+    pub(super) fn read_to(&self, partition: i32) -> Option<i64> {
+        self.shared.read_places().get(&partition).copied()
+    }
+
     /// Places of the newest records of exceptions.
     pub(super) fn places<'a>(&self, ids: impl IntoIterator<Item = &'a str>) -> Vec<(i32, i64)> {
         let index = self.shared.read();
@@ -348,6 +377,10 @@ impl Shared {
         self.index.write().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn read_places(&self) -> MutexGuard<'_, HashMap<i32, i64>> {
+        self.read_to.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn feeds(&self) -> [FeedState; 2] {
         self.feeds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
@@ -368,7 +401,10 @@ impl Shared {
             Told::Anew => {
                 tracing::warn!(topic = side.topic(), "topic was made anew, reading it from the beginning");
                 match side {
-                    Side::Exceptions => self.write().clear_exceptions(),
+                    Side::Exceptions => {
+                        self.read_places().clear();
+                        self.write().clear_exceptions();
+                    }
                     Side::Parked => self.write().clear_parked(),
                 }
                 self.stands(side, |state| state.caught_up = false);
@@ -398,6 +434,9 @@ impl Shared {
                 return ControlFlow::Break(());
             }
             std::thread::park_timeout(REGISTRY_PAUSE);
+        }
+        if side == Side::Exceptions {
+            self.read_places().insert(record.place.partition, record.place.offset.saturating_add(1));
         }
         self.changed();
         ControlFlow::Continue(())

@@ -85,7 +85,7 @@ pub(super) fn correction_can_be_approved(facts: &Facts<'_>, by: &By, seen: Optio
             "WL-7244",
             "has no correction that waits for an approval",
             format!("correct it with `wardline exceptions correct {id} --set FIELD=VALUE --reason TEXT`"),
-            "look at its history: somebody has agreed to it or taken it back; Correct proposes another one",
+            "look at its history: somebody may have agreed to it already; Correct proposes another one",
         )),
         (Some(proposed), _) if same_person(proposed.by, &by.actor) => Err(facts.refused(
             "WL-7107",

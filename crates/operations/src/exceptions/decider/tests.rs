@@ -47,12 +47,13 @@ async fn a_decision_is_not_written_over_a_newer_record() {
     let by = By { actor: "ada".to_owned(), comment: Some("seen to".to_owned()), via: "cli" };
     let mut open = Chosen::from([(ID.to_owned(), None)]);
     let mut outcome = Outcome::default();
-    decider.write(&older, &mut open, &Act::Resolve { may_agree: true }, &by, &mut outcome).await.unwrap();
+    let resolve = Act::Resolve { may_agree: true };
+    let turn = decider.write(None, &older, &mut open, (&resolve, &by), &mut outcome).await.unwrap();
     assert_eq!((outcome.done.len(), outcome.left_out.len(), open.len()), (0, 0, 1));
     assert_eq!(records(&stack).await.len(), 2, "nothing was written over the newer record");
 
     let newest: Vec<Record> = records(&stack).await.into_iter().skip(1).collect();
-    decider.write(&newest, &mut open, &Act::Resolve { may_agree: true }, &by, &mut outcome).await.unwrap();
+    decider.write(turn, &newest, &mut open, (&resolve, &by), &mut outcome).await.unwrap();
     assert_eq!((outcome.done.len(), open.len()), (1, 0));
     let written = stack.events::<Exception>().await;
     let last = written.last().unwrap();
@@ -80,9 +81,47 @@ async fn what_is_asked_anew_is_not_agreed_to_with_what_was_seen() {
     for (seen, done) in [("sent twice", 0), ("a test patient", 1)] {
         let mut open = Chosen::from([(ID.to_owned(), Some(discard_mark(&request(seen))))]);
         let mut outcome = Outcome::default();
-        decider.write(&records, &mut open, &act, &by, &mut outcome).await.unwrap();
+        decider.write(None, &records, &mut open, (&act, &by), &mut outcome).await.unwrap();
         let codes: Vec<_> = outcome.left_out.iter().map(|refusal| refusal.code).collect();
         let refused: &[&str] = if done == 0 { &["WL-1451"] } else { &[] };
         assert_eq!((outcome.done.len(), codes.as_slice(), open.len()), (done, refused, 0), "{seen}");
     }
+}
+
+/// Ada gives an event up; Bob's console has not read that yet when he assigns it. Whoever writes second looks at what the first one
+/// wrote, so that it is not taken back; and each decision has its record.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_writes_second_sees_what_the_first_one_decided() {
+    let stack = Stack::start().await;
+    let ids = [ID, "00000000-0000-5000-8000-000000000002"];
+    stack.publish(&ids.map(|id| Exception { exception_id: id.to_owned(), ..said("raised", 1) })).await;
+    let before = records(&stack).await;
+    let of = |id: &str| -> Vec<Record> { before.iter().filter(|one| one.key_text() == id).cloned().collect() };
+    let (_trigger, stop) = shutdown();
+    let (behind, stand_still) = shutdown();
+    let views = [&stop, &stand_still].map(|stop| ExceptionsView::start(&stack.config, stop).unwrap());
+    for view in &views {
+        view.until_caught_up(CATCH_UP).await.unwrap();
+    }
+    // Bob's view reads no further.
+    behind.stop();
+    let ada = Decider::connect(&stack.config, &views[0]).await.unwrap();
+    let bob = Decider::connect(&stack.config, &views[1]).await.unwrap();
+    let by = |actor: &str| By { actor: actor.to_owned(), comment: Some("seen to".to_owned()), via: "cli" };
+    let (assign, of_bob) = (Act::Assign { to: Some("bob".to_owned()) }, by("bob"));
+    let mut open: Chosen = ids.iter().map(|id| ((*id).to_owned(), None)).collect();
+    let mut outcome = Outcome::default();
+    let turn = bob.write(None, &of(ids[0]), &mut open, (&assign, &of_bob), &mut outcome).await.unwrap();
+    assert_eq!((outcome.done.len(), open.len()), (1, 1));
+
+    ada.discard(ids[1], &by("ada")).await.unwrap();
+    assert!(views[1].is_newest(ids[1], views[1].places([ids[1]])[0]), "Bob sees what was raised");
+    bob.write(turn, &of(ids[1]), &mut open, (&assign, &of_bob), &mut outcome).await.unwrap();
+    assert_eq!((outcome.done.len(), outcome.left_out.len(), open.len()), (1, 0, 1), "it is left to the next round");
+    let written = stack.events::<Exception>().await;
+    let last = written.iter().rfind(|written| written.exception_id == ids[1]).unwrap();
+    assert_eq!(last.kind, ExceptionKind::Discarded, "nothing is written over it");
+    let audits = stack.events::<schemas::Audit>().await;
+    let told: HashSet<_> = audits.iter().filter_map(|audit| audit.exception_id.as_deref()).collect();
+    assert_eq!((audits.len(), told), (2, HashSet::from(ids)));
 }

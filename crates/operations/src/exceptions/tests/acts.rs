@@ -250,6 +250,13 @@ fn a_correction_is_decided_by_two_people_where_they_are_demanded() {
         changed.contains("ada has proposed") && changed.contains("lot: nothing -> \"B\"") && !changed.contains(&mark),
         "{changed}"
     );
+    let next = refused(&agree(Some(&mark)), &anew, &by("bert")).unwrap();
+    assert!(
+        !next.next.contains("retry") && !next.on_page.contains("Retry"),
+        "a retry takes no proposal back: {next:?}"
+    );
+    let retried = decided(&Act::Retry, asked.clone(), "eve").unwrap();
+    assert_eq!((retried.state, &retried.correction), (ExceptionState::Retrying, &asked.correction));
     let agreed = decided(&agree(Some(&mark)), asked.clone(), "bert").unwrap();
     assert_eq!(agree(Some(&mark)).audit(&agreed, &by("bert")).detail, format!("corrected as seen, {mark}: seen to"));
     assert_eq!((agreed.kind, agreed.state), (ExceptionKind::Corrected, ExceptionState::Retrying));
