@@ -11,16 +11,20 @@
 
 use connector::erp::{Direction, Erp, Line, Posting};
 use erp_systems::{SandboxConfig, System, TrytonConfig};
-use runtime::Config;
+use operations::reconcile::{self, Options, Room, Unwatched, Window};
+use rdkafka::admin::{AdminClient, AdminOptions};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::{ClientConfig, Offset, TopicPartitionList};
 use runtime::codec::Codec;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::Publisher;
 use runtime::reader::{Range, read_range};
 use runtime::record::Record;
+use runtime::{Config, RoomInfo};
 use rust_decimal::Decimal;
 use schemas::{
-    Audit, AuditKind, Document, Effect, EffectState, ErpPosting, EventMeta, PostingKind, Receipt, ReceiptOutcome,
-    Timestamp, headers, identity, topics,
+    Audit, AuditKind, Document, Effect, EffectState, ErpPosting, EventMeta, Parked, PostingKind, Receipt,
+    ReceiptOutcome, Timestamp, headers, identity, topics,
 };
 use serde_json::Value;
 use std::borrow::Cow;
@@ -30,6 +34,8 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use testkit::stack::Stack;
+use wardline_tests::events::documented;
 use wardline_tests::hospital::HospitalStack;
 
 /// How long the differences may take to be older than what is allowed.
@@ -111,7 +117,7 @@ fn a_clean_day_has_no_difference_and_every_planted_one_is_found_once() {
 /// is, and nothing else. `wardline bench reconcile --topics` has a million.
 #[test]
 fn a_bigger_day_on_topics_has_the_planted_differences_and_a_clean_one_has_none() {
-    for (more, planted) in [(&[][..], 18), (&["--clean"], 0)] {
+    for (more, planted) in [(&[][..], 19), (&["--clean"], 0)] {
         let (wardline, broker) = (env!("CARGO_BIN_EXE_wardline-under-test"), env!("CARGO_BIN_EXE_embedded-broker"));
         let stack = HospitalStack::start(wardline, broker);
         let mut command = Command::new(wardline);
@@ -129,6 +135,78 @@ fn a_bigger_day_on_topics_has_the_planted_differences_and_a_clean_one_has_none()
         let records = measured["records"].as_u64().unwrap();
         assert!(records > 5 * BIGGER.parse::<u64>().unwrap(), "only {records} records were read");
     }
+}
+
+/// A run about usages alone, whose senders write receipts.
+fn asked(rooms: Vec<RoomInfo>, window: Window) -> Options {
+    let (actor, room) = ("controller".to_owned(), Room::default());
+    Options { window, rooms, erp: None, actor, room, settled: true }
+}
+
+/// What was parked before the window and waits still is told, however long ago that was.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_waited_longest_is_told() {
+    const HOUR_MS: i64 = 3_600_000;
+    let stack = Stack::start().await;
+    let topic = topics::CLINICAL_SUPPLY_USAGE_V1.name();
+    let parked = Parked {
+        room: validate::NAME.to_owned(),
+        key: format!("{}|{topic}|0|7", validate::NAME),
+        topic: topic.to_owned(),
+        offset: 7,
+        ..Parked::default()
+    };
+    stack.publish(&[parked]).await;
+    // The window begins an hour later: as if it had been parked an hour before.
+    let from_ms = runtime::clock::now_micros() / 1_000 + HOUR_MS;
+    let asked = asked(vec![validate::room().info().clone()], Window { from_ms, until_ms: from_ms + HOUR_MS });
+    let codec = Arc::clone(&stack.codec);
+    let report = reconcile::reconcile(&stack.config, codec, &asked, Arc::new(Unwatched)).await.unwrap();
+    let waiting: Vec<_> = report.waiting.iter().map(|row| (row.room.as_str(), row.money.count)).collect();
+    assert_eq!(waiting, [(validate::NAME, 1)]);
+}
+
+/// LOSS-1: receipts that are gone make no event one that nobody has promised, and the report says what it could not compare.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_deleted_is_told_and_makes_no_difference() {
+    const USAGES: usize = 60;
+    let stack = Stack::start().await;
+    let now_ms = runtime::clock::now_micros() / 1_000;
+    let usages: Vec<_> =
+        (0..USAGES).map(|number| documented(&format!("enc-{number}"), number, ITEM, PLACE[0])).collect();
+    let receipts = usages.iter().map(|usage| Receipt {
+        receipt_id: usage.meta.event_id.clone(),
+        outcome: ReceiptOutcome::Events,
+        event_ids: vec![usage.meta.event_id.clone()],
+        ..Receipt::default()
+    });
+    stack.publish(&usages).await;
+    stack.publish(&receipts.collect::<Vec<_>>()).await;
+    let asked = asked(Vec::new(), Window { from_ms: now_ms - 60_000, until_ms: now_ms + 600_000 });
+    let compare = async || {
+        let codec = Arc::clone(&stack.codec);
+        reconcile::reconcile(&stack.config, codec, &asked, Arc::new(Unwatched)).await.unwrap()
+    };
+    let whole = compare().await;
+    assert_eq!((whole.total(), whole.promised, whole.reaches.len()), (0, USAGES as u64, 0), "{:?}", whole.differences);
+
+    // All but the last of each partition.
+    let topic = topics::OPS_RECEIPT_V1.name();
+    let mut gone = TopicPartitionList::new();
+    for partition in 0..6 {
+        let of = stack.records(topic).await.into_iter().filter(|record| record.place.partition == partition);
+        let last = of.map(|record| record.place.offset).max().expect("receipts in every partition");
+        gone.add_partition_offset(topic, partition, Offset::Offset(last)).unwrap();
+    }
+    let admin: AdminClient<DefaultClientContext> =
+        ClientConfig::new().set("bootstrap.servers", &stack.config.kafka.bootstrap).create().unwrap();
+    admin.delete_records(&gone, &AdminOptions::new()).await.unwrap();
+    let partly = compare().await;
+    assert!(partly.promised < USAGES as u64, "{} receipts are left", partly.promised);
+    assert_eq!(partly.total(), 0, "{:?}", partly.differences);
+    let reaches: Vec<&str> = partly.reaches.iter().map(|reach| reach.topic.as_str()).collect();
+    assert_eq!(reaches, [topic]);
+    assert!(reconcile::report::verdict(&partly).contains("could not be compared: ops.receipt.v1 begins at"));
 }
 
 /// How often each kind of difference was found.

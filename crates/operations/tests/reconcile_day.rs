@@ -95,6 +95,7 @@ fn mends(plant: Plant) -> Option<(&'static str, bool)> {
         | Plant::EffectMissing
         | Plant::NoticeRefused
         | Plant::DocumentMissing
+        | Plant::SecondDocumentMissing
         | Plant::DocumentDoubled
         | Plant::DocumentUnexpected
         | Plant::OtherAmount => None,

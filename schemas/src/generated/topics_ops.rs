@@ -306,7 +306,7 @@ static OPS_RECEIPT_V1_INFO: TopicInfo = TopicInfo {
     key: &["receiptId"],
     partitions: 6,
     compacted: false,
-    storage: Storage::RetentionMs(2_592_000_000),
+    storage: Storage::RetentionMs(7_776_000_000),
     class: Criticality::Operational,
     phi: Phi::None,
     compatibility: Some(Compatibility::BackwardTransitive),

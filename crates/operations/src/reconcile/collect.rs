@@ -8,6 +8,7 @@ use super::fact::{
     About, EffectFact, EffectStanding, Output, ParkedFact, PostingFact, RoomFact, SourceFact, Spot, Standing, Told,
     Worth, event_key, text_key,
 };
+use super::reach::Reach;
 use super::scope::{Outside, SLACK_MS, Scope};
 use super::spill::SpillError;
 use crate::exceptions::Feed;
@@ -28,6 +29,9 @@ use tokio::runtime::Handle;
 /// Topics by which outcomes are visible, in the order in which they are read.
 const OUTCOMES: [&str; 5] =
     ["ops.parked.v1", "ops.exception.v1", "ops.dead-letter.v1", "ops.audit.v1", "ops.effect.v1"];
+
+/// Those of them of which the newest word counts, however old: what has waited longest is told as well.
+const FROM_THE_BEGINNING: [&str; 2] = ["ops.parked.v1", "ops.exception.v1"];
 
 /// How far a partition was read.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
@@ -107,24 +111,35 @@ impl Collector<'_> {
     /// # Errors
     /// See [`CollectError`].
     pub fn collect(&mut self, handle: &Handle) -> Result<(), CollectError> {
+        let (begin_ms, now_ms) = (self.scope.window.from_ms, self.scope.now_ms);
+        let read: Vec<&schemas::TopicInfo> = topics::ALL.iter().copied().filter(|topic| self.is_read(topic)).collect();
+        for topic in &read {
+            self.scope.reaches.extend(Reach::of(&self.readers, topic, begin_ms, now_ms)?);
+        }
         for topic in OUTCOMES {
             self.topic(topic, handle)?;
         }
-        let of_events = |topic: &&&schemas::TopicInfo| !topic.name.starts_with("ops.");
-        for topic in topics::ALL.iter().filter(of_events) {
-            let number = Spot::new(topic.name, 0, 0).map(|spot| spot.topic);
-            let is_used = |numbers: &[u8]| number.is_some_and(|number| numbers.contains(&number));
-            let accounted = self.scope.rooms.iter().any(|room| is_used(&room.reads) || is_used(&room.writes));
-            if accounted || receipted(topic) {
-                self.topic(topic.name, handle)?;
-            }
+        for topic in read.iter().filter(|topic| !topic.name.starts_with("ops.")) {
+            self.topic(topic.name, handle)?;
         }
         // Receipts last: they are written with or after their events.
         self.topic(topics::OPS_RECEIPT_V1.name(), handle)
     }
 
+    /// Whether records of a topic are compared.
+    fn is_read(&self, topic: &schemas::TopicInfo) -> bool {
+        let number = Spot::new(topic.name, 0, 0).map(|spot| spot.topic);
+        let is_used = |numbers: &[u8]| number.is_some_and(|number| numbers.contains(&number));
+        let of_rooms = || self.scope.rooms.iter().any(|room| is_used(&room.reads) || is_used(&room.writes));
+        match topic.name.starts_with("ops.") {
+            true => OUTCOMES.contains(&topic.name) || topic.name == topics::OPS_RECEIPT_V1.name(),
+            false => receipted(topic) || of_rooms(),
+        }
+    }
+
     fn topic(&mut self, topic: &'static str, handle: &Handle) -> Result<(), CollectError> {
-        let from = From::TimeMs(self.scope.window.from_ms.saturating_sub(SLACK_MS).max(0));
+        let since = From::TimeMs(self.scope.window.from_ms.saturating_sub(SLACK_MS).max(0));
+        let from = if FROM_THE_BEGINNING.contains(&topic) { From::Earliest } else { since };
         let range = Range { topic: topic.to_owned(), partitions: Vec::new(), from, until: Until::EndNow };
         let mut outcome = Ok(());
         let mut records = 0;
@@ -149,8 +164,8 @@ impl Collector<'_> {
         let facts = match topic {
             "ops.parked.v1" => self.parked(record, spot, handle),
             "ops.exception.v1" => self.exception(record, handle),
-            "ops.dead-letter.v1" => self.dead_letter(record, spot),
-            "ops.audit.v1" => self.audit(record, spot, handle),
+            "ops.dead-letter.v1" => self.dead_letter(record, spot, at_ms),
+            "ops.audit.v1" => self.audit(record, spot, at_ms, handle),
             "ops.effect.v1" => self.effect(record, spot, at_ms, handle),
             "ops.receipt.v1" => self.receipt(record, spot, at_ms, handle),
             _ => self.event(record, spot, at_ms, handle),
@@ -235,7 +250,7 @@ impl Collector<'_> {
         Ok(())
     }
 
-    fn audit(&mut self, record: &Record, spot: Spot, handle: &Handle) -> Result<(), CollectError> {
+    fn audit(&mut self, record: &Record, spot: Spot, at_ms: i64, handle: &Handle) -> Result<(), CollectError> {
         let Some(audit) = self.decoded::<Audit>(record, handle)? else { return Ok(()) };
         let outcome = match audit.kind {
             AuditKind::Dropped => Told::Dropped,
@@ -248,7 +263,7 @@ impl Collector<'_> {
             _ => return Ok(()),
         };
         let origin = origin(audit.origin_topic.as_deref(), audit.origin_partition, audit.origin_offset);
-        self.told(&audit.room, audit.event_id.as_deref(), origin, RoomFact::Told { outcome, spot })
+        self.told(&audit.room, audit.event_id.as_deref(), origin, RoomFact::Told { outcome, spot, at_ms })
     }
 
     fn exception(&mut self, record: &Record, handle: &Handle) -> Result<(), CollectError> {
@@ -263,12 +278,12 @@ impl Collector<'_> {
         self.told(&said.room, said.origin_event_id.as_deref(), origin, fact)
     }
 
-    fn dead_letter(&mut self, record: &Record, spot: Spot) -> Result<(), CollectError> {
+    fn dead_letter(&mut self, record: &Record, spot: Spot, at_ms: i64) -> Result<(), CollectError> {
         let number = |name: &str| record.header(name).and_then(|text| text.parse::<i64>().ok());
         let partition = number("wl_partition").and_then(|number| i32::try_from(number).ok());
         let origin = origin(record.header("wl_topic"), partition, number("wl_offset"));
         let room = record.header("wl_room").unwrap_or_default().to_owned();
-        self.told(&room, record.header(headers::ID), origin, RoomFact::Told { outcome: Told::DeadLetter, spot })
+        self.told(&room, record.header(headers::ID), origin, RoomFact::Told { outcome: Told::DeadLetter, spot, at_ms })
     }
 
     /// Something that a room says about a record that it read.

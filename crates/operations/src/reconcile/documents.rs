@@ -126,9 +126,9 @@ impl<'a> Sides<'a> {
         self.sheet(scope).into_tally(is_told, findings);
     }
 
-    /// Postings without effect records, and effects without postings, are told where records are compared with each other.
+    /// Effects without postings are told where records are compared with each other.
     fn is_told_elsewhere(&self) -> bool {
-        (self.effects.is_empty() && !self.postings.is_empty()) || self.postings.len() < self.applied()
+        self.postings.len() < self.applied()
     }
 
     fn applied(&self) -> usize {

@@ -69,6 +69,8 @@ pub enum RoomFact {
         outcome: Told,
         /// Place of the note.
         spot: Spot,
+        /// When it was written, milliseconds since 1970.
+        at_ms: i64,
     },
     /// A statement about an exception about it.
     Exception {

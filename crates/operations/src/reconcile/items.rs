@@ -97,8 +97,10 @@ fn decide(report: &Report, present: &BTreeMap<String, Exception>, now_us: i64) -
     let found: BTreeSet<&str> = report.differences.iter().map(|difference| difference.id.as_str()).collect();
     for known in present.values().filter(|known| is_open(known) && !found.contains(known.exception_id.as_str())) {
         let of_erp = |difference: &Difference| difference.part == super::difference::Part::Erp;
+        // What is gone tells nothing.
+        let hidden = |one: &Difference| report.reaches.iter().any(|reach| reach.hides(one.part, one.at_ms));
         let looked_for = difference_of(known)
-            .is_some_and(|difference| report.window.has(difference.at_ms) && (asked || !of_erp(&difference)));
+            .is_some_and(|one| report.window.has(one.at_ms) && (asked || !of_erp(&one)) && !hidden(&one));
         if looked_for {
             sum.resolved += 1;
             said.push(Exception {
@@ -188,6 +190,7 @@ fn present(
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::super::difference::Part;
+    use super::super::reach::Reach;
     use super::super::run::tests::report;
     use super::*;
 
@@ -219,6 +222,14 @@ mod tests {
         let nothing = report(Vec::new());
         assert_eq!(decide(&nothing, &items, 2).1.resolved, 1, "the other one lies outside of the window");
         assert_eq!(decide(&Report { erp: false, ..nothing.clone() }, &items, 2).1.resolved, 0, "the ERP was not asked");
+        let reaches = |topic: &str| vec![Reach { topic: topic.to_owned(), from_ms: 900 }];
+        let (gone, other) = (reaches("erp.posting.v1"), reaches("ops.receipt.v1"));
+        assert_eq!(
+            decide(&Report { reaches: gone, ..nothing.clone() }, &items, 2).1.resolved,
+            0,
+            "the postings are gone"
+        );
+        assert_eq!(decide(&Report { reaches: other, ..nothing.clone() }, &items, 2).1.resolved, 1);
         assert_eq!(decide(&Report { truncated: true, ..nothing }, &items, 2).1.resolved, 0);
     }
 

@@ -2,111 +2,15 @@
 
 use super::difference::{Difference, Kind, Part};
 use super::fact::{
-    About, DocumentFact, EffectFact, EffectStanding, Key, Output, PostingFact, RoomFact, Spot, Standing, Told,
-    event_id, room_key,
+    About, DocumentFact, EffectFact, EffectStanding, Key, Output, PostingFact, RoomFact, Spot, event_id,
 };
+use super::ledger::Ledger;
 use super::proposal::Proposal;
 use super::scope::{Accounted, Outside, Scope};
 use super::sources::doubled;
 use super::tally::Findings;
 use processor::laws::Outcome;
-use std::collections::{BTreeMap, BTreeSet};
-
-/// What is known of one record in one room, in an order that is easy to judge.
-#[derive(Debug, Default)]
-pub struct Ledger<'a> {
-    /// Places and times of the record; several when it was said again.
-    pub inputs: Vec<(Spot, i64)>,
-    /// Whether it has an event id.
-    pub named: bool,
-    /// The event that it follows from, where that is noted.
-    cause: Option<Key>,
-    /// Each event that was written because of it, once.
-    pub outputs: Vec<&'a Output>,
-    /// Those that are there again.
-    again: Vec<(&'a Output, &'a Output)>,
-    told: BTreeSet<Told>,
-    exceptions: BTreeMap<Key, (i64, Standing)>,
-    parked: bool,
-    /// The newest word on each effect.
-    pub effects: BTreeMap<&'a str, &'a EffectFact>,
-}
-
-impl<'a> Ledger<'a> {
-    /// Brings the facts about one record into order.
-    #[must_use]
-    pub fn of(facts: &'a [RoomFact]) -> Self {
-        let mut ledger = Self::default();
-        let mut firsts: BTreeMap<Key, &Output> = BTreeMap::new();
-        for fact in facts {
-            match fact {
-                RoomFact::Input { spot, at_ms, named, cause } => {
-                    ledger.named |= named;
-                    ledger.cause = ledger.cause.or(*cause);
-                    ledger.inputs.push((*spot, *at_ms));
-                }
-                RoomFact::Output(output) => match firsts.get(&output.event) {
-                    Some(first) => ledger.again.push((first, output)),
-                    None => {
-                        firsts.insert(output.event, output);
-                        ledger.outputs.push(output);
-                    }
-                },
-                RoomFact::Told { outcome, .. } => {
-                    ledger.told.insert(*outcome);
-                }
-                RoomFact::Exception { id, state, at_us } => {
-                    let newest = ledger.exceptions.entry(*id).or_insert((*at_us, *state));
-                    if *at_us >= newest.0 {
-                        *newest = (*at_us, *state);
-                    }
-                }
-                RoomFact::Parked { .. } => ledger.parked = true,
-                RoomFact::Effect(effect) => {
-                    let newest = ledger.effects.entry(&effect.effect_key).or_insert(effect);
-                    // What is done stays done, whatever is written down about it later.
-                    let settled = newest.state == EffectStanding::Applied && effect.state != EffectStanding::Applied;
-                    if !settled && (effect.at_ms, effect.spot) >= (newest.at_ms, newest.spot) {
-                        *newest = effect;
-                    }
-                }
-            }
-        }
-        ledger.inputs.sort_unstable_by_key(|(spot, at_ms)| (*at_ms, *spot));
-        ledger
-    }
-
-    /// Whether somebody has been asked already: an exception is open, or the record is parked.
-    #[must_use]
-    pub fn waits(&self) -> bool {
-        self.parked || self.stands(Standing::Open)
-    }
-
-    /// How the record has ended. An emitted one is never a duplicate too: suppressing a repetition is no second outcome. A
-    /// settled exception leaves the word to what came after it, and is the outcome when nothing did.
-    #[must_use]
-    pub fn outcomes(&self) -> BTreeSet<Outcome> {
-        let mut found: BTreeSet<Outcome> = self.told.iter().map(|told| Outcome::from(*told)).collect();
-        if self.waits() {
-            found.insert(Outcome::Exception);
-        }
-        if self.stands(Standing::Discarded) {
-            found.insert(Outcome::Dropped);
-        }
-        if !self.outputs.is_empty() {
-            found.remove(&Outcome::Duplicate);
-            found.insert(Outcome::Emitted);
-        }
-        if found.is_empty() && self.stands(Standing::Resolved) {
-            found.insert(Outcome::Exception);
-        }
-        found
-    }
-
-    fn stands(&self, wanted: Standing) -> bool {
-        self.exceptions.values().any(|(_, standing)| *standing == wanted)
-    }
-}
+use std::collections::BTreeSet;
 
 /// Compares all that is known of one record in one room; hands on what is to be compared with the ERP.
 ///
@@ -147,18 +51,18 @@ struct Case<'a> {
     scope: &'a Scope,
 }
 
-impl Ledger<'_> {
-    fn event(&self, room: u8, key: Key) -> Option<Key> {
-        let is_nameless = !self.inputs.is_empty() && !self.named;
-        (!is_nameless).then(|| room_key(room, key))
-    }
-}
-
 impl Case<'_> {
     /// LOSS-1. What the effects have told already is not told again.
     fn outcomes(&self, told: bool, findings: &mut Findings) {
         let Some((newest, at_ms)) = self.ledger.inputs.last().copied() else { return };
-        let outcomes = self.ledger.outcomes();
+        let mut outcomes = self.ledger.outcomes();
+        if self.ledger.moved_since(self.scope.now_ms) && outcomes.remove(&Outcome::Exception) {
+            // Whether it waits still is told by the next run.
+            findings.late += 1;
+        }
+        if outcomes.is_empty() && self.scope.hides(Part::Outcomes, at_ms) {
+            return;
+        }
         let repeated = self.ledger.inputs.len() > 1;
         let counts = findings.room(&self.accounted.name);
         counts.read += self.ledger.inputs.len() as u64;
@@ -198,6 +102,7 @@ impl Case<'_> {
             let late = self.scope.in_time(effect.spot.topic, effect.at_ms);
             let is_written = self.ledger.outputs.iter().any(|output| is_about(output, effect));
             let difference = match effect.state {
+                EffectStanding::Applied if !is_written && self.scope.hides(Part::Effects, effect.at_ms) => continue,
                 EffectStanding::Applied if !is_written => self.unwritten(effect),
                 EffectStanding::Open if self.accounted.outside == Outside::Suppliers && !self.ledger.waits() => {
                     self.unanswered(effect)
@@ -263,12 +168,22 @@ impl Case<'_> {
         }
     }
 
-    /// Effects and postings under the key of their document: what was brought back by a correction has one of its own.
+    /// Effects and postings under the key of their document: what was brought back by a correction has one of its own, which the
+    /// same effect must have made.
     fn documents<E>(&self, documents: &mut impl FnMut(&str, DocumentFact) -> Result<(), E>) -> Result<(), E> {
         for effect in self.ledger.effects.values().filter(|effect| !effect.document_key.is_empty()) {
             let fact =
-                DocumentFact::Effect { effect: (*effect).clone(), event: self.event, waits: self.ledger.waits() };
-            documents(&effect.document_key, fact)?;
+                |effect: EffectFact| DocumentFact::Effect { effect, event: self.event, waits: self.ledger.waits() };
+            documents(&effect.document_key, fact((*effect).clone()))?;
+            let is_second = |output: &&Output| match &output.about {
+                About::Posting(posting) => posting.effect_key == effect.effect_key && !is_first(posting, effect),
+                _ => false,
+            };
+            if effect.state == EffectStanding::Applied && self.ledger.outputs.iter().any(|output| is_second(&output)) {
+                let document_key = second(&effect.document_key);
+                let of_second = EffectFact { document_key: document_key.clone(), ..(*effect).clone() };
+                documents(&document_key, fact(of_second))?;
+            }
             if !self.ledger.outputs.iter().any(|output| is_about(output, effect)) {
                 documents(&second(&effect.document_key), DocumentFact::Known)?;
             }
@@ -278,8 +193,10 @@ impl Case<'_> {
             let Some(effect) = self.ledger.effects.get(posting.effect_key.as_str()).filter(|_| acts(posting)) else {
                 continue;
             };
-            let is_first = posting.document_id == effect.document_id || effect.document_id.is_empty();
-            let document_key = if is_first { effect.document_key.clone() } else { second(&effect.document_key) };
+            let document_key = match is_first(posting, effect) {
+                true => effect.document_key.clone(),
+                false => second(&effect.document_key),
+            };
             let fact = DocumentFact::Posting {
                 posting: posting.clone(),
                 spot: output.spot,
@@ -377,6 +294,11 @@ fn second(document_key: &str) -> String {
     format!("{document_key}-1")
 }
 
+/// Whether a posting is about the first document of its effect.
+fn is_first(posting: &PostingFact, effect: &EffectFact) -> bool {
+    !acts(posting) || posting.document_id == effect.document_id || effect.document_id.is_empty()
+}
+
 /// Whether a posting moved something.
 fn acts(posting: &PostingFact) -> bool {
     posting.kind != schemas::PostingKind::NoneNeeded.as_str()
@@ -394,86 +316,41 @@ fn is_about(output: &Output, effect: &EffectFact) -> bool {
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
+    use super::super::fact::Told;
+    use super::super::reach::Reach;
+    use super::super::sample::Day;
     use super::*;
 
-    fn spot(offset: i64) -> Spot {
-        Spot { topic: 0, partition: 0, offset }
-    }
-
-    fn input(offset: i64) -> RoomFact {
-        RoomFact::Input { spot: spot(offset), at_ms: offset, named: true, cause: None }
-    }
-
-    fn output(event: Key) -> RoomFact {
-        RoomFact::Output(Output { spot: spot(1), at_ms: 1, event, about: About::Inside })
-    }
-
-    fn told(outcome: Told) -> RoomFact {
-        RoomFact::Told { outcome, spot: spot(1) }
-    }
-
-    fn exception(state: Standing, at_us: i64) -> RoomFact {
-        RoomFact::Exception { id: 7, state, at_us }
-    }
-
-    /// LOSS-1: the one outcome of each, or none, or several.
-    #[test]
-    fn what_a_record_has_become() {
-        use Outcome::{Dropped, Duplicate, Emitted, Exception};
-        let parked = || RoomFact::Parked { origin: spot(1) };
-        let cases: [(&str, Vec<RoomFact>, &[Outcome]); 10] = [
-            ("nothing is said", vec![input(1)], &[]),
-            ("an event", vec![input(1), output(1)], &[Emitted]),
-            (
-                "a suppressed repetition is no second outcome",
-                vec![input(1), output(1), told(Told::Duplicate)],
-                &[Emitted],
-            ),
-            ("a repetition alone", vec![input(1), told(Told::Duplicate)], &[Duplicate]),
-            ("parked", vec![input(1), parked()], &[Exception]),
-            ("open beside an event", vec![input(1), output(1), exception(Standing::Open, 1)], &[Emitted, Exception]),
-            (
-                "a settled exception leaves the word to what came after it",
-                vec![input(1), exception(Standing::Open, 1), exception(Standing::Resolved, 2), told(Told::Dropped)],
-                &[Dropped],
-            ),
-            ("settled, and nothing came after it", vec![input(1), exception(Standing::Resolved, 2)], &[Exception]),
-            ("given up", vec![input(1), exception(Standing::Discarded, 2)], &[Dropped]),
-            (
-                "the newest word counts",
-                vec![exception(Standing::Discarded, 2), exception(Standing::Open, 1)],
-                &[Dropped],
-            ),
-        ];
-        for (name, facts, expected) in cases {
-            let outcomes: Vec<Outcome> = Ledger::of(&facts).outcomes().into_iter().collect();
-            assert_eq!(outcomes, expected, "{name}");
-        }
+    /// What is told of a record of the first room, read an hour before the run began.
+    fn found(facts: &[RoomFact], adjust: impl FnOnce(&mut Scope)) -> (Vec<String>, u64) {
+        let mut scope = Day::new(10, &[]).scope();
+        adjust(&mut scope);
+        let mut findings = Findings::default();
+        let spot = Spot::new("clinical.supply-usage.v1", 0, 1).unwrap();
+        let input = RoomFact::Input { spot, at_ms: scope.window.until_ms - 1, named: true, cause: None };
+        let facts = [&[input], facts].concat();
+        compare(0, 1, &facts, &scope, &mut findings, &mut |_: &str, _| Ok::<(), ()>(())).unwrap();
+        (findings.differences.iter().map(|one| one.code.clone()).collect(), findings.late)
     }
 
     #[test]
-    fn what_was_applied_stays_so_whatever_is_written_later() {
-        let effect = |state, at_ms| {
-            RoomFact::Effect(EffectFact {
-                spot: spot(at_ms),
-                origin: spot(1),
-                at_ms,
-                effect_key: "k".to_owned(),
-                document_key: "wl-1".to_owned(),
-                document_id: String::new(),
-                state,
-            })
+    fn what_ceased_to_wait_while_it_was_read_is_no_contradiction() {
+        let spot = Spot::new("ops.parked.v1", 0, 1).unwrap();
+        let now_ms = Day::new(10, &[]).scope().now_ms;
+        let dropped = |at_ms| RoomFact::Told { outcome: Told::Dropped, spot, at_ms };
+        let parked = RoomFact::Parked { origin: spot };
+        assert_eq!(found(&[parked.clone(), dropped(now_ms)], |_| ()), (Vec::new(), 1));
+        let before = found(&[parked, dropped(now_ms - 1)], |_| ());
+        assert_eq!(before, (vec!["WL-7180".to_owned()], 0));
+    }
+
+    #[test]
+    fn what_became_of_a_record_may_be_gone() {
+        let reach = |topic: &str, scope: &mut Scope| {
+            scope.reaches = vec![Reach { topic: topic.to_owned(), from_ms: scope.window.until_ms }];
         };
-        let facts =
-            [effect(EffectStanding::Open, 1), effect(EffectStanding::Applied, 2), effect(EffectStanding::Open, 3)];
-        assert_eq!(Ledger::of(&facts).effects["k"].state, EffectStanding::Applied);
-        assert_eq!(Ledger::of(&facts[..1]).effects["k"].state, EffectStanding::Open);
-    }
-
-    #[test]
-    fn an_event_that_is_there_twice_is_one_output_and_a_repetition() {
-        let facts = [input(1), output(5), output(5), output(6)];
-        let ledger = Ledger::of(&facts);
-        assert_eq!((ledger.outputs.len(), ledger.again.len()), (2, 1));
+        assert_eq!(found(&[], |_| ()).0, ["WL-7170"]);
+        assert_eq!(found(&[], |scope| reach("ops.receipt.v1", scope)).0, ["WL-7170"]);
+        assert_eq!(found(&[], |scope| reach("supply.usage-validated.v1", scope)), (Vec::new(), 0));
     }
 }

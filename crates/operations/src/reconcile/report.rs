@@ -101,6 +101,7 @@ pub fn verdict(report: &Report) -> String {
         0 => String::new(),
         late => format!(" {late} facts are still within their time and count as no difference."),
     };
+    let late = late + &not_compared(report);
     match report.total() {
         0 => format!("No differences.{late}"),
         1 => format!("1 difference.{late}"),
@@ -108,6 +109,16 @@ pub fn verdict(report: &Report) -> String {
             format!("{total} differences, of which {} are listed (WL-7184).{late}", report.differences.len())
         }
         total => format!("{total} differences.{late}"),
+    }
+}
+
+/// What could not be compared, because it is gone; empty when all of the window is there.
+fn not_compared(report: &Report) -> String {
+    let begins = report.reaches.iter().map(|reach| format!("{} begins at {}", reach.topic, moment(reach.from_ms)));
+    let begins: Vec<String> = begins.collect();
+    match begins.is_empty() {
+        true => String::new(),
+        false => format!(" What needs older records could not be compared: {}.", begins.join(", ")),
     }
 }
 
@@ -300,6 +311,7 @@ fn cell(value: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::super::difference::{Kind, Part};
+    use super::super::reach::Reach;
     use super::super::run::tests::report;
     use super::super::run::{CostRow, WaitingRow};
     use super::super::tally::Money;
@@ -344,7 +356,13 @@ mod tests {
 
     #[test]
     fn a_clean_run_says_so() {
-        assert!(markdown(&report(Vec::new())).contains("No differences."));
+        let clean = report(Vec::new());
+        assert_eq!(verdict(&clean), "No differences.");
+        let reaches = vec![Reach { topic: "ops.receipt.v1".to_owned(), from_ms: 500 }];
+        assert_eq!(
+            verdict(&Report { reaches, ..clean }),
+            "No differences. What needs older records could not be compared: ops.receipt.v1 begins at 1970-01-01T00:00:00.5Z."
+        );
         let amounts = [(-44, "0.00"), (-1_255, "-0.13"), (100_000, "10.00")];
         assert_eq!(amounts.map(|(amount, _)| shown(Decimal::new(amount, 4))), amounts.map(|(_, text)| text));
     }

@@ -6,6 +6,7 @@ use super::collect::{CollectError, Collector, Position, Watch};
 use super::difference::{Difference, Kind};
 use super::money;
 use super::names::Names;
+use super::reach::Reach;
 use super::scope::{Counts, Scope, Window};
 use super::spill::Room;
 use super::tally::{Compared, Findings, Money};
@@ -109,6 +110,9 @@ pub struct Report {
     pub documents: u64,
     /// Records that could not be decoded; the rooms that read them make dead letters of them.
     pub unreadable: u64,
+    /// Topics that do not reach back to the start of the window: what is older could not be compared.
+    #[serde(default)]
+    pub reaches: Vec<Reach>,
     /// How far each partition was read.
     pub positions: Vec<Position>,
     /// What the run needed.
@@ -220,7 +224,8 @@ pub async fn reconcile(
     }
     money::judge(&scope, &mut findings);
     let took = clock::tick().since(started).as_millis();
-    let made = Made { at_ms, took_ms: u64::try_from(took).unwrap_or(u64::MAX), unreadable, positions, cost };
+    let (reaches, took_ms) = (scope.reaches, u64::try_from(took).unwrap_or(u64::MAX));
+    let made = Made { at_ms, took_ms, unreadable, reaches, positions, cost };
     let mut report = report(options, findings, made);
     names.into_report(&mut report);
     Ok(report)
@@ -231,6 +236,7 @@ struct Made {
     at_ms: i64,
     took_ms: u64,
     unreadable: u64,
+    reaches: Vec<Reach>,
     positions: BTreeMap<(String, i32), Position>,
     cost: Cost,
 }
@@ -264,6 +270,7 @@ fn report(options: &Options, findings: Findings, made: Made) -> Report {
         notices: findings.notices,
         documents: findings.documents,
         unreadable: made.unreadable,
+        reaches: made.reaches,
         positions: made.positions.into_values().collect(),
         cost: made.cost,
     }
@@ -305,7 +312,8 @@ pub(super) mod tests {
         };
         let mut findings = Findings::default();
         differences.into_iter().for_each(|difference| findings.found(difference));
-        let made = Made { at_ms: 1_000, took_ms: 1, unreadable: 0, positions: BTreeMap::new(), cost: Cost::default() };
+        let (reaches, positions) = (Vec::new(), BTreeMap::new());
+        let made = Made { at_ms: 1_000, took_ms: 1, unreadable: 0, reaches, positions, cost: Cost::default() };
         Report { erp: true, ..super::report(&options, findings, made) }
     }
 }

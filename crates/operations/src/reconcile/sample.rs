@@ -40,6 +40,7 @@ pub enum Plant {
     NoticeUnanswered,
     NoticeRefused,
     DocumentMissing,
+    SecondDocumentMissing,
     DocumentDoubled,
     DocumentUnexpected,
     OtherQuantity,
@@ -50,7 +51,7 @@ pub enum Plant {
 
 impl Plant {
     /// All of them.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 19] = [
         Self::EventMissing,
         Self::EventUnpromised,
         Self::EventDoubled,
@@ -63,6 +64,7 @@ impl Plant {
         Self::NoticeUnanswered,
         Self::NoticeRefused,
         Self::DocumentMissing,
+        Self::SecondDocumentMissing,
         Self::DocumentDoubled,
         Self::DocumentUnexpected,
         Self::OtherQuantity,
@@ -84,7 +86,7 @@ impl Plant {
             Self::PostingMissing | Self::EffectMissing => (Part::Effects, Kind::Missing),
             Self::EffectInDoubt => (Part::Erp, Kind::InDoubt),
             Self::NoticeUnanswered | Self::NoticeRefused => (Part::Suppliers, Kind::NotAcknowledged),
-            Self::DocumentMissing => (Part::Erp, Kind::Missing),
+            Self::DocumentMissing | Self::SecondDocumentMissing => (Part::Erp, Kind::Missing),
             Self::DocumentDoubled => (Part::Erp, Kind::Doubled),
             Self::DocumentUnexpected => (Part::Erp, Kind::UnexpectedDocument),
             Self::OtherQuantity => (Part::Erp, Kind::Quantity),
@@ -244,7 +246,7 @@ impl Usage<'_> {
 
     fn dropped(&self, books: &mut Books, room: u8, event: Key) -> Result<(), SpillError> {
         let spot = self.spot(self.names.usage);
-        let fact = RoomFact::Told { outcome: Told::Dropped, spot };
+        let fact = RoomFact::Told { outcome: Told::Dropped, spot, at_ms: self.at_ms() };
         books.room(room, record_key(room, Some(event), spot), fact)
     }
 
@@ -356,6 +358,7 @@ impl Usage<'_> {
                 let about = About::Posting(Box::new(posting.clone()));
                 self.output(books, ERP_POST, self.id(2), (names.posting, event, about))?;
             }
+            self.brought_back(books, &posting)?;
         }
         if !alone {
             let document = shared.get_or_insert_with(|| found(&document_key, self.at_ms()));
@@ -374,6 +377,23 @@ impl Usage<'_> {
             books.document(FoundFact { document_key: "wl-nobody".to_owned(), ..document.clone() })?;
         }
         books.document(document)
+    }
+
+    /// What a correction took back from the place where it was before: a posting of its own, and no document there.
+    fn brought_back(&self, books: &mut Books, posting: &PostingFact) -> Result<(), SpillError> {
+        if !self.is(Plant::SecondDocumentMissing) {
+            return Ok(());
+        }
+        let before = PostingFact {
+            location: "ICU".to_owned(),
+            quantity: -posting.quantity,
+            cost_centre: Some("CC-ICU".to_owned()),
+            amount: posting.amount.map(|amount| -amount),
+            document_id: format!("{}-1", posting.document_id),
+            ..posting.clone()
+        };
+        let about = About::Posting(Box::new(before));
+        self.output(books, ERP_POST, self.id(2), (self.names.posting, self.id(5), about))
     }
 
     /// What a supplier is told.

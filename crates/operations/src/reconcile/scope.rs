@@ -1,5 +1,7 @@
 //! What a comparison is about: which time, which rooms, and how long each class may take.
 
+use super::difference::Part;
+use super::reach::Reach;
 use connector::erp::Rounding;
 use processor::laws::Outcome;
 use runtime::config::Limits;
@@ -57,6 +59,8 @@ pub struct Scope {
     pub allowed_ms: Vec<i64>,
     /// Topics on which events may be said again, because a person had records processed again.
     pub replayed: BTreeSet<u8>,
+    /// Topics that do not reach back to the start of the window.
+    pub reaches: Vec<Reach>,
     /// Whether the ERP was asked.
     pub erp: bool,
     /// How it rounds.
@@ -87,6 +91,7 @@ impl Scope {
             rooms: accounted.map(Accounted::of).collect(),
             allowed_ms: allowed.collect(),
             replayed: BTreeSet::new(),
+            reaches: Vec::new(),
             erp: true,
             rounding: Rounding::Unknown,
         }
@@ -111,6 +116,12 @@ impl Scope {
     pub fn in_time(&self, topic: u8, at_ms: i64) -> bool {
         let allowed = self.allowed_ms.get(usize::from(topic)).copied().unwrap_or_default();
         at_ms.saturating_add(allowed) > self.now_ms
+    }
+
+    /// Whether a difference of this part and time cannot be told from what is gone.
+    #[must_use]
+    pub fn hides(&self, part: Part, at_ms: i64) -> bool {
+        self.reaches.iter().any(|reach| reach.hides(part, at_ms))
     }
 
     /// The room that makes the events of a topic of what it reads, and the first topic that it reads.

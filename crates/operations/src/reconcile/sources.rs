@@ -42,6 +42,9 @@ pub fn compare(key: Key, facts: &[SourceFact], scope: &Scope, findings: &mut Fin
 }
 
 fn missing(key: Key, spot: Spot, at_ms: i64, scope: &Scope, findings: &mut Findings) {
+    if scope.hides(Part::Receipts, at_ms) {
+        return;
+    }
     if scope.in_time(spot.topic, at_ms) {
         findings.late += 1;
         return;
@@ -55,6 +58,9 @@ fn missing(key: Key, spot: Spot, at_ms: i64, scope: &Scope, findings: &mut Findi
 }
 
 fn unpromised(key: Key, spot: Spot, at_ms: i64, scope: &Scope, findings: &mut Findings) {
+    if scope.hides(Part::Receipts, at_ms) {
+        return;
+    }
     if scope.in_time(spot.topic, at_ms) {
         findings.late += 1;
         return;
@@ -75,4 +81,36 @@ pub fn doubled(key: Key, first: Spot, last: Spot, at_ms: i64, times: usize) -> D
     let subject = format!("{}/{id}", last.topic_name());
     let difference = Difference::new(Kind::Doubled, Part::Receipts, &subject, at_ms, message);
     difference.next(next).event(Some(id)).place(last).sides("1", times.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::reach::Reach;
+    use super::super::scope::{SLACK_MS, Window};
+    use super::*;
+
+    #[test]
+    fn what_retention_has_taken_is_neither_missing_nor_unexpected() {
+        let window = Window { from_ms: 0, until_ms: 10_000_000 };
+        let scope = |topic: Option<&str>| {
+            let mut scope = Scope::new(window, i64::MAX, &[], &runtime::config::Limits::default());
+            scope.reaches =
+                topic.map(|topic| Reach { topic: topic.to_owned(), from_ms: 1_000_000 }).into_iter().collect();
+            scope
+        };
+        let told = |scope: &Scope, at_ms: i64| {
+            let mut findings = Findings::default();
+            let spot = Spot { topic: 0, partition: 0, offset: 1 };
+            compare(1, &[SourceFact::Event { spot, at_ms, receipted: true }], scope, &mut findings);
+            compare(2, &[SourceFact::Promised { spot, at_ms }], scope, &mut findings);
+            findings.differences.iter().map(|one| one.code.clone()).collect::<Vec<_>>()
+        };
+        let both = ["WL-7179", "WL-7170"];
+        assert_eq!(told(&scope(None), 5), both);
+        for topic in ["ops.receipt.v1", "clinical.encounter.v1"] {
+            assert!(told(&scope(Some(topic)), 5).is_empty(), "{topic}");
+            assert_eq!(told(&scope(Some(topic)), 1_000_000 + SLACK_MS), both, "{topic}");
+        }
+        assert_eq!(told(&scope(Some("erp.posting.v1")), 5), both);
+    }
 }

@@ -211,6 +211,9 @@ impl<'a> Load<'a> {
         for _ in 0..=u64::from(plant == Some(Plant::PostingDoubled)) {
             self.plain(&posting, &because(2, number))?;
         }
+        if plant == Some(Plant::SecondDocumentMissing) {
+            self.plain(&brought_back(number, &document_key, posting), &because(2, number))?;
+        }
         Ok(())
     }
 
@@ -319,6 +322,20 @@ impl Stage {
             Self::Validated => ValidatedUsage::topic().name,
             Self::Enriched => EnrichedUsage::topic().name,
         }
+    }
+}
+
+/// What a correction took back from the place where it was before.
+fn brought_back(number: u64, document_key: &str, posting: ErpPosting) -> ErpPosting {
+    ErpPosting {
+        meta: meta(5, number),
+        from_location: Some("ICU".to_owned()),
+        quantity: -posting.quantity,
+        total_quantity: Decimal::ZERO,
+        cost_centre_id: Some("CC-ICU".to_owned()),
+        amount: posting.amount.map(|amount| -amount),
+        documents: vec![document(&format!("{document_key}-1"))],
+        ..posting
     }
 }
 
