@@ -167,6 +167,35 @@ async fn a_discarded_event_would_be_posted(stack: &Stack, replays: &Arc<Replays>
     assert_eq!((plan.counts.without_amount, plan.counts.amounts.len()), (1, 0), "unknown is no zero");
 }
 
+/// BND-1: what is held of effects is what the range needs, however many the room has had.
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_only_the_effects_of_the_range_count() {
+    let mut stack = Stack::with(|config| {
+        config.operations.insert("replay".to_owned(), serde_json::json!({"effects_max": 1}));
+    })
+    .await;
+    let dir = stack.dir.path().join("erp");
+    let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
+    stack.configure(erp_post::NAME, server.block(server.address()));
+    let replays = replays(&stack);
+    stack.publish(&all()).await;
+    let running = stack.run(vec![erp_post::room()]).await;
+    stack.until::<ErpPosting>("all postings", |postings| postings.len() >= VISITS * USAGES).await;
+    // The newest usage of its visit: nothing behind it is needed either.
+    let of = |number| ReplaySelection { event_ids: vec![usage(0, number).meta.event_id], ..ReplaySelection::default() };
+    let started = clock::tick();
+    let plan = loop {
+        match replays.plan(&request(of(USAGES - 1)), |_| ()).await {
+            Ok(plan) => break plan,
+            Err(error) => assert_eq!(code(Err::<(), _>(error)), "WL-7153"),
+        }
+        assert!(clock::tick().since(started) < testkit::stack::PATIENCE, "the room does not pass it");
+    };
+    assert_eq!((plan.counts.records, plan.counts.suppressed), (1, 1));
+    assert_eq!(code(replays.plan(&request(of(0)), |_| ()).await), "WL-7159", "with what is newer it is more than one");
+    running.stop().await;
+}
+
 async fn a_second_run_over_the_same_records_is_refused(replays: &Arc<Replays>) {
     let second = replays.plan(&request(from_start()), |_| ()).await.unwrap().replay_id;
     replays.approve(&second, &by("Bert")).await.unwrap();

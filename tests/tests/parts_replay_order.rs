@@ -157,6 +157,34 @@ async fn refused_then_overridden(stack: &Stack, replays: &Arc<Replays>, id: &str
         .await;
 }
 
+/// A second event of a stay is refused as well and waits for a person: it was there first, so the one that was given up does not lie
+/// down behind it unless somebody says why.
+#[tokio::test(flavor = "multi_thread")]
+async fn ord_1_what_was_discarded_is_not_posted_behind_what_waits() {
+    let mut stack = Stack::start().await;
+    let dir = stack.dir.path().join("erp");
+    let server = tokio::task::spawn_blocking(move || ErpPart::start(&dir)).await.unwrap();
+    stack.configure(erp_post::NAME, server.block(server.address()));
+    let replays = replays(&stack);
+    let no_lot = |number| EnrichedUsage { item_id: Some("71-100234".to_owned()), ..enriched(99, number) };
+    stack.publish(&[no_lot(0), no_lot(1)]).await;
+    let running = stack.run(vec![erp_post::room()]).await;
+    discard(&stack).await;
+    let raised = |all: &[Exception]| all.iter().filter(|one| one.kind == ExceptionKind::Raised).count() == 2;
+    stack.until::<Exception>("the refusal of the second", raised).await;
+
+    let selection = ReplaySelection { event_ids: vec![no_lot(0).meta.event_id], ..ReplaySelection::default() };
+    let plan = plan(&replays, &Request { selection, ..of_key(erp_post::NAME, "enc-99") }, 1).await;
+    let told = Overtaken::of(&plan).unwrap();
+    let second = place("supply.usage-enriched.v1", &plan, 1);
+    let newest = told.examples[0].newest.clone();
+    assert_eq!((told.keys, told.examples[0].newer, newest), (1, 1, second));
+    replays.approve(&plan.replay_id, &by("Bert")).await.unwrap();
+    let apply = Apply { words: by("Ada"), rate: 1_000, ..Apply::default() };
+    assert_eq!(code(Runner::apply(&replays, &plan.replay_id, &apply, |_| ()).await), "WL-7261");
+    running.stop().await;
+}
+
 /// In a room that writes events, what it wrote of newer ones counts; what a rule left out does not come late.
 #[tokio::test(flavor = "multi_thread")]
 async fn ord_1_what_was_discarded_is_not_written_behind_what_is_newer() {

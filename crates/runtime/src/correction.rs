@@ -75,11 +75,16 @@ pub fn correct(event: &mut Value, correction: &Correction) -> Result<(), NoSuchF
     Ok(())
 }
 
+/// The id of an event that a correcting replay of this number has made anew.
+#[must_use]
+pub fn renewed_id(event_id: &str, number: i32) -> String {
+    identity::event_id("correction", event_id, &number.to_string(), "")
+}
+
 /// Makes a revision anew: another event, ordered behind what the source said of this revision and before its next one.
 fn renew(event: &mut Value, number: i32, replay: &str) {
     if let Some(meta) = event.get_mut("meta").and_then(Value::as_object_mut) {
-        let id = meta.get("eventId").and_then(Value::as_str).unwrap_or_default();
-        let id = identity::event_id("correction", id, &number.to_string(), "");
+        let id = renewed_id(meta.get("eventId").and_then(Value::as_str).unwrap_or_default(), number);
         meta.insert("eventId".to_owned(), json!(id));
         meta.insert("correction".to_owned(), json!(number));
     }
@@ -96,6 +101,12 @@ fn warn(event: &mut Value, code: &str, path: &str, detail: &str) {
 fn of_replay(record: &Record) -> Option<(i32, &str)> {
     let (number, replay) = record.header(CORRECTION_HEADER)?.split_once(';')?;
     Some((number.parse().ok()?, replay))
+}
+
+/// The id of the replay that such a header names.
+#[must_use]
+pub fn replay_of(header: &str) -> Option<&str> {
+    Some(header.split_once(';')?.1)
 }
 
 /// The header of a record that a correcting replay hands over.

@@ -288,7 +288,7 @@ pub struct ReplayCounts {
     /// Places of some of them: topic, partition and offset.
     #[serde(default)]
     pub newer_examples: Vec<String>,
-    /// Records left out of a correcting replay: the room would write the same, has written something newer, or has written nothing.
+    /// Records left out of a correcting replay: the room would write the same, has written last of another record of the fact, or has written nothing.
     #[serde(default)]
     pub unchanged: i64,
     /// Records left out of a correcting replay because the room would not let them through, or a person has corrected them.
@@ -309,6 +309,9 @@ pub struct ReplayCounts {
     /// Digest of the places and of what is known about their effects, lower-case hex.
     #[serde(default)]
     pub digest: String,
+    /// Digest of the keys that are overtaken, lower-case hex; empty when none is.
+    #[serde(default)]
+    pub overtaken_digest: String,
 }
 
 /// A condition on one field of an event.
@@ -395,6 +398,9 @@ pub struct ReplaySpan {
     /// Position of the room when they were counted.
     #[serde(default)]
     pub committed: i64,
+    /// What a correcting replay changes and has not handed over yet, as a sum of digests, lower-case hex; empty for a plain one.
+    #[serde(default)]
+    pub left: String,
 }
 
 /// Where a replay stands.

@@ -22,7 +22,7 @@ use runtime::{RoomKind, correction};
 use schemas::catalogue::{Phi, SchemaFacts};
 use schemas::{Decimal, Effect, EffectState, ReplayChange, TopicInfo, topics};
 use serde_json::{Map, Value};
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::sync::Arc;
 
 /// Fields that say how a room came to its result, not what it is.
@@ -40,6 +40,12 @@ pub(super) type Posted = Option<(Decimal, String)>;
 /// What a correcting replay compares with.
 pub(super) struct Correcting {
     shadow: Box<dyn Shadow>,
+    past: Past,
+}
+
+/// What has come of the records of the room.
+#[derive(Default)]
+struct Past {
     /// Fields that the room adds to what it reads.
     added: Vec<String>,
     /// The newest event of each business key.
@@ -51,7 +57,11 @@ pub(super) struct Correcting {
 /// What a room has written of a fact.
 struct Written {
     statement: (i32, i32),
+    /// Digest of the id of the event that it was made of.
+    cause: u128,
     by_person: bool,
+    /// Digest of what the keys of its effects begin with.
+    outside: u128,
     facts: Box<str>,
 }
 
@@ -60,12 +70,15 @@ struct Written {
 pub(super) enum Judged {
     /// It comes out otherwise: field, before and after; and what was posted of it.
     Differs {
-        /// Field, before and after.
+        /// Field, before and after, as far as they are told.
         changes: Vec<(String, String, String)>,
+        /// Digest of them, whole.
+        says: u128,
         /// What was posted of it, where it was.
         posted: Option<Posted>,
     },
-    /// The room would write the same, has written something newer, or has written nothing.
+    /// The room would write the same, or what it has written last of the fact was made of another record: a newer revision, a
+    /// correction of an earlier room, or the same fact stated again. Or it has written nothing.
     Same,
     /// The room would not let it through, or a person has corrected it by hand.
     Refused,
@@ -96,7 +109,7 @@ impl Correcting {
             shadow.map_err(|error| ReplayError::Shadow { room: room.to_owned(), reason: error.to_string() })?;
         runtime::shadow::fill(shadow.as_ref(), &replays.config.kafka, &replays.codec).await?;
         let added = added(shadow.writes(), count.topic);
-        let mut this = Self { shadow, added, written: HashMap::new(), posted: HashMap::new() };
+        let mut this = Self { shadow, past: Past { added, ..Past::default() } };
         let of = count.clone();
         let from = match from {
             From::TimeMs(at_ms) => From::TimeMs(at_ms.saturating_sub(CLOCK_SLACK_MS).max(0)),
@@ -121,35 +134,11 @@ impl Correcting {
         };
         match self.shadow.decide(count.topic.name, (&opened.0, opened.1), None) {
             Ok(Said::Emits { events, .. }) => match events.as_slice() {
-                [event] => Ok(self.compare(event)),
+                [event] => Ok(self.past.compare(event)),
                 _ => Ok(Judged::Refused),
             },
             Ok(Said::Drops(_)) => Ok(Judged::Same),
             Ok(Said::Waits(_) | Said::Rejects(_)) | Err(_) => Ok(Judged::Refused),
-        }
-    }
-
-    fn compare(&self, event: &SaidEvent) -> Judged {
-        let (key, statement) = identity(&event.body);
-        let Some(written) = self.written.get(&hash(&key)) else { return Judged::Same };
-        if written.statement.0 > statement.0 {
-            return Judged::Same;
-        }
-        let before: Map<String, Value> = serde_json::from_str(&written.facts).unwrap_or_default();
-        let after = facts(&self.added, &event.body);
-        let changes: Vec<_> = after
-            .iter()
-            .filter(|(name, value)| before.get(*name).unwrap_or(&Value::Null) != *value)
-            .map(|(name, value)| (name.clone(), shown(before.get(name).unwrap_or(&Value::Null)), shown(value)))
-            .collect();
-        match changes.is_empty() {
-            true => Judged::Same,
-            // Made anew from what the source said it would lose what the person has set.
-            false if written.by_person => Judged::Refused,
-            false => {
-                let posted = self.posted.get(&hash(&outside(&key, written.statement))).cloned();
-                Judged::Differs { changes, posted }
-            }
         }
     }
 
@@ -161,34 +150,24 @@ impl Correcting {
             let Some(value) = record.value.as_deref() else { return Ok(()) };
             let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
             let (event, _) = self.shadow.written((&writer, body)).map_err(WireError::from)?;
-            self.take(&event.body);
-            if self.written.len() > most {
+            self.past.take(&event.body);
+            if self.past.written.len() > most {
                 return Err(ReplayError::TooMuch { what: "business keys", key: "keys_max", most });
             }
             Ok(())
         })
     }
 
-    fn take(&mut self, body: &Value) {
-        let (key, statement) = identity(body);
-        let warnings = body.pointer("/meta/warnings").and_then(Value::as_array);
-        let by_person = warnings.into_iter().flatten().any(|warning| warning["code"] == correction::BY_PERSON);
-        let facts = Value::Object(facts(&self.added, body)).to_string().into_boxed_str();
-        let key = hash(&key);
-        if self.written.get(&key).is_none_or(|known| known.statement <= statement) {
-            self.written.insert(key, Written { statement, by_person, facts });
-        }
-    }
-
     fn read_posted(&mut self, count: &Count) -> Result<(), ReplayError> {
-        let most = count.replays.own.effects_max;
+        let needed: HashSet<u128> = self.past.written.values().map(|written| written.outside).collect();
         visit_readable(&count.replays.config.kafka, &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
             let Some(value) = record.value.as_deref() else { return Ok(()) };
             let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
             let effect: Effect = schemas::codec::decode(&writer, body).map_err(WireError::from)?;
             // A record without a document only says that an event has its outcome.
             let Some((identity, _)) = effect.effect_key.rsplit_once('/') else { return Ok(()) };
-            if effect.state != EffectState::Applied || effect.document_key.is_empty() {
+            let is_needed = needed.contains(&hash(identity));
+            if !is_needed || effect.state != EffectState::Applied || effect.document_key.is_empty() {
                 return Ok(());
             }
             let money = match effect.output.as_ref() {
@@ -198,29 +177,76 @@ impl Correcting {
                     money(&schemas::codec::to_json(&writer, body).map_err(WireError::from)?)
                 }
             };
-            self.posted.insert(hash(identity), money);
-            if self.posted.len() > most {
-                return Err(ReplayError::TooMuch { what: "effects", key: "effects_max", most });
-            }
+            self.past.posted.insert(hash(identity), money);
             Ok(())
         })
     }
 }
 
+impl Past {
+    fn compare(&self, event: &SaidEvent) -> Judged {
+        let (key, _) = identity(&event.body);
+        let Some(written) = self.written.get(&hash(&key)) else { return Judged::Same };
+        if !written.is_of(&cause(&event.body)) {
+            return Judged::Same;
+        }
+        let before: Map<String, Value> = serde_json::from_str(&written.facts).unwrap_or_default();
+        let after = facts(&self.added, &event.body);
+        let whole: Vec<(&String, &Value, &Value)> = after
+            .iter()
+            .map(|(name, value)| (name, before.get(name).unwrap_or(&Value::Null), value))
+            .filter(|(_, before, after)| before != after)
+            .collect();
+        match whole.is_empty() {
+            true => Judged::Same,
+            // Made anew from what the source said it would lose what the person has set.
+            false if written.by_person => Judged::Refused,
+            false => {
+                let posted = self.posted.get(&written.outside).cloned();
+                let told =
+                    |(name, before, after): &(&String, &Value, &Value)| ((*name).clone(), shown(before), shown(after));
+                let says = hash(&serde_json::to_string(&whole).unwrap_or_default());
+                Judged::Differs { changes: whole.iter().map(told).collect(), says, posted }
+            }
+        }
+    }
+
+    fn take(&mut self, body: &Value) {
+        let (key, statement) = identity(body);
+        let warnings = body.pointer("/meta/warnings").and_then(Value::as_array);
+        let by_person = warnings.into_iter().flatten().any(|warning| warning["code"] == correction::BY_PERSON);
+        let facts = Value::Object(facts(&self.added, body)).to_string().into_boxed_str();
+        let outside = hash(&outside(&key, statement));
+        let key = hash(&key);
+        if self.written.get(&key).is_none_or(|known| known.statement <= statement) {
+            self.written.insert(key, Written { statement, cause: hash(&cause(body)), by_person, outside, facts });
+        }
+    }
+}
+
+impl Written {
+    /// Whether it was made of the event with this id: as that came, or as a correcting replay has handed it over.
+    fn is_of(&self, event_id: &str) -> bool {
+        let handed = || correction::renewed_id(event_id, self.statement.1);
+        !event_id.is_empty()
+            && (self.cause == hash(event_id) || (self.statement.1 > 0 && self.cause == hash(&handed())))
+    }
+}
+
 impl Tally {
-    /// Takes note of what was judged; the money of it, when the record is to be made anew.
-    pub fn take(&mut self, judged: Judged) -> Option<Posted> {
+    /// Takes note of what was judged; the money of it and the digest of what changes, when the record is to be made anew.
+    pub fn take(&mut self, judged: Judged) -> Option<(Posted, u128)> {
         match judged {
             Judged::Same => self.unchanged += 1,
             Judged::Refused => self.refused += 1,
-            Judged::Differs { changes, posted } => {
+            Judged::Differs { changes, says, posted } => {
                 self.posted += i64::from(posted.is_some());
                 for change in changes {
                     if self.changes.contains_key(&change) || self.changes.len() < CHANGES_MAX {
                         *self.changes.entry(change).or_default() += 1;
                     }
                 }
-                return Some(posted.flatten());
+                return Some((posted.flatten(), says));
             }
         }
         None
@@ -271,6 +297,11 @@ fn identity(body: &Value) -> (String, (i32, i32)) {
     (meta["businessKey"].as_str().unwrap_or_default().to_owned(), (number("revision"), number("correction")))
 }
 
+/// Id of the event that an event of a room was made of.
+fn cause(body: &Value) -> String {
+    body.pointer("/meta/source/messageId").and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
 /// What the keys of effects of a statement begin with.
 fn outside(key: &str, (revision, correction): (i32, i32)) -> String {
     let meta = schemas::EventMeta { revision, correction, ..schemas::EventMeta::default() };
@@ -286,4 +317,72 @@ fn money(output: &Value) -> Posted {
 fn shown(value: &Value) -> String {
     let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     text.chars().take(VALUE_SHOWN).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    /// An event that a room has made of the event `cause`: the place that it found.
+    fn event(cause: &str, (revision, correction): (i32, i32), place: &str) -> Value {
+        json!({"meta": {"businessKey": "usage/1", "revision": revision, "correction": correction, "warnings": [],
+            "source": {"messageId": cause}}, "locationId": place})
+    }
+
+    fn past(events: &[Value]) -> Past {
+        let mut past = Past { added: vec!["locationId".to_owned()], ..Past::default() };
+        events.iter().for_each(|event| past.take(event));
+        past
+    }
+
+    /// What the room would write of the record now, against what it has written.
+    fn judged(past: &Past, cause: &str, statement: (i32, i32), place: &str) -> Judged {
+        past.compare(&SaidEvent { id: String::new(), body: event(cause, statement, place) })
+    }
+
+    fn differs(judged: &Judged) -> bool {
+        matches!(judged, Judged::Differs { .. })
+    }
+
+    #[test]
+    fn fx_1_only_the_record_of_which_the_newest_event_was_made_is_corrected() {
+        // The room before has made e2 of what became e1: the room has written of both, and the correction stands.
+        let corrected = past(&[event("e1", (0, 0), "ICU"), event("e2", (0, 1), "OR1")]);
+        assert_eq!(judged(&corrected, "e1", (0, 0), "ICU"), Judged::Same, "what was corrected is not undone");
+        assert_eq!(judged(&corrected, "e2", (0, 1), "OR1"), Judged::Same);
+        assert!(differs(&judged(&corrected, "e2", (0, 1), "OR2")), "what the correction has become is corrected again");
+
+        // The room itself has made it anew of the same record, once or several times.
+        let renewed = |number| event(&correction::renewed_id("e1", number), (0, number), "OR1");
+        for again in [past(&[event("e1", (0, 0), "ICU"), renewed(1)]), past(&[renewed(1), renewed(4)])] {
+            assert!(differs(&judged(&again, "e1", (0, 0), "OR2")));
+            assert_eq!(judged(&again, "e1", (0, 0), "OR1"), Judged::Same);
+            assert_eq!(judged(&again, "e9", (0, 0), "OR2"), Judged::Same);
+        }
+    }
+
+    #[test]
+    fn rpl_1_what_changes_is_told_whole_to_the_digest() {
+        let past = past(&[event("e1", (0, 0), "ICU")]);
+        let says = |place: &str| match judged(&past, "e1", (0, 0), place) {
+            Judged::Differs { says, .. } => Some(says),
+            _ => None,
+        };
+        let long = "O".repeat(VALUE_SHOWN);
+        assert!(says("OR1").is_some() && says("OR1") == says("OR1") && says("OR1") != says("OR2"));
+        assert_ne!(says(&format!("{long}1")), says(&format!("{long}2")), "also what is not shown");
+    }
+
+    #[test]
+    fn a_fact_stated_twice_and_a_newer_revision_are_judged_by_the_record_that_counts() {
+        let twice = past(&[event("e1", (0, 0), "ICU"), event("e2", (0, 0), "OR1")]);
+        assert_eq!(judged(&twice, "e1", (0, 0), "ICU"), Judged::Same);
+        assert!(differs(&judged(&twice, "e2", (0, 0), "OR2")));
+        let newer = past(&[event("e2", (1, 0), "OR1"), event("e1", (0, 0), "ICU")]);
+        assert_eq!(judged(&newer, "e1", (0, 0), "OR2"), Judged::Same);
+        assert_eq!(judged(&past(&[]), "e1", (0, 0), "OR2"), Judged::Same, "nothing was written of it");
+        let nameless = past(&[event("", (0, 0), "ICU")]);
+        assert_eq!(judged(&nameless, "", (0, 0), "OR2"), Judged::Same);
+    }
 }

@@ -41,6 +41,8 @@ pub(super) struct Facts {
     pub target: Option<String>,
     /// What it says of its effect.
     pub foreseen: Option<Foreseen>,
+    /// Digest of what a correcting replay changes.
+    pub says: Option<u128>,
 }
 
 impl Facts {
@@ -50,7 +52,7 @@ impl Facts {
         let number = |name: &str| text(name).and_then(|text| text.parse::<Decimal>().ok());
         let product = || number("unitPrice")?.checked_mul(number("baseQuantity")?);
         let amount = number("amount").or_else(product).zip(text("currency").map(str::to_owned));
-        Self { unreadable: false, amount, target: text("supplierId").map(str::to_owned), foreseen }
+        Self { unreadable: false, amount, target: text("supplierId").map(str::to_owned), foreseen, says: None }
     }
 }
 
@@ -81,6 +83,8 @@ pub(super) struct Counter {
     digest: Sha256,
     counts: ReplayCounts,
     spans: Vec<ReplaySpan>,
+    /// What a correcting replay changes in the partition that is counted.
+    left: Option<u128>,
 }
 
 impl Counter {
@@ -96,12 +100,14 @@ impl Counter {
             digest: Sha256::new(),
             counts: ReplayCounts::default(),
             spans: Vec::new(),
+            left: None,
         }
     }
 
     /// The next partition begins.
     pub fn span(&mut self, span: ReplaySpan) {
-        self.spans.push(ReplaySpan { records: 0, handed: 0, ..span });
+        self.left = None;
+        self.spans.push(ReplaySpan { records: 0, handed: 0, left: String::new(), ..span });
     }
 
     /// One record that would be handed over.
@@ -110,8 +116,13 @@ impl Counter {
     /// When there are more keys than may be held.
     pub fn take(&mut self, place: (i32, i64), key: &[u8], facts: &Facts, meaning: Meaning) -> Result<(), ReplayError> {
         self.counts.records += 1;
+        if let Some(says) = facts.says {
+            self.digest.update(says.to_be_bytes());
+            self.left = Some(self.left.unwrap_or_default().wrapping_add(piece(place, says)));
+        }
         if let Some(span) = self.spans.last_mut() {
             span.records += 1;
+            span.left = self.left.map(hex).unwrap_or_default();
         }
         if !key.is_empty() {
             self.keys.insert(hash_bytes(key));
@@ -198,6 +209,23 @@ impl Counter {
         plan.counts = counts;
         plan.spans = self.spans;
     }
+}
+
+/// What one record adds to what is left of a correcting replay.
+fn piece((partition, offset): (i32, i64), says: u128) -> u128 {
+    let mut bytes = [0; 28];
+    let parts = partition.to_be_bytes().into_iter().chain(offset.to_be_bytes()).chain(says.to_be_bytes());
+    bytes.iter_mut().zip(parts).for_each(|(byte, part)| *byte = part);
+    hash_bytes(&bytes)
+}
+
+fn hex(sum: u128) -> String {
+    format!("{sum:032x}")
+}
+
+/// What is left of a correcting replay once a record was handed over.
+pub(super) fn without(left: &str, place: (i32, i64), says: u128) -> String {
+    hex(u128::from_str_radix(left, 16).unwrap_or_default().wrapping_sub(piece(place, says)))
 }
 
 fn add(sums: &mut BTreeMap<String, Decimal>, currency: &str, amount: Decimal) {
@@ -297,6 +325,28 @@ mod tests {
         assert_ne!(digest(&RANGE.replace("0 2 b x", "0 2 b s")), all);
         assert_ne!(digest(&RANGE.replace("0 4 a s", "0 6 a s")), all);
         assert_eq!(digest(&RANGE.replace("0 9 a -", "0 9 b -")), all, "what is not handed over is not in it");
+    }
+
+    #[test]
+    fn rpl_1_what_a_correction_changes_is_part_of_the_digest_and_of_what_is_left() {
+        let count = |records: &[(i64, u128)]| {
+            let (mut counter, mut plan) = (Counter::new(10), Plan::default());
+            counter.span(ReplaySpan { left: "of before".to_owned(), ..ReplaySpan::default() });
+            for (offset, says) in records {
+                let facts = Facts { says: Some(*says), ..Facts::default() };
+                counter.take((0, *offset), b"k", &facts, Meaning::Events).unwrap();
+            }
+            counter.finish(&mut plan);
+            (plan.counts.digest, plan.spans[0].left.clone())
+        };
+        let all = count(&[(1, 7), (2, 8), (5, 9)]);
+        let other = count(&[(1, 7), (2, 8), (5, 10)]);
+        assert!(all.0 != other.0 && all.1 != other.1, "the same records with another change");
+        assert_eq!(without(&without(&all.1, (0, 1), 7), (0, 2), 8), count(&[(5, 9)]).1, "what is handed over is gone");
+        assert_eq!(super::tests::count(RANGE, 10).unwrap().spans[0].left, "", "a plain one changes nothing");
+        assert_eq!(count(&[]).1, "");
+        let end = without(&count(&[(5, 9)]).1, (0, 5), 9);
+        assert!(end.chars().all(|digit| digit == '0'), "{end}");
     }
 
     #[test]

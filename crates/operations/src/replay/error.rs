@@ -1,7 +1,7 @@
 //! Why a step of a replay was not taken, and what to do next.
 
+use super::differences::Difference;
 use super::order::Overtaken;
-use super::plan::Difference;
 use runtime::codec::WireError;
 use runtime::config::ConfigError;
 use runtime::kafka::ClientError;
@@ -84,6 +84,14 @@ pub enum ReplayError {
         /// What differs.
         differences: Vec<Difference>,
     },
+    /// What is left of a correcting replay would be corrected otherwise than was agreed to.
+    #[error("WL-7158: the preview of what is left of replay {id} does not hold any more: {}", told(.differences))]
+    ChangedLeft {
+        /// The plan.
+        id: String,
+        /// What differs.
+        differences: Vec<Difference>,
+    },
     /// A bound was met.
     #[error("WL-7159: there are more {what} than operations.replay.{key} allows ({most})")]
     TooMuch {
@@ -144,6 +152,16 @@ pub enum ReplayError {
     /// Another replay hands over the same records.
     #[error("WL-7165: replay {id} is paused: replay {other} is handing over the same records")]
     Overlaps {
+        /// The plan.
+        id: String,
+        /// The other one.
+        other: String,
+    },
+    /// Another correcting replay is not done.
+    #[error(
+        "WL-7165: replay {id} is paused: what replay {other} corrects is under way, and one of them would undo the other"
+    )]
+    Corrects {
         /// The plan.
         id: String,
         /// The other one.

@@ -10,11 +10,14 @@
 //! A record handed over and the progress of the plan are one transaction: after a crash no record is handed over twice.
 
 mod acts;
+mod beside;
 mod config;
 mod corrected;
 mod count;
+mod differences;
 mod error;
 mod known;
+mod needed;
 mod next;
 mod order;
 mod plan;
@@ -27,9 +30,10 @@ mod store;
 
 pub use acts::{Replays, Status, Words};
 pub use config::ReplayConfig;
+pub use differences::{Difference, differences};
 pub use error::ReplayError;
 pub use order::{Overtaken, OvertakenKey};
-pub use plan::{Difference, Preview, Request, differences, events_mean};
+pub use plan::{Preview, Request, events_mean};
 pub use runner::{Apply, Outcome, Resume, Runner};
 pub use schemas::{Replay as Plan, ReplayField, ReplaySelection, ReplayState};
 pub use select::field_condition;

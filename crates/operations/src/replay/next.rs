@@ -20,6 +20,9 @@ impl ReplayError {
             Self::Overlaps { id, other } => format!(
                 "wait until {other} is done, then `wardline replay resume {id}`; if its process is gone, resume or abort that one first"
             ),
+            Self::Corrects { id, other } => format!(
+                "wait until {other} is done and nothing of it waits (`wardline replay status {other}`), or decide what waits; then `wardline replay resume {id}`; if its process is gone, resume or abort that one first"
+            ),
             Self::OtherVersion { asked, .. } => format!(
                 "run the same command with the image of the tag {asked}: `docker run REGISTRY/cli:{asked} replay shadow ...`; docs/operate/replay.md has it whole, also for Kubernetes"
             ),
@@ -46,6 +49,9 @@ impl ReplayError {
             }
             Self::Unsaid(_) => "say why: it goes on record",
             Self::Rate { .. } => "choose another rate",
+            Self::Corrects { .. } => {
+                "wait until the other one is done and nothing of it waits, or decide what waits; then resume it on its page; if the process of the other is gone, resume or abort that one first"
+            }
             Self::Overlaps { .. } => {
                 "wait until the other one is done, then resume it on its page; if the process of the other is gone, resume or abort that one first"
             }
@@ -82,6 +88,7 @@ impl ReplayError {
             Self::Changed { .. } => {
                 "look at the differences; plan it again, or apply it with --accept-changes --comment REASON"
             }
+            Self::ChangedLeft { .. } => "abort the rest, then plan it again: what was handed over is left out",
             Self::TooMuch { .. } => "narrow the selection, or raise the bound where there is memory for it",
             Self::Unsaid(_) => "say who with --actor, and why with --reason or --comment; both go on record",
             Self::Rate { .. } => "choose another --rate",
@@ -104,7 +111,8 @@ impl ReplayError {
             | Self::NotApproved { .. }
             | Self::TakenOver { .. }
             | Self::Interrupted { .. }
-            | Self::Overlaps { .. } => "look at the plan",
+            | Self::Overlaps { .. }
+            | Self::Corrects { .. } => "look at the plan",
         }
     }
 }

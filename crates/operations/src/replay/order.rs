@@ -1,7 +1,7 @@
 //! Whether a replay would let an event take effect behind newer ones of its key (ORD-1).
 //!
 //! ```text
-//! a record that has had no effect yet ... a newer one of its key that has had one -> overtaken
+//! a record that has had no effect yet ... a newer one of its key that has had one, or waits already -> overtaken
 //! ```
 //! In a room with effects the effect record of the newer one says so; in a room that writes events, an event that names it as its
 //! cause. What is made again with the same ids, or is suppressed, takes no effect a second time and so overtakes nothing.
@@ -17,6 +17,7 @@ use runtime::reader::{self, From, Range, Until};
 use runtime::record::{Place, Record};
 use schemas::{Audit, AuditKind, ReplayOvertaken, ReplaySpan, headers, topics};
 use serde::Serialize;
+use sha2::{Digest as _, Sha256};
 use std::collections::{HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
@@ -68,7 +69,7 @@ impl Overtaken {
 impl std::fmt::Display for Overtaken {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let (keys, noun) = (self.keys, if self.keys == 1 { "key" } else { "keys" });
-        write!(formatter, "newer events of {keys} {noun} took effect")?;
+        write!(formatter, "newer events of {keys} {noun} took effect, or come first")?;
         for (index, one) in self.examples.iter().enumerate() {
             let before = if index == 0 { ": " } else { ", " };
             write!(formatter, "{before}{} before {}", one.newest, one.record)?;
@@ -131,9 +132,22 @@ impl Order {
             newest: place(late.newest),
             newer: late.newer,
         };
+        let overtaken = self.late.iter().filter(|(_, late)| late.newer > 0).map(|(key, _)| *key);
+        plan.counts.overtaken_digest = digest(overtaken.collect());
         plan.counts.overtaken_keys = self.overtaken;
         plan.counts.overtaken = self.told.into_iter().map(told).collect();
     }
+}
+
+/// Stands for a set of keys; empty for none.
+fn digest(mut keys: Vec<u128>) -> String {
+    if keys.is_empty() {
+        return String::new();
+    }
+    keys.sort_unstable();
+    let mut digest = Sha256::new();
+    keys.iter().for_each(|key| digest.update(key.to_be_bytes()));
+    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What the topics say that records of a range have come to.
@@ -172,7 +186,7 @@ impl History {
 impl Count {
     /// Reads what the records of a plain replay have come to.
     pub(super) fn history(&self, spans: &[ReplaySpan]) -> Result<History, ReplayError> {
-        let mut history = History { known: self.known()?, ..History::default() };
+        let mut history = History { known: self.known(spans)?, ..History::default() };
         if self.room.info.kind == RoomKind::Processor && self.correcting.is_none() {
             let since = self.since(spans)?;
             self.read_causes(since, &mut history)?;
@@ -228,7 +242,7 @@ impl Count {
         })
     }
 
-    fn within(&self, held: usize, what: &'static str, most: usize) -> Result<(), ReplayError> {
+    pub(super) fn within(&self, held: usize, what: &'static str, most: usize) -> Result<(), ReplayError> {
         if held > most { Err(ReplayError::TooMuch { what, key: "effects_max", most }) } else { Ok(()) }
     }
 }
@@ -271,8 +285,18 @@ mod tests {
         .unwrap();
         let b = OvertakenKey { key: "b".to_owned(), record: "t-0@2".to_owned(), newest: "t-0@8".to_owned(), newer: 2 };
         assert_eq!(overtaken, Overtaken { keys: 1, examples: vec![b] });
-        assert_eq!(overtaken.to_string(), "newer events of 1 key took effect: t-0@8 before t-0@2");
+        assert_eq!(overtaken.to_string(), "newer events of 1 key took effect, or come first: t-0@8 before t-0@2");
         assert_eq!(Overtaken::of(&plan("0 1 a done\n0 2 a late")), None);
+    }
+
+    #[test]
+    fn ord_1_which_keys_are_overtaken_is_known_by_a_digest() {
+        let digest = |text: &str| plan(text).counts.overtaken_digest;
+        let (both, first) = ("0 1 a late\n0 2 b late\n0 3 a done\n0 4 b done", "0 1 a late\n0 2 b late\n0 3 a done");
+        assert_eq!(digest(both), digest("0 1 b late\n0 2 a late\n0 3 b done\n0 5 a done\n0 6 a done"));
+        assert_ne!(digest(both), digest(first));
+        assert_ne!(digest(first), digest("0 1 a late\n0 2 b late\n0 4 b done"), "as many, and others");
+        assert_eq!(digest("0 1 a late"), "");
     }
 
     #[test]

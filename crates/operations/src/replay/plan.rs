@@ -75,57 +75,15 @@ pub const fn events_mean(plan: &Plan) -> &'static str {
     }
 }
 
-/// Something that a recount found to be otherwise.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "camelCase")]
-pub struct Difference {
-    /// What.
-    pub what: String,
-    /// As it was planned.
-    pub planned: i64,
-    /// As it is now.
-    pub now: i64,
-}
-
-impl std::fmt::Display for Difference {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(formatter, "{} {} -> {}", self.what, self.planned, self.now)
-    }
-}
-
-/// What differs between a plan and a recount of it, so that its preview does not hold. A live flow that has gone on is no
-/// difference: newer events of the same keys wait behind the replayed ones, and what took effect is told by
-/// [`Overtaken`].
-pub fn differences(planned: &Plan, now: &Plan) -> Vec<Difference> {
-    let (before, after) = (&planned.counts, &now.counts);
-    let pairs = [
-        ("records", before.records, after.records),
-        ("keys", before.keys, after.keys),
-        ("parked already", before.waiting, after.waiting),
-        ("effects to make", before.effects, after.effects),
-        ("effects suppressed", before.suppressed, after.suppressed),
-        ("effects in doubt", before.in_doubt, after.in_doubt),
-        ("without effect", before.without_effect, after.without_effect),
-    ];
-    let mut found: Vec<Difference> = pairs
-        .into_iter()
-        .filter(|(_, planned, now)| planned != now)
-        .map(|(what, planned, now)| Difference { what: what.to_owned(), planned, now })
-        .collect();
-    for span in &planned.spans {
-        let position = now.spans.iter().find(|other| other.partition == span.partition).map(|other| other.committed);
-        if let Some(position) = position.filter(|position| *position < span.end) {
-            let what = format!("position of the room in partition {}", span.partition);
-            found.push(Difference { what, planned: span.committed, now: position });
-        }
-    }
-    if found.is_empty() && before.digest != after.digest {
-        // The same numbers, of other records.
-        let handed = |plan: &Plan| plan.counts.records;
-        let (planned, now) = (handed(planned), handed(now));
-        found.push(Difference { what: "records, the same number of others".to_owned(), planned, now });
-    }
-    found
+/// Whether a record of a selection is handed over.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// As it is.
+    Plain,
+    /// To be made anew; the digest of what changes by that.
+    Corrected(u128),
+    /// It would come out the same.
+    Not,
 }
 
 /// What is counted of the records of a range.
@@ -240,7 +198,8 @@ impl Count {
         let Sums { counter, tally, order } = sums;
         let place = (record.place.partition, record.place.offset);
         let key = record.key.as_deref().unwrap_or_default();
-        if history.took_effect(record) {
+        // What waits already takes its turn before what is handed over now.
+        if history.took_effect(record) || waiting.contains(&place) {
             order.took_effect(place, key);
         }
         let chosen = place.1 < span.end && self.takes(record)?;
@@ -254,8 +213,9 @@ impl Count {
         }
         if let Some(correcting) = &self.correcting {
             // The money is that which was posted: what is moved to another place.
-            let Some(amount) = tally.take(correcting.judge(self, record)?) else { return Ok(()) };
-            return counter.take(place, key, &Facts { amount, ..Facts::default() }, Meaning::Events);
+            let Some((amount, says)) = tally.take(correcting.judge(self, record)?) else { return Ok(()) };
+            let facts = Facts { amount, says: Some(says), ..Facts::default() };
+            return counter.take(place, key, &facts, Meaning::Events);
         }
         let facts = self.facts(record)?;
         let means = self.meaning(&history.known, place, &facts);
@@ -266,12 +226,13 @@ impl Count {
         Ok(())
     }
 
-    /// Whether a record of the selection is handed over.
-    pub fn hands_over(&self, record: &Record) -> Result<bool, ReplayError> {
-        match &self.correcting {
-            None => Ok(true),
-            Some(correcting) => Ok(matches!(correcting.judge(self, record)?, Judged::Differs { .. })),
-        }
+    /// Whether a record of the selection is handed over, and the digest of what a correcting replay changes by that.
+    pub fn hands_over(&self, record: &Record) -> Result<Handed, ReplayError> {
+        let Some(correcting) = &self.correcting else { return Ok(Handed::Plain) };
+        Ok(match correcting.judge(self, record)? {
+            Judged::Differs { says, .. } => Handed::Corrected(says),
+            Judged::Same | Judged::Refused => Handed::Not,
+        })
     }
 
     /// Whether a record is one of the selection.
@@ -289,7 +250,7 @@ impl Count {
         meaning(self.room.info.kind == RoomKind::Effect, known, place, facts.foreseen.as_ref())
     }
 
-    fn facts(&self, record: &Record) -> Result<Facts, ReplayError> {
+    pub(super) fn facts(&self, record: &Record) -> Result<Facts, ReplayError> {
         match self.body(record)? {
             None => Ok(Facts { unreadable: true, ..Facts::default() }),
             Some(body) => Ok(Facts::of(&body, self.foreseen(record)?)),
@@ -312,18 +273,21 @@ impl Count {
         }
     }
 
-    /// The effects of the room, where it has any.
-    pub(super) fn known(&self) -> Result<Known, ReplayError> {
+    /// The effects of the room that the records of these spans may meet, where it has any.
+    pub(super) fn known(&self, spans: &[ReplaySpan]) -> Result<Known, ReplayError> {
         let mut known = Known::default();
         if self.room.info.kind != RoomKind::Effect {
             return Ok(known);
         }
+        let needed = self.needed(spans)?;
         let most = self.replays.own.effects_max;
         let mut failed: Option<ReplayError> = None;
         reader::read_range(self.kafka(), &Range::all(topics::OPS_EFFECT_V1.name()), |record| {
             let Some(value) = record.value.as_deref() else { return ControlFlow::Continue(()) };
             match self.effect(value) {
-                Ok(effect) if effect.room == self.room.info.name => known.take(&effect, self.topic.name),
+                Ok(effect) if effect.room == self.room.info.name && needed.takes(&effect, self.topic.name) => {
+                    known.take(&effect, self.topic.name);
+                }
                 Ok(_) => {}
                 Err(error) => failed = Some(error.into()),
             }
@@ -412,27 +376,6 @@ fn topic_of(room: &ReplayRoom, wanted: Option<&str>) -> Result<&'static TopicInf
 #[cfg(test)]
 mod tests {
     use super::*;
-    use schemas::ReplayCounts;
-
-    fn plan(records: i64, suppressed: i64, digest: &str, committed: i64) -> Plan {
-        Plan {
-            counts: ReplayCounts { records, suppressed, digest: digest.to_owned(), ..ReplayCounts::default() },
-            spans: vec![ReplaySpan { partition: 3, end: 20, committed, ..ReplaySpan::default() }],
-            ..Plan::default()
-        }
-    }
-
-    #[test]
-    fn rpl_1_a_preview_holds_until_records_effects_or_the_position_differ() {
-        let planned = plan(5, 2, "a", 20);
-        let told =
-            |now: &Plan| differences(&planned, now).iter().map(ToString::to_string).collect::<Vec<_>>().join("; ");
-        assert_eq!(told(&planned), "");
-        assert_eq!(told(&plan(5, 2, "a", 99)), "", "the room has gone on");
-        assert_eq!(told(&plan(5, 3, "b", 20)), "effects suppressed 2 -> 3");
-        assert_eq!(told(&plan(4, 2, "b", 19)), "records 5 -> 4; position of the room in partition 3 20 -> 19");
-        assert_eq!(told(&plan(5, 2, "b", 20)), "records, the same number of others 5 -> 5");
-    }
 
     #[test]
     fn rpl_1_a_plan_says_which_rows_of_analytics_it_repeats() {

@@ -1,9 +1,14 @@
 //! Hands the records of a plan over, at a bounded rate, and keeps its progress in the same transactions.
 
 use super::acts::{Replays, Words, handed, in_numbers};
+use super::beside::{corrections_waiting, is_under_way, overlaps, supersedes};
+use super::count::without;
+use super::differences::{Difference, differences, differences_left, left};
 use super::order::Overtaken;
-use super::plan::{Count, Difference, differences, parking_lot, waiting};
-use super::steps::{Second, Step, accept, may_apply, may_resume, may_run_at, named, override_order, state_text};
+use super::plan::{Count, Handed, parking_lot, waiting};
+use super::steps::{
+    Second, Step, accept, may_apply, may_resume, may_run_at, named, override_order, same_overtaken, state_text,
+};
 use super::store::{self, Holder, blocking};
 use super::{Plan, ReplayError, ReplayState};
 use processor::{Code, Reason};
@@ -87,7 +92,7 @@ pub struct Runner {
 
 /// What the reading thread tells.
 enum Read {
-    Record(Box<Record>),
+    Record(Box<Record>, Handed),
     /// A partition is read to the end of its range.
     Through(i32),
 }
@@ -114,8 +119,9 @@ impl Runner {
             accept(&seen, &actor, apply, &found)?;
         }
         let late = Overtaken::of(&now);
-        let (second, why) = (Second::of(&actor, apply.may_agree), apply.override_order.as_deref());
-        let order = late.as_ref().map(|late| override_order(&seen, second, why, late)).transpose()?;
+        let (why, known) = (apply.override_order.as_deref(), same_overtaken(&seen, &now));
+        let second = Second::of(&actor, apply.may_agree);
+        let order = late.as_ref().map(|late| override_order(&seen, second, why, late, known)).transpose()?;
         let mut runner = Self::take(replays, &seen).await?;
         let plan = &mut runner.plan;
         let mut detail = format!("started at {} records in a second", apply.rate);
@@ -154,11 +160,17 @@ impl Runner {
             may_run_at(rate, &replays.own)?;
         }
         may_resume(&seen, &replays.own, clock::now_micros())?;
-        let late = Overtaken::of(&recount(replays, &left(&seen), read).await?);
-        let why = resume.override_order.as_deref();
-        let second = Second::of(&actor, resume.may_agree);
-        let order = late.as_ref().map(|late| override_order(&seen, second, why, late)).transpose()?;
-        let mut runner = Self::take(replays, &seen).await?;
+        let (late, order, mut runner) = if seen.correction > 0 {
+            let mut runner = Self::take(replays, &seen).await?;
+            runner.same_left(read).await?;
+            (None, None, runner)
+        } else {
+            let late = Overtaken::of(&recount(replays, &left(&seen), read).await?);
+            let (why, second) = (resume.override_order.as_deref(), Second::of(&actor, resume.may_agree));
+            // Nobody has agreed to what has happened since it began.
+            let order = late.as_ref().map(|late| override_order(&seen, second, why, late, false)).transpose()?;
+            (late, order, Self::take(replays, &seen).await?)
+        };
         let plan = &mut runner.plan;
         if let Some(rate) = resume.rate {
             plan.rate = i32::try_from(rate).unwrap_or(i32::MAX);
@@ -211,6 +223,19 @@ impl Runner {
         Ok(Self { replays: Arc::clone(replays), holder, plan: Plan { run, ..plan }, certain, desk })
     }
 
+    /// Looks, once nobody else hands records over, whether what is left of a correcting replay is still as it was agreed to.
+    async fn same_left(&mut self, read: impl Fn(u64) + Send + 'static) -> Result<(), ReplayError> {
+        let now = recount(&self.replays, &left(&self.plan), read).await?;
+        let differences = differences_left(&self.plan, &now);
+        if differences.is_empty() {
+            return Ok(());
+        }
+        if self.plan.state == ReplayState::Running {
+            self.end(Step::Pause, Some("what is left would be corrected otherwise")).await?;
+        }
+        Err(ReplayError::ChangedLeft { id: self.plan.replay_id.clone(), differences })
+    }
+
     async fn begin(&mut self, step: Step, words: &Words, detail: &str) -> Result<(), ReplayError> {
         self.plan.state = step.after(&self.plan)?;
         self.plan.actor = named(&words.actor, "the actor")?;
@@ -229,9 +254,18 @@ impl Runner {
             self.end(Step::Pause, Some(&format!("replay {} hands over the same records", other.replay_id))).await?;
             return Err(error);
         }
-        let Some(other) = plans.iter().find(|other| supersedes(other, &self.plan)) else { return Ok(self) };
-        let error = ReplayError::Superseded { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
-        self.end(Step::Pause, Some(&format!("replay {} corrects later", other.replay_id))).await?;
+        if let Some(other) = plans.iter().find(|other| supersedes(other, &self.plan)) {
+            let error = ReplayError::Superseded { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
+            self.end(Step::Pause, Some(&format!("replay {} corrects later", other.replay_id))).await?;
+            return Err(error);
+        }
+        if self.plan.correction == 0 {
+            return Ok(self);
+        }
+        let waiting = corrections_waiting(&self.replays).await?;
+        let Some(other) = plans.iter().find(|other| is_under_way(other, &self.plan, &waiting)) else { return Ok(self) };
+        let error = ReplayError::Corrects { id: self.plan.replay_id.clone(), other: other.replay_id.clone() };
+        self.end(Step::Pause, Some(&format!("what replay {} corrects is under way", other.replay_id))).await?;
         Err(error)
     }
 
@@ -314,12 +348,12 @@ impl Runner {
         let mut parked = Vec::with_capacity(read.len());
         for read in read {
             let partition = match read {
-                Read::Record(record) => record.place.partition,
+                Read::Record(record, _) => record.place.partition,
                 Read::Through(partition) => *partition,
             };
             let span = self.plan.spans.iter_mut().find(|span| span.partition == partition);
             match (read, span) {
-                (Read::Record(record), Some(span)) => {
+                (Read::Record(record, handed), Some(span)) => {
                     let mut copy = Record::clone(record);
                     if self.plan.correction > 0 {
                         let told = correction::header(self.plan.correction, &self.plan.replay_id);
@@ -328,6 +362,9 @@ impl Runner {
                     parked.push(self.desk.park(&copy, &reason, None, 0, clock::now_micros())?);
                     span.next = record.place.offset + 1;
                     span.handed += 1;
+                    if let Handed::Corrected(says) = handed {
+                        span.left = without(&span.left, (record.place.partition, record.place.offset), *says);
+                    }
                 }
                 (Read::Through(_), Some(span)) => span.next = span.end,
                 (_, None) => {}
@@ -362,35 +399,9 @@ impl Runner {
     }
 }
 
-/// Whether another plan is handing over records of the same places.
-fn overlaps(own: &Plan, other: &Plan) -> bool {
-    let same_places = |one: &ReplaySpan, two: &ReplaySpan| {
-        one.partition == two.partition && one.next.max(two.next) < one.end.min(two.end)
-    };
-    other.replay_id != own.replay_id
-        && other.state == ReplayState::Running
-        && (&other.room, &other.topic) == (&own.room, &own.topic)
-        && own.spans.iter().any(|one| other.spans.iter().any(|two| same_places(one, two)))
-}
-
-/// Whether another correcting replay has begun whose events are ordered behind those of this one, or have the same number. Of
-/// whichever room: numbers order the events of all rooms, and those behind would be taken for older ones.
-fn supersedes(other: &Plan, own: &Plan) -> bool {
-    own.correction > 0
-        && other.replay_id != own.replay_id
-        && other.correction >= own.correction
-        && other.started_at.is_some()
-}
-
 /// What somebody stands for, for the audit topic.
 fn overridden(late: &Overtaken, why: &str) -> String {
     format!("order overridden ({late}): {why}")
-}
-
-/// The part of a plan that was not handed over yet.
-fn left(plan: &Plan) -> Plan {
-    let spans = plan.spans.iter().filter(|span| span.next < span.end);
-    Plan { spans: spans.map(|span| ReplaySpan { start: span.next, ..span.clone() }).collect(), ..plan.clone() }
 }
 
 /// Counts a plan again, in the range that it has.
@@ -428,8 +439,11 @@ fn read_span(
         match count.takes(&record) {
             // It waits for its turn already, perhaps behind an exception that a person must decide.
             Ok(takes) if !takes || waits => {}
-            Ok(_) if !hands_over(count, &record, &mut failed) => {}
-            Ok(_) => heard = send(Read::Record(Box::new(record))),
+            Ok(_) => match count.hands_over(&record) {
+                Ok(Handed::Not) => {}
+                Ok(handed) => heard = send(Read::Record(Box::new(record), handed)),
+                Err(error) => failed = Some(error),
+            },
             Err(error) => failed = Some(error),
         }
         if heard && failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
@@ -438,14 +452,6 @@ fn read_span(
         Some(error) => Err(error),
         None => Ok(heard && send(Read::Through(span.partition))),
     }
-}
-
-/// Whether a record is handed over; takes note of why that cannot be told.
-fn hands_over(count: &Count, record: &Record, failed: &mut Option<ReplayError>) -> bool {
-    count.hands_over(record).unwrap_or_else(|error| {
-        *failed = Some(error);
-        false
-    })
 }
 
 /// Takes up to `most` of what was read, and whether that was the last of it. Waits for the first, not for the others.
