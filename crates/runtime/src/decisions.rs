@@ -45,6 +45,8 @@ pub struct Decided {
     pub actor: Option<String>,
     /// What they said.
     pub comment: Option<String>,
+    /// When: tells one decision from the next.
+    pub at: Timestamp,
 }
 
 /// What is read of an exception first.
@@ -65,6 +67,7 @@ struct Word {
     field_paths: Vec<String>,
     suggested_fix: Option<String>,
     raised_at: Timestamp,
+    at: Timestamp,
     actor: Option<String>,
     comment: Option<String>,
     assignee: Option<String>,
@@ -161,6 +164,10 @@ impl TableFeed for Decisions {
             return Ok(Vec::new());
         }
         let decision = decision.filter(|_| !is_void);
+        let (word, standing) = match state.open.get(&number) {
+            Some(open) if !is_over => open.before(id, word),
+            _ => (word, None),
+        };
         if decision.is_none() && is_over {
             state.close(&number);
             return Ok(Vec::new());
@@ -169,8 +176,9 @@ impl TableFeed for Decisions {
             return Err(FeedError::Full { rows_max: OPEN_MAX });
         }
         state.close(&number);
-        state.open(number, word, decision);
-        Ok(decision.map(|_| Subject::new(Exception::topic().name, id)).into_iter().collect())
+        state.open(number, word, decision, standing);
+        let is_decided = state.open.get(&number).is_some_and(|open| open.decided.is_some());
+        Ok(is_decided.then(|| Subject::new(Exception::topic().name, id)).into_iter().collect())
     }
 
     fn rows(&self) -> usize {
@@ -187,8 +195,8 @@ impl State {
         stands(id, approved).is_void_after(before.as_ref())
     }
 
-    fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>) {
-        let Word { code, message, subject, field_paths, suggested_fix, raised_at, actor, comment, .. } = word;
+    fn open(&mut self, id: Uuid, word: Word, decision: Option<Decision>, standing: Option<Box<Decided>>) {
+        let Word { code, message, subject, field_paths, suggested_fix, raised_at, at, actor, comment, .. } = word;
         let (assignee, discard_request) = (word.assignee, word.discard_request);
         let correction = word.correction.map(Arc::new);
         let has_kept = assignee.is_some() || discard_request.is_some() || correction.is_some();
@@ -200,7 +208,7 @@ impl State {
             self.said.insert(Arc::clone(&said));
             said
         });
-        let decided = decision.map(|decision| Box::new(Decided { decision, actor, comment }));
+        let decided = standing.or_else(|| decision.map(|decision| Box::new(Decided { decision, actor, comment, at })));
         self.open.insert(id, Open { said, raised_at, decided, kept });
     }
 
@@ -214,6 +222,35 @@ impl State {
 }
 
 impl Open {
+    /// What a record behind this one leaves as it is, and the decision that stands on. Who assigns or comments, or asks for
+    /// something, may have seen an older record than this one: that takes nothing back that was decided meanwhile. Nor does a room
+    /// that tells of a try take back that the event is given up: had it known, it would have given it up.
+    fn before(&self, id: &str, word: Word) -> (Word, Option<Box<Decided>>) {
+        let kept = || {
+            let kept = self.kept.as_deref();
+            let correction = kept.and_then(|kept| kept.correction.as_deref().cloned());
+            (kept.and_then(|kept| kept.discard_request.clone()), correction)
+        };
+        match word.kind {
+            ExceptionKind::Assigned | ExceptionKind::Commented => {
+                let (discard_request, correction) = kept();
+                (Word { discard_request, correction, ..word }, self.decided.clone())
+            }
+            ExceptionKind::DiscardRequested => (Word { correction: kept().1, ..word }, self.decided.clone()),
+            ExceptionKind::CorrectionRequested => {
+                let is_corrected = kept().1.is_some_and(|before| stands(id, &before).is_in_force());
+                // What is proposed takes the place of what was corrected: the event is not processed without either.
+                let standing = self.decided.clone().filter(|it| it.decision == Decision::Discard || !is_corrected);
+                (word, standing)
+            }
+            ExceptionKind::Retried => {
+                let given_up = self.decided.clone().filter(|decided| decided.decision == Decision::Discard);
+                (word, given_up)
+            }
+            _ => (word, None),
+        }
+    }
+
     fn raised(&self) -> Raised {
         let Said { code, message, subject, field_paths, suggested_fix } = &*self.said;
         Raised {
@@ -361,5 +398,59 @@ mod tests {
         assert_eq!(about(ExceptionKind::Discarded, ExceptionState::Discarded), Some(Decision::Discard));
         assert_eq!(about(ExceptionKind::Resolved, ExceptionState::Discarded), None);
         assert_eq!(decisions.rows(), 0);
+    }
+
+    #[test]
+    fn who_has_seen_an_older_record_takes_no_decision_back() {
+        let id = Uuid::from_u128(1);
+        let notes = [
+            ExceptionKind::Assigned,
+            ExceptionKind::Commented,
+            ExceptionKind::DiscardRequested,
+            ExceptionKind::CorrectionRequested,
+        ];
+        let decisions = [
+            (ExceptionKind::Discarded, ExceptionState::Discarded, Decision::Discard),
+            (ExceptionKind::RetryRequested, ExceptionState::Retrying, Decision::Retry),
+            (ExceptionKind::Corrected, ExceptionState::Retrying, Decision::Retry),
+        ];
+        for (note, (kind, state, decision)) in notes.iter().flat_map(|note| decisions.map(|decided| (*note, decided))) {
+            let of = Decisions::new("enrich");
+            tell(&of, 1, |_| {});
+            tell(&of, 1, |exception| {
+                (exception.kind, exception.state, exception.at) = (kind, state, Timestamp(7));
+                exception.actor = Some("ada".to_owned());
+                let alone = Correction { needs_approval: false, ..correction("1") };
+                exception.correction = Some(alone).filter(|_| kind == ExceptionKind::Corrected);
+            });
+            // Written over what was raised.
+            tell(&of, 1, |exception| {
+                (exception.kind, exception.actor, exception.at) = (note, Some("bob".to_owned()), Timestamp(8));
+            });
+            let decided = of.about(&id).map(|decided| (decided.decision, decided.actor, decided.at));
+            let is_corrected = kind == ExceptionKind::Corrected;
+            if is_corrected && note == ExceptionKind::CorrectionRequested {
+                assert_eq!(decided, None, "it is not processed without its correction");
+                continue;
+            }
+            assert_eq!(decided, Some((decision, Some("ada".to_owned()), Timestamp(7))), "{note:?} behind {kind:?}");
+            assert_eq!(of.correction(&id).is_some(), is_corrected, "{note:?} behind {kind:?}");
+        }
+    }
+
+    #[test]
+    fn a_room_that_tells_of_a_try_takes_no_discard_back_that_it_had_not_read() {
+        let (decisions, id) = (Decisions::new("enrich"), Uuid::from_u128(1));
+        let about = |kind, state| {
+            tell(&decisions, 1, |exception| (exception.kind, exception.state) = (kind, state));
+            decisions.about(&id).map(|decided| decided.decision)
+        };
+        assert_eq!(about(ExceptionKind::RetryRequested, ExceptionState::Retrying), Some(Decision::Retry));
+        assert_eq!(about(ExceptionKind::Discarded, ExceptionState::Discarded), Some(Decision::Discard));
+        assert_eq!(about(ExceptionKind::Retried, ExceptionState::Open), Some(Decision::Discard));
+        assert_eq!(about(ExceptionKind::Resolved, ExceptionState::Discarded), None);
+        // Processed after all, in a replay: what was decided of it once is over.
+        assert_eq!(about(ExceptionKind::Raised, ExceptionState::Open), None);
+        assert_eq!(about(ExceptionKind::Retried, ExceptionState::Open), None);
     }
 }

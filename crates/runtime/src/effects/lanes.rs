@@ -5,6 +5,7 @@ use crate::Map;
 use crate::clock::Tick;
 use crate::parking::{Entry, Lane};
 use crate::record::{Place, Record};
+use schemas::Timestamp;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
 
@@ -45,12 +46,24 @@ pub(super) struct Work {
     pub effect: Option<Arc<str>>,
     /// It was looked at while it was behind the head.
     pub foreseen: bool,
+    /// When that was decided which it is tried for; a decision that comes later is not used up by this try.
+    pub decided_at: Option<Timestamp>,
 }
 
 impl Work {
     /// An event that was just taken in, or brought back from the parking lot.
     pub fn new(record: Arc<Record>, parked: Option<Entry>, since_micros: i64, taken: Tick) -> Self {
-        Self { record, parked, since_micros, taken, attempts: 0, solo: false, effect: None, foreseen: false }
+        Self {
+            record,
+            parked,
+            since_micros,
+            taken,
+            attempts: 0,
+            solo: false,
+            effect: None,
+            foreseen: false,
+            decided_at: None,
+        }
     }
 }
 

@@ -6,14 +6,14 @@ use super::lanes::Work;
 use super::verdicts::Word;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
-use crate::decisions::Decision;
+use crate::decisions::{Decided, Decision};
 use crate::parking::Lane;
 use crate::parking_store::Step;
 use crate::record::Record;
 use crate::room::RoomError;
 use connector::effect::Effect;
 use processor::{Code, Reason};
-use schemas::{AuditKind, ExceptionState};
+use schemas::{AuditKind, ExceptionKind, ExceptionState};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -85,21 +85,58 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let hold = self.lot.hold(lane).cloned();
         let decided = self.parts.decisions.about(&id);
         if let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) {
-            let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
-            let now = now_micros();
-            let audit = self.parts.desk.audit(&record, AuditKind::Dropped, reason.rule, &reason.message, now);
-            self.queue(audit)?;
-            let code = hold.map(|hold| hold.code);
-            let decided = Some(discard);
-            self.say(&record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
-            self.pending.push(Draft::Written(self.parts.desk.unpark(lane, entry.origin_offset)));
-            self.pending.cut();
-            self.lot.release(lane);
-            return Ok(());
+            return self.give_up(lane, &record, entry.origin_offset, discard);
         }
         let since_micros = hold.map_or_else(now_micros, |hold| hold.since_micros);
         let work = Work::new(Arc::new(record), Some(entry), since_micros, tick());
         self.lanes.push(lane.clone(), work);
+        Ok(())
+    }
+
+    /// Leaves the first parked event of a lane out, as a person has decided; the next one comes with the next reading.
+    pub fn give_up(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        origin_offset: i64,
+        discard: Decided,
+    ) -> Result<(), RoomError> {
+        let reason = Reason::new(Code::new("WL-6042"), "discarded-by-operator", "a person discarded the event");
+        let audit = self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
+        self.queue(audit)?;
+        let code = self.lot.hold(lane).map(|hold| hold.code.clone());
+        let decided = Some(discard);
+        self.say(record, &reason, Word { state: ExceptionState::Discarded, code, decided, ..Word::RESOLVED })?;
+        self.pending.push(Draft::Written(self.parts.desk.unpark(lane, origin_offset)));
+        self.pending.cut();
+        self.lot.release(lane);
+        Ok(())
+    }
+
+    /// A parked event must wait on.
+    pub fn hold_again(&mut self, lane: &Lane, work: &Work, reason: &Reason, rejected: bool) -> Result<(), RoomError> {
+        let record = &work.record;
+        let Some(hold) = self.lot.hold(lane).cloned() else { return Ok(()) };
+        let limits = self.parts.config.limits.clone();
+        let class =
+            schemas::topics::find(&lane.topic).map_or(schemas::catalogue::Criticality::Operational, |t| t.class);
+        let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
+        let spent = rejected || waited >= limits.wait_budget(class);
+        let id = self.parts.desk.exception_id(&record.place);
+        let decided = self.parts.decisions.about(&id);
+        let is_news = |decided: &Decided| decided.decision == Decision::Discard || work.decided_at != Some(decided.at);
+        if decided.as_ref().is_some_and(is_news) {
+            // Decided while it was tried: that is still to be carried out, and said nothing of before.
+            self.lot.rehold(lane, |hold| hold.due = Some(tick()));
+            return Ok(());
+        }
+        if decided.is_some() {
+            // A person's retry did not help: it is theirs again.
+            self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?;
+        } else if spent && hold.exception_id.is_none() {
+            self.say(record, reason, Word::RAISED)?;
+        }
+        self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), &limits));
         Ok(())
     }
 }

@@ -10,6 +10,7 @@ use super::recall::{Found, Sought};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
+use crate::decisions::Decision;
 use crate::parking::Lane;
 use crate::record::Record;
 use crate::room::RoomError;
@@ -43,6 +44,9 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let Some(work) = self.lanes.head(lane) else { return Ok(()) };
         let (record, attempt) = (Arc::clone(&work.record), work.attempts + 1);
         let is_parked = work.parked.is_some();
+        if is_parked && self.is_given_up(lane, &record)? {
+            return Ok(());
+        }
         if let Some(planned) = self.ahead.take(&record.place) {
             let prior = self.parts.effect.prior_key(&planned.input);
             let overtaken = prior.is_some_and(|key| self.is_built_on(KeyId::of(&key)));
@@ -95,6 +99,19 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.act(Item { lane: lane.clone(), record, input, action, effect, attempt, below, intended: None })
             }
         }
+    }
+
+    /// Whether a parked event was given up while it waited here for its turn; then that is carried out. Else it is kept in mind
+    /// for which decision it is tried.
+    fn is_given_up(&mut self, lane: &Lane, record: &Record) -> Result<bool, RoomError> {
+        let decided = self.parts.decisions.about(&self.parts.desk.exception_id(&record.place));
+        if let Some(work) = self.lanes.head_mut(lane) {
+            work.decided_at = decided.as_ref().map(|decided| decided.at);
+        }
+        let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) else { return Ok(false) };
+        self.lanes.advance(lane);
+        self.give_up(lane, record, record.place.offset, discard)?;
+        Ok(true)
     }
 
     /// Under what it is remembered that an event needed nothing outside.

@@ -367,7 +367,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         let Some((head, behind)) = self.take_lane(lane) else { return Ok(()) };
         if head.parked.is_some() {
-            self.hold_again(lane, &head.record, reason, rejected)?;
+            self.hold_again(lane, &head, reason, rejected)?;
         } else {
             if raise {
                 self.say(&head.record, reason, Word::RAISED)?;
@@ -421,25 +421,6 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             self.park_record(lane, &work.record, &behind, false)?;
             self.done(&work.record);
         }
-        Ok(())
-    }
-
-    /// A parked event must wait on.
-    fn hold_again(&mut self, lane: &Lane, record: &Record, reason: &Reason, rejected: bool) -> Result<(), RoomError> {
-        let Some(hold) = self.lot.hold(lane).cloned() else { return Ok(()) };
-        let limits = self.parts.config.limits.clone();
-        let class =
-            schemas::topics::find(&lane.topic).map_or(schemas::catalogue::Criticality::Operational, |t| t.class);
-        let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
-        let spent = rejected || waited >= limits.wait_budget(class);
-        let id = self.parts.desk.exception_id(&record.place);
-        if self.parts.decisions.about(&id).is_some() {
-            // A person's retry did not help: it is theirs again.
-            self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?;
-        } else if spent && hold.exception_id.is_none() {
-            self.say(record, reason, Word::RAISED)?;
-        }
-        self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), &limits));
         Ok(())
     }
 
