@@ -295,10 +295,10 @@ fn preview(output: &mut Output, preview: &Preview) -> Result<(), Failure> {
 
 /// What would take effect behind newer events, and what is needed for that.
 fn overtaken(output: &mut Output, late: &Overtaken) -> Result<(), Failure> {
-    output.line(format!("  out of order: newer events of {} keys took effect already", late.keys))?;
+    output.line(format!("  out of order: newer events of {} keys took effect or wait already", late.keys))?;
     for one in &late.examples {
         let (key, newer) = (&one.key, one.newer);
-        output.line(format!("    {key}: {newer} took effect, the newest {}, before {}", one.newest, one.record))?;
+        output.line(format!("    {key}: {newer} come first, the newest {}, before {}", one.newest, one.record))?;
     }
     output.line("  `wardline replay apply` refuses it (WL-7261) without --override-order REASON")
 }

@@ -48,7 +48,7 @@ pub fn overtaken(late: &Overtaken) -> Markup {
     let rest = late.keys - i64::try_from(late.examples.len()).unwrap_or_default();
     html! {
         p.note {
-            "Out of order: newer events of " (keys) " of the keys took effect already, and records of this replay would take effect behind "
+            "Out of order: newer events of " (keys) " of the keys took effect or wait already, and records of this replay would take effect behind "
             "them. It is not applied (WL-7261) unless somebody says why it must be."
         }
         div.scroll {
