@@ -47,6 +47,12 @@ pub trait Effect: Send + Sync + 'static {
         tables: &Self::Tables,
     ) -> Plan<Self::Request, Self::Output>;
 
+    /// What is remembered of an event that [`Effect::plan`] drops: in the place of an output, which nobody reads, it is the prior of
+    /// what is said of the same fact later, so that something older is known as that. Nothing where that cannot do harm.
+    fn stated(&self, _input: &Self::Input, _prior: Option<&Self::Output>) -> Option<Self::Output> {
+        None
+    }
+
     /// Turns the answer into the output.
     fn settle(&self, input: &Self::Input, request: &Self::Request, response: &Self::Response) -> Verdict<Self::Output>;
 

@@ -27,16 +27,20 @@ impl FanoutInput {
         }
     }
 
-    /// The supplier that the event concerns by what it says. What is taken back concerns whoever was told of it, also when the
-    /// item is another supplier's by now.
-    pub(crate) fn supplier_id(&self) -> Option<&str> {
+    /// The supplier that the event names.
+    pub(crate) fn names(&self) -> Option<&str> {
         let named = match self {
-            Self::Usage(_) if self.takes_back() => None,
             Self::Usage(usage) => usage.supplier_id.as_deref(),
             Self::Order(order) => Some(order.supplier_id.as_str()),
             Self::Receipt(receipt) => Some(receipt.supplier_id.as_str()),
         };
         named.filter(|id| !id.is_empty())
+    }
+
+    /// The supplier that the event concerns by what it says. What is taken back concerns whoever was told of it, also when the
+    /// item is another supplier's by now.
+    pub(crate) fn supplier_id(&self) -> Option<&str> {
+        self.names().filter(|_| !self.takes_back())
     }
 
     /// Whether a usage is taken back as a whole.
@@ -47,6 +51,12 @@ impl FanoutInput {
     /// Whether it corrects something that a supplier may have been told. Orders and receipts say everything anew.
     pub(crate) fn corrects(&self) -> bool {
         matches!(self, Self::Usage(usage) if usage.meta.revision > 0 || usage.meta.correction > 0) || self.takes_back()
+    }
+
+    /// Whether a statement came before it, which may still be on its way. First statements of orders have revisions above 0 as well.
+    pub(crate) fn follows(&self) -> bool {
+        let changes = matches!(self.meta().action, Action::Update | Action::Cancel | Action::Retract);
+        self.corrects() || !matches!(self, Self::Usage(_)) && changes
     }
 }
 

@@ -105,6 +105,15 @@ impl Effect for SupplierFanout {
         planned.unwrap_or_else(|decided| *decided)
     }
 
+    /// What was said last is known also when nobody is told, with what was told before: else what it corrects would be told for good
+    /// when it comes late. What nothing came before costs nothing.
+    fn stated(&self, input: &FanoutInput, prior: Option<&SupplierNotice>) -> Option<SupplierNotice> {
+        input.follows().then(|| {
+            let known = prior.cloned().unwrap_or_default();
+            SupplierNotice { meta: envelope(input, &known), state: NoticeState::Unknown, ..known }
+        })
+    }
+
     fn settle(&self, input: &FanoutInput, request: &Notice, response: &Answer) -> Verdict<SupplierNotice> {
         Verdict::emit(SupplierNotice {
             meta: envelope(input, &request.told),
@@ -145,10 +154,14 @@ impl SupplierFanout {
         prior: Option<&SupplierNotice>,
         tables: &FanoutTables,
     ) -> Result<NoticePlan, Box<NoticePlan>> {
-        if let Some(prior) = prior.filter(|prior| !is_newer(input.meta(), &prior.meta)) {
+        let is_late = |prior: &&SupplierNotice| !is_newer(input.meta(), &prior.meta) && !is_said_again(input, prior);
+        if let Some(prior) = prior.filter(is_late) {
             return Err(Box::new(late(input, prior)));
         }
         let prior = prior.filter(|before| builds_on(input, before));
+        if let Some(reason) = prior.and_then(|before| taken_back_elsewhere(input, before)) {
+            return Err(Box::new(Plan::Decided(Verdict::Reject(reason))));
+        }
         let supplier_id = match (input.supplier_id(), prior) {
             (Some(now), Some(before)) if before.supplier_id != now => {
                 return Err(Box::new(Plan::Decided(Verdict::Reject(changed(&before.supplier_id, now)))));
@@ -237,16 +250,22 @@ fn envelope(input: &FanoutInput, told: &SupplierNotice) -> EventMeta {
     }
 }
 
+/// Whether the same event was dropped before. It is planned again: profiles may have changed.
+fn is_said_again(input: &FanoutInput, before: &SupplierNotice) -> bool {
+    before.state == NoticeState::Unknown && before.meta.event_id == envelope(input, before).event_id
+}
+
 /// Whether what is told depends on what was told before. Orders and receipts say everything anew; and whoever was told that a use
-/// is void need not hear of it again when it turns out to concern another supplier.
+/// is void need not hear of it again when it turns out to concern another supplier. Of what was only stated nobody was told.
 fn builds_on(input: &FanoutInput, before: &SupplierNotice) -> bool {
     let is_other = input.supplier_id().is_some_and(|now| now != before.supplier_id);
-    matches!(input, FanoutInput::Usage(_)) && !(is_other && notice::is_void(before))
+    let was_told = !before.supplier_id.is_empty();
+    was_told && matches!(input, FanoutInput::Usage(_)) && !(is_other && notice::is_void(before))
 }
 
 /// What becomes of a statement that is not newer than what was told.
 fn late(input: &FanoutInput, prior: &SupplierNotice) -> NoticePlan {
-    let message = "the supplier was told this statement or a newer one".to_owned();
+    let message = "this statement or a newer one was there before".to_owned();
     Plan::Late {
         effect_key: effect_key(input, input.supplier_id().unwrap_or(&prior.supplier_id)),
         verdict: Verdict::Drop(Reason::new(NO_NOTICE, "notice.overtaken", message)),
@@ -256,6 +275,22 @@ fn late(input: &FanoutInput, prior: &SupplierNotice) -> NoticePlan {
 /// No notice is due, by a named rule.
 fn none_due(rule: &'static str, message: String) -> Box<NoticePlan> {
     Box::new(Plan::Decided(Verdict::Drop(Reason::new(NO_NOTICE, rule, message))))
+}
+
+/// Why a person has to see to what is taken back: between it and what was told a statement is missing that may have named the other
+/// supplier, and a person may have told both of that one.
+fn taken_back_elsewhere(input: &FanoutInput, before: &SupplierNotice) -> Option<Reason> {
+    let other = input.names().filter(|now| input.takes_back() && *now != before.supplier_id)?;
+    let told = &before.supplier_id;
+    let follows = before.meta.revision.saturating_add(1) >= input.meta().revision;
+    (!follows).then(|| {
+        let message = format!(
+            "supplier {told} was told of a use that is taken back, and meanwhile it may have concerned {other}"
+        );
+        Reason::new(SUPPLIER_CHANGED, "supplier.changed", message).at("supplierId").fix(format!(
+            "tell {told} and {other}, each if it still counts on the use, that it is void; then discard this exception"
+        ))
+    })
 }
 
 fn changed(before: &str, now: &str) -> Reason {

@@ -3,7 +3,8 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use schemas::{
-    Audit, Decimal, EnrichedUsage, EventMeta, Exception, ExceptionKind, ExceptionState, MasterSupplier, SupplierNotice,
+    Action, Audit, Decimal, EnrichedUsage, EventMeta, Exception, ExceptionKind, ExceptionState, MasterSupplier,
+    SupplierNotice,
 };
 use serde_json::json;
 use std::time::Duration;
@@ -89,4 +90,33 @@ async fn a_supplier_that_is_gone_holds_nobody_else() {
         assert!(supplier.notices().iter().all(|notice| notice.times == 1), "FX-1");
         assert_eq!(supplier.forged(), 0);
     }
+}
+
+/// FX-1: what takes a use back came first and was dropped. The use that comes behind it is told to nobody, at once or after a restart.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_a_use_that_comes_behind_its_retraction_is_not_told() {
+    let well = Supplier::start().await.unwrap();
+    let mut stack = Stack::start().await;
+    let profiles = json!({"WELL": {"url": well.url(), "secret": SECRET}});
+    stack.configure("supplier-fanout", json!({"profiles": profiles}));
+    let back = |charge: &EnrichedUsage| {
+        let event_id = format!("{}-back", charge.meta.event_id);
+        let meta = EventMeta { event_id, action: Action::Retract, revision: 1, ..charge.meta.clone() };
+        EnrichedUsage { meta, ..charge.clone() }
+    };
+    let (soon, later) = (usage("enc_soon", 1, "WELL"), usage("enc_later", 2, "WELL"));
+    stack.publish(&[back(&soon), soon, back(&later)]).await;
+    let running = run(&stack).await;
+    stack.until::<Audit>("all that is dropped", |audits| audits.len() >= 3).await;
+    running.stop().await;
+
+    let running = run(&stack).await;
+    stack.publish(&[later, usage("enc_later", 3, "WELL")]).await;
+    stack.until::<SupplierNotice>("the other use", |notices| !notices.is_empty()).await;
+    running.stop().await;
+    let mut codes: Vec<String> = stack.events::<Audit>().await.into_iter().map(|audit| audit.code).collect();
+    codes.sort_unstable();
+    let (nothing, overtaken) = ("notice.nothing-told", "notice.overtaken");
+    assert_eq!(codes, [nothing, nothing, overtaken, overtaken]);
+    assert_eq!(quantities(&well), ["3"]);
 }

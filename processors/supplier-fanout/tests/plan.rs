@@ -252,6 +252,24 @@ fn fx_1_a_use_is_taken_back_from_whoever_was_told() {
     }
 }
 
+/// FX-1: a correction that named another supplier was settled by hand, and nothing says who was told of it: what is taken back behind
+/// it is for a person as well. Whoever is named still, or nobody, leaves no doubt.
+#[test]
+fn fx_1_a_use_is_not_taken_back_behind_a_change_of_the_supplier_that_nobody_was_told_of() {
+    let prior = delivered(&usage("{}"));
+    assert_eq!(
+        done(&prior, &usage("{supplierId: SUP-GENMED, meta: {action: UPDATE, revision: 1}}")),
+        "supplier.changed"
+    );
+    let taken_back = |supplier: &str, revision: i32| {
+        usage(&format!("{{supplierId: {supplier}, meta: {{action: RETRACT, revision: {revision}}}}}"))
+    };
+    assert_eq!(done(&prior, &taken_back("SUP-GENMED", 2)), "supplier.changed");
+    for supplier in ["SUP-MEDSTENT", "~"] {
+        assert_eq!(done(&prior, &taken_back(supplier, 2)), "2>SUP-MEDSTENT retract");
+    }
+}
+
 /// FX-1: that a use is void differs from what was told before, and so does that it counts again.
 #[test]
 fn fx_1_a_void_notice_is_told_and_so_is_the_way_back() {
@@ -308,4 +326,75 @@ fn ord_1_an_older_order_or_receipt_is_not_told_behind_a_newer_one() {
     let told = delivered(&receipt("{meta: {revision: 5}}"));
     assert_eq!(done(&told, &receipt("{meta: {revision: 4}}")), "4>SUP-MEDSTENT notice.overtaken");
     assert_eq!(done(&told, &receipt("{meta: {revision: 6}, supplierId: SUP-GENMED}")), "6>SUP-GENMED create");
+}
+
+/// An event that is dropped: what is remembered of it.
+fn dropped(prior: Option<&SupplierNotice>, input: &FanoutInput) -> Option<SupplierNotice> {
+    let plan = fanout().plan(input, prior, &tables());
+    assert!(matches!(plan, Plan::Decided(Verdict::Drop(_))), "{}", shown(&plan));
+    fanout().stated(input, prior)
+}
+
+/// A use as an event of its own.
+fn said(id: &str, fields: &str) -> FanoutInput {
+    let mut usage = event::<EnrichedUsage>(fields).unwrap();
+    usage.meta.event_id = id.to_owned();
+    FanoutInput::Usage(Box::new(usage))
+}
+
+/// FX-1: of what came first and was dropped nobody was told, and what it corrects or takes back is not told when it comes late.
+#[test]
+fn fx_1_what_comes_behind_a_correction_that_was_dropped_is_not_told() {
+    for first in [
+        "{meta: {action: RETRACT, revision: 1}}",
+        "{meta: {action: CANCEL}}",
+        "{meta: {action: UPDATE, revision: 1}, consigned: false}",
+        "{meta: {correction: 1}, consigned: false}",
+        "{meta: {action: UPDATE, revision: 1}, supplierId: SUP-OTHER}",
+    ] {
+        let first = said("first", first);
+        let known = dropped(None, &first).unwrap();
+        assert_eq!(fanout().output_key(&known), fanout().prior_key(&first).unwrap());
+        assert_eq!(done(&known, &said("late", "{}")), "0>SUP-MEDSTENT notice.overtaken");
+        assert_eq!(done(&known, &said("next", "{meta: {action: UPDATE, revision: 2}}")), "2>SUP-MEDSTENT update");
+        let back = said("back", "{meta: {action: RETRACT, revision: 2}}");
+        assert_eq!(done(&known, &back), "notice.nothing-told");
+        assert!(
+            check_phi(&["TX-88001", "09:48"], [("what is kept", &*serde_json::to_string(&known).unwrap())]).is_empty()
+        );
+    }
+}
+
+/// FX-1: what is dropped behind a notice keeps what the supplier was told, for what corrects that or takes it back.
+#[test]
+fn fx_1_what_was_told_stays_known_behind_what_is_dropped() {
+    let told = delivered(&said("first", "{}"));
+    let known = dropped(Some(&told), &said("same", "{meta: {action: UPDATE, correction: 2}}")).unwrap();
+    let elsewhere = "{meta: {action: UPDATE, correction: 1}, stockLocationId: STORE-B}";
+    assert_eq!(done(&known, &said("late", elsewhere)), "0.1>SUP-MEDSTENT notice.overtaken");
+    let back = said("back", "{meta: {action: RETRACT, revision: 1}}");
+    assert_eq!(done(&known, &back), "1>SUP-MEDSTENT retract");
+    assert_eq!(delivered_after(Some(&known), &back), delivered_after(Some(&told), &back));
+}
+
+/// RPL-1: what was dropped because nobody wanted it is told by a replay when somebody does.
+#[test]
+fn rpl_1_what_was_dropped_is_planned_again_when_it_is_said_again() {
+    let event = said("first", "{meta: {action: UPDATE, revision: 1}}");
+    let nobody = SupplierFanout::new(&FanoutConfig::default());
+    let known = nobody.stated(&event, None).unwrap();
+    assert_eq!(done(&known, &event), "1>SUP-MEDSTENT update");
+    assert_eq!(done(&known, &said("other", "{meta: {revision: 1}}")), "1>SUP-MEDSTENT notice.overtaken");
+}
+
+/// What nothing came before leaves nothing behind when it is dropped; of orders the change does.
+#[test]
+fn a_first_statement_that_is_dropped_costs_nothing() {
+    for (first, is_kept) in [
+        (usage("{consigned: false}"), false),
+        (order("{supplierId: SUP-GENMED, meta: {revision: 5}}"), false),
+        (order("{kind: CANCELLED, supplierId: SUP-GENMED, meta: {revision: 6, action: CANCEL}}"), true),
+    ] {
+        assert_eq!(dropped(None, &first).is_some(), is_kept, "{first:?}");
+    }
 }

@@ -3,8 +3,9 @@
 use schemas::{Effect, EffectState};
 use std::collections::HashMap;
 
-/// How the keys of records begin that only say that an event has its outcome. They do not stand against a replay of it.
-const PASSED: &str = "passed|";
+/// How the keys of records begin that only say that an event has its outcome, and which, when it was dropped, what it stated. They do
+/// not stand against a replay of it.
+const PASSED: [&str; 2] = ["passed|", "stated|"];
 /// How the keys of records begin that say that an event was decided and asked for no effect. A replay writes nothing for it.
 const DECIDED: &str = "decided|";
 
@@ -29,7 +30,7 @@ pub(super) struct Known {
 impl Known {
     /// Takes an effect record in; the newest of a key comes last.
     pub fn take(&mut self, effect: &Effect, topic: &str) {
-        if effect.effect_key.starts_with(PASSED) {
+        if PASSED.iter().any(|begins| effect.effect_key.starts_with(begins)) {
             return;
         }
         let document = (!effect.document_key.is_empty()).then(|| hash(&effect.document_key));
@@ -145,6 +146,7 @@ mod tests {
             effect("usage/d@0>SUP/7", InDoubt, 4),
             effect("usage/d@0>SUP/7", Applied, 4),
             effect("passed|erp-post|t-0@5", Applied, 5),
+            effect("stated|supplier-fanout|e6", Applied, 6),
         ]);
         let by_place: String = (0..7).map(|offset| letter(&known, offset, None)).collect();
         assert_eq!(by_place, "-ad-a--");

@@ -6,6 +6,7 @@ use super::key_id::KeyId;
 use super::recall::KeyOf;
 use super::settled::Settled;
 use super::stale::Stale;
+use super::stated::STATED;
 use super::verdicts::PASSED;
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
@@ -118,7 +119,10 @@ fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, 
             if effect.effect_key.starts_with(PASSED) {
                 return;
             }
-            index.apply(id);
+            // What was only stated was not done, and is not in the way of a replay of it.
+            if !effect.effect_key.starts_with(STATED) {
+                index.apply(id);
+            }
             if let Some(key) = output_key(effect) {
                 index.place(key, (record.place.partition, record.place.offset));
             }

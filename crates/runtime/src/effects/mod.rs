@@ -26,6 +26,7 @@ mod settled;
 mod settler;
 mod stale;
 mod starts;
+mod stated;
 mod targets;
 mod turns;
 mod verdicts;

@@ -86,7 +86,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             },
         };
         match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
-            Plan::Decided(verdict) => self.conclude(lane, &record, verdict),
+            Plan::Decided(verdict) => self.decided(lane, &record, verdict, &input, prior.as_ref()),
             Plan::Late { effect_key, verdict } => {
                 let is_done = |key: &str| self.index.known(KeyId::of(key)) == Known::Applied;
                 if is_done(&effect_key) || is_done(&self.decided_key(&record)) {
@@ -116,8 +116,13 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
 
     /// Under what it is remembered that an event needed nothing outside.
     pub fn decided_key(&self, record: &Record) -> String {
+        self.key_of_event("decided|", record)
+    }
+
+    /// The key of a record about an event rather than an effect.
+    pub fn key_of_event(&self, begins: &str, record: &Record) -> String {
         let event = record.header(headers::ID).map_or_else(|| record.place.to_string(), str::to_owned);
-        format!("decided|{}|{event}", self.parts.desk.room)
+        format!("{begins}{}|{event}", self.parts.desk.room)
     }
 
     /// Whether something was done before under a business key, as far as that is remembered.

@@ -174,23 +174,28 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             };
             self.index.apply(effect);
             // Also what needed nothing outside is built on: what was taken back before it was stated is not done when it is.
-            let done = self.outcome(Vec::new(), &outputs, &values);
-            self.pending.push(Draft::Effect(Box::new(EffectLine {
-                record: Arc::clone(record),
-                effect_key: Arc::from(effect_key),
-                target: Arc::default(),
-                state: EffectState::Applied,
-                document_key: Arc::default(),
-                attempts: 0,
-                after: None,
-                done: Some(done),
-                at: now_micros(),
-            })));
+            self.place(record, effect_key, &outputs, &values);
             self.send(record, &outputs, values);
         } else {
             self.parts.metrics.emitted.inc();
         }
         self.finish(lane)
+    }
+
+    /// Puts what an event without an effect states where what is said of the same fact later finds it.
+    pub fn place(&mut self, record: &Arc<Record>, effect_key: String, outputs: &[E::Output], values: &[Bytes]) {
+        let done = self.outcome(Vec::new(), outputs, values);
+        self.pending.push(Draft::Effect(Box::new(EffectLine {
+            record: Arc::clone(record),
+            effect_key: Arc::from(effect_key),
+            target: Arc::default(),
+            state: EffectState::Applied,
+            document_key: Arc::default(),
+            attempts: 0,
+            after: None,
+            done: Some(done),
+            at: now_micros(),
+        })));
     }
 
     /// Sends the outputs of an event in their encoding.
@@ -203,7 +208,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// Outputs in their encoding; or why the event waits for a person, when one of them does not fit its contract.
-    fn values(&self, outputs: &[E::Output]) -> Result<Result<Vec<Bytes>, Reason>, RoomError> {
+    pub fn values(&self, outputs: &[E::Output]) -> Result<Result<Vec<Bytes>, Reason>, RoomError> {
         let codec = self.parts.desk.codec();
         let values: Result<Vec<_>, _> = outputs.iter().map(|output| codec.encode(output)).collect();
         values.map(Ok).or_else(|error| error.unfit().map(Err).ok_or(RoomError::from(error)))
@@ -323,10 +328,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         match verdict {
             Verdict::Emit(outputs) => self.emit(lane, record, outputs),
             Verdict::Drop(reason) => {
-                self.parts.metrics.dropped.inc();
-                let audit =
-                    self.parts.desk.audit(record, AuditKind::Dropped, reason.rule, &reason.message, now_micros());
-                self.queue(audit)?;
+                self.note_dropped(record, &reason)?;
                 self.remember(record)?;
                 self.finish(lane)
             }
