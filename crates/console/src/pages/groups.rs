@@ -205,6 +205,7 @@ fn refusal(error: &ResetError) -> Problem {
         }
         ResetError::Target(_) => "choose another place; the page of the group shows where it stands",
         ResetError::Nothing { .. } => "look at the page of the group; perhaps another topic or partition is meant",
+        ResetError::Back { .. } => "plan a replay of these records instead, on the page of the replays",
         ResetError::Refused { .. } => {
             "look at the page of the group whether the room was started meanwhile, and ask again"
         }
@@ -240,6 +241,7 @@ mod tests {
             ResetError::Loss { room: room.clone(), records: 1 },
             ResetError::Target("t".to_owned()),
             ResetError::Nothing { room: room.clone() },
+            ResetError::Back { room: room.clone(), topic: "t".to_owned(), partition: 0, from: 5, to: 3 },
             ResetError::SamePerson { id: id.clone(), actor: "olga".to_owned() },
             ResetError::Unknown("u".to_owned()),
             ResetError::Moved { id, room },
@@ -247,7 +249,7 @@ mod tests {
             let problem = refusal(&error);
             let next = problem.next.unwrap();
             assert!(!next.contains("--") && !next.contains("wardline "), "{next}");
-            assert!(problem.code.starts_with("WL-725") && problem.status.is_client_error(), "{}", problem.code);
+            assert!(problem.code.starts_with("WL-72") && problem.status.is_client_error(), "{}", problem.code);
         }
     }
 }

@@ -32,6 +32,23 @@ pub enum ResetError {
         /// The room.
         room: String,
     },
+    /// It has effects: what it has passed is settled, and would be passed over again.
+    #[error(
+        "WL-7263: {room} has settled {topic} partition {partition} up to {} and does nothing of that again when it is set back to {to}",
+        from - 1
+    )]
+    Back {
+        /// The room.
+        room: String,
+        /// Topic.
+        topic: String,
+        /// Partition.
+        partition: i32,
+        /// Where it stands.
+        from: i64,
+        /// Where it was to go on.
+        to: i64,
+    },
     /// Kafka has not set it.
     #[error("WL-7256: the position of {room} was not set: {source}")]
     Refused {
@@ -76,6 +93,13 @@ impl ResetError {
             }
             Self::Target(_) => "choose another --to; `wardline groups ls` shows where the room stands",
             Self::Nothing { .. } => "look at `wardline groups ls`",
+            Self::Back { room, topic, partition, from, to } => {
+                return format!(
+                    "hand the records over again instead: `wardline replay plan {room} --topic {topic} --partition {partition} --from-offset {to} --to-offset {} --reason TEXT`",
+                    from - 1
+                )
+                .into();
+            }
             Self::Refused { .. } => {
                 "look whether the room was started meanwhile, with `wardline groups ls`, and ask again"
             }

@@ -144,6 +144,9 @@ pub(super) fn plan(
     if moves.is_empty() {
         return Err(ResetError::Nothing { room: info.name.to_owned() });
     }
+    if info.kind == RoomKind::Effect {
+        forward(info.name, &moves)?;
+    }
     let effects = match info.kind {
         RoomKind::Processor | RoomKind::Effect => effects(replays, info.name, &moves, read)?,
         _ => Vec::new(),
@@ -193,6 +196,16 @@ fn second_person(kind: RoomKind, moves: &[Move]) -> Option<&'static str> {
 
 fn is_compacted(topic: &str) -> bool {
     topics::find(topic).is_some_and(|topic| topic.compacted)
+}
+
+/// A room with effects only goes forward. Each outcome that it had has left a record that is no part of the position, so that most of
+/// what it reads again would be passed over, whatever there is to do by now. A replay asks it anew.
+fn forward(room: &str, moves: &[Move]) -> Result<(), ResetError> {
+    let back = moves.iter().find_map(|one| one.from.filter(|from| *from > one.to).map(|from| (one, from)));
+    back.map_or(Ok(()), |(one, from)| {
+        let (topic, partition, to) = (one.topic.clone(), one.partition, one.to);
+        Err(ResetError::Back { room: room.to_owned(), topic, partition, from, to })
+    })
 }
 
 /// What can be said without Kafka.
@@ -309,8 +322,8 @@ mod tests {
         let (orders, items) = (topics::SUPPLY_PURCHASE_ORDER_V1.name(), topics::MASTER_ITEM_V1.name());
         let needs = |kind, topic, from, to| second_person(kind, &[moved(topic, from, to)]).is_some();
         let table = [
-            (RoomKind::Effect, enriched, 5, 3, true),
-            (RoomKind::Effect, orders, 5, 3, false),
+            (RoomKind::Processor, enriched, 5, 3, true),
+            (RoomKind::Processor, orders, 5, 3, false),
             (RoomKind::Effect, orders, 3, 5, true),
             (RoomKind::Sink, enriched, 5, 3, false),
             (RoomKind::Sink, enriched, 3, 5, true),
@@ -319,6 +332,17 @@ mod tests {
         for (kind, topic, from, to, expected) in table {
             assert_eq!(needs(kind, topic, from, to), expected, "{kind:?} {topic} {from} -> {to}");
         }
+    }
+
+    #[test]
+    fn rpl_1_a_room_with_effects_goes_forward_alone() {
+        let enriched = topics::SUPPLY_USAGE_ENRICHED_V1.name();
+        assert!(forward("erp-post", &[moved(enriched, 3, 5)]).is_ok());
+        let refused = forward("erp-post", &[moved(enriched, 3, 5), moved(enriched, 9, 5)]).unwrap_err();
+        assert!(refused.to_string().starts_with("WL-7263: erp-post has settled "), "{refused}");
+        let range =
+            format!("wardline replay plan erp-post --topic {enriched} --partition 0 --from-offset 5 --to-offset 8 ");
+        assert!(refused.next().contains(&range), "{}", refused.next());
     }
 
     #[test]
