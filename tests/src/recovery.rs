@@ -193,6 +193,7 @@ impl EffectClient<String, String> for Client {
         &'a self,
         _document_key: &'a str,
         _requests: &'a [String],
+        _certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<String>>, CallError>> {
         Box::pin(std::future::ready(Ok(None)))
     }

@@ -72,6 +72,7 @@ pub fn validate() -> Room {
 
 /// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `PANIC`
 /// does it and panics,
+/// `HALF` does not do it, and a look-up does once it is certain,
 /// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence, `PACED` to one that asks for nothing. What comes of `UNFIT` does not fit its contract, and
 /// `UNFIT-DECIDED` has nothing done for it besides.
 pub struct ToyPost;
@@ -185,6 +186,12 @@ impl FileWorld {
             .collect()
     }
 
+    /// What was asked about `HALF`, in order: `call`, a look-up that was `early`, one that has `made` it.
+    pub fn half(path: &Path) -> Vec<String> {
+        let text = std::fs::read_to_string(path.with_extension("half")).unwrap_or_default();
+        text.lines().map(str::to_owned).collect()
+    }
+
     fn append(&self, document_key: &str, requests: &[String]) {
         let lines: String = requests.iter().map(|request| format!("{document_key}\t{request}\n")).collect();
         Self::write(&self.path, &lines);
@@ -224,6 +231,10 @@ impl EffectClient<String, String> for FileWorld {
                 Self::write(&self.path.with_extension("busy"), &format!("{document_key}\n"));
                 return Err(CallError::Transient { retry_after: Some(SILENCE), reason: "scripted 429".to_owned() });
             }
+            if requests.iter().any(|request| code(request) == "HALF") {
+                Self::write(&self.path.with_extension("half"), "call\n");
+                return Err(CallError::InDoubt { reason: "scripted half".to_owned() });
+            }
             if requests.iter().any(|request| code(request) == "HANG") {
                 std::future::pending::<()>().await;
             }
@@ -243,12 +254,21 @@ impl EffectClient<String, String> for FileWorld {
         &'a self,
         document_key: &'a str,
         requests: &'a [String],
+        certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<String>>, CallError>> {
         Box::pin(async move {
             let ledger = Self::ledger(&self.path);
             let found = requests
                 .iter()
                 .all(|request| ledger.iter().any(|(document, line)| document == document_key && line == request));
+            let is_half = !found && requests.iter().any(|request| request.split(' ').nth(1) == Some("HALF"));
+            if is_half {
+                Self::write(&self.path.with_extension("half"), if certain { "made\n" } else { "early\n" });
+            }
+            if is_half && certain {
+                self.append(document_key, requests);
+                return Ok(Some(requests.iter().map(|_| document_key.to_owned()).collect()));
+            }
             Ok(found.then(|| requests.iter().map(|_| document_key.to_owned()).collect()))
         })
     }

@@ -123,10 +123,15 @@ pub trait EffectClient<Q, A>: Send + Sync + 'static {
 
     /// What became of an earlier call with this document key: the answers for `requests` (which may be a part of the
     /// document), or `None` when the other side has not done it. Completes or undoes what is half done.
+    ///
+    /// `certain` tells that the earlier call cannot be carried out any more ([`EffectClient::certain_after`]). Before, it may
+    /// be making what is not there yet, so a look-up makes nothing, or it would be there twice (FX-1): it takes what is there
+    /// as far as steps go that may be repeated, and is `None` where something is still to be made. Nobody believes that `None`.
     fn look_up<'a>(
         &'a self,
         document_key: &'a str,
         requests: &'a [Q],
+        certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<A>>, CallError>>;
 
     /// How long after a call was sent the other side may still carry it out, although nobody waits for the answer any more:

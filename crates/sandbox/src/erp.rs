@@ -165,7 +165,13 @@ impl Erp for Sandbox {
         Box::pin(self.do_find(document_key))
     }
 
-    fn resume<'a>(&'a self, document_key: &'a str, _cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup> {
+    /// A posting is all there or not at all: nothing is ever missing.
+    fn resume<'a>(
+        &'a self,
+        document_key: &'a str,
+        _cost_centre: Option<&'a str>,
+        _certain: bool,
+    ) -> ErpFuture<'a, Lookup> {
         Box::pin(self.do_find(document_key))
     }
 

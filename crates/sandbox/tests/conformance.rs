@@ -81,6 +81,14 @@ async fn fx_1_one_document_whatever_call_is_cut() {
 }
 
 #[tokio::test]
+async fn fx_1_one_document_whatever_call_comes_late() {
+    let server = start();
+    let proxy = FaultProxy::start(server.address()).await.unwrap();
+    let erp = client(format!("http://{}", proxy.address()));
+    faults::one_document_whatever_comes_late(&erp, &proxy, &fixture()).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_feed_sees_what_is_new_and_what_has_changed() {
     let server = start();
     let erp = client(server.url());
@@ -99,7 +107,7 @@ async fn fx_1_a_lost_answer_is_in_doubt_and_then_found() {
         let posting = fixture.posting(by, Direction::Consume, vec![fixture.plain(1)]);
         let error = erp.post(&posting).await.unwrap_err();
         assert!(matches!(error, ErpError::InDoubt { .. }), "{by}: {error}");
-        let Lookup::Done(found) = erp.resume(&posting.document_key, None).await.unwrap() else { panic!("{by}") };
+        let Lookup::Done(found) = erp.resume(&posting.document_key, None, true).await.unwrap() else { panic!("{by}") };
         let posted = erp.post(&posting).await.unwrap();
         assert!(posted.already_there);
         assert_eq!(posted.documents, found.documents);

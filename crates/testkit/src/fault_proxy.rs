@@ -1,8 +1,9 @@
 //! A proxy before an HTTP server that breaks on command: the answer lost after the effect, the request lost before it, an
-//! error answered in the server's place, a delay.
+//! error answered in the server's place, a delay, a request that comes late.
 //!
 //! ```text
 //! proxy.arm(Fault::LoseAnswer, 2)   the third call with an effect is done, but its caller hears nothing
+//! proxy.arm(Fault::HoldRequest, 2)  the third call is done on proxy.release(), when its caller waits no more
 //! proxy.heal()                      everything passes again; tells whether the fault had struck
 //! ```
 //!
@@ -15,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use connector::erp::conformance::faults::Faults;
+use connector::erp::conformance::feed::Work;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -29,6 +31,8 @@ pub enum Fault {
     LoseAnswer,
     /// The connection closes before the server hears of it.
     LoseRequest,
+    /// The connection closes, and the server hears of it on [`FaultProxy::release`].
+    HoldRequest,
     /// The server is gone, for reads too, which then count.
     Gone,
     /// The server never hears of it; the caller gets this status, and `Retry-After` in seconds when given.
@@ -46,7 +50,9 @@ pub enum Fault {
 #[derive(Debug)]
 pub struct FaultProxy {
     address: SocketAddr,
+    server: SocketAddr,
     plan: Arc<Mutex<Plan>>,
+    held: Arc<Mutex<Vec<Vec<u8>>>>,
     listener: JoinHandle<()>,
 }
 
@@ -73,17 +79,18 @@ impl FaultProxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let plan = Arc::new(Mutex::new(Plan::default()));
-        let shared = Arc::clone(&plan);
+        let held: Arc<Mutex<Vec<Vec<u8>>>> = Arc::default();
+        let shared = (Arc::clone(&plan), Arc::clone(&held));
         let listener = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
-                let plan = Arc::clone(&shared);
+                let (plan, held) = shared.clone();
                 tokio::spawn(async move {
                     // Either side may leave at any time; that is what the proxy is for.
-                    let _left = serve(client, server, &plan).await;
+                    let _left = serve(client, server, &plan, &held).await;
                 });
             }
         });
-        Ok(Self { address, plan, listener })
+        Ok(Self { address, server, plan, held, listener })
     }
 
     /// Where it listens.
@@ -100,6 +107,18 @@ impl FaultProxy {
     /// Breaks every call from now on.
     pub fn arm_all(&self, fault: Fault) {
         *lock(&self.plan) = Plan { armed: Some(Armed { fault, call: None }), ..Plan::default() };
+    }
+
+    /// The server hears of the requests that were held, and has answered them; nobody hears the answers.
+    ///
+    /// # Errors
+    /// When the server cannot be reached.
+    pub async fn release(&self) -> io::Result<()> {
+        let held = std::mem::take(&mut *lock(&self.held));
+        for request in held {
+            pass(&request, self.server).await?;
+        }
+        Ok(())
     }
 
     /// Lets everything pass again; whether the fault had struck.
@@ -121,6 +140,14 @@ impl Faults for FaultProxy {
 
     fn lose_request(&self, call: usize) {
         self.arm(Fault::LoseRequest, call);
+    }
+
+    fn hold_request(&self, call: usize) {
+        self.arm(Fault::HoldRequest, call);
+    }
+
+    fn release(&self) -> Work<'_> {
+        Box::pin(async move { Self::release(self).await.map_err(|error| error.to_string()) })
     }
 
     fn heal(&self) -> bool {
@@ -149,7 +176,12 @@ impl Plan {
     }
 }
 
-async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) -> io::Result<()> {
+async fn serve(
+    mut client: TcpStream,
+    server: SocketAddr,
+    plan: &Mutex<Plan>,
+    held: &Mutex<Vec<Vec<u8>>>,
+) -> io::Result<()> {
     let Some(request) = read_request(&mut client).await? else {
         return Ok(());
     };
@@ -157,6 +189,10 @@ async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) ->
     let fault = if is_read && !lock(plan).is_gone() { None } else { lock(plan).strike() };
     match fault {
         Some(Fault::LoseRequest | Fault::Gone) => return Ok(()),
+        Some(Fault::HoldRequest) => {
+            lock(held).push(request);
+            return Ok(());
+        }
         Some(Fault::Answer { status, retry_after_s }) => {
             let wait = retry_after_s.map_or(String::new(), |seconds| format!("retry-after: {seconds}\r\n"));
             let head = format!("HTTP/1.1 {status} Fault\r\n{wait}content-length: 0\r\nconnection: close\r\n\r\n");
@@ -164,10 +200,7 @@ async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) ->
         }
         Some(Fault::LoseAnswer | Fault::DelayAnswer(_)) | None => {}
     }
-    let mut upstream = TcpStream::connect(server).await?;
-    upstream.write_all(&request).await?;
-    let mut answer = Vec::new();
-    upstream.read_to_end(&mut answer).await?;
+    let answer = pass(&request, server).await?;
     match fault {
         Some(Fault::LoseAnswer) => return Ok(()),
         Some(Fault::DelayAnswer(delay)) => tokio::time::sleep(delay).await,
@@ -175,6 +208,15 @@ async fn serve(mut client: TcpStream, server: SocketAddr, plan: &Mutex<Plan>) ->
     }
     client.write_all(&answer).await?;
     client.shutdown().await
+}
+
+/// Passes a request on, and gives its answer.
+async fn pass(request: &[u8], server: SocketAddr) -> io::Result<Vec<u8>> {
+    let mut upstream = TcpStream::connect(server).await?;
+    upstream.write_all(request).await?;
+    let mut answer = Vec::new();
+    upstream.read_to_end(&mut answer).await?;
+    Ok(answer)
 }
 
 /// Reads one request, with its connection set to close so that the end of the answer is the end of the stream.
@@ -208,6 +250,6 @@ fn header<'a>(head: &'a str, name: &str) -> Option<&'a str> {
     lines.filter(|(key, _)| key.eq_ignore_ascii_case(name)).map(|(_, value)| value.trim()).next()
 }
 
-fn lock(plan: &Mutex<Plan>) -> std::sync::MutexGuard<'_, Plan> {
-    plan.lock().unwrap_or_else(PoisonError::into_inner)
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

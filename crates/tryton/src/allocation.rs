@@ -45,9 +45,20 @@ pub(crate) fn reference(document_key: &str) -> String {
 
 /// The allocation of a key, when there is one.
 pub(crate) async fn find(rest: &Rest, document_key: &str) -> Result<Option<Document>, ErpError> {
+    // Of two for a moment, see `create_alone`, the posted one stays.
+    Ok(find_two(rest, document_key).await?.into_iter().min_by_key(|document| document.state != "posted"))
+}
+
+/// At most two allocations of a key, the older one first.
+async fn find_two(rest: &Rest, document_key: &str) -> Result<Vec<Document>, ErpError> {
     let domain = json!([["description", "=", reference(document_key)]]);
-    let page = rest.search(Search { model: MODEL, domain, fields: &FIELDS, limit: 1 }).await?;
-    Ok(page.records.first().and_then(document))
+    let page = rest.search(Search { model: MODEL, domain, fields: &FIELDS, limit: 2 }).await?;
+    Ok(page.records.iter().filter_map(document).collect())
+}
+
+/// Whether a shipment that is done has a cost and no allocation yet.
+pub(crate) async fn is_missing(rest: &Rest, target: &Target, shipment: &Shipment) -> Result<bool, ErpError> {
+    Ok(!costs(target, shipment)?.is_empty() && find(rest, &shipment.reference).await?.is_none())
 }
 
 /// Makes the allocation of a shipment that is done, or finishes the one that is there. `None` when it has no cost. The flag
@@ -67,9 +78,10 @@ pub(crate) async fn ensure(
     let draft = match found {
         Some(document) if document.state == "posted" => return Ok((Some(document), true)),
         Some(document) => document,
-        None => create(rest, target, shipment, &costs).await?,
+        None if shipment_is_new => create(rest, target, shipment, &costs).await?,
+        None => create_alone(rest, target, shipment, &costs).await?,
     };
-    let id = draft.id.parse().map_err(|_| transient("the allocation has no usable id"))?;
+    let id = id_of(&draft)?;
     let posted = rest.press(MODEL, id, "post", &FIELDS).await?;
     Ok((Some(read_back(&posted)?), false))
 }
@@ -201,6 +213,21 @@ async fn create(rest: &Rest, target: &Target, shipment: &Shipment, costs: &Costs
         }
     }
     read_back(&rest.create(MODEL, &record, &FIELDS).await?)
+}
+
+/// Creates an allocation that another instance may create as well, where a document of several events was half done. Each
+/// looks again when its own is there, so at least one of two sees both, and takes its own back before it is posted.
+async fn create_alone(rest: &Rest, target: &Target, shipment: &Shipment, costs: &Costs) -> Result<Document, ErpError> {
+    let created = create(rest, target, shipment, costs).await?;
+    if find_two(rest, &shipment.reference).await?.len() < 2 {
+        return Ok(created);
+    }
+    rest.delete(MODEL, id_of(&created)?).await?;
+    Err(ErpError::InDoubt { reason: "another instance allocates the cost at this moment".to_owned() })
+}
+
+fn id_of(allocation: &Document) -> Result<i64, ErpError> {
+    allocation.id.parse().map_err(|_| transient("the allocation has no usable id"))
 }
 
 /// The open period that a day is in.

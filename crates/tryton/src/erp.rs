@@ -55,13 +55,23 @@ impl Tryton {
         }
     }
 
-    async fn do_resume(&self, document_key: &str, cost_centre: Option<&str>) -> Result<Lookup, ErpError> {
+    async fn do_resume(
+        &self,
+        document_key: &str,
+        cost_centre: Option<&str>,
+        certain: bool,
+    ) -> Result<Lookup, ErpError> {
         let _alone = self.locks.lock(document_key).await;
         let Some(found) = shipment::find(&self.rest, document_key).await? else { return Ok(Lookup::Absent) };
         let target = self.target(cost_centre).await.map_err(moved)?;
         let was_done = found.is_done();
         match shipment::drive(&self.rest, found).await.map_err(begun) {
-            Ok(Driven::Done(shipment)) => Ok(Lookup::Done(self.allocate(target, shipment, false, was_done).await?)),
+            Ok(Driven::Done(shipment)) => {
+                if !certain && self.is_unallocated(target.as_ref(), &shipment).await? {
+                    return Ok(Lookup::HalfDone);
+                }
+                Ok(Lookup::Done(self.allocate(target, shipment, false, was_done).await?))
+            }
             // Both have removed the shipment; posting it again tells the reason to somebody who has the posting.
             Ok(Driven::Short(_)) => Ok(Lookup::Absent),
             Err(ErpError::Refused(refusal)) => {
@@ -98,6 +108,12 @@ impl Tryton {
             cost_centre: self.names.cost_centre(&self.rest, code).await?,
             currency_digits: self.config.currency_digits,
         }))
+    }
+
+    /// Whether the cost of a shipment is still to be allocated, as far as can be seen: an earlier call may be at work on it.
+    async fn is_unallocated(&self, target: Option<&Target>, shipment: &Shipment) -> Result<bool, ErpError> {
+        let Some(target) = target else { return Ok(false) };
+        allocation::is_missing(&self.rest, target, shipment).await.map_err(moved)
     }
 
     async fn allocate(
@@ -184,8 +200,13 @@ impl Erp for Tryton {
         Box::pin(self.do_find(document_key))
     }
 
-    fn resume<'a>(&'a self, document_key: &'a str, cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup> {
-        Box::pin(self.do_resume(document_key, cost_centre))
+    fn resume<'a>(
+        &'a self,
+        document_key: &'a str,
+        cost_centre: Option<&'a str>,
+        certain: bool,
+    ) -> ErpFuture<'a, Lookup> {
+        Box::pin(self.do_resume(document_key, cost_centre, certain))
     }
 
     fn stock_movements<'a>(&'a self, query: &'a MovementQuery) -> ErpFuture<'a, Vec<Movement>> {

@@ -25,6 +25,13 @@ async fn fx_1_one_document_whatever_call_is_cut() {
 }
 
 #[tokio::test]
+async fn fx_1_one_document_whatever_call_comes_late() {
+    let proxy = FaultProxy::start(address()).await.unwrap();
+    let erp = client(proxy.address());
+    faults::one_document_whatever_comes_late(&erp, &proxy, &fixture("late-call")).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_feed_sees_what_is_new_and_what_has_changed() {
     let erp = client(address());
     feed::every_stream_can_be_read(&erp).await.unwrap();
@@ -45,7 +52,7 @@ async fn a_slow_answer_is_in_doubt_and_then_found() {
     assert!(proxy.heal());
     let patient = client(proxy.address());
     assert_eq!(patient.find(&posting.document_key).await.unwrap(), Lookup::HalfDone);
-    let resumed = patient.resume(&posting.document_key, posting.cost_centre.as_deref()).await.unwrap();
+    let resumed = patient.resume(&posting.document_key, posting.cost_centre.as_deref(), true).await.unwrap();
     let Lookup::Done(posted) = resumed else { panic!("{resumed:?}") };
     assert_eq!(posted.documents.len(), 2, "the allocation was made up for");
     assert!(patient.post(&posting).await.unwrap().already_there);
@@ -80,12 +87,36 @@ async fn an_error_after_the_first_step_is_in_doubt_and_two_may_resume_at_once() 
         let error = erp.post(&posting).await.unwrap_err();
         assert!(matches!(error, ErpError::InDoubt { .. }), "{call}: {error}");
         proxy.heal();
-        let resume = || erp.resume(&posting.document_key, posting.cost_centre.as_deref());
+        let resume = || erp.resume(&posting.document_key, posting.cost_centre.as_deref(), true);
         let (one, other) = tokio::join!(resume(), resume());
         let (Lookup::Done(one), Lookup::Done(other)) = (one.unwrap(), other.unwrap()) else { panic!("{call}") };
         assert_eq!(one.documents, other.documents, "{call}");
         let movements = erp.stock_movements(&MovementQuery::Keys(vec![posting.document_key.clone()])).await.unwrap();
         assert_eq!(movements.len(), 1, "{call}");
+    }
+}
+
+/// FX-1: a document of several events may be looked up by several instances, which know nothing of each other.
+#[tokio::test]
+async fn fx_1_two_instances_that_resume_at_once_allocate_once() {
+    let proxy = FaultProxy::start(address()).await.unwrap();
+    let fixture = fixture("two");
+    for number in 0..8 {
+        let posting = fixture.posting(&number.to_string(), Direction::Consume, vec![fixture.plain(1)]);
+        // The fifth call with an effect creates the allocation.
+        proxy.arm(Fault::LoseRequest, 4);
+        client(proxy.address()).post(&posting).await.unwrap_err();
+        assert!(proxy.heal());
+        let (one, other) = (client(address()), client(address()));
+        let cost_centre = posting.cost_centre.as_deref();
+        let _whatever = tokio::join!(
+            one.resume(&posting.document_key, cost_centre, true),
+            other.resume(&posting.document_key, cost_centre, true)
+        );
+        let settled = one.resume(&posting.document_key, cost_centre, true).await.unwrap();
+        assert!(matches!(settled, Lookup::Done(_)), "{number}: {settled:?}");
+        let borne = one.allocations(&posting.document_key).await.unwrap();
+        assert_eq!(borne.iter().map(|line| line.amount).collect::<Vec<_>>(), [Decimal::new(235, 2)], "{number}");
     }
 }
 

@@ -74,7 +74,7 @@ async fn a_batch_is_one_document_and_answers_each_request() {
     assert!(answers.iter().all(|answer| answer.parts[0].currency.as_deref() == Some("EUR")), "the company's currency");
     assert!(answers.iter().all(|answer| answer.parts[0].documents == answers[0].parts[0].documents));
     // Any part of the batch can be looked up.
-    let found = client.look_up("wl-batch", &requests[1..2]).await.unwrap().unwrap();
+    let found = client.look_up("wl-batch", &requests[1..2], false).await.unwrap().unwrap();
     assert_eq!(found, answers[1..2]);
     assert_eq!(
         moved(erp.as_ref(), &["wl-batch"]).await,
@@ -97,7 +97,7 @@ async fn the_request_at_fault_is_named_and_nothing_moves() {
         (subjects, reason.field_paths),
         (vec![format!("erp.stock/OR2/{STEM}/LOT71B")], vec!["baseQuantity".to_owned()])
     );
-    assert_eq!(client.look_up("wl-short", &requests).await.unwrap(), None);
+    assert_eq!(client.look_up("wl-short", &requests, true).await.unwrap(), None);
     assert_eq!(moved(erp.as_ref(), &["wl-short"]).await, []);
 }
 
@@ -119,13 +119,45 @@ async fn fx_1_a_correction_of_two_documents_survives_a_cut_at_any_call() {
             return;
         }
         assert!(matches!(first, Err(CallError::InDoubt { .. })), "{call}: {first:?}");
-        let answers = match client.look_up(&key, &requests).await.unwrap() {
+        let answers = match client.look_up(&key, &requests, true).await.unwrap() {
             Some(answers) => answers,
             None => client.call(&key, &requests).await.unwrap(),
         };
         assert!(answers[0].parts.iter().all(|part| part.documents.len() == 2), "{call}: {answers:?}");
         let expected = [(SUTURE.to_owned(), Decimal::from(4)), ("71-400102".to_owned(), Decimal::NEGATIVE_ONE)];
         assert_eq!(moved(erp.as_ref(), &[&key, &format!("{key}-1")]).await, expected, "{call}");
+    }
+    panic!("a correction never came through");
+}
+
+#[tokio::test]
+async fn fx_1_a_correction_of_two_documents_survives_a_late_call() {
+    let proxy = FaultProxy::start(server().address()).await.unwrap();
+    let (erp, client) = open(proxy.address());
+    let out = part(SUTURE, None, Direction::Consume, 4);
+    let back = part("71-400102", None, Direction::Return, 1);
+    let requests = [request(vec![out, back])];
+    for call in 0..32 {
+        let key = format!("wl-late-{call}");
+        proxy.arm(Fault::HoldRequest, call);
+        let first = client.call(&key, &requests).await;
+        if !proxy.heal() {
+            assert!(call > 0 && first.is_ok(), "{call} calls: {first:?}");
+            return;
+        }
+        assert!(matches!(first, Err(CallError::InDoubt { .. })), "{call}: {first:?}");
+        // The ERP is still at the call when somebody asks what became of it.
+        client.look_up(&key, &requests, false).await.unwrap();
+        proxy.release().await.unwrap();
+        assert!(client.look_up(&key, &requests, true).await.unwrap().is_some(), "{call}");
+        let expected = [(SUTURE.to_owned(), Decimal::from(4)), ("71-400102".to_owned(), Decimal::NEGATIVE_ONE)];
+        assert_eq!(moved(erp.as_ref(), &[&key, &format!("{key}-1")]).await, expected, "{call}");
+        let mut borne = Vec::new();
+        for key in [key.clone(), format!("{key}-1")] {
+            borne.extend(erp.allocations(&key).await.unwrap().into_iter().map(|line| line.amount));
+        }
+        assert_eq!(borne.len(), 2, "{call}: {borne:?}");
+        assert_eq!(borne[0], Decimal::new(940, 2), "{call}: {borne:?}");
     }
     panic!("a correction never came through");
 }

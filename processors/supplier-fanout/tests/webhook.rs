@@ -43,10 +43,10 @@ fn code(error: CallError) -> String {
 async fn fx_1_a_notice_is_signed_taken_once_and_found_again() {
     let supplier = Supplier::start().await.unwrap();
     let client = client(&[("V-300", supplier.url())], 5_000);
-    assert_eq!(client.look_up("wl-1", &notice("V-300")).await.unwrap(), None);
+    assert_eq!(client.look_up("wl-1", &notice("V-300"), true).await.unwrap(), None);
     assert_eq!(client.call("wl-1", &notice("V-300")).await.unwrap()[0].status, 201);
     assert_eq!(client.call("wl-1", &notice("V-300")).await.unwrap()[0].status, 200);
-    assert_eq!(client.look_up("wl-1", &notice("V-300")).await.unwrap().unwrap()[0].key, "wl-1");
+    assert_eq!(client.look_up("wl-1", &notice("V-300"), true).await.unwrap().unwrap()[0].key, "wl-1");
     let taken = supplier.notices();
     assert_eq!((taken.len(), taken[0].key.as_str(), supplier.forged()), (1, "wl-1", 0));
 }
@@ -80,7 +80,7 @@ async fn fx_1_a_late_answer_is_in_doubt_and_the_look_up_settles_it() {
     let client = client(&[("V-300", supplier.url())], 300);
     supplier.fail_next(Fault::LateAnswer(Duration::from_secs(3)));
     assert_eq!(code(client.call("wl-1", &notice("V-300")).await.unwrap_err()), "in doubt");
-    assert!(client.look_up("wl-1", &notice("V-300")).await.unwrap().is_some());
+    assert!(client.look_up("wl-1", &notice("V-300"), true).await.unwrap().is_some());
     assert_eq!(supplier.notices().len(), 1);
 }
 

@@ -40,7 +40,7 @@ impl Erp for SlowErp {
         panic!("a comparison looks nothing up")
     }
 
-    fn resume<'a>(&'a self, _: &'a str, _: Option<&'a str>) -> ErpFuture<'a, Lookup> {
+    fn resume<'a>(&'a self, _: &'a str, _: Option<&'a str>, _: bool) -> ErpFuture<'a, Lookup> {
         panic!("a comparison resumes nothing")
     }
 

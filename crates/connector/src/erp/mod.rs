@@ -4,7 +4,7 @@
 //! post(Posting { document_key, lines, ... })   ->  Posted { documents, lines with cost }
 //!                                              or  Transient | InDoubt | Refused(code, reason, lines, suggested fix)
 //! find(document_key)                           ->  Absent | HalfDone | Done(Posted)
-//! resume(document_key, cost_centre)            ->  Absent | Done(Posted)
+//! resume(document_key, cost_centre, certain)   ->  Absent | Done(Posted), or HalfDone as long as it is not certain
 //! stock_movements(query), booked(query, cursor), changes(stream, cursor)
 //! ```
 //!
@@ -46,9 +46,18 @@ pub trait Erp: Send + Sync {
     fn find<'a>(&'a self, document_key: &'a str) -> ErpFuture<'a, Lookup>;
 
     /// Settles an unknown outcome without the posting at hand: finishes what is half done, or takes it back when it cannot
-    /// be finished. Never answers [`Lookup::HalfDone`]; after [`Lookup::Absent`] the posting has not taken effect and will
-    /// not unless it is posted again. `cost_centre` is that of the posting.
-    fn resume<'a>(&'a self, document_key: &'a str, cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup>;
+    /// be finished. `cost_centre` is that of the posting.
+    ///
+    /// `certain` tells that the earlier posting cannot be carried out any more. Then it never answers [`Lookup::HalfDone`], and
+    /// after [`Lookup::Absent`] the posting has not taken effect and will not unless it is posted again. Before, the ERP may
+    /// still be making what is not there yet, and it would be there twice (FX-1): documents that are there are finished, none
+    /// is made, and [`Lookup::HalfDone`] says that one is missing.
+    fn resume<'a>(
+        &'a self,
+        document_key: &'a str,
+        cost_centre: Option<&'a str>,
+        certain: bool,
+    ) -> ErpFuture<'a, Lookup>;
 
     /// The stock that documents of Wardline have moved, for reconciliation.
     fn stock_movements<'a>(&'a self, query: &'a MovementQuery) -> ErpFuture<'a, Vec<Movement>>;

@@ -2,7 +2,7 @@
 
 use super::ahead::Intended;
 use super::drafts::EffectLine;
-use super::index::EffectIndex;
+use super::index::{EffectIndex, Intention};
 use super::key_id::{KeyId, document_key};
 use super::targets::Targets;
 use super::{Called, Event, Outcome};
@@ -38,6 +38,8 @@ pub(super) struct Running<E: Effect> {
     pub items: Vec<Item<E>>,
     pub document_key: Arc<str>,
     pub look_up: bool,
+    /// A look-up that began when the earlier call could not be carried out any more: it may make what is missing.
+    pub certain: bool,
     pub target: Arc<str>,
     began: Tick,
 }
@@ -92,6 +94,11 @@ impl<E: Effect> Calls<E> {
         self.next
     }
 
+    /// Whether a look-up is under way that may make what a document lacks.
+    fn settles(&self, document_key: &str) -> bool {
+        self.running.values().any(|running| running.certain && &*running.document_key == document_key)
+    }
+
     /// Takes an ended call; none when it was abandoned.
     pub fn take(&mut self, number: u64, now: Tick) -> Option<Running<E>> {
         let running = self.running.remove(&number)?;
@@ -120,11 +127,14 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
                 _ => None,
             };
             let target = self.calls.target_of(&items, now);
-            let intended = ahead.unwrap_or_else(|| self.intend(&items, &target));
+            let intended = ahead.unwrap_or_else(|| {
+                let keys = items.iter().map(|item| item.action.effect_key.as_str());
+                self.intend(&items, &target, document_key(keys))
+            });
             // From here, not from the begin of this round: the effect record may have been asked for a moment ago.
             mark_intended(&mut self.index, &items, &intended.document_key, tick().after(self.parts.certain_after()));
-            let (document_key, look_up) = (Arc::clone(&intended.document_key), false);
-            let call = self.register(Running { items, document_key, look_up, target, began: now });
+            let (document_key, look_up, certain) = (Arc::clone(&intended.document_key), false, false);
+            let call = self.register(Running { items, document_key, look_up, certain, target, began: now });
             (self.parts.spawn)(Box::pin(call.make(intended)));
         }
     }
@@ -150,8 +160,7 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
     }
 
     /// Has the effect records of a document written.
-    fn intend(&self, items: &[Item<E>], target: &Arc<str>) -> Intended {
-        let document_key = document_key(items.iter().map(|item| item.action.effect_key.as_str()));
+    fn intend(&self, items: &[Item<E>], target: &Arc<str>, document_key: Arc<str>) -> Intended {
         let line = |item: &Item<E>| EffectLine {
             record: Arc::clone(&item.record),
             effect_key: Arc::from(item.action.effect_key.as_str()),
@@ -167,12 +176,22 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         Intended { document_key, written, asked: tick() }
     }
 
-    /// Asks the other side what became of an earlier call.
-    pub fn look_up(&mut self, item: Item<E>, document_key: Arc<str>) {
-        let (items, began) = (vec![item], tick());
+    /// Asks the other side what became of an earlier call. When that cannot be carried out any more, the look-up may make what
+    /// is missing, which is intended on record as any call is: whoever has the partition next waits for it in turn (FX-1).
+    pub fn look_up(&mut self, item: Item<E>, intention: Intention) {
+        let began = tick();
+        let Intention { document_key, certain_at, .. } = intention;
+        let certain = certain_at.since(began).is_zero();
+        if certain && self.calls.settles(&document_key) {
+            // Another event of the document has it settled. What that makes may be in doubt, so this one waits for how it ends.
+            self.lanes.again_at(&item.lane, began.after(self.parts.config.limits.retry_delay(1)));
+            return;
+        }
+        let items = vec![item];
         let target = self.calls.target_of(&items, began);
-        let call = self.register(Running { items, document_key, look_up: true, target, began });
-        (self.parts.spawn)(Box::pin(call.ask()));
+        let intended = certain.then(|| self.intend(&items, &target, Arc::clone(&document_key)));
+        let call = self.register(Running { items, document_key, look_up: true, certain, target, began });
+        (self.parts.spawn)(Box::pin(call.ask(intended)));
     }
 }
 
@@ -222,15 +241,25 @@ impl<E: Effect, K: Cluster> Call<E, K> {
         self.tell(outcome);
     }
 
-    async fn ask(self) {
-        let span = self.span("effect.look-up");
-        let call = self.client.look_up(&self.document_key, &self.requests);
-        let outcome = match with_traceparent(span.traceparent().to_owned(), call).await {
-            Ok(Some(answers)) => self.deliver(answers),
-            Ok(None) => Outcome::NotFound,
-            Err(error) => Outcome::Failed(error),
+    /// A look-up that is intended may make what is missing.
+    async fn ask(self, intended: Option<Intended>) {
+        let certain = intended.is_some();
+        let written = match intended {
+            Some(intended) => self.intend(intended).await,
+            None => Ok(()),
         };
-        drop(span);
+        let outcome = match written {
+            Err(reason) => Outcome::NotIntended(reason),
+            Ok(()) => {
+                let span = self.span("effect.look-up");
+                let call = self.client.look_up(&self.document_key, &self.requests, certain);
+                match with_traceparent(span.traceparent().to_owned(), call).await {
+                    Ok(Some(answers)) => self.deliver(answers),
+                    Ok(None) => Outcome::NotFound,
+                    Err(error) => Outcome::Failed(error),
+                }
+            }
+        };
         self.tell(outcome);
     }
 

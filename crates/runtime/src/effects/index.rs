@@ -91,10 +91,23 @@ impl EffectIndex {
         self.intended.get(&effect).map(|intention| intention.certain_at)
     }
 
-    /// Nobody knows what became of an attempt: a look-up that finds nothing is believed from this moment on, or later.
-    pub fn in_doubt(&mut self, effect: KeyId, certain_at: Tick) {
-        if let Some(intention) = self.intended.get_mut(&effect) {
+    /// Nobody knows what became of an attempt: a look-up that finds nothing is believed from this moment on, or later. That holds for
+    /// all that was intended in its document, also where it was settled for one of them.
+    pub fn in_doubt(&mut self, document_key: &str, certain_at: Tick) {
+        for intention in self.intended.values_mut().filter(|one| &*one.document_key == document_key) {
             intention.certain_at = intention.certain_at.max(certain_at);
+        }
+    }
+
+    /// Of a document that was intended again for one of its effects, all are in doubt as long as that one.
+    pub fn align_documents(&mut self) {
+        let mut newest: Map<Arc<str>, Tick> = Map::default();
+        for intention in self.intended.values() {
+            let certain_at = newest.entry(Arc::clone(&intention.document_key)).or_default();
+            *certain_at = intention.certain_at.max(*certain_at);
+        }
+        for intention in self.intended.values_mut() {
+            intention.certain_at = newest.get(&intention.document_key).copied().unwrap_or(intention.certain_at);
         }
     }
 
@@ -189,6 +202,23 @@ mod tests {
         assert_eq!(index.known(id("a")), Known::Intended(intention));
         index.apply(id("a"));
         assert_eq!(index.known(id("a")), Known::Applied);
+    }
+
+    #[test]
+    fn fx_1_all_effects_of_a_document_are_in_doubt_as_long_as_one_of_them() {
+        let (early, late) = (Tick::default(), Tick::default().after(std::time::Duration::from_secs(9)));
+        let mut index = EffectIndex::new(10);
+        for (key, document, certain_at) in [("a", "doc", early), ("b", "doc", late), ("c", "other", early)] {
+            index.intend(id(key), Arc::from(document), certain_at);
+        }
+        index.align_documents();
+        let certain_at = |index: &EffectIndex| ["a", "b", "c"].map(|key| index.certain_at(id(key)));
+        assert_eq!(certain_at(&index), [Some(late), Some(late), Some(early)]);
+        let later = late.after(std::time::Duration::from_secs(9));
+        index.in_doubt("doc", later);
+        assert_eq!(certain_at(&index), [Some(later), Some(later), Some(early)]);
+        index.in_doubt("doc", early);
+        assert_eq!(certain_at(&index), [Some(later), Some(later), Some(early)], "no doubt ends by another");
     }
 
     #[test]

@@ -65,6 +65,7 @@ pub(super) fn effects<E: Effect, K: Cluster>(
         }
     });
     read.map_err(|error| RoomError::Worker(error.to_string()))?;
+    index.align_documents();
     failed.map_or(Ok(index), |error| Err(error.into()))
 }
 

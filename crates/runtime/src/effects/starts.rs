@@ -182,7 +182,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         match known {
             Known::Intended(intention) => {
-                self.look_up(item, intention.document_key);
+                self.look_up(item, intention);
                 Ok(())
             }
             _ if !targets.admits(target, item.below, now) => {

@@ -61,7 +61,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
         match called.outcome {
             Outcome::Answered => self.answered(running, answers.unwrap_or_default(), now),
-            Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item)),
+            Outcome::NotFound => running.items.iter().try_for_each(|item| self.not_found(item, running.certain)),
             Outcome::NotIntended(reason) => {
                 tracing::warn!(room = self.parts.desk.room, reason, "effect record not written, nothing was called");
                 self.failed(&running, None, "the effect record could not be written", EffectOutcome::Transient)
@@ -73,10 +73,10 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 self.failed(&running, retry_after, &reason, EffectOutcome::Transient)
             }
             Outcome::Failed(CallError::InDoubt { reason }) => {
-                if !running.look_up {
-                    // What a call consists of may have gone out just now, however long ago it began.
+                if !running.look_up || running.certain {
+                    // What a call consists of may have gone out just now, however long ago it began; what a look-up makes, too.
                     let certain_at = now.after(self.parts.client.certain_after());
-                    running.items.iter().for_each(|item| self.index.in_doubt(item.effect, certain_at));
+                    self.index.in_doubt(&running.document_key, certain_at);
                 }
                 self.failed(&running, None, &reason, EffectOutcome::InDoubt)
             }
@@ -84,12 +84,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
     }
 
-    /// A look-up found nothing. While the other side may still be at work on the call, that says nothing: sent again, perhaps
-    /// in another document, the effect would happen twice (FX-1).
-    fn not_found(&mut self, item: &Item<E>) -> Result<(), RoomError> {
-        let early = self.index.certain_at(item.effect).map(|certain| certain.since(tick()));
-        if let Some(early) = early.filter(|early| !early.is_zero()) {
-            return self.back_off(&item.lane, Some(early), "an earlier call may still be carried out", false);
+    /// A look-up found nothing, or not all. While the other side may still be at work on the call, that says nothing: sent again,
+    /// perhaps in another document, the effect would happen twice (FX-1).
+    fn not_found(&mut self, item: &Item<E>, certain: bool) -> Result<(), RoomError> {
+        if !certain {
+            let early = self.index.certain_at(item.effect).map(|certain| certain.since(tick()));
+            return self.back_off(&item.lane, early, "an earlier call may still be carried out", false);
         }
         self.index.void_with_all_behind(item.effect);
         self.lanes.again(&item.lane);

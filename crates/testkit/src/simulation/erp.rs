@@ -1,7 +1,8 @@
 //! A simulated ERP: a ledger, and a network between that loses, delays and repeats.
 //!
 //! It keeps the contract of an ERP adapter and nothing more: one document key is done once, and what was sent long ago has
-//! arrived, or never will. What is looked up before can still come.
+//! arrived, or never will. What is looked up before can still come. The cost of a document is a second step, which nothing keeps from
+//! being done twice: whoever does it looks first, and may not when an earlier one may still come.
 
 use super::task::wait;
 use super::variant::Variant;
@@ -21,6 +22,10 @@ pub(crate) const CALLS_MAX: usize = 3;
 const MANY_LATE: u64 = 10;
 /// After so long what was sent has arrived, or never will.
 const LATE_MAX: Duration = Duration::from_secs(9);
+/// One in so many costs is late, where requests are.
+const COSTS_LATE: u64 = 8;
+/// The steps of a document are begun within so long.
+const STEPS_MAX: Duration = Duration::from_secs(2);
 
 /// One line of a document.
 #[derive(Clone, Debug)]
@@ -50,6 +55,12 @@ struct State {
     /// What happened, in order.
     ledger: Vec<Line>,
     documents: BTreeSet<String>,
+    /// Documents whose cost is booked.
+    booked: BTreeSet<String>,
+    /// How often somebody set about the cost of each document.
+    tries: BTreeMap<String, u64>,
+    /// Costs that are still on their way.
+    costs_under_way: usize,
     /// When each document was first called for, microseconds since 1970.
     called: BTreeMap<String, i64>,
     /// Requests that are still on their way.
@@ -96,7 +107,8 @@ impl Erp {
 
     /// Nothing is on its way.
     pub fn is_quiet(&self) -> bool {
-        self.state().under_way.is_empty()
+        let state = self.state();
+        state.under_way.is_empty() && state.costs_under_way == 0
     }
 
     /// Most lines of one document that were ever seen.
@@ -164,7 +176,7 @@ impl Erp {
     }
 
     async fn call(&self, document_key: &str, lines: &[Line]) -> Result<Vec<Answer>, CallError> {
-        let number = self.send(document_key, lines);
+        let (number, began) = (self.send(document_key, lines), world().now());
         let fate = self.fate(lines.len());
         world().note("erp-call", || format!("{document_key} {:?} {fate:?}", keys(lines)));
         match fate {
@@ -195,13 +207,46 @@ impl Erp {
                 match (fate, ended) {
                     (Fate::AnswerLost, _) => Err(in_doubt("the answer was lost")),
                     (_, Some(Refused(request))) => Err(refusal(request)),
-                    (_, None) => Ok(answers(document_key, lines)),
+                    // Whoever stood still meanwhile leaves the rest to those who settle it.
+                    (_, None) if world().now() - began > STEPS_MAX => Err(in_doubt("the cost was not booked")),
+                    (_, None) => self.book(document_key, lines).await,
                 }
             }
         }
     }
 
-    async fn look_up(&self, document_key: &str, lines: &[Line]) -> Result<Option<Vec<Answer>>, CallError> {
+    /// Books the cost of a document. Now and then it comes when nobody waits for it any more.
+    async fn book(&self, document_key: &str, lines: &[Line]) -> Result<Vec<Answer>, CallError> {
+        let late = {
+            let mut state = self.state();
+            if state.booked.contains(document_key) {
+                return Ok(answers(document_key, lines));
+            }
+            let tries = state.tries.entry(document_key.to_owned()).or_default();
+            *tries += 1;
+            // Not by chance: the seeds have other things to decide.
+            let number = document_key.bytes().map(u64::from).sum::<u64>() + *tries;
+            (state.trouble.late_request > 0 && number.is_multiple_of(COSTS_LATE)).then_some(number)
+        };
+        let cost = Cost { erp: self.clone(), document_key: document_key.to_owned(), lines: lines.to_vec() };
+        let Some(number) = late else {
+            cost.arrive();
+            return Ok(answers(document_key, lines));
+        };
+        self.state().costs_under_way += 1;
+        world().note("late-cost", || document_key.to_owned());
+        world().spawn(None, "late-cost", Duration::from_secs(2 + number % 6), Box::new(cost));
+        wait(Duration::from_secs(1)).await;
+        Err(in_doubt("no answer about the cost in time"))
+    }
+
+    async fn look_up(
+        &self,
+        document_key: &str,
+        lines: &[Line],
+        certain: bool,
+    ) -> Result<Option<Vec<Answer>>, CallError> {
+        let began = world().now();
         wait(way()).await;
         let trouble = self.trouble();
         if trouble.down || world().chance(trouble.lost_request + trouble.error) {
@@ -209,7 +254,13 @@ impl Erp {
         }
         let found = self.state().documents.contains(document_key);
         world().note("erp-look-up", || format!("{document_key} {found}"));
-        Ok(found.then(|| answers(document_key, lines)))
+        if !found || (!certain && !self.state().booked.contains(document_key)) {
+            return Ok(None);
+        }
+        if world().now() - began > STEPS_MAX {
+            return Err(in_doubt("the cost was not booked"));
+        }
+        self.book(document_key, lines).await.map(Some)
     }
 }
 
@@ -261,6 +312,31 @@ impl Actor for Arrival {
     }
 }
 
+/// The cost of a document, on its way.
+struct Cost {
+    erp: Erp,
+    document_key: String,
+    lines: Vec<Line>,
+}
+
+impl Cost {
+    /// A cost that is there already is there twice then, which is told as if the lines were.
+    fn arrive(&self) {
+        let mut state = self.erp.state();
+        if !state.booked.insert(self.document_key.clone()) {
+            state.ledger.extend(self.lines.iter().cloned());
+        }
+    }
+}
+
+impl Actor for Cost {
+    fn turn(&mut self) -> Turn {
+        self.arrive();
+        self.erp.state().costs_under_way -= 1;
+        Turn::Done
+    }
+}
+
 /// The ERP as a room reaches it.
 pub(crate) struct Client {
     pub erp: Erp,
@@ -276,11 +352,12 @@ impl EffectClient<Line, Answer> for Client {
         &'a self,
         document_key: &'a str,
         lines: &'a [Line],
+        certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<Answer>>, CallError>> {
         if self.variant == Variant::NoLookUp {
             return Box::pin(std::future::ready(Ok(None)));
         }
-        Box::pin(self.erp.look_up(document_key, lines))
+        Box::pin(self.erp.look_up(document_key, lines, certain))
     }
 
     fn certain_after(&self) -> Duration {

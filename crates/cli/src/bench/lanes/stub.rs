@@ -199,7 +199,12 @@ impl EffectClient<Request, Answer> for Stub {
         })
     }
 
-    fn look_up<'a>(&'a self, _: &'a str, _: &'a [Request]) -> BoxFuture<'a, Result<Option<Vec<Answer>>, CallError>> {
+    fn look_up<'a>(
+        &'a self,
+        _: &'a str,
+        _: &'a [Request],
+        _: bool,
+    ) -> BoxFuture<'a, Result<Option<Vec<Answer>>, CallError>> {
         // Nothing is in doubt here: no answer is lost, and each run has keys of its own.
         Box::pin(async { Ok(None) })
     }

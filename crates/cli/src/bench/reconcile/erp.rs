@@ -124,7 +124,7 @@ impl Erp for MadeUp {
         only_read()
     }
 
-    fn resume<'a>(&'a self, _document_key: &'a str, _cost_centre: Option<&'a str>) -> ErpFuture<'a, Lookup> {
+    fn resume<'a>(&'a self, _key: &'a str, _cost_centre: Option<&'a str>, _certain: bool) -> ErpFuture<'a, Lookup> {
         only_read()
     }
 

@@ -1,5 +1,6 @@
 //! What must hold when the line to the ERP breaks at any point.
 
+use super::feed::Work;
 use super::{Check, Failure, Fixture};
 use crate::erp::{Direction, Erp, ErpError, Lookup, Posting};
 
@@ -12,6 +13,10 @@ pub trait Faults: Send + Sync {
     fn lose_answer(&self, call: usize);
     /// The call of this number never reaches the ERP.
     fn lose_request(&self, call: usize);
+    /// The caller of the call of this number hears nothing; the ERP gets it on [`Faults::release`].
+    fn hold_request(&self, call: usize);
+    /// The ERP does what was held, and nobody waits for its answer.
+    fn release(&self) -> Work<'_>;
     /// Lets everything through again; whether the armed fault had struck.
     fn heal(&self) -> bool;
 }
@@ -51,6 +56,35 @@ pub async fn one_document_whatever_is_cut(
     Ok(())
 }
 
+/// Law FX-1 when the ERP is slow: whichever call of a posting it carries out only when somebody has looked the posting up
+/// already, there is one document in the end, the stock moved once and the cost allocated once.
+///
+/// # Errors
+/// A [`Failure`] that names the call.
+pub async fn one_document_whatever_comes_late(
+    erp: &dyn Erp,
+    faults: &dyn Faults,
+    fixture: &Fixture,
+) -> Result<(), Failure> {
+    let check = Check("one-document-whatever-comes-late");
+    for call in 0..CALLS_MAX {
+        let posting = fixture.posting(&format!("late-{call}"), Direction::Consume, vec![fixture.plain(1)]);
+        let (key, cost_centre) = (&posting.document_key, posting.cost_centre.as_deref());
+        faults.hold_request(call);
+        let broken = erp.post(&posting).await;
+        if !faults.heal() {
+            check.holds(call > 0, || "the fault never struck".to_owned())?;
+            return check.ok(broken).map(drop);
+        }
+        check.holds(matches!(broken, Err(ErpError::InDoubt { .. })), || format!("{key}: no answer gave {broken:?}"))?;
+        check.ok(erp.resume(key, cost_centre, false).await)?;
+        faults.release().await.or_else(|error| check.fails(error))?;
+        let settled = check.ok(erp.resume(key, cost_centre, true).await)?;
+        is_there_once(&check, erp, fixture, &posting, settled).await?;
+    }
+    check.fails(format!("more than {CALLS_MAX} calls for one posting"))
+}
+
 async fn posts_once_after(
     check: &Check,
     erp: &dyn Erp,
@@ -64,13 +98,25 @@ async fn posts_once_after(
         other => return check.fails(format!("{key}: a cut line gave {other:?}")),
     }
     let found = check.ok(erp.find(key).await)?;
-    let between = check.ok(erp.resume(key, posting.cost_centre.as_deref()).await)?;
+    let between = check.ok(erp.resume(key, posting.cost_centre.as_deref(), true).await)?;
     let settled = match &between {
         Lookup::Absent => !matches!(found, Lookup::Done(_)),
         Lookup::HalfDone => false,
         Lookup::Done(_) => found != Lookup::Absent,
     };
     check.holds(settled, || format!("{key}: found {found:?}, resumed to {between:?}"))?;
+    is_there_once(check, erp, fixture, posting, between).await
+}
+
+/// Posted again after all that, it is there once. `between` is what it was resumed to.
+async fn is_there_once(
+    check: &Check,
+    erp: &dyn Erp,
+    fixture: &Fixture,
+    posting: &Posting,
+    between: Lookup,
+) -> Result<(), Failure> {
+    let key = &posting.document_key;
     let posted = check.ok(erp.post(posting).await)?;
     if let Lookup::Done(found) = between {
         check.holds(posted.already_there && found.documents == posted.documents, || {
