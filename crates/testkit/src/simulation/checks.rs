@@ -91,7 +91,8 @@ impl Run<'_> {
     fn once(&self) -> Vec<Violation> {
         let validated = self.evidence.validated.iter().map(|(_, usage)| usage.meta.event_id.as_str());
         let postings = self.evidence.postings.iter().map(|(_, posting)| posting.meta.event_id.as_str());
-        check_once(validated.chain(postings))
+        let told = self.evidence.told_to_people(!self.replayed.is_empty());
+        check_once(validated.chain(postings).chain(told.iter().map(String::as_str)))
     }
 
     /// Events whose effect must have happened: the rooms let them through, and nobody discarded them.

@@ -205,6 +205,9 @@ impl RecordProducer for Producer {
         if self.variant == Variant::Honest {
             return self.inner.send(record, delivery);
         }
+        if self.variant == Variant::DoubleLetter && record.topic == topics::OPS_DEAD_LETTER_V1.name() {
+            self.inner.send(&Outgoing { ticket: None, ..record.clone() }, delivery)?;
+        }
         self.inner.send(&self.falsified(record), delivery)
     }
 

@@ -9,7 +9,8 @@ use runtime::codec::Codec;
 use runtime::reader::ReadError;
 use runtime::record::Record;
 use schemas::{
-    Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, ExceptionKind, ValidatedUsage, headers, topics,
+    Audit, AuditKind, Effect, EffectState, ErpPosting, Exception, ExceptionKind, ExceptionState, Parked,
+    ValidatedUsage, headers, topics,
 };
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -21,8 +22,8 @@ pub(crate) struct Evidence {
     pub exceptions: Vec<(Record, Exception)>,
     pub audits: Vec<(Record, Audit)>,
     pub letters: Vec<Record>,
-    /// What is parked now: room and id of the event.
-    pub parked: Vec<(String, String)>,
+    /// What is parked now.
+    pub parked: Vec<Waiting>,
     /// What was ever parked: room, id of the event, time.
     ever_parked: Vec<(String, String, i64)>,
     /// When the intention of a document was first on record, milliseconds since 1970.
@@ -31,15 +32,25 @@ pub(crate) struct Evidence {
     pub others: Vec<Record>,
 }
 
+/// An event that is parked.
+pub(crate) struct Waiting {
+    pub room: String,
+    pub id: String,
+    /// Whether a person is asked about what its lane waits for.
+    pub asked: bool,
+}
+
 impl Evidence {
     /// Reads all topics.
     pub fn gather(codec: &Codec) -> Result<Self, ReadError> {
         let read = |topic: &str| committed(OUTSIDE, topic);
         let parked_records = read(topics::OPS_PARKED_V1.name())?;
-        let parked = still_parked(codec, &parked_records);
+        let exceptions = typed(codec, read(topics::OPS_EXCEPTION_V1.name())?);
+        let parked = still_parked(codec, &parked_records, &exceptions);
         let ever = parked_records.iter().filter_map(|record| {
-            let (room, id) = parked_event(codec, record)?;
-            Some((room, id, record.timestamp_ms.unwrap_or_default()))
+            let parked = parked_event(codec, record)?;
+            let id = id_of(&parked)?;
+            Some((parked.room, id, record.timestamp_ms.unwrap_or_default()))
         });
         let ever_parked = ever.collect();
         let mut others = parked_records;
@@ -50,7 +61,7 @@ impl Evidence {
             usages: read(topics::CLINICAL_SUPPLY_USAGE_V1.name())?,
             validated: typed(codec, read(topics::SUPPLY_USAGE_VALIDATED_V1.name())?),
             postings: typed(codec, read(topics::ERP_POSTING_V1.name())?),
-            exceptions: typed(codec, read(topics::OPS_EXCEPTION_V1.name())?),
+            exceptions,
             audits: typed(codec, read(topics::OPS_AUDIT_V1.name())?),
             letters: read(topics::OPS_DEAD_LETTER_V1.name())?,
             parked,
@@ -95,8 +106,9 @@ impl Evidence {
         }
         let letters = self.letters.iter().filter(|letter| letter.header("wl_room") == Some(room));
         outcomes.extend(letters.map(|letter| (event_of(letter).to_owned(), Outcome::DeadLetter, at(letter))));
-        let parked = self.parked.iter().filter(|(parked_by, _)| parked_by == room);
-        outcomes.extend(parked.map(|(_, id)| (id.clone(), Outcome::Exception, i64::MAX)));
+        // What is parked and nobody is asked about is still under way and has no outcome.
+        let parked = self.parked.iter().filter(|waiting| waiting.room == room && waiting.asked);
+        outcomes.extend(parked.map(|waiting| (waiting.id.clone(), Outcome::Exception, i64::MAX)));
         // Done before and not repeated: that says something only about an event of which nothing else is said.
         let known: BTreeSet<String> = outcomes.iter().map(|(id, _, _)| id.clone()).collect();
         outcomes.extend(repeated.into_iter().filter(|(id, _, _)| !known.contains(id)));
@@ -140,6 +152,33 @@ impl Evidence {
         }
     }
 
+    /// One name for each dead letter and each time that an exception was raised anew: what is there twice was written twice. Where
+    /// something was replayed exceptions are left out: its lane goes on behind it, so what was refused is tried and refused again.
+    pub fn told_to_people(&self, has_replays: bool) -> Vec<String> {
+        let letter = |record: &Record| {
+            let fact = |name: &str| record.header(name).unwrap_or_default();
+            format!(
+                "the dead letter of {} about {}-{}@{}",
+                fact("wl_room"),
+                fact("wl_topic"),
+                fact("wl_partition"),
+                fact("wl_offset")
+            )
+        };
+        let mut told: Vec<String> = self.letters.iter().map(letter).collect();
+        // Between two that are not the same somebody has decided, or it has resolved itself.
+        let mut rounds: BTreeMap<&str, usize> = BTreeMap::new();
+        for (_, exception) in self.exceptions.iter().filter(|_| !has_replays) {
+            let round = rounds.entry(&exception.exception_id).or_default();
+            if exception.kind == ExceptionKind::Raised {
+                told.push(format!("exception {} of {}, round {round}", exception.exception_id, exception.room));
+            } else {
+                *round += 1;
+            }
+        }
+        told
+    }
+
     /// Exceptions as they were raised.
     pub fn raised(&self) -> impl Iterator<Item = &Exception> {
         let raised = |exception: &&Exception| exception.kind == ExceptionKind::Raised;
@@ -173,17 +212,42 @@ fn intentions(codec: &Codec, records: &[Record]) -> BTreeMap<String, i64> {
 }
 
 /// The newest record of each key of the parking topic, without what was released.
-fn still_parked(codec: &Codec, records: &[Record]) -> Vec<(String, String)> {
+fn still_parked(codec: &Codec, records: &[Record], exceptions: &[(Record, Exception)]) -> Vec<Waiting> {
     let mut newest: BTreeMap<&[u8], &Record> = BTreeMap::new();
     for record in records {
         newest.insert(record.key.as_deref().unwrap_or_default(), record);
     }
-    newest.values().filter_map(|record| parked_event(codec, record)).collect()
+    let parked: Vec<Parked> = newest.values().filter_map(|record| parked_event(codec, record)).collect();
+    let open = open_places(exceptions);
+    let lane = |one: &Parked| (one.room.clone(), one.topic.clone(), one.key.clone());
+    let is_open = |one: &&Parked| open.contains(&(one.room.clone(), one.topic.clone(), one.partition, one.offset));
+    let asked: BTreeSet<_> = parked.iter().filter(is_open).map(lane).collect();
+    let waiting =
+        |one: &Parked| Some(Waiting { room: one.room.clone(), id: id_of(one)?, asked: asked.contains(&lane(one)) });
+    parked.iter().filter_map(waiting).collect()
 }
 
-fn parked_event(codec: &Codec, record: &Record) -> Option<(String, String)> {
-    let parked: schemas::Parked = decode(codec, record.value.as_deref()?)?;
+/// Room, topic, partition and offset of the records about which a person is asked now.
+fn open_places(exceptions: &[(Record, Exception)]) -> BTreeSet<(String, String, i32, i64)> {
+    let mut newest: BTreeMap<&str, &Exception> = BTreeMap::new();
+    for (_, exception) in exceptions {
+        newest.insert(&exception.exception_id, exception);
+    }
+    let open = newest
+        .into_values()
+        .filter(|exception| matches!(exception.state, ExceptionState::Open | ExceptionState::Retrying));
+    let place = |exception: &Exception| {
+        let topic = exception.origin_topic.clone()?;
+        Some((exception.room.clone(), topic, exception.origin_partition?, exception.origin_offset?))
+    };
+    open.filter_map(place).collect()
+}
+
+fn parked_event(codec: &Codec, record: &Record) -> Option<Parked> {
+    decode(codec, record.value.as_deref()?)
+}
+
+fn id_of(parked: &Parked) -> Option<String> {
     let id = parked.headers.iter().find(|header| header.key == headers::ID)?;
-    let id = id.value.as_ref().map(|value| String::from_utf8_lossy(value.as_ref()).into_owned())?;
-    Some((parked.room, id))
+    id.value.as_ref().map(|value| String::from_utf8_lossy(value.as_ref()).into_owned())
 }

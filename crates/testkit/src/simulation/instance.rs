@@ -167,6 +167,7 @@ impl Instance {
         let cluster = SimCluster::new(start.pid, self.shared.variant);
         let codec = Arc::clone(&self.shared.codec);
         let stop = start.context.shutdown.clone();
+        let inboxes = if self.shared.variant == Variant::NeverUnpark { Vec::new() } else { inboxes };
         let reader = TableReader::open(&cluster, feed, codec, inboxes, stop, self.shared.handle.clone())?;
         let status = Rc::clone(&start.status);
         status.behind.set(status.behind.get() + 1);

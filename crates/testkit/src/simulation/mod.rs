@@ -194,7 +194,11 @@ impl Simulator {
             while world.run_next(next) {}
             let evidence = gather()?;
             let run = Run { story, evidence: &evidence, erp, replayed: &[], replays: 0, handed: &[], log: &[] };
-            let done = run.loss().is_empty() && evidence.parked.is_empty() && erp.is_quiet();
+            let lost = run.loss().len();
+            let done = lost == 0 && evidence.parked.is_empty() && erp.is_quiet();
+            if !done && world.now() >= until {
+                world.broken.borrow_mut().push(unsettled(&evidence, lost, erp.is_quiet()));
+            }
             if done || world.now() >= until {
                 let last = world.now() + LOOK;
                 while world.run_next(last) {}
@@ -206,6 +210,22 @@ impl Simulator {
             }
         }
     }
+}
+
+/// What has not come to its end. At the end everybody who decides is diligent, so nothing may wait for a person either.
+fn unsettled(evidence: &Evidence, lost: usize, erp_is_quiet: bool) -> String {
+    let parked = evidence.parked.iter();
+    let parked = parked.map(|one| {
+        format!("{} in {}, {}", one.id, one.room, if one.asked { "a person is asked" } else { "nobody is asked" })
+    });
+    let parked: Vec<String> = parked.collect();
+    format!(
+        "after {} s {} events are still parked ({}), {lost} have not one outcome, the ERP is {}",
+        QUIET_WITHIN.as_secs(),
+        parked.len(),
+        parked.join("; "),
+        if erp_is_quiet { "quiet" } else { "not quiet" }
+    )
 }
 
 fn all_topics() -> Vec<&'static TopicInfo> {

@@ -16,6 +16,8 @@ pub enum Variant {
     SilentDrop,
     /// Parked events come back from their topic in another order.
     UnparkOutOfOrder,
+    /// Nobody wakes what is parked when what it waits for has come.
+    NeverUnpark,
     /// A failing key holds up its whole partition.
     ParkPartition,
     /// Records of transactions that were aborted are read.
@@ -34,6 +36,8 @@ pub enum Variant {
     ForgetOnLoad,
     /// What lies before the first record of a partition is not looked at.
     ForgetCopies,
+    /// Dead letters are written twice.
+    DoubleLetter,
     /// Dead letters are without the bytes of the record.
     BareDeadLetter,
     /// A person's name is in a header.
@@ -48,11 +52,12 @@ pub enum Variant {
 
 impl Variant {
     /// All that are broken.
-    pub const BROKEN: [Self; 18] = [
+    pub const BROKEN: [Self; 20] = [
         Self::OffsetsFirst,
         Self::SkipOnRewind,
         Self::SilentDrop,
         Self::UnparkOutOfOrder,
+        Self::NeverUnpark,
         Self::ParkPartition,
         Self::DirtyRead,
         Self::NoProof,
@@ -62,6 +67,7 @@ impl Variant {
         Self::ForgetAhead,
         Self::ForgetOnLoad,
         Self::ForgetCopies,
+        Self::DoubleLetter,
         Self::BareDeadLetter,
         Self::NameInHeader,
         Self::NameInKey,
@@ -77,6 +83,7 @@ impl Variant {
             Self::SkipOnRewind => "skip-on-rewind",
             Self::SilentDrop => "silent-drop",
             Self::UnparkOutOfOrder => "unpark-out-of-order",
+            Self::NeverUnpark => "never-unpark",
             Self::ParkPartition => "park-partition",
             Self::DirtyRead => "dirty-read",
             Self::NoProof => "no-proof",
@@ -86,6 +93,7 @@ impl Variant {
             Self::ForgetAhead => "forget-ahead",
             Self::ForgetOnLoad => "forget-on-load",
             Self::ForgetCopies => "forget-copies",
+            Self::DoubleLetter => "double-letter",
             Self::BareDeadLetter => "bare-dead-letter",
             Self::NameInHeader => "name-in-header",
             Self::NameInKey => "name-in-key",
@@ -103,10 +111,10 @@ impl Variant {
     pub fn breaks(self) -> Option<Law> {
         Some(match self {
             Self::Honest => return None,
-            Self::OffsetsFirst | Self::SkipOnRewind | Self::SilentDrop => Law::Loss1,
+            Self::OffsetsFirst | Self::SkipOnRewind | Self::SilentDrop | Self::NeverUnpark => Law::Loss1,
             Self::UnparkOutOfOrder => Law::Ord1,
             Self::ParkPartition => Law::Key1,
-            Self::NoProof | Self::ForgetCopies => Law::Eos1,
+            Self::NoProof | Self::ForgetCopies | Self::DoubleLetter => Law::Eos1,
             Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp | Self::ForgetAhead => Law::Fx1,
             Self::ForgetOnLoad => Law::Rpl1,
             Self::BareDeadLetter | Self::DirtyRead => Law::Raw1,
