@@ -254,6 +254,7 @@ async fn replay(drill: &Drill, plan: &Plan) -> Vec<SupplyUsage> {
     drill.replays.approve(id, &words("Bert")).await.unwrap();
     let apply = Apply { words: words("Ada"), rate, ..Apply::default() };
     let runner = Runner::apply(&drill.replays, id, &apply, |_| ()).await.unwrap();
+    another_place_is_refused(drill, id, &apply).await;
     let (_trigger, stop) = shutdown();
     let (enough, ended) = shutdown();
     let handing_over = async {
@@ -272,6 +273,15 @@ async fn replay(drill: &Drill, plan: &Plan) -> Vec<SupplyUsage> {
 }
 
 /// How long the live usages took until they were posted, milliseconds, sorted.
+/// RPL-1: as many records that would go to another place now are not what was agreed to.
+async fn another_place_is_refused(drill: &Drill, id: &str, apply: &Apply) {
+    drill.map(Some("OR2")).await;
+    let refused = Runner::apply(&drill.replays, id, apply, |_| ()).await;
+    let Err(ReplayError::Changed { differences, .. }) = refused else { panic!("nobody has agreed to that place") };
+    assert!(differences[0].what.ends_with("with other changes"), "{differences:?}");
+    drill.map(Some(RIGHT.0)).await;
+}
+
 async fn latencies(drill: &Drill, sent: &[SupplyUsage]) -> Vec<i64> {
     let mut published: HashMap<String, i64> = HashMap::new();
     for usage in sent {
@@ -306,9 +316,9 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     let running = drill.stack.run(rooms()).await;
     drill.stack.publish(&all).await;
     drill.stack.publish(&all.iter().map(receipt).collect::<Vec<_>>()).await;
-    let hours = (from_ms, clock::now_micros() / 1_000 + 1);
     let before = drill.postings("postings of the two hours", |postings| postings.len() >= all.len()).await;
     let (theatre, rest): (Vec<_>, Vec<_>) = all.iter().partition(|usage| named(usage) == CODE);
+    let hours = (from_ms, clock::now_micros() / 1_000 + 1);
     let (wrong, right) = (units(theatre), units(rest));
     let (moved, documents) = drill.moved().await;
     assert_eq!(moved, [(WRONG.0.to_owned(), wrong), (RIGHT.0.to_owned(), right)].into());
@@ -340,6 +350,7 @@ async fn fx_1_the_usages_of_a_wrong_mapping_are_corrected_to_the_unit_and_the_ce
     assert_eq!((again.counts.records, again.counts.refused, again.correction), (0, 0, 2), "nothing is left to correct");
     assert!(again.replay_id.is_empty() && drill.replays.list().await.unwrap().len() == 1, "and that is no plan");
     proves_it(&drill, from_ms).await;
+    is_not_undone(&drill, hours).await;
     running.stop().await;
 }
 
@@ -407,6 +418,16 @@ async fn stops_and_goes_on_by_itself(drill: &Drill) {
 }
 
 fn previews(plan: &Plan, touched: usize, wrong: Decimal) {
+/// A room behind the one that was corrected has the wrong events still: it takes none of them for what was written last.
+async fn is_not_undone(drill: &Drill, (from_ms, until_ms): (i64, i64)) {
+    for until_ms in [until_ms, clock::now_micros() / 1_000 + 1] {
+        let request = Request { room: enrich::NAME.to_owned(), ..drill.request((from_ms, until_ms)) };
+        let plan = drill.replays.plan(&request, |_| ()).await.unwrap();
+        assert_eq!((plan.counts.records, plan.counts.refused), (0, 0), "{:?}", plan.counts);
+        assert!(plan.counts.unchanged > 0, "there was something to judge");
+    }
+}
+
     let (counts, touched) = (&plan.counts, i64::try_from(touched).unwrap());
     assert_eq!((counts.records, counts.posted, counts.refused), (touched, touched, 0), "{counts:?}");
     assert!(counts.unchanged > 0, "what was right is left out");
