@@ -75,7 +75,11 @@ fn explain(code: Code, rule: &'static str, message: &str, path: &str, subjects: 
         COST_CENTRE_NOT_VALID => "correct the validity of the cost centre, or assign the department to its successor",
         COST_CENTRE_AMBIGUOUS => "leave the department with one cost centre for each day",
         PRICE_MISSING => "give the item a price in the ERP",
-        _ => "correct the quantity at the source or the price in the ERP",
+        // What its source sends again waits behind it, and a retry would be refused again.
+        _ => {
+            "correct the price in the ERP; if the quantity is wrong, correct baseQuantity with `wardline exceptions correct`, or send it \
+             again at the source and discard this one"
+        }
     };
     let reason = Reason::new(code, rule, message).at(path).fix(fix);
     let subjects: BTreeSet<Subject> = subjects.into_iter().collect();

@@ -152,7 +152,7 @@ fn amounts_and_consignment() {
             emit    supply.usage-enriched e3 {checks: [expiry, lot, udi-item, price WARNED WL-4059], masters: [master.item/STENT-DES-30@3, master.item/FREE@3, master.location/CATHLAB-1@0, master.cost-center/CC-CARDIO@1], stockLocationId: STORE-CATH, costCentreId: CC-CARDIO, supplierItem: MS-DES-30-18, consigned: false, erpItemId: 41}
             reject  supply.usage-validated@3 WL-4058 amount.unfit: price times quantity of item GOLD has too many digits
                       until master.item/GOLD
-                      fix: correct the quantity at the source or the price in the ERP
+                      fix: correct the price in the ERP; if the quantity is wrong, correct baseQuantity with `wardline exceptions correct`, or send it again at the source and discard this one
         "#]],
     );
 }

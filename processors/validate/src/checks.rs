@@ -31,11 +31,9 @@ pub(crate) fn item_usable(
     }
     let message = format!("item {} is {} in the item master", item.item_id, item.status.as_str().to_lowercase());
     let substitutes = item.substitutes.iter().take(3).map(String::as_str).collect::<Vec<_>>().join(", ");
-    let fix = if substitutes.is_empty() {
-        "activate the item in the ERP, or correct the item at the source".to_owned()
-    } else {
-        format!("activate the item in the ERP, or correct the item at the source; it may be replaced by {substitutes}")
-    };
+    let replaced =
+        if substitutes.is_empty() { String::new() } else { format!("; it may be replaced by {substitutes}") };
+    let fix = format!("activate the item in the ERP; if another one was used, {}{replaced}", amend("itemRef"));
     let reason = about(item, ITEM_INACTIVE, "item.inactive", message).at("itemRef").fix(fix);
     findings.judge("item", config.item_inactive, reason)
 }
@@ -58,7 +56,7 @@ pub(crate) fn lot_and_serial(
             let message = format!("item {} requires a lot and none was sent", item.item_id);
             let reason = about(item, LOT_MISSING, "lot.missing", message)
                 .at("lot")
-                .fix("read the lot from the label or the implant record and correct the record at its source");
+                .fix(format!("read the lot from the label or the implant record, then {}", amend("lot")));
             findings.judge("lot", config.lot_missing, reason)?;
         }
     }
@@ -69,7 +67,7 @@ pub(crate) fn lot_and_serial(
             let message = format!("item {} requires a serial number and none was sent", item.item_id);
             let reason = about(item, SERIAL_MISSING, "serial.missing", message)
                 .at("serial")
-                .fix("read the serial number from the label and correct the record at its source");
+                .fix(format!("read the serial number from the label, then {}", amend("serial")));
             findings.judge("serial", config.serial_missing, reason)?;
         }
     }
@@ -92,9 +90,11 @@ pub(crate) fn expiry(
         return Ok(());
     }
     let message = format!("item {} was used after its expiry on {expiry}", item.item_id);
-    let reason = about(item, EXPIRED, "expiry.passed", message)
-        .at("expiry")
-        .fix("check the label; if the article was expired, report the event and release the usage with a reason");
+    let reason = about(item, EXPIRED, "expiry.passed", message).at("expiry").fix(format!(
+        "check the label; if the date is wrong, {}; if the article was expired, report that, and retry with \
+         rooms.validate.expired: warn",
+        amend("expiry")
+    ));
     findings.judge("expiry", config.expired, reason)
 }
 
@@ -121,7 +121,12 @@ pub(crate) fn udi(
             .at("udi.di")
             .at("itemRef")
             .until(Subject::new(topics::MASTER_ITEM_V1.name(), other.item_id.as_str()))
-            .fix(format!("if {} was used, correct the item at the source", other.item_id));
+            .fix(format!(
+                "if {} was used, {}; if {} was used, correct the GTINs of both in the ERP",
+                other.item_id,
+                amend("itemRef"),
+                item.item_id
+            ));
         return findings.judge("udi-item", config.udi_of_other_item, reason);
     }
     if own.is_empty() {
@@ -154,10 +159,16 @@ pub(crate) fn quantity(
         item.item_id,
         config.quantity_max
     );
-    let reason = about(item, QUANTITY_OVER, "quantity.over", message)
-        .at("quantity")
-        .fix("check quantity and unit at the source; if they are right, raise rooms.validate.quantity_max");
+    let reason = about(item, QUANTITY_OVER, "quantity.over", message).at("quantity").fix(format!(
+        "check quantity and unit; if one is wrong, {}; if they are right, raise rooms.validate.quantity_max and retry",
+        amend("quantity or uom")
+    ));
     findings.judge("quantity", config.quantity_over_max, reason)
+}
+
+/// What to do about an event that is wrong itself. What its source sends again waits behind it, and a retry would be refused again.
+pub(crate) fn amend(field: &str) -> String {
+    format!("correct {field} with `wardline exceptions correct`, or send it again at the source and discard this one")
 }
 
 fn one_piece(usage: &SupplyUsage, findings: &mut Findings) {

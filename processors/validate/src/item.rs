@@ -4,6 +4,7 @@
 //! device identifier of the label (any packaging level), the crosswalk codes in the order sent. Two items for one code are a mistake in the master data, not a choice.
 
 use crate::ValidateConfig;
+use crate::checks::amend;
 use crate::crosswalk::{self, ITEM, broken, mapped};
 use crate::findings::{ITEM_AMBIGUOUS, ITEM_UNKNOWN, ITEM_UNNAMED, Refusal};
 use crate::suggest::suggest;
@@ -130,7 +131,7 @@ fn unnamed() -> Reason {
     Reason::new(ITEM_UNNAMED, "item.unnamed", "the usage has neither an item code nor a device identifier")
         .at("itemRef")
         .at("udi")
-        .fix("find out which article was used and correct the record at its source")
+        .fix(format!("find out which article was used, then {}", amend("itemRef")))
 }
 
 fn unknown(codes: &[SentCode<'_>], label: Option<&str>, tables: &ValidateTables, config: &ValidateConfig) -> Reason {

@@ -1,6 +1,7 @@
 //! Which place of the master is meant.
 
 use crate::ValidateConfig;
+use crate::checks::amend;
 use crate::crosswalk::{self, LOCATION, broken, mapped};
 use crate::findings::{Findings, LOCATION_AMBIGUOUS, LOCATION_INACTIVE, LOCATION_UNKNOWN, LOCATION_UNNAMED, Refusal};
 use crate::tables::{BY_PL, ValidateTables};
@@ -114,7 +115,7 @@ fn unnamed() -> Reason {
     Reason::new(LOCATION_UNNAMED, "location.unnamed", "the usage names neither a place nor a department")
         .at("location")
         .at("department")
-        .fix("find out where the article was used and correct the record at its source")
+        .fix(format!("find out where the article was used, then {}", amend("department")))
 }
 
 fn inactive(location: &MasterLocation) -> Reason {
@@ -122,7 +123,7 @@ fn inactive(location: &MasterLocation) -> Reason {
     Reason::new(LOCATION_INACTIVE, "location.inactive", message)
         .at("location")
         .until(subject(&location.location_id))
-        .fix("correct the validity of the location in the ERP, or the place at the source")
+        .fix(format!("correct the validity of the location in the ERP; if the place is wrong, {}", amend("location")))
 }
 
 fn ambiguous(found: &[Arc<MasterLocation>], name: &str) -> Reason {

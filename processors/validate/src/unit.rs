@@ -1,6 +1,7 @@
 //! From the unit sent to the base unit of the item: quantity times what a pack record says, and never a guess.
 
 use crate::ValidateConfig;
+use crate::checks::amend;
 use crate::findings::{Findings, LABEL_OF_PACK, QUANTITY_UNFIT, Refusal, UNIT_UNKNOWN};
 use crate::item::{Recognised, device_identifier};
 use crate::tables::gtin14;
@@ -91,7 +92,11 @@ fn unknown(item: &MasterItem, sent: &str) -> Reason {
     Reason::new(UNIT_UNKNOWN, "unit.unknown", message)
         .at("uom")
         .until(Subject::new(topics::MASTER_ITEM_V1.name(), item.item_id.as_str()))
-        .fix(format!("add the pack {sent} with its size to item {} in the ERP, or correct the unit", item.item_id))
+        .fix(format!(
+            "add the pack {sent} with its size to item {} in the ERP; if the unit is wrong, {}",
+            item.item_id,
+            amend("uom")
+        ))
 }
 
 fn unfit(item: &MasterItem) -> Reason {
@@ -100,7 +105,7 @@ fn unfit(item: &MasterItem) -> Reason {
         .at("quantity")
         .at("uom")
         .until(Subject::new(topics::MASTER_ITEM_V1.name(), item.item_id.as_str()))
-        .fix("correct the quantity at the source or the pack size in the ERP")
+        .fix(format!("correct the pack size in the ERP; if the quantity is wrong, {}", amend("quantity")))
 }
 
 #[cfg(test)]

@@ -118,7 +118,7 @@ fn an_unknown_item_comes_with_what_may_have_been_meant() {
                       until master.item/new, master.crosswalk/item/CARDIO/new
                       fix: add the item to the ERP, or map new to the item that is meant with `wardline exceptions map`
             reject  clinical.supply-usage@5 WL-4004 item.unnamed: the usage has neither an item code nor a device identifier
-                      fix: find out which article was used and correct the record at its source
+                      fix: find out which article was used, then correct itemRef with `wardline exceptions correct`, or send it again at the source and discard this one
         "#]],
     );
 }
@@ -140,7 +140,7 @@ fn the_most_specific_known_place_decides_and_an_unknown_one_is_waited_for() {
                       fix: add OR1 to the locations in the ERP, or map it to the one that is meant with `wardline exceptions map`
             emit    supply.usage-validated e3 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@3 WL-4007 location.unnamed: the usage names neither a place nor a department
-                      fix: find out where the article was used and correct the record at its source
+                      fix: find out where the article was used, then correct department with `wardline exceptions correct`, or send it again at the source and discard this one
             emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: OR1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/OR1@0]}
             emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: OR2, baseQuantity: 1.000000, baseUom: EA, checks: [item, location WARNED WL-4008, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/OR2@0]}
         "#]],
@@ -188,11 +188,11 @@ fn what_must_be_traced_is_traced() {
         expect![[r#"
             reject  clinical.supply-usage@0 WL-4010 lot.missing: item STENT-DES-30 requires a lot and none was sent
                       until master.item/STENT-DES-30
-                      fix: read the lot from the label or the implant record and correct the record at its source
+                      fix: read the lot from the label or the implant record, then correct lot with `wardline exceptions correct`, or send it again at the source and discard this one
             emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@2 WL-4011 serial.missing: item PUMP requires a serial number and none was sent
                       until master.item/PUMP
-                      fix: read the serial number from the label and correct the record at its source
+                      fix: read the serial number from the label, then correct serial with `wardline exceptions correct`, or send it again at the source and discard this one
             emit    supply.usage-validated e4 {itemId: PUMP, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 2.000000, baseUom: EA, checks: [item, location, serial WARNED WL-4018, expiry, unit, quantity], masters: [master.item/PUMP@3, master.location/CATHLAB-1@0]}
         "#]],
     );
@@ -210,10 +210,10 @@ fn expiry_is_judged_by_the_day_of_use_where_it_was_used() {
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@1 WL-4012 expiry.passed: item STENT-DES-30 was used after its expiry on 2026-11-22
                       until master.item/STENT-DES-30
-                      fix: check the label; if the article was expired, report the event and release the usage with a reason
+                      fix: check the label; if the date is wrong, correct expiry with `wardline exceptions correct`, or send it again at the source and discard this one; if the article was expired, report that, and retry with rooms.validate.expired: warn
             reject  clinical.supply-usage@2 WL-4012 expiry.passed: item STENT-DES-30 was used after its expiry on 2026-11-23
                       until master.item/STENT-DES-30
-                      fix: check the label; if the article was expired, report the event and release the usage with a reason
+                      fix: check the label; if the date is wrong, correct expiry with `wardline exceptions correct`, or send it again at the source and discard this one; if the article was expired, report that, and retry with rooms.validate.expired: warn
             emit    supply.usage-validated e4 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: -1.000000, baseUom: EA, checks: [item, location, lot, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
@@ -234,14 +234,14 @@ fn quantities() {
             emit    supply.usage-validated e2 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 0.000000, baseUom: EA, checks: [item, location, lot, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@2 WL-4013 quantity.over: 501 EA of item STENT-DES-30 in one usage is more than 500
                       until master.item/STENT-DES-30
-                      fix: check quantity and unit at the source; if they are right, raise rooms.validate.quantity_max
+                      fix: check quantity and unit; if one is wrong, correct quantity or uom with `wardline exceptions correct`, or send it again at the source and discard this one; if they are right, raise rooms.validate.quantity_max and retry
             emit    supply.usage-validated e4 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: -10.000000, baseUom: EA, checks: [item, location, lot, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@4 WL-4016 unit.unknown: item STENT-DES-30 has no pack CRATE: its base unit is EA, its packs: EA, BOX
                       until master.item/STENT-DES-30
-                      fix: add the pack CRATE with its size to item STENT-DES-30 in the ERP, or correct the unit
+                      fix: add the pack CRATE with its size to item STENT-DES-30 in the ERP; if the unit is wrong, correct uom with `wardline exceptions correct`, or send it again at the source and discard this one
             reject  clinical.supply-usage@2 WL-4013 quantity.over: 501 EA of item STENT-DES-30 in one usage is more than 500
                       until master.item/STENT-DES-30
-                      fix: check quantity and unit at the source; if they are right, raise rooms.validate.quantity_max
+                      fix: check quantity and unit; if one is wrong, correct quantity or uom with `wardline exceptions correct`, or send it again at the source and discard this one; if they are right, raise rooms.validate.quantity_max and retry
             emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 20.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
     );
@@ -257,7 +257,7 @@ fn the_label_is_that_of_the_item() {
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item WARNED WL-4014, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             reject  clinical.supply-usage@1 WL-4015 udi.other-item: the label (00950600019999) is that of item OTHER, the record says item STENT-DES-30
                       until master.item/STENT-DES-30, master.item/OTHER
-                      fix: if OTHER was used, correct the item at the source
+                      fix: if OTHER was used, correct itemRef with `wardline exceptions correct`, or send it again at the source and discard this one; if STENT-DES-30 was used, correct the GTINs of both in the ERP
         "#]],
     );
 }
@@ -271,7 +271,7 @@ fn an_inactive_item_waits_for_a_person_or_for_the_master_record() {
         expect![[r#"
             reject  clinical.supply-usage@0 WL-4005 item.inactive: item STENT-DES-30 is inactive in the item master
                       until master.item/STENT-DES-30
-                      fix: activate the item in the ERP, or correct the item at the source; it may be replaced by STENT-2
+                      fix: activate the item in the ERP; if another one was used, correct itemRef with `wardline exceptions correct`, or send it again at the source and discard this one; it may be replaced by STENT-2
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
     );

@@ -153,14 +153,25 @@ impl RefusalCode {
             Self::InsufficientStock => {
                 "book the missing receipt or transfer into the location, or count its stock; then retry"
             }
-            Self::MissingLot => "correct the event with the lot or serial number from the package; then retry",
-            Self::UnknownItem => "create the item in the ERP or correct the item code; then retry",
-            Self::UnknownLot => "receive the lot in the ERP or correct the lot number; then retry",
+            // What the source sends again waits behind this one, and a retry would be refused again.
+            Self::MissingLot => {
+                "correct lot or serial with `wardline exceptions correct`, or send it again at the source and discard this one"
+            }
+            Self::UnknownItem => {
+                "create the item in the ERP, then retry; if it is another one, correct itemId with `wardline exceptions correct`"
+            }
+            Self::UnknownLot => {
+                "receive the lot in the ERP, then retry; if the lot is wrong, correct it with `wardline exceptions correct`, or send it \
+                 again at the source and discard this one"
+            }
             Self::UnknownLocation => "create the location in the ERP or correct the mapping of locations; then retry",
             Self::UnknownCostCentre => {
                 "create the cost centre in the ERP or correct the mapping of departments; then retry"
             }
-            Self::InvalidPosting => "correct the event; then retry",
+            Self::InvalidPosting => {
+                "make the unit known to the ERP, then retry; if the event is wrong, correct it with `wardline exceptions correct`, or send \
+                 it again at the source and discard this one"
+            }
             Self::KeyReused => "compare the document in the ERP with the event and settle the difference by hand",
             Self::RefusedByErp => "read the ERP's reason, remove its cause in the ERP, then retry",
         }
