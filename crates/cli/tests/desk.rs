@@ -269,3 +269,19 @@ fn what_can_never_work_ends_at_once_with_its_code_and_starts_nothing() {
     }
     assert!(!place.path("wardline-data").exists());
 }
+
+#[test]
+fn phi_1_rooms_refuse_the_keys_of_a_first_run_where_others_reach_kafka() {
+    let place = Place::new();
+    std::fs::write(place.path("room.yaml"), "http: {listen: \"127.0.0.1:0\"}\n").unwrap();
+    for (room, key) in [
+        ("hl7v2", "identity.pseudonym_key"),
+        ("fhir", "identity.pseudonym_key"),
+        ("analytics", "rooms.analytics.token_key"),
+    ] {
+        let output = place.run(&["run", room, "--config", "room.yaml", "--kafka", "kafka.invalid:9092"]);
+        let said = said(&output);
+        assert_eq!(output.status.code(), Some(2), "{room}: {said}");
+        assert!(said.contains(&format!("WL-7003: {key} ")) && said.contains("kafka.invalid:9092"), "{room}: {said}");
+    }
+}
