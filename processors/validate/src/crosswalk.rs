@@ -39,7 +39,6 @@ pub(crate) fn broken(mapping: &MasterCrosswalk, target: &str, path: &str, topic:
     let reason = Reason::new(MAPPED_TO_NOTHING, "crosswalk.target-unknown", message)
         .at(path)
         .until(Subject::new(topic, target))
-        .until(Subject::new(topics::MASTER_CROSSWALK_V1.name(), schemas::Event::key(mapping)))
         .fix(format!("correct the mapping with `wardline crosswalk set`, or add {target} in the ERP"));
     Box::new(Refusal::Wait(reason))
 }

@@ -1,7 +1,7 @@
 //! What the checks found, and how a finding refuses a usage.
 
 use crate::Policy;
-use processor::{Code, Reason, Verdict};
+use processor::{Code, Reason, Subject, Verdict};
 use schemas::{Check, CheckResult};
 
 /// No movement.
@@ -58,6 +58,15 @@ pub(crate) enum Refusal {
 }
 
 impl Refusal {
+    /// It also ends with a change of this, where it is one that ends.
+    pub(crate) fn until(self, subject: Subject) -> Self {
+        match self {
+            Self::Drop(reason) => Self::Drop(reason),
+            Self::Wait(reason) => Self::Wait(reason.until(subject)),
+            Self::Reject(reason) => Self::Reject(reason.until(subject)),
+        }
+    }
+
     /// As the verdict that the runtime acts on.
     pub(crate) fn into_verdict<O>(self) -> Verdict<O> {
         match self {

@@ -38,19 +38,36 @@ pub(crate) struct SentCode<'a> {
     pub(crate) text: Option<&'a str>,
 }
 
-/// Finds the item of a usage.
+/// Finds the item of a usage. What people have mapped is looked at first, so a refusal ends with a mapping of any name that was sent.
 pub(crate) fn recognise(
     usage: &SupplyUsage,
     tables: &ValidateTables,
     config: &ValidateConfig,
 ) -> Result<Recognised, Box<Refusal>> {
+    find(usage, tables, config).map_err(|refusal| or_mapped(*refusal, usage))
+}
+
+/// A refusal that also ends when somebody maps a name of the article to an item.
+pub(crate) fn or_mapped(refusal: Refusal, usage: &SupplyUsage) -> Box<Refusal> {
+    let (codes, label) = (sent_codes(usage), device_identifier(usage));
+    let mut names: Vec<&str> = Vec::new();
+    for name in codes.iter().map(|code| code.code).chain(label) {
+        if !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    let mappings = names.into_iter().map(|name| crosswalk::subject(ITEM, usage, name));
+    Box::new(mappings.fold(refusal, Refusal::until))
+}
+
+fn find(usage: &SupplyUsage, tables: &ValidateTables, config: &ValidateConfig) -> Result<Recognised, Box<Refusal>> {
     let codes = sent_codes(usage);
     let label = device_identifier(usage);
     if codes.is_empty() && label.is_none() {
         return Err(Box::new(Refusal::Reject(unnamed())));
     }
-    let names = codes.iter().map(|code| code.code).chain(label);
-    if let Some((mapping, target)) = names.clone().find_map(|code| mapped(ITEM, usage, code, tables)) {
+    let mut names = codes.iter().map(|code| code.code).chain(label);
+    if let Some((mapping, target)) = names.find_map(|code| mapped(ITEM, usage, code, tables)) {
         let Some(item) = tables.items.get(&target) else {
             return Err(broken(&mapping, &target, "itemRef", topics::MASTER_ITEM_V1.name()));
         };
@@ -74,8 +91,7 @@ pub(crate) fn recognise(
             return Ok(Recognised { item, how: ItemMatch::Crosswalk, mapping: None });
         }
     }
-    let reason = unknown(&codes, label, tables, config);
-    Err(Box::new(Refusal::Wait(names.fold(reason, |reason, code| reason.until(crosswalk::subject(ITEM, usage, code))))))
+    Err(Box::new(Refusal::Wait(unknown(&codes, label, tables, config))))
 }
 
 /// The device identifier of the label.
@@ -120,7 +136,9 @@ fn ambiguous(found: &[Arc<MasterItem>], code: &str) -> Reason {
     let message = format!("{code} is a code of {} items: {}", found.len(), ids.join(", "));
     let reason = Reason::new(ITEM_AMBIGUOUS, "item.ambiguous", message)
         .at("itemRef")
-        .fix(format!("remove the code {code} from all of these items but one, in the ERP"));
+        .fix(format!(
+            "remove the code {code} from all of these items but one, in the ERP, or map it to the one that is meant with `wardline exceptions map`"
+        ));
     found
         .iter()
         .take(5)

@@ -62,7 +62,8 @@ impl Validate {
         checks::quantity_not_zero(&usage)?;
         let mut findings = Findings::default();
         let recognised = item::recognise(&usage, tables, &self.config)?;
-        checks::item_usable(&recognised.item, &self.config, &mut findings)?;
+        checks::item_usable(&recognised.item, &self.config, &mut findings)
+            .map_err(|refusal| item::or_mapped(*refusal, &usage))?;
         let place = place::recognise(&usage, tables, &self.config, &mut findings)?;
         checks::lot_and_serial(&usage, &recognised.item, &self.config, &mut findings)?;
         checks::expiry(&usage, &recognised.item, &self.config, &mut findings)?;

@@ -17,7 +17,8 @@ pub(crate) struct Place {
     pub(crate) mapping: Option<Arc<MasterCrosswalk>>,
 }
 
-/// Finds the place of a usage: the most specific name that is known decides; of one name, what people have mapped it to.
+/// Finds the place of a usage: the most specific name that is known decides; of one name, what people have mapped it to. A refusal
+/// ends with a mapping of any name that was sent.
 pub(crate) fn recognise(
     usage: &SupplyUsage,
     tables: &ValidateTables,
@@ -25,11 +26,24 @@ pub(crate) fn recognise(
     findings: &mut Findings,
 ) -> Result<Place, Box<Refusal>> {
     let names = names(usage);
+    find(usage, &names, tables, config, findings).map_err(|refusal| {
+        let mappings = names.iter().map(|name| crosswalk::subject(LOCATION, usage, name));
+        Box::new(mappings.fold(*refusal, Refusal::until))
+    })
+}
+
+fn find(
+    usage: &SupplyUsage,
+    names: &[String],
+    tables: &ValidateTables,
+    config: &ValidateConfig,
+    findings: &mut Findings,
+) -> Result<Place, Box<Refusal>> {
     if names.is_empty() {
         return Err(Box::new(Refusal::Reject(unnamed())));
     }
     let day = day_of(&usage.meta);
-    for name in &names {
+    for name in names {
         let mapped = mapped(LOCATION, usage, name, tables);
         let found = match (&mapped, tables.locations.get(mapped.as_ref().map_or(name, |(_, target)| target))) {
             (_, Some(location)) => vec![location],
@@ -49,8 +63,7 @@ pub(crate) fn recognise(
         }
         return Ok(Place { location, mapping: mapped.map(|(mapping, _)| mapping) });
     }
-    let mappings = names.iter().map(|name| crosswalk::subject(LOCATION, usage, name));
-    Err(Box::new(Refusal::Wait(mappings.fold(unknown(&names), Reason::until))))
+    Err(Box::new(Refusal::Wait(unknown(names))))
 }
 
 /// The names of the place, most specific first; of the department only when no place was sent.
@@ -131,7 +144,9 @@ fn ambiguous(found: &[Arc<MasterLocation>], name: &str) -> Reason {
     let message = format!("{name} is the name of {} locations: {}", found.len(), ids.join(", "));
     let reason = Reason::new(LOCATION_AMBIGUOUS, "location.ambiguous", message)
         .at("location")
-        .fix(format!("give the clinical name {name} to one of these locations only"));
+        .fix(format!(
+            "give the clinical name {name} to one of these locations only, or map it to the one that is meant with `wardline exceptions map`"
+        ));
     ids.iter().fold(reason, |reason, id| reason.until(subject(id)))
 }
 

@@ -85,9 +85,29 @@ fn a_code_of_two_items_is_not_a_choice() {
            master.item STENT-2 {gtins: [], packs: [], codes: [], chargeCode: ~}"#,
         expect![[r#"
             reject  clinical.supply-usage@0 WL-4003 item.ambiguous: 4700112 is a code of 2 items: STENT-2, STENT-DES-30
-                      until master.item/STENT-2, master.item/STENT-DES-30
-                      fix: remove the code 4700112 from all of these items but one, in the ERP
+                      until master.item/STENT-2, master.item/STENT-DES-30, master.crosswalk/item/CARDIO/4700112
+                      fix: remove the code 4700112 from all of these items but one, in the ERP, or map it to the one that is meant with `wardline exceptions map`
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: CROSSWALK, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
+        "#]],
+    );
+}
+
+#[test]
+fn a_mapping_ends_the_waiting_for_a_code_of_two_items_or_places() {
+    check_known(
+        r#"master.item STENT-2 {gtins: [], packs: []}
+           master.location CATHLAB-2 {}
+           clinical.supply-usage e1 {udi: ~, itemRef: {code: "4700112"}, itemRefs: []}
+           master.crosswalk - {kind: item, sourceSystem: CARDIO, code: "4700112", target: STENT-DES-30}
+           master.crosswalk - {kind: location, sourceSystem: CARDIO, code: "CATHLAB^1^^GENERAL", target: CATHLAB-2}"#,
+        expect![[r#"
+            reject  clinical.supply-usage@0 WL-4003 item.ambiguous: 4700112 is a code of 2 items: STENT-2, STENT-DES-30
+                      until master.item/STENT-2, master.item/STENT-DES-30, master.crosswalk/item/CARDIO/4700112
+                      fix: remove the code 4700112 from all of these items but one, in the ERP, or map it to the one that is meant with `wardline exceptions map`
+            reject  clinical.supply-usage@0 WL-4009 location.ambiguous: CATHLAB^1^^GENERAL is the name of 2 locations: CATHLAB-1, CATHLAB-2
+                      until master.location/CATHLAB-1, master.location/CATHLAB-2, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL, master.crosswalk/location/CARDIO/CATHLAB^1, master.crosswalk/location/CARDIO/CATHLAB^^^GENERAL, master.crosswalk/location/CARDIO/CATHLAB
+                      fix: give the clinical name CATHLAB^1^^GENERAL to one of these locations only, or map it to the one that is meant with `wardline exceptions map`
+            emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: CROSSWALK, locationId: CATHLAB-2, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-2@0, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL@0, master.crosswalk/item/CARDIO/4700112@0]}
         "#]],
     );
 }
@@ -170,7 +190,7 @@ fn what_people_have_mapped_comes_before_what_the_master_names() {
             emit    supply.usage-validated e3 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
             emit    supply.usage-validated e4 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-2, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-2@0, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL@0]}
             wait    clinical.supply-usage@4 WL-7232 crosswalk.target-unknown: CATHLAB^1^^GENERAL is mapped to the location GONE, which is not in the master
-                      until master.location/GONE, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL
+                      until master.location/GONE, master.crosswalk/location/CARDIO/CATHLAB^1^^GENERAL, master.crosswalk/location/CARDIO/CATHLAB^1, master.crosswalk/location/CARDIO/CATHLAB^^^GENERAL, master.crosswalk/location/CARDIO/CATHLAB
                       fix: correct the mapping with `wardline crosswalk set`, or add GONE in the ERP
             emit    supply.usage-validated e5 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
@@ -270,7 +290,7 @@ fn an_inactive_item_waits_for_a_person_or_for_the_master_record() {
            master.item STENT-DES-30 {}"#,
         expect![[r#"
             reject  clinical.supply-usage@0 WL-4005 item.inactive: item STENT-DES-30 is inactive in the item master
-                      until master.item/STENT-DES-30
+                      until master.item/STENT-DES-30, master.crosswalk/item/CARDIO/STENT-DES-30, master.crosswalk/item/CARDIO/00950600013439, master.crosswalk/item/CARDIO/4700112
                       fix: activate the item in the ERP; if another one was used, correct itemRef with `wardline exceptions correct`, or send it again at the source and discard this one; it may be replaced by STENT-2
             emit    supply.usage-validated e1 {itemId: STENT-DES-30, itemMatch: EXACT, locationId: CATHLAB-1, baseQuantity: 1.000000, baseUom: EA, checks: [item, location, lot, expiry, udi-item, unit, quantity], masters: [master.item/STENT-DES-30@3, master.location/CATHLAB-1@0]}
         "#]],
