@@ -4,10 +4,11 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use operations::exceptions::{By, Cause, DecideError, Decider, ExceptionsView, Filter, Page, Row};
+use runtime::outgoing::Outgoing;
 use runtime::{Shutdown, clock, shutdown};
 use schemas::{
     Audit, AuditKind, Decimal, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, Money,
-    SupplyUsage, Timestamp, ValidatedUsage,
+    SupplyUsage, Timestamp, ValidatedUsage, topics,
 };
 use std::time::Duration;
 use testkit::stack::Stack;
@@ -246,4 +247,36 @@ async fn what_waits_for_an_unknown_item_has_its_money_and_carries_it_on() {
     assert_eq!(stated, sent, "what the sender charges travels on");
     until("nothing waits", || view.causes().is_empty()).await;
     running.stop().await;
+}
+
+/// BND-1: whole records are read of those that are listed alone, and one that cannot be read leaves the others be.
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_of_what_is_listed_the_whole_records_are_read_and_one_that_is_broken_harms_no_other() {
+    let stack = Stack::start().await;
+    let id = |number: usize| format!("00000000-0000-5000-8000-{number:012}");
+    let raised = |number: usize| Exception {
+        exception_id: id(number),
+        kind: ExceptionKind::Raised,
+        state: ExceptionState::Open,
+        room: "erp".to_owned(),
+        code: "WL-1009".to_owned(),
+        message: format!("number {number}"),
+        raised_at: Timestamp(1),
+        at: Timestamp(1),
+        ..Exception::default()
+    };
+    stack.publish(&(0..20).map(raised).collect::<Vec<_>>()).await;
+    let topic = topics::OPS_EXCEPTION_V1.name();
+    let broken = Outgoing { value: Some(b"no record"[..].into()), ..Outgoing::tombstone(topic, None, "broken") };
+    stack.publish_raw(&[broken]).await;
+    let (_trigger, stop) = shutdown();
+    let view = start(&stack, &stop);
+    view.until_caught_up(WITHIN).await.unwrap();
+    assert_eq!(counts(&view), (20, 0, 0), "the causes are counted without the records");
+    let (wanted, nobody) = ([id(3), id(17)], id(99));
+    let ids: Vec<&str> = wanted.iter().chain([&nobody]).map(String::as_str).collect();
+    let (found, unreadable) = view.whole(&ids).await.unwrap();
+    let mut told: Vec<_> = found.values().map(|exception| exception.message.as_str()).collect();
+    told.sort_unstable();
+    assert_eq!((told, unreadable), (vec!["number 17", "number 3"], 0));
 }
