@@ -171,3 +171,16 @@ async fn bnd_1_answers_that_nobody_reads_keep_nobody_out() {
     assert!(ended.is_ok());
     assert!(asked(address, REQUEST).await.starts_with("HTTP/1.1 200"));
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn bnd_1_connections_that_ask_nothing_more_keep_nobody_out() {
+    let (address, _trigger) = narrow(2).await;
+    // One has asked for nothing yet, the other for nothing after its first answer.
+    let _silent = TcpStream::connect(address).await.unwrap();
+    let mut idle = TcpStream::connect(address).await.unwrap();
+    idle.write_all(b"GET /sign-in HTTP/1.1\r\nhost: localhost\r\n\r\n").await.unwrap();
+    let mut first = [0; 12];
+    idle.read_exact(&mut first).await.unwrap();
+    assert_eq!(&first, b"HTTP/1.1 200");
+    assert!(asked(address, REQUEST).await.starts_with("HTTP/1.1 200"));
+}
