@@ -86,24 +86,6 @@ async fn fx_1_what_is_half_done_is_completed_once_that_is_certain() {
     assert_eq!(states, [EffectState::Intended, EffectState::Intended, EffectState::Applied]);
 }
 
-/// FX-1: what is half done is completed by a look-up, but not while the call in doubt may still be at it; and as it makes something, that is
-/// intended on record first.
-#[tokio::test(flavor = "multi_thread")]
-async fn fx_1_what_is_half_done_is_completed_once_that_is_certain() {
-    let stack = Stack::start().await;
-    let ledger = stack.dir.path().join("ledger");
-    stack.publish(&[usage("enc-half", 1, "HALF"), usage("enc-half", 2, "plain")]).await;
-    let running = stack.run(vec![toys::post(&ledger)]).await;
-    stack.until::<ErpPosting>("both postings", |postings| postings.len() >= 2).await;
-    running.stop().await;
-    assert_eq!(FileWorld::half(&ledger), ["call", "early", "made"]);
-    assert_eq!(FileWorld::ledger(&ledger).len(), 2);
-    let effects = stack.events::<Effect>().await;
-    let of_half = |effect: &&Effect| effect.effect_key.starts_with("enc-half/1/");
-    let states: Vec<EffectState> = effects.iter().filter(of_half).map(|effect| effect.state).collect();
-    assert_eq!(states, [EffectState::Intended, EffectState::Intended, EffectState::Applied]);
-}
-
 /// KEY-1, FX-1: what comes of an event does not fit its contract, after it has happened outside or with nothing outside: its key waits
 /// for a person, the others go on, and a retry asks what happened instead of doing it again.
 #[tokio::test(flavor = "multi_thread")]
