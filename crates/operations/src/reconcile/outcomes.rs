@@ -179,7 +179,7 @@ impl Case<'_> {
                 About::Posting(posting) => posting.effect_key == effect.effect_key && !is_first(posting, effect),
                 _ => false,
             };
-            if effect.state == EffectStanding::Applied && self.ledger.outputs.iter().any(|output| is_second(&output)) {
+            if effect.state == EffectStanding::Applied && self.ledger.outputs.iter().any(is_second) {
                 let document_key = second(&effect.document_key);
                 let of_second = EffectFact { document_key: document_key.clone(), ..(*effect).clone() };
                 documents(&document_key, fact(of_second))?;
