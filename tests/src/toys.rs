@@ -72,6 +72,7 @@ pub fn validate() -> Room {
 
 /// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `PANIC`
 /// does it and panics,
+/// `AWAY` fails before it is [`FileWorld::back`],
 /// `HALF` does not do it, and a look-up does once it is certain,
 /// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence, `PACED` to one that asks for nothing. What comes of `UNFIT` does not fit its contract, and
 /// `UNFIT-DECIDED` has nothing done for it besides.
@@ -177,6 +178,21 @@ impl FileWorld {
         std::fs::read_to_string(path.with_extension("busy")).unwrap_or_default().lines().count()
     }
 
+    /// From now on a call of `AWAY` does not fail at once, but when it is [`FileWorld::back`].
+    pub fn hang(path: &Path) {
+        Self::write(&path.with_extension("hang"), "hang\n");
+    }
+
+    /// Calls of `AWAY` that have not failed at once.
+    pub fn hanging(path: &Path) -> usize {
+        std::fs::read_to_string(path.with_extension("away")).unwrap_or_default().lines().count()
+    }
+
+    /// What hangs of `AWAY` fails now, and what is called later is done.
+    pub fn back(path: &Path) {
+        Self::write(&path.with_extension("back"), "back\n");
+    }
+
     /// What happened outside, in order: document key and request.
     pub fn ledger(path: &Path) -> Vec<(String, String)> {
         let text = std::fs::read_to_string(path).unwrap_or_default();
@@ -201,6 +217,15 @@ impl FileWorld {
         let mut file = std::fs::OpenOptions::new().create(true).append(true).open(path).unwrap();
         file.write_all(lines.as_bytes()).unwrap();
         file.sync_all().unwrap();
+    }
+
+    async fn away(&self) {
+        if self.path.with_extension("hang").exists() {
+            Self::write(&self.path.with_extension("away"), "away\n");
+            while !self.path.with_extension("back").exists() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        }
     }
 
     fn calls_before(&self, document_key: &str) -> u32 {
@@ -230,6 +255,10 @@ impl EffectClient<String, String> for FileWorld {
             if requests.iter().any(|request| code(request) == "BUSY") && before == 0 {
                 Self::write(&self.path.with_extension("busy"), &format!("{document_key}\n"));
                 return Err(CallError::Transient { retry_after: Some(SILENCE), reason: "scripted 429".to_owned() });
+            }
+            if requests.iter().any(|request| code(request) == "AWAY") && !self.path.with_extension("back").exists() {
+                self.away().await;
+                return Err(CallError::Transient { retry_after: None, reason: "scripted absence".to_owned() });
             }
             if requests.iter().any(|request| code(request) == "HALF") {
                 Self::write(&self.path.with_extension("half"), "call\n");

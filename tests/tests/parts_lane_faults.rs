@@ -1,10 +1,17 @@
 //! The rooms over a broker when something is larger, older or worse than what they are made for.
 
+use connector::http::breaker::BreakerConfig;
+use connector::pacing::Pacing;
 use runtime::outgoing::Outgoing;
-use schemas::{Audit, AuditKind, ErpPosting, Event as _, Exception, SupplyUsage, ValidatedUsage, topics};
+use schemas::{
+    Audit, AuditKind, ErpPosting, Event as _, Exception, ExceptionKind, ExceptionState, SupplyUsage, ValidatedUsage,
+    topics,
+};
+use std::collections::HashSet;
 use testkit::stack::Stack;
+use testkit::until;
 use wardline_tests::events::usage;
-use wardline_tests::toys::{self, FileWorld};
+use wardline_tests::toys::{self, FileWorld, PostConfig};
 
 /// FX-1: what a correction builds on is done so long ago that nobody remembers where it lies. It is searched for: the difference is
 /// posted, not the whole.
@@ -107,4 +114,55 @@ async fn key_1_what_is_as_large_as_a_topic_takes_holds_up_nobody() {
     let letters = stack.records(topics::OPS_DEAD_LETTER_V1.name()).await;
     assert_eq!(letters.len(), 2, "one of each room");
     assert!(letters.iter().all(|letter| letter.value.as_deref() == Some(&bad[..])), "RAW-1");
+}
+
+/// FX-1: an event that waits because nobody answers is given up by a person, who has done it by hand, while the room is trying it again
+/// by itself. The calls under way fail: none is done, nor tried any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_given_up_while_it_is_tried_is_not_done() {
+    let mut stack = Stack::with(|config| {
+        config.limits.wait_budget_ms.patient_adjacent = 0;
+        config.limits.wait_budget_ms.operational = 0;
+        config.limits.retry_delay_ms = 100;
+        config.limits.retry_delay_max_ms = 200;
+    })
+    .await;
+    // However often it fails, it is called.
+    let breaker = BreakerConfig { failures_to_open: 100_000, ..BreakerConfig::default() };
+    let pacing = Pacing { breaker, ..Pacing::default() };
+    let own = PostConfig { pacing, ..PostConfig::default() };
+    stack.configure(toys::POST, serde_json::to_value(&own).expect("JSON"));
+    let ledger = stack.dir.path().join("ledger");
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    // Rejected, so that nobody tries it: that it is settled shows that the room has read what was decided before.
+    let mut sent: Vec<SupplyUsage> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 1, "AWAY")).collect();
+    sent.push(usage("enc-refused", 1, "REFUSE"));
+    stack.publish(&sent).await;
+    let raised = stack.until::<Exception>("all exceptions", |exceptions| exceptions.len() == sent.len()).await;
+    FileWorld::hang(&ledger);
+    until("calls that do not end", || FileWorld::hanging(&ledger) == 6).await;
+    let discards = raised.iter().map(|raised| Exception {
+        kind: ExceptionKind::Discarded,
+        state: ExceptionState::Discarded,
+        actor: Some("ada".to_owned()),
+        comment: Some("posted by hand".to_owned()),
+        ..raised.clone()
+    });
+    let (refused, away): (Vec<_>, Vec<_>) =
+        discards.partition(|discard| discard.origin_event_id.as_deref() == Some("enc-refused-1"));
+    assert_eq!((refused.len(), away.len()), (1, 6));
+    stack.publish(&away).await;
+    stack.publish(&refused).await;
+    let settled = |exceptions: &[Exception]| -> HashSet<String> {
+        let of_room = exceptions.iter().filter(|told| told.kind == ExceptionKind::Resolved);
+        let discarded = of_room.filter(|told| told.state == ExceptionState::Discarded);
+        discarded.filter_map(|told| told.origin_event_id.clone()).collect()
+    };
+    stack.until::<Exception>("the refused one is settled", |told| settled(told).contains("enc-refused-1")).await;
+    FileWorld::back(&ledger);
+    let told = stack.until::<Exception>("all are settled", |told| settled(told).len() == sent.len()).await;
+    running.stop().await;
+    assert!(told.iter().all(|told| told.kind != ExceptionKind::Retried), "nobody is told of a try: {told:?}");
+    assert_eq!(FileWorld::ledger(&ledger), []);
+    assert!(stack.events::<ErpPosting>().await.is_empty());
 }
