@@ -99,18 +99,9 @@ fn command_takes(workload: &Value, config: &Config) -> Result<(), String> {
 
 /// Whether the room takes its block, with the keys that hide patients on a Kafka that others reach.
 fn takes(room: &str, config: &Config) -> Result<(), runtime::ConfigError> {
-    let rooms = [
-        hl7v2::room(),
-        fhir::room(),
-        erp::room(),
-        validate::room(),
-        enrich::room(),
-        erp_post::room(),
-        supplier_fanout::room(),
-        analytics::room(),
-    ];
+    let rooms = cli::rooms::all();
     let found = rooms.iter().find(|one| one.info().name == room);
-    found.unwrap_or_else(|| panic!("{room} is not known here: add it")).settings(config)?;
+    found.unwrap_or_else(|| panic!("there is no room {room}")).settings(config)?;
     match room {
         "hl7v2" | "fhir" => config.pseudonym_key().map(drop),
         "analytics" => config.room::<analytics::AnalyticsConfig>(room)?.check_key(config),

@@ -25,7 +25,7 @@ mod parts;
 mod people;
 mod reconcile;
 mod replay;
-mod rooms;
+pub mod rooms;
 mod run;
 mod send;
 mod settings;

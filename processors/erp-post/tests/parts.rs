@@ -101,13 +101,17 @@ async fn the_request_at_fault_is_named_and_nothing_moves() {
     assert_eq!(moved(erp.as_ref(), &["wl-short"]).await, []);
 }
 
+/// What a correction to another article consumes and gives back.
+fn two_documents() -> [Request; 1] {
+    let back = part("71-400102", None, Direction::Return, 1);
+    [request(vec![part(SUTURE, None, Direction::Consume, 4), back])]
+}
+
 #[tokio::test]
 async fn fx_1_a_correction_of_two_documents_survives_a_cut_at_any_call() {
     let proxy = FaultProxy::start(server().address()).await.unwrap();
     let (erp, client) = open(proxy.address());
-    let out = part(SUTURE, None, Direction::Consume, 4);
-    let back = part("71-400102", None, Direction::Return, 1);
-    let requests = [request(vec![out, back])];
+    let requests = two_documents();
     for call in 0..32 {
         let key = format!("wl-two-{call}");
         proxy.arm(Fault::LoseAnswer, call);
@@ -134,9 +138,7 @@ async fn fx_1_a_correction_of_two_documents_survives_a_cut_at_any_call() {
 async fn fx_1_a_correction_of_two_documents_survives_a_late_call() {
     let proxy = FaultProxy::start(server().address()).await.unwrap();
     let (erp, client) = open(proxy.address());
-    let out = part(SUTURE, None, Direction::Consume, 4);
-    let back = part("71-400102", None, Direction::Return, 1);
-    let requests = [request(vec![out, back])];
+    let requests = two_documents();
     for call in 0..32 {
         let key = format!("wl-late-{call}");
         proxy.arm(Fault::HoldRequest, call);

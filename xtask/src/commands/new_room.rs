@@ -270,13 +270,10 @@ fn announcements(kind: Kind, name: &str) -> Vec<(&'static str, Edit)> {
         "\n  # {summary}\n  {name}:\n    enabled: true\n    family: {family}\n    replicas: 1\n    strategy: Recreate\n    resources:\n      \
          requests: {{cpu: 100m, memory: 128Mi}}\n      limits: {{memory: 512Mi}}"
     );
-    let listed = format!("        {}::room(),", name.replace('-', "_"));
     vec![
         ("Cargo.toml", Edit::Behind("[workspace.dependencies]", dependency)),
         ("crates/cli/Cargo.toml", Edit::Behind("[dependencies]", format!("{name}.workspace = true"))),
-        ("crates/cli/src/rooms.rs", Edit::Before("    ]", listed.clone())),
-        ("tests/Cargo.toml", Edit::Behind("[dependencies]", format!("{name}.workspace = true"))),
-        ("tests/tests/chart.rs", Edit::Before("    ];", listed)),
+        ("crates/cli/src/rooms.rs", Edit::Before("    ]", format!("        {}::room(),", name.replace('-', "_")))),
         ("helm/wardline/values.yaml", Edit::AtEnd(workload)),
         ("docs/ARCHITECTURE.md", Edit::BehindLast("| `processors/", format!("| `{family}/{name}` | {summary} |"))),
     ]
