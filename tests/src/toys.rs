@@ -72,7 +72,7 @@ pub fn validate() -> Room {
 
 /// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `PANIC`
 /// does it and panics,
-/// `AWAY` fails before it is [`FileWorld::back`],
+/// `AWAY` fails before it is [`FileWorld::back`], `LOST` fails before it [`FileWorld::hang`]s, and is done then without an answer,
 /// `HALF` does not do it, and a look-up does once it is certain,
 /// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence, `PACED` to one that asks for nothing. What comes of `UNFIT` does not fit its contract, and
 /// `UNFIT-DECIDED` has nothing done for it besides.
@@ -259,6 +259,14 @@ impl EffectClient<String, String> for FileWorld {
             if requests.iter().any(|request| code(request) == "AWAY") && !self.path.with_extension("back").exists() {
                 self.away().await;
                 return Err(CallError::Transient { retry_after: None, reason: "scripted absence".to_owned() });
+            }
+            if requests.iter().any(|request| code(request) == "LOST") {
+                if !self.path.with_extension("hang").exists() {
+                    return Err(CallError::Transient { retry_after: None, reason: "scripted absence".to_owned() });
+                }
+                self.append(document_key, requests);
+                self.away().await;
+                return Err(CallError::InDoubt { reason: "scripted loss of an answer".to_owned() });
             }
             if requests.iter().any(|request| code(request) == "HALF") {
                 Self::write(&self.path.with_extension("half"), "call\n");

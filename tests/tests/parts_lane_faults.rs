@@ -4,11 +4,12 @@ use connector::http::breaker::BreakerConfig;
 use connector::pacing::Pacing;
 use runtime::outgoing::Outgoing;
 use schemas::{
-    Audit, AuditKind, ErpPosting, Event as _, Exception, ExceptionKind, ExceptionState, SupplyUsage, ValidatedUsage,
-    topics,
+    Audit, AuditKind, CorrectedField, Correction, ErpPosting, Event as _, Exception, ExceptionKind, ExceptionState,
+    SupplyUsage, Timestamp, ValidatedUsage, topics,
 };
 use std::collections::HashSet;
-use testkit::stack::Stack;
+use std::path::PathBuf;
+use testkit::stack::{Running, Stack};
 use testkit::until;
 use wardline_tests::events::usage;
 use wardline_tests::toys::{self, FileWorld, PostConfig};
@@ -116,53 +117,133 @@ async fn key_1_what_is_as_large_as_a_topic_takes_holds_up_nobody() {
     assert!(letters.iter().all(|letter| letter.value.as_deref() == Some(&bad[..])), "RAW-1");
 }
 
-/// FX-1: an event that waits because nobody answers is given up by a person, who has done it by hand, while the room is trying it again
-/// by itself. The calls under way fail: none is done, nor tried any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn fx_1_what_is_given_up_while_it_is_tried_is_not_done() {
-    let mut stack = Stack::with(|config| {
-        config.limits.wait_budget_ms.patient_adjacent = 0;
-        config.limits.wait_budget_ms.operational = 0;
-        config.limits.retry_delay_ms = 100;
-        config.limits.retry_delay_max_ms = 200;
-    })
-    .await;
-    // However often it fails, it is called.
-    let breaker = BreakerConfig { failures_to_open: 100_000, ..BreakerConfig::default() };
-    let pacing = Pacing { breaker, ..Pacing::default() };
-    let own = PostConfig { pacing, ..PostConfig::default() };
-    stack.configure(toys::POST, serde_json::to_value(&own).expect("JSON"));
-    let ledger = stack.dir.path().join("ledger");
-    let running = stack.run(vec![toys::post(&ledger)]).await;
-    // Rejected, so that nobody tries it: that it is settled shows that the room has read what was decided before.
-    let mut sent: Vec<SupplyUsage> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 1, "AWAY")).collect();
-    sent.push(usage("enc-refused", 1, "REFUSE"));
-    stack.publish(&sent).await;
-    let raised = stack.until::<Exception>("all exceptions", |exceptions| exceptions.len() == sent.len()).await;
-    FileWorld::hang(&ledger);
-    until("calls that do not end", || FileWorld::hanging(&ledger) == 6).await;
-    let discards = raised.iter().map(|raised| Exception {
+/// Six events that nobody answers, which the room tries again by itself, and calls about them that do not end.
+struct Tried {
+    stack: Stack,
+    running: Running,
+    ledger: PathBuf,
+    /// What was raised of them.
+    away: Vec<Exception>,
+    /// What was raised of another event, which was rejected, so that nobody tries it.
+    refused: Exception,
+}
+
+impl Tried {
+    /// With so many calls at once: events beyond these wait at their endpoint for a free one.
+    async fn start(calls_max: usize, item: &str) -> Self {
+        let mut stack = Stack::with(|config| {
+            config.limits.wait_budget_ms.patient_adjacent = 0;
+            config.limits.wait_budget_ms.operational = 0;
+            config.limits.retry_delay_ms = 100;
+            config.limits.retry_delay_max_ms = 200;
+        })
+        .await;
+        // However often it fails, it is called.
+        let breaker = BreakerConfig { failures_to_open: 100_000, ..BreakerConfig::default() };
+        let pacing = Pacing { breaker, ..Pacing::default() };
+        let own = PostConfig { calls_max, pacing, ..PostConfig::default() };
+        stack.configure(toys::POST, serde_json::to_value(&own).expect("JSON"));
+        let ledger = stack.dir.path().join("ledger");
+        let running = stack.run(vec![toys::post(&ledger)]).await;
+        let mut sent: Vec<SupplyUsage> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 1, item)).collect();
+        sent.push(usage("enc-refused", 1, "REFUSE"));
+        stack.publish(&sent).await;
+        let raised = stack.until::<Exception>("all exceptions", |exceptions| exceptions.len() == sent.len()).await;
+        FileWorld::hang(&ledger);
+        until("calls that do not end", || FileWorld::hanging(&ledger) == calls_max).await;
+        let is_refused = |one: &Exception| one.origin_event_id.as_deref() == Some("enc-refused-1");
+        let (mut refused, away): (Vec<_>, Vec<_>) = raised.into_iter().partition(is_refused);
+        assert_eq!((refused.len(), away.len()), (1, 6));
+        Self { stack, running, ledger, away, refused: refused.remove(0) }
+    }
+
+    /// A person decides about all six, and the calls under way end when the room has read that: what it has settled by then was
+    /// decided later.
+    async fn decide(&self, decide: impl Fn(Exception) -> Exception) {
+        let decided: Vec<Exception> = self.away.iter().cloned().map(decide).collect();
+        self.stack.publish(&decided).await;
+        self.stack.publish(&[discarded(self.refused.clone())]).await;
+        let is_read = |told: &[Exception]| settled(told, ExceptionState::Discarded).contains("enc-refused-1");
+        self.stack.until::<Exception>("the refused one is settled", is_read).await;
+        FileWorld::back(&self.ledger);
+    }
+}
+
+fn discarded(raised: Exception) -> Exception {
+    Exception {
         kind: ExceptionKind::Discarded,
         state: ExceptionState::Discarded,
         actor: Some("ada".to_owned()),
         comment: Some("posted by hand".to_owned()),
-        ..raised.clone()
-    });
-    let (refused, away): (Vec<_>, Vec<_>) =
-        discards.partition(|discard| discard.origin_event_id.as_deref() == Some("enc-refused-1"));
-    assert_eq!((refused.len(), away.len()), (1, 6));
-    stack.publish(&away).await;
-    stack.publish(&refused).await;
-    let settled = |exceptions: &[Exception]| -> HashSet<String> {
-        let of_room = exceptions.iter().filter(|told| told.kind == ExceptionKind::Resolved);
-        let discarded = of_room.filter(|told| told.state == ExceptionState::Discarded);
-        discarded.filter_map(|told| told.origin_event_id.clone()).collect()
-    };
-    stack.until::<Exception>("the refused one is settled", |told| settled(told).contains("enc-refused-1")).await;
-    FileWorld::back(&ledger);
-    let told = stack.until::<Exception>("all are settled", |told| settled(told).len() == sent.len()).await;
-    running.stop().await;
+        ..raised
+    }
+}
+
+/// Events whose exceptions the room has settled so.
+fn settled(exceptions: &[Exception], state: ExceptionState) -> HashSet<String> {
+    let of_room = exceptions.iter().filter(|told| told.kind == ExceptionKind::Resolved && told.state == state);
+    of_room.filter_map(|told| told.origin_event_id.clone()).collect()
+}
+
+/// FX-1: an event that waits because nobody answers is given up by a person, who has done it by hand, while the room is trying it again
+/// by itself. The calls under way fail: none is done, nor tried any more.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_given_up_while_it_is_tried_is_not_done() {
+    given_up_while_tried(6).await;
+}
+
+/// FX-1: the same with one call at a time. The others wait at their endpoint for a free call, and nobody calls for them.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_given_up_while_it_waits_for_a_free_call_is_not_done() {
+    given_up_while_tried(1).await;
+}
+
+async fn given_up_while_tried(calls_max: usize) {
+    let tried = Tried::start(calls_max, "AWAY").await;
+    tried.decide(discarded).await;
+    let all = |told: &[Exception]| settled(told, ExceptionState::Discarded).len() == 7;
+    let told = tried.stack.until::<Exception>("all are settled", all).await;
+    tried.running.stop().await;
     assert!(told.iter().all(|told| told.kind != ExceptionKind::Retried), "nobody is told of a try: {told:?}");
-    assert_eq!(FileWorld::ledger(&ledger), []);
-    assert!(stack.events::<ErpPosting>().await.is_empty());
+    assert_eq!(FileWorld::ledger(&tried.ledger), []);
+    assert!(tried.stack.events::<ErpPosting>().await.is_empty());
+}
+
+/// FX-1: what a person corrects while the room is trying the event again is not used up by that try, and what waits for a free call
+/// is called for as it was corrected.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_corrected_while_it_is_tried_is_done_as_it_was_corrected() {
+    for calls_max in [6, 1] {
+        let tried = Tried::start(calls_max, "AWAY").await;
+        let corrected = |raised: Exception| {
+            let after = "\"9\"".to_owned();
+            let field = CorrectedField { path: "quantity".to_owned(), before: Some("\"1\"".to_owned()), after };
+            let (actor, reason) = ("ada".to_owned(), "the unit is another one".to_owned());
+            let correction =
+                Correction { fields: vec![field], actor, reason, needs_approval: false, ..Correction::default() };
+            let (kind, state) = (ExceptionKind::Corrected, ExceptionState::Retrying);
+            Exception { kind, state, at: Timestamp(raised.at.0 + 1), correction: Some(correction), ..raised }
+        };
+        tried.decide(corrected).await;
+        let all = |told: &[Exception]| settled(told, ExceptionState::Resolved).len() == 6;
+        tried.stack.until::<Exception>("all are done", all).await;
+        tried.running.stop().await;
+        let ledger = FileWorld::ledger(&tried.ledger);
+        assert_eq!(ledger.len(), 6, "{ledger:?}");
+        assert!(ledger.iter().all(|(_, line)| line.ends_with(" 9")), "{calls_max}: {ledger:?}");
+    }
+}
+
+/// FX-1: an event is given up while its call is under way, which has happened when its answer is lost. It is looked up before it is left
+/// out: it is on record as done, so that what is said of the same fact later builds on it.
+#[tokio::test(flavor = "multi_thread")]
+async fn fx_1_what_is_given_up_and_has_happened_is_on_record_as_done() {
+    let tried = Tried::start(6, "LOST").await;
+    tried.decide(discarded).await;
+    let all = |told: &[Exception]| settled(told, ExceptionState::Resolved).len() == 6;
+    tried.stack.until::<Exception>("all are told as done", all).await;
+    let postings = tried.stack.events::<ErpPosting>().await;
+    tried.running.stop().await;
+    let ledger = FileWorld::ledger(&tried.ledger);
+    assert_eq!((ledger.len(), postings.len()), (6, 6), "each once: {ledger:?}");
 }

@@ -224,7 +224,7 @@ impl State {
 impl Open {
     /// What a record behind this one leaves as it is, and the decision that stands on. Who assigns or comments, or asks for
     /// something, may have seen an older record than this one: that takes nothing back that was decided meanwhile. Nor does a room
-    /// that tells of a try take back that the event is given up: had it known, it would have given it up.
+    /// that tells of a try: had it known of a discard or a correction, it would have carried that out.
     fn before(&self, id: &str, word: Word) -> (Word, Option<Box<Decided>>) {
         let kept = || {
             let kept = self.kept.as_deref();
@@ -244,8 +244,11 @@ impl Open {
                 (word, standing)
             }
             ExceptionKind::Retried => {
-                let given_up = self.decided.clone().filter(|decided| decided.decision == Decision::Discard);
-                (word, given_up)
+                let (discard_request, correction) = kept();
+                // A room repeats the correction that it tried. What it does not repeat it had not read.
+                let is_known = correction == word.correction;
+                let standing = self.decided.clone().filter(|it| it.decision == Decision::Discard || !is_known);
+                (Word { discard_request, correction, ..word }, standing)
             }
             _ => (word, None),
         }
@@ -452,5 +455,31 @@ mod tests {
         // Processed after all, in a replay: what was decided of it once is over.
         assert_eq!(about(ExceptionKind::Raised, ExceptionState::Open), None);
         assert_eq!(about(ExceptionKind::Retried, ExceptionState::Open), None);
+    }
+
+    #[test]
+    fn a_room_that_tells_of_a_try_takes_no_correction_and_no_request_back_that_it_had_not_read() {
+        let (decisions, id) = (Decisions::new("enrich"), Uuid::from_u128(1));
+        tell(&decisions, 1, |_| {});
+        let alone = Correction { needs_approval: false, ..correction("1") };
+        tell(&decisions, 1, |exception| {
+            (exception.kind, exception.state) = (ExceptionKind::Corrected, ExceptionState::Retrying);
+            exception.correction = Some(alone.clone());
+        });
+        let retry = |decisions: &Decisions| decisions.about(&id).map(|decided| decided.decision);
+        tell(&decisions, 1, |exception| exception.kind = ExceptionKind::Retried);
+        assert_eq!(retry(&decisions), Some(Decision::Retry), "the try was without the correction");
+        assert_eq!(decisions.correction(&id).as_deref(), Some(&alone));
+        tell(&decisions, 1, |exception| {
+            exception.kind = ExceptionKind::Retried;
+            exception.correction = Some(alone.clone());
+        });
+        assert_eq!((retry(&decisions), decisions.correction(&id).is_some()), (None, true), "this one was with it");
+        let request = DiscardRequest { actor: "ada".to_owned(), ..DiscardRequest::default() };
+        tell(&decisions, 1, |exception| {
+            (exception.kind, exception.discard_request) = (ExceptionKind::DiscardRequested, Some(request.clone()));
+        });
+        tell(&decisions, 1, |exception| exception.kind = ExceptionKind::Retried);
+        assert_eq!(decisions.raised(&id).unwrap().discard_request, Some(request));
     }
 }

@@ -108,6 +108,14 @@ impl<E: Effect> Calls<E> {
         Some(running)
     }
 
+    /// A document is not called for after all.
+    pub fn spare(&mut self, items: &[Item<E>]) {
+        self.held = self.held.saturating_sub(items.len());
+        if let Some(first) = items.first() {
+            self.targets.spared(&first.action.target, class_of(items), items.len());
+        }
+    }
+
     /// Forgets what is under way: its partitions have gone, and its answers will not be looked at.
     pub fn abandon(&mut self) {
         self.targets.clear();
@@ -122,6 +130,9 @@ impl<E: Effect, K: Cluster> super::engine::Engine<E, K> {
         let now = tick();
         let valid = self.parts.intent_valid();
         for mut items in self.calls.targets.take_due(now) {
+            if self.is_spared(&mut items) {
+                continue;
+            }
             let ahead = match items.as_mut_slice() {
                 [alone] => alone.intended.take().filter(|intended| intended.is_fresh(now, valid)),
                 _ => None,
@@ -312,6 +323,7 @@ fn class_of<E: Effect>(items: &[Item<E>]) -> usize {
 
 fn mark_intended<E: Effect>(index: &mut EffectIndex, items: &[Item<E>], document_key: &Arc<str>, certain_at: Tick) {
     for item in items {
-        index.intend(item.effect, Arc::clone(document_key), certain_at);
+        let (document_key, origin) = (Arc::clone(document_key), item.record.place.clone());
+        index.intend(item.effect, Intention { document_key, certain_at, after: None, origin });
     }
 }

@@ -3,6 +3,7 @@
 use super::key_id::KeyId;
 use crate::Map;
 use crate::clock::Tick;
+use crate::record::Place;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -29,6 +30,8 @@ pub(super) struct Intention {
     pub certain_at: Tick,
     /// It was written ahead of its turn: the call was only made when this effect had happened.
     pub after: Option<KeyId>,
+    /// The record whose effect it is.
+    pub origin: Place,
 }
 
 /// Effects of the partitions of this instance, bounded: the oldest applied ones are forgotten first.
@@ -72,18 +75,19 @@ impl EffectIndex {
         self.intended.get(&effect).cloned().map_or(Known::No, Known::Intended)
     }
 
-    /// An attempt is about to be made.
-    pub fn intend(&mut self, effect: KeyId, document_key: Arc<str>, certain_at: Tick) {
-        self.intend_after(effect, document_key, certain_at, None);
-    }
-
-    /// An attempt was written down ahead of its turn, behind another effect.
-    pub fn intend_after(&mut self, effect: KeyId, document_key: Arc<str>, certain_at: Tick, after: Option<KeyId>) {
+    /// An attempt is about to be made, or was written down.
+    pub fn intend(&mut self, effect: KeyId, intention: Intention) {
         self.void(effect);
-        self.intended.insert(effect, Intention { document_key, certain_at, after });
-        if let Some(after) = after {
+        if let Some(after) = intention.after {
             self.behind.insert(after, effect);
         }
+        self.intended.insert(effect, intention);
+    }
+
+    /// Whether nobody knows yet what became of an attempt for a record. All that is open is gone through: asked for what people
+    /// decide, which is seldom.
+    pub fn is_open(&self, origin: &Place) -> bool {
+        self.intended.values().any(|intention| intention.origin == *origin)
     }
 
     /// From when on a look-up for the effect that finds nothing is believed; none when nothing was attempted.
@@ -189,19 +193,28 @@ mod tests {
         KeyId::of(key)
     }
 
+    fn intention(document_key: &str, certain_at: Tick, after: Option<&str>) -> Intention {
+        let origin = Place { topic: Arc::from("t"), partition: 0, offset: 7 };
+        Intention { document_key: Arc::from(document_key), certain_at, after: after.map(id), origin }
+    }
+
     fn intend(index: &mut EffectIndex, key: &str, after: Option<&str>) {
-        index.intend_after(id(key), Arc::from("doc"), Tick::default(), after.map(id));
+        index.intend(id(key), intention("doc", Tick::default(), after));
     }
 
     #[test]
     fn fx_1_an_applied_effect_stays_known_and_an_intended_one_names_its_document() {
         let mut index = EffectIndex::new(10);
         assert_eq!(index.known(id("a")), Known::No);
-        index.intend(id("a"), Arc::from("doc"), Tick::default());
-        let intention = Intention { document_key: Arc::from("doc"), certain_at: Tick::default(), after: None };
+        let intention = intention("doc", Tick::default(), None);
+        let origin = intention.origin.clone();
+        assert!(!index.is_open(&origin));
+        index.intend(id("a"), intention.clone());
         assert_eq!(index.known(id("a")), Known::Intended(intention));
+        assert!(index.is_open(&origin) && !index.is_open(&Place { offset: 8, ..origin.clone() }));
         index.apply(id("a"));
         assert_eq!(index.known(id("a")), Known::Applied);
+        assert!(!index.is_open(&origin));
     }
 
     #[test]
@@ -209,7 +222,7 @@ mod tests {
         let (early, late) = (Tick::default(), Tick::default().after(std::time::Duration::from_secs(9)));
         let mut index = EffectIndex::new(10);
         for (key, document, certain_at) in [("a", "doc", early), ("b", "doc", late), ("c", "other", early)] {
-            index.intend(id(key), Arc::from(document), certain_at);
+            index.intend(id(key), intention(document, certain_at, None));
         }
         index.align_documents();
         let certain_at = |index: &EffectIndex| ["a", "b", "c"].map(|key| index.certain_at(id(key)));

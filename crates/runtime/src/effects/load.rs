@@ -1,7 +1,7 @@
 //! Reads effect records back: all of our partitions at an assignment, and what one of them says.
 
 use super::Parts;
-use super::index::EffectIndex;
+use super::index::{EffectIndex, Intention};
 use super::key_id::KeyId;
 use super::recall::KeyOf;
 use super::settled::Settled;
@@ -14,7 +14,7 @@ use crate::codec::WireError;
 use crate::desk::Desk;
 use crate::parking_store::SETTLED_WITHIN;
 use crate::reader::Range;
-use crate::record::Record;
+use crate::record::{Place, Record};
 use crate::room::RoomError;
 use connector::effect::Effect;
 use schemas::{EffectState, Event, topics};
@@ -111,6 +111,13 @@ fn output_key(effect: &schemas::Effect) -> Option<KeyId> {
     (effect.state == EffectState::Applied && effect.output.is_some()).then(|| KeyId::of(&effect.business_key))
 }
 
+/// The record whose effect it is.
+fn origin_of(effect: &schemas::Effect) -> Place {
+    let topic = Arc::from(effect.origin_topic.as_deref().unwrap_or_default());
+    let (partition, offset) = (effect.origin_partition.unwrap_or(-1), effect.origin_offset.unwrap_or(-1));
+    Place { topic, partition, offset }
+}
+
 /// The age of an intention counts by the wall clock, which whoever wrote it had as well; their clocks may be apart, so an age of
 /// minutes is none.
 fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, certain_after: Duration) {
@@ -132,7 +139,8 @@ fn remember(index: &mut EffectIndex, effect: &schemas::Effect, record: &Record, 
             let age = Duration::from_micros(u64::try_from(now_micros() - effect.at.0).unwrap_or_default());
             let certain_at = tick().after(certain_after.saturating_sub(age.saturating_sub(CLOCKS_APART)));
             let after = effect.after.as_deref().map(KeyId::of);
-            index.intend_after(id, Arc::from(effect.document_key.as_str()), certain_at, after);
+            let (document_key, origin) = (Arc::from(effect.document_key.as_str()), origin_of(effect));
+            index.intend(id, Intention { document_key, certain_at, after, origin });
         }
         EffectState::Refused | EffectState::Withdrawn | EffectState::Unknown => index.void(id),
     }

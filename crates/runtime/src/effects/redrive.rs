@@ -1,5 +1,6 @@
 //! Brings parked events back into their lanes, one at a time and in order.
 
+use super::calls::Item;
 use super::drafts::Draft;
 use super::engine::Engine;
 use super::lanes::Work;
@@ -9,7 +10,7 @@ use crate::cluster::Cluster;
 use crate::decisions::{Decided, Decision};
 use crate::parking::Lane;
 use crate::parking_store::Step;
-use crate::record::Record;
+use crate::record::{Place, Record};
 use crate::room::RoomError;
 use connector::effect::Effect;
 use processor::{Code, Reason};
@@ -82,12 +83,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if self.parts.decisions.raised(&id).is_some() {
             self.lot.rehold(lane, |hold| hold.asks(id));
         }
-        let hold = self.lot.hold(lane).cloned();
-        let decided = self.parts.decisions.about(&id);
-        if let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) {
-            return self.give_up(lane, &record, entry.origin_offset, discard);
-        }
-        let since_micros = hold.map_or_else(now_micros, |hold| hold.since_micros);
+        let since_micros = self.lot.hold(lane).map_or_else(now_micros, |hold| hold.since_micros);
         let work = Work::new(Arc::new(record), Some(entry), since_micros, tick());
         self.lanes.push(lane.clone(), work);
         Ok(())
@@ -113,6 +109,33 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         Ok(())
     }
 
+    /// Whether a person has decided about some of a document that was about to be called for, after it was planned: they have
+    /// given an event up, or corrected it. Then each of its events begins once more, with what was decided.
+    pub fn is_spared(&mut self, items: &mut [Item<E>]) -> bool {
+        if self.lot.is_empty() {
+            return false;
+        }
+        let is_decided_anew = |item: &Item<E>| {
+            let head = self.lanes.head(&item.lane).filter(|head| head.parked.is_some());
+            head.is_some_and(|head| self.news(&item.record.place, head).is_some())
+        };
+        let is_spared = items.iter().any(is_decided_anew);
+        if is_spared {
+            self.calls.spare(items);
+            for item in items {
+                self.set_aside(item);
+                self.lanes.again(&item.lane);
+            }
+        }
+        is_spared
+    }
+
+    /// What a person has decided about a parked event since it was begun with: that is still to be carried out.
+    fn news(&self, place: &Place, work: &Work) -> Option<Decided> {
+        let decided = self.parts.decisions.about(&self.parts.desk.exception_id(place));
+        decided.filter(|decided| work.decided_at != Some(decided.at))
+    }
+
     /// A parked event must wait on.
     pub fn hold_again(&mut self, lane: &Lane, work: &Work, reason: &Reason, rejected: bool) -> Result<(), RoomError> {
         let record = &work.record;
@@ -123,18 +146,20 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
         let spent = rejected || waited >= limits.wait_budget(class);
         let id = self.parts.desk.exception_id(&record.place);
-        let decided = self.parts.decisions.about(&id);
-        let is_news = |decided: &Decided| decided.decision == Decision::Discard || work.decided_at != Some(decided.at);
-        if decided.as_ref().is_some_and(is_news) {
-            // Decided while it was tried: that is still to be carried out, and said nothing of before.
+        let decided = self.parts.decisions.about(&id).map(|decided| decided.decision);
+        let is_settled = decided == Some(Decision::Discard) && !self.index.is_open(&record.place);
+        if is_settled || self.news(&record.place, work).is_some() {
+            // That is still to be carried out, and said nothing of before.
             self.lot.rehold(lane, |hold| hold.due = Some(tick()));
             return Ok(());
         }
-        if decided.is_some() {
+        match decided {
+            // Given up, and the other side has not said yet what became of its call.
+            Some(Decision::Discard) => {}
             // A person's retry did not help: it is theirs again.
-            self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?;
-        } else if spent && hold.exception_id.is_none() {
-            self.say(record, reason, Word::RAISED)?;
+            Some(Decision::Retry) => self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?,
+            None if spent && hold.exception_id.is_none() => self.say(record, reason, Word::RAISED)?,
+            None => {}
         }
         self.lot.rehold(lane, |hold| hold.again(reason, rejected, spent.then_some(id), tick(), &limits));
         Ok(())

@@ -10,11 +10,11 @@ use super::recall::{Found, Sought};
 use crate::clock::{now_micros, tick};
 use crate::cluster::Cluster;
 use crate::codec::WireError;
-use crate::decisions::Decision;
+use crate::decisions::{Decided, Decision};
 use crate::parking::Lane;
 use crate::record::Record;
 use crate::room::RoomError;
-use connector::effect::{Effect, Plan};
+use connector::effect::{Action, Effect, Plan};
 use schemas::headers;
 use std::sync::Arc;
 use std::time::Duration;
@@ -47,6 +47,8 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         if is_parked && self.is_given_up(lane, &record)? {
             return Ok(());
         }
+        // Given up, with a call behind it of which nobody knows: that is looked up first.
+        let is_in_doubt = is_parked && self.discard_of(&record).is_some();
         if let Some(planned) = self.ahead.take(&record.place) {
             let prior = self.parts.effect.prior_key(&planned.input);
             let overtaken = prior.is_some_and(|key| self.is_built_on(KeyId::of(&key)));
@@ -85,7 +87,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
                 Prior::NotYet => return self.back_off(lane, None, "the earlier effect cannot be read yet", false),
             },
         };
-        match self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables) {
+        let plan = self.parts.effect.plan(&input, prior.as_ref(), &self.parts.tables);
+        if is_in_doubt && !self.is_looked_up(&plan) {
+            return self.leave_out(lane, &record);
+        }
+        match plan {
             Plan::Decided(verdict) => self.decided(lane, &record, verdict, &input, prior.as_ref()),
             Plan::Late { effect_key, verdict } => {
                 let is_done = |key: &str| self.index.known(KeyId::of(key)) == Known::Applied;
@@ -101,17 +107,41 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         }
     }
 
-    /// Whether a parked event was given up while it waited here for its turn; then that is carried out. Else it is kept in mind
-    /// for which decision it is tried.
+    /// Whether a parked event was given up; then that is carried out, unless nobody knows what became of a call for it: what has
+    /// happened is on record as done, or whatever is said of the same fact later would not know of it (FX-1). Else it is kept in
+    /// mind for which decision it is tried.
     fn is_given_up(&mut self, lane: &Lane, record: &Record) -> Result<bool, RoomError> {
         let decided = self.parts.decisions.about(&self.parts.desk.exception_id(&record.place));
         if let Some(work) = self.lanes.head_mut(lane) {
             work.decided_at = decided.as_ref().map(|decided| decided.at);
         }
-        let Some(discard) = decided.filter(|decided| decided.decision == Decision::Discard) else { return Ok(false) };
-        self.lanes.advance(lane);
-        self.give_up(lane, record, record.place.offset, discard)?;
+        let is_given_up = decided.is_some_and(|decided| decided.decision == Decision::Discard);
+        if !is_given_up || self.index.is_open(&record.place) {
+            return Ok(false);
+        }
+        self.leave_out(lane, record)?;
         Ok(true)
+    }
+
+    /// That a person has given a parked event up.
+    fn discard_of(&self, record: &Record) -> Option<Decided> {
+        let decided = self.parts.decisions.about(&self.parts.desk.exception_id(&record.place));
+        decided.filter(|decided| decided.decision == Decision::Discard)
+    }
+
+    /// Whether what was planned asks what became of a call, and calls for nothing new.
+    fn is_looked_up(&self, plan: &Plan<E::Request, E::Output>) -> bool {
+        let key = |action: &Action<E::Request>| KeyId::of(&action.effect_key);
+        matches!(plan, Plan::Act(action) if matches!(self.index.known(key(action)), Known::Intended(_)))
+    }
+
+    /// The event at the head of a lane is given up.
+    fn leave_out(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
+        self.lanes.advance(lane);
+        match self.discard_of(record) {
+            Some(discard) => self.give_up(lane, record, record.place.offset, discard),
+            None => Ok(()),
+        }
     }
 
     /// Under what it is remembered that an event needed nothing outside.

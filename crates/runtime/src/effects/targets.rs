@@ -251,6 +251,15 @@ impl<E: Effect> Targets<E> {
         }
     }
 
+    /// What was taken for a call about so many events of a class is not called for.
+    pub fn spared(&mut self, name: &str, below: usize, items: usize) {
+        if let Some(target) = self.by_name.get(name).and_then(|number| self.all.get_mut(*number)) {
+            target.called = target.called.saturating_sub(1);
+            let queue = target.queue(below);
+            queue.held = queue.held.saturating_sub(items);
+        }
+    }
+
     /// Forgets all that waits and is under way, and nothing of what is known of the endpoints.
     pub fn clear(&mut self) {
         self.released.clear();
