@@ -1,5 +1,6 @@
 //! Corrections of refused events and mappings made from exceptions, over a broker and a room: the original stays, two people decide,
-//! order holds, and what comes of it says that it was corrected.
+//! order holds, and what comes of it says that it was corrected. And what happens to a correcting replay when the world goes on between
+//! its recount and its first record.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
@@ -8,16 +9,19 @@ use operations::exceptions::{
     Act, By, Choice, CorrectError, DecideError, Decider, Done, ExceptionsView, Filter, Outcome, Page, Wish, correct,
     mapped_code, newest,
 };
-use operations::replay::ReplayRoom;
-use runtime::shutdown;
+use operations::replay::{
+    Apply, Outcome as Ended, Plan, ReplayError, ReplayRoom, ReplaySelection, ReplayState, Replays, Request, Resume,
+    Runner, Words,
+};
+use runtime::{clock, shutdown};
 use schemas::approval::agreed;
 use schemas::{
-    Audit, Criticality, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, SupplyUsage,
-    ValidatedUsage, topics,
+    Action, Audit, Criticality, EventMeta, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation,
+    Parked, SupplyUsage, ValidatedUsage, topics,
 };
 use std::sync::Arc;
 use std::time::Duration;
-use testkit::stack::Stack;
+use testkit::stack::{PATIENCE, Running, Stack};
 use testkit::until;
 use wardline_tests::events::{SOURCE, documented};
 
@@ -255,4 +259,163 @@ async fn a_code_is_mapped_from_its_exception_and_what_waits_goes_on() {
     let again = refused(Some(&seen)).await;
     assert!(again.starts_with("WL-7237: "), "{again}");
     running.stop().await;
+}
+
+/// Usages of the theatre.
+const USAGES: usize = 4;
+
+/// A hospital whose usages of a theatre went to OR1, and a correcting plan that takes them to OR2, agreed to.
+struct Theatre {
+    stack: Stack,
+    running: Running,
+    crosswalk: Crosswalk,
+    replays: Arc<Replays>,
+    usages: Vec<SupplyUsage>,
+    plan: Plan,
+}
+
+impl Theatre {
+    async fn start() -> Self {
+        let stack = hospital().await;
+        let place = |id: &str| MasterLocation { location_id: id.to_owned(), ..MasterLocation::default() };
+        stack.publish(&[place("OR2"), place("ICU")]).await;
+        let crosswalk = Crosswalk::new(Arc::clone(&stack.config), Arc::clone(&stack.codec)).unwrap();
+        map(&crosswalk, "OR1").await;
+        let rooms = vec![ReplayRoom::from(&validate::room())];
+        let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), rooms).unwrap();
+        let running = stack.run(vec![validate::room()]).await;
+        let usages: Vec<_> = (1..=USAGES).map(|number| documented("enc-1", number, "SUTURE", THEATRE)).collect();
+        stack.publish(&usages).await;
+        stack.until::<ValidatedUsage>("the usages", |events| events.len() == USAGES).await;
+        map(&crosswalk, "OR2").await;
+        let plan = planned(&replays).await;
+        replays.approve(&plan.replay_id, &words("Bert")).await.unwrap();
+        Self { stack, running, crosswalk, replays, usages, plan }
+    }
+
+    /// Slowly enough to be stopped in the middle.
+    async fn apply(&self) -> Runner {
+        let apply = Apply { words: words("Ada"), rate: 4, ..Apply::default() };
+        Runner::apply(&self.replays, &self.plan.replay_id, &apply, |_| ()).await.unwrap()
+    }
+
+    async fn resume(&self) -> Result<Runner, ReplayError> {
+        let resume = Resume { words: words("Ada"), rate: Some(1_000), ..Resume::default() };
+        Runner::resume(&self.replays, &self.plan.replay_id, &resume, |_| ()).await
+    }
+
+    /// Goes on to the end.
+    async fn ends(&self) -> Plan {
+        let (_trigger, stop) = shutdown();
+        let ended = self.resume().await.unwrap().run(&stop, |_| ()).await.unwrap();
+        let Ended::Done(done) = ended else { panic!("nobody stops it") };
+        done
+    }
+
+    /// The numbers of the usages of which the room has made corrections, once there are so many. All of them name OR2.
+    async fn corrected(&self, wanted: usize) -> Vec<usize> {
+        let made = |events: &[ValidatedUsage]| events.iter().filter(|event| event.meta.correction > 0).count();
+        let events = self.stack.until::<ValidatedUsage>("the corrections", |events| made(events) >= wanted).await;
+        let corrected: Vec<_> = events.iter().filter(|event| event.meta.correction > 0).collect();
+        assert!(corrected.iter().all(|event| event.location_id.as_deref() == Some("OR2")), "{corrected:?}");
+        let number = |event: &&ValidatedUsage| {
+            let of = |usage: &SupplyUsage| usage.meta.business_key == event.meta.business_key;
+            self.usages.iter().position(of).unwrap() + 1
+        };
+        corrected.iter().map(number).collect()
+    }
+}
+
+/// What the source calls the theatre.
+const THEATRE: &str = "THEATRE-7";
+
+/// Maps the theatre, by two people.
+async fn map(crosswalk: &Crosswalk, target: &str) {
+    let (kind, source_system) = (MappingKind::Location, SOURCE.to_owned());
+    let code = MappedCode { kind, source_system, code: THEATRE.to_owned() };
+    let proposed = crosswalk.set(&code, Some(target), None, &by("Ada", "the theatre")).await.unwrap();
+    let seen = MappingProposal::of(&proposed).unwrap().mark;
+    crosswalk.approve(&code, Some(&seen), &by("Bert", "seen")).await.unwrap();
+}
+
+/// The plan that corrects all usages, once the room has passed them.
+async fn planned(replays: &Arc<Replays>) -> Plan {
+    let request = Request {
+        room: validate::NAME.to_owned(),
+        selection: ReplaySelection { from_time_ms: Some(0), ..ReplaySelection::default() },
+        correct: true,
+        reason: "the theatre was mapped wrongly".to_owned(),
+        actor: "Ada".to_owned(),
+        ..Request::default()
+    };
+    let started = clock::tick();
+    loop {
+        let plan = replays.plan(&request, |_| ()).await.unwrap();
+        if usize::try_from(plan.counts.records).unwrap() == USAGES {
+            return plan;
+        }
+        assert!(clock::tick().since(started) < PATIENCE, "the room does not pass the usages: {:?}", plan.counts);
+    }
+}
+
+fn words(actor: &str) -> Words {
+    Words { actor: actor.to_owned(), comment: None }
+}
+
+fn handed(plan: &Plan) -> i64 {
+    plan.spans.iter().map(|span| span.handed).sum()
+}
+
+/// RPL-1: what is taken back between the recount and its turn is left out, and what is left is what was agreed to all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn rpl_1_a_correction_leaves_out_what_was_taken_back_and_goes_on_after_a_pause() {
+    let theatre = Theatre::start().await;
+    let runner = theatre.apply().await;
+    let first = theatre.usages[0].clone();
+    let meta = EventMeta {
+        event_id: "the-credit-of-the-first".to_owned(),
+        revision: 1,
+        action: Action::Retract,
+        ..first.meta.clone()
+    };
+    theatre.stack.publish(&[SupplyUsage { meta, ..first }]).await;
+    let is_there = |events: &[ValidatedUsage]| events.iter().any(|event| event.meta.revision == 1);
+    theatre.stack.until::<ValidatedUsage>("the credit", is_there).await;
+
+    let (trigger, stop) = shutdown();
+    let stop_in_the_middle = |plan: &Plan| {
+        if handed(plan) > 0 {
+            trigger.stop();
+        }
+    };
+    let ended = runner.run(&stop, stop_in_the_middle).await.unwrap();
+    let Ended::Paused(paused) = ended else { panic!("it was asked to stop") };
+    assert_eq!(handed(&paused), 1);
+    let done = theatre.ends().await;
+    assert_eq!((handed(&done), done.counts.records), (3, 4), "one of those that were agreed to is left out");
+    assert_eq!(theatre.corrected(3).await, [2, 3, 4]);
+    theatre.running.stop().await;
+}
+
+/// RPL-1: nobody has agreed to where a mapping leads that was approved between the recount and the first record.
+#[tokio::test(flavor = "multi_thread")]
+async fn rpl_1_a_mapping_of_after_the_recount_stops_a_correction_before_its_first_record() {
+    let theatre = Theatre::start().await;
+    let runner = theatre.apply().await;
+    map(&theatre.crosswalk, "ICU").await;
+    let (_trigger, stop) = shutdown();
+    let refused = runner.run(&stop, |_| ()).await;
+    let Err(ReplayError::ChangedLeft { differences, .. }) = refused else { panic!("nobody has agreed to that place") };
+    assert_eq!((differences.len(), differences[0].planned, differences[0].now), (1, 0, 1), "{differences:?}");
+    let paused = theatre.replays.find(&theatre.plan.replay_id).await.unwrap();
+    assert_eq!((paused.state, handed(&paused)), (ReplayState::Paused, 0));
+    let again = theatre.resume().await.err().unwrap().to_string();
+    assert!(again.starts_with("WL-7158: "), "{again}");
+    let parked = theatre.stack.events::<Parked>().await;
+    assert!(!parked.iter().any(|parked| parked.reason_code == "replay"), "nothing was handed over");
+
+    map(&theatre.crosswalk, "OR2").await;
+    assert_eq!(handed(&theatre.ends().await), 4, "what was agreed to is what would come out again");
+    assert_eq!(theatre.corrected(4).await, [1, 2, 3, 4]);
+    theatre.running.stop().await;
 }

@@ -1,7 +1,7 @@
 //! Which replays may not run beside each other.
 
-use super::acts::Replays;
-use super::store::{blocking, visit_readable};
+use super::acts::{Replays, handed};
+use super::store::{blocking, settle, visit_readable};
 use super::{Plan, ReplayError, ReplayState};
 use runtime::codec::WireError;
 use runtime::correction::{CORRECTION_HEADER, replay_of};
@@ -22,13 +22,14 @@ pub(super) fn overlaps(own: &Plan, other: &Plan) -> bool {
         && own.spans.iter().any(|one| other.spans.iter().any(|two| same_places(one, two)))
 }
 
-/// Whether another correcting replay has begun whose events are ordered behind those of this one, or have the same number. Of
-/// whichever room: numbers order the events of all rooms, and those behind would be taken for older ones.
+/// Whether another correcting replay hands over or has handed over what is ordered behind the events of this one, or has the same
+/// number. Of whichever room: numbers order the events of all rooms, and those behind would be taken for older ones. One that has
+/// begun and was paused before its first record has corrected nothing.
 pub(super) fn supersedes(other: &Plan, own: &Plan) -> bool {
     own.correction > 0
         && other.replay_id != own.replay_id
         && other.correction >= own.correction
-        && other.started_at.is_some()
+        && (other.state == ReplayState::Running || handed(other) > 0)
 }
 
 /// Whether another correcting replay is not done with its records: it hands them over still, or copies of it wait. Of whichever room
@@ -47,6 +48,8 @@ pub(super) fn is_under_way(other: &Plan, own: &Plan, waiting: &HashSet<String>) 
 pub(super) async fn corrections_waiting(replays: &Arc<Replays>) -> Result<HashSet<String>, ReplayError> {
     let (of, handle, most) = (Arc::clone(replays), Handle::current(), replays.own.parked_max);
     blocking(move || {
+        // Rooms park within their transactions: a copy behind one that is open cannot be read before it has ended.
+        settle(&of, topics::OPS_PARKED_V1.name())?;
         let mut copies: HashMap<Vec<u8>, String> = HashMap::new();
         visit_readable(&of.config.kafka, &Range::all(topics::OPS_PARKED_V1.name()), |record| {
             let key = record.key.as_deref().unwrap_or_default();
@@ -121,10 +124,27 @@ mod tests {
     }
 
     #[test]
-    fn fx_1_what_a_later_correction_has_begun_supersedes_an_earlier_one() {
-        let own = plan("own", "enrich", 5, ReplayState::Planned);
-        assert!(supersedes(&plan("other", "validate", 6, ReplayState::Done), &own));
-        assert!(!supersedes(&plan("other", "validate", 4, ReplayState::Done), &own));
-        assert!(!supersedes(&Plan { started_at: None, ..plan("other", "validate", 6, ReplayState::Planned) }, &own));
+    fn fx_1_what_a_later_correction_has_handed_over_supersedes_an_earlier_one() {
+        use ReplayState::{Aborted, Done, Paused, Planned, Running};
+        let own = plan("own", "enrich", 5, Running);
+        for (number, state, handed, expected) in [
+            (6, Running, 0, true),
+            (6, Running, 3, true),
+            (6, Paused, 3, true),
+            (6, Aborted, 3, true),
+            (6, Done, 3, true),
+            (5, Done, 3, true),
+            (6, Planned, 0, false),
+            (6, Paused, 0, false),
+            (6, Aborted, 0, false),
+            (4, Running, 0, false),
+            (4, Done, 3, false),
+        ] {
+            let mut other = plan("other", "validate", number, state);
+            other.spans.iter_mut().for_each(|span| span.handed = handed);
+            assert_eq!(supersedes(&other, &own), expected, "{number} {state:?}, {handed} handed over");
+            assert!(!supersedes(&other, &Plan { correction: 0, ..own.clone() }), "a plain one corrects nothing");
+        }
+        assert!(!supersedes(&plan("own", "enrich", 5, Running), &own), "itself");
     }
 }

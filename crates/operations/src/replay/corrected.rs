@@ -12,7 +12,7 @@
 use super::acts::Replays;
 use super::known::hash;
 use super::plan::Count;
-use super::store::{blocking, visit_readable};
+use super::store::{blocking, settle, visit_readable};
 use super::{CLOCK_SLACK_MS, Plan, ReplayError};
 use runtime::codec::WireError;
 use runtime::reader::{From, Range, Until};
@@ -52,6 +52,8 @@ struct Past {
     written: HashMap<u128, Written>,
     /// What was done outside, by business key and statement.
     posted: HashMap<u128, Posted>,
+    /// What earlier rooms have corrected of what this one reads: the highest number, by business key and revision.
+    restated: HashMap<(u128, i32), i32>,
 }
 
 /// What a room has written of a fact.
@@ -78,7 +80,8 @@ pub(super) enum Judged {
         posted: Option<Posted>,
     },
     /// The room would write the same, or what it has written last of the fact was made of another record: a newer revision, a
-    /// correction of an earlier room, or the same fact stated again. Or it has written nothing.
+    /// correction of an earlier room, or the same fact stated again. Or it has written nothing, or an earlier room has corrected the
+    /// record and the room has that still before it.
     Same,
     /// The room would not let it through, or a person has corrected it by hand.
     Refused,
@@ -94,7 +97,7 @@ pub(super) struct Tally {
 }
 
 impl Correcting {
-    /// Fills the tables of the room and reads what it has written since the range began.
+    /// Fills the tables of the room and reads what it has written, and what was corrected in front of it, since the range began.
     ///
     /// # Errors
     /// When the room cannot be asked, a bound is met, or Kafka or the registry does not answer.
@@ -117,6 +120,7 @@ impl Correcting {
             From::Offset(_) | From::Newest(_) | From::Earliest => From::Earliest,
         };
         blocking(move || {
+            this.read_restated(&of, from)?;
             this.read_written(&of, from)?;
             this.read_posted(&of)?;
             Ok(Arc::new(this))
@@ -140,6 +144,28 @@ impl Correcting {
             Ok(Said::Drops(_)) => Ok(Judged::Same),
             Ok(Said::Waits(_) | Said::Rejects(_)) | Err(_) => Ok(Judged::Refused),
         }
+    }
+
+    /// Reads what earlier rooms have corrected. The room may have it still before it, or parked: it knows nothing of it then, and
+    /// what it made anew of the older word would get the higher number and undo it.
+    fn read_restated(&mut self, count: &Count, from: From) -> Result<(), ReplayError> {
+        let topic = count.topic;
+        if topic.producers.iter().all(|room| topic.sources.contains(room)) {
+            // What sources say is corrected behind them.
+            return Ok(());
+        }
+        settle(&count.replays, topic.name)?;
+        let most = count.replays.own.keys_max;
+        let range = Range { from, ..Range::all(topic.name) };
+        visit_readable(count.kafka(), &range, |record| {
+            let Some(value) = record.value.as_deref() else { return Ok(()) };
+            let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
+            self.past.restate(&schemas::codec::to_json(&writer, body).map_err(WireError::from)?);
+            if self.past.restated.len() > most {
+                return Err(ReplayError::TooMuch { what: "corrected statements", key: "keys_max", most });
+            }
+            Ok(())
+        })
     }
 
     fn read_written(&mut self, count: &Count, from: From) -> Result<(), ReplayError> {
@@ -185,8 +211,12 @@ impl Correcting {
 
 impl Past {
     fn compare(&self, event: &SaidEvent) -> Judged {
-        let (key, _) = identity(&event.body);
-        let Some(written) = self.written.get(&hash(&key)) else { return Judged::Same };
+        let (key, (revision, correction)) = identity(&event.body);
+        let key = hash(&key);
+        if self.restated.get(&(key, revision)).is_some_and(|highest| *highest > correction) {
+            return Judged::Same;
+        }
+        let Some(written) = self.written.get(&key) else { return Judged::Same };
         if !written.is_of(&cause(&event.body)) {
             return Judged::Same;
         }
@@ -211,6 +241,16 @@ impl Past {
         }
     }
 
+    /// Takes note of an event that the room reads.
+    fn restate(&mut self, body: &Value) {
+        let (key, (revision, correction)) = identity(body);
+        if correction > 0 {
+            let highest = self.restated.entry((hash(&key), revision)).or_default();
+            *highest = correction.max(*highest);
+        }
+    }
+
+    /// Takes note of an event that the room has written.
     fn take(&mut self, body: &Value) {
         let (key, statement) = identity(body);
         let warnings = body.pointer("/meta/warnings").and_then(Value::as_array);
@@ -360,6 +400,26 @@ mod tests {
             assert_eq!(judged(&again, "e1", (0, 0), "OR1"), Judged::Same);
             assert_eq!(judged(&again, "e9", (0, 0), "OR2"), Judged::Same);
         }
+    }
+
+    #[test]
+    fn fx_1_what_an_earlier_room_has_corrected_is_not_undone_while_the_room_has_it_before_it() {
+        // e2 is the correction of e1. It lies behind what the room has read, or is parked there: nothing was written of it.
+        let mut waits = past(&[event("e1", (0, 0), "ICU")]);
+        assert!(differs(&judged(&waits, "e1", (0, 0), "OR2")));
+        for said in [event("e0", (0, 0), ""), event("e0", (0, 5), ""), event("e0", (0, 3), "")] {
+            waits.restate(&said);
+        }
+        assert_eq!(judged(&waits, "e1", (0, 0), "OR2"), Judged::Same, "the older word stays where it is");
+        assert_eq!(judged(&waits, "e2", (0, 5), "OR2"), Judged::Same, "what is not there yet is not corrected");
+        waits.take(&event("e2", (0, 5), "OR1"));
+        assert_eq!(judged(&waits, "e1", (0, 0), "OR2"), Judged::Same);
+        assert!(differs(&judged(&waits, "e2", (0, 5), "OR2")), "the correction, once the room has it");
+
+        // A correction of another revision comes behind it or in front of it in any case.
+        let mut other = past(&[event("e1", (0, 0), "ICU")]);
+        other.restate(&event("e0", (1, 5), ""));
+        assert!(differs(&judged(&other, "e1", (0, 0), "OR2")));
     }
 
     #[test]

@@ -21,6 +21,7 @@ mod needed;
 mod next;
 mod order;
 mod plan;
+mod reading;
 pub mod reset;
 mod runner;
 mod select;

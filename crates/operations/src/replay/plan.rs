@@ -16,7 +16,7 @@ use runtime::record::Record;
 use schemas::{Effect, ReplaySpan, TopicInfo, topics};
 use serde::Serialize;
 use serde_json::Value;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use tokio::runtime::Handle;
@@ -86,11 +86,15 @@ pub(super) enum Handed {
     Not,
 }
 
+/// The records that a correcting replay hands over, by partition and offset: digests of what changes by that.
+pub(super) type Agreed = HashMap<(i32, i64), u128>;
+
 /// What is counted of the records of a range.
 struct Sums {
     counter: Counter,
     tally: Tally,
     order: Order,
+    agreed: Agreed,
 }
 
 /// What a count of a plan needs.
@@ -142,14 +146,14 @@ impl Count {
         Ok(spans.into_iter().filter_map(|(partition, span)| passed_part(partition, span, &passed)).collect())
     }
 
-    /// Counts the records of these spans into the plan. Tells how many were read.
-    pub fn run(&self, plan: &mut Plan, spans: &[ReplaySpan], read: &dyn Fn(u64)) -> Result<(), ReplayError> {
+    /// Counts the records of these spans into the plan. Tells how many were read, and gives those that would be corrected.
+    pub fn run(&self, plan: &mut Plan, spans: &[ReplaySpan], read: &dyn Fn(u64)) -> Result<Agreed, ReplayError> {
         let history = self.history(spans)?;
         let of = (self.room.info.name, self.topic.name);
         let waiting = waiting(self.kafka(), &parking_lot(), of, self.replays.own.parked_max)?;
         let passed = self.passed()?;
         let counter = Counter::new(self.replays.own.keys_max);
-        let mut sums = Sums { counter, tally: Tally::default(), order: Order::default() };
+        let mut sums = Sums { counter, tally: Tally::default(), order: Order::default(), agreed: Agreed::new() };
         let mut visited = 0;
         for span in spans {
             let committed = passed.get(&span.partition).copied().unwrap_or_default();
@@ -185,7 +189,7 @@ impl Count {
             Some(_) => sums.tally.finish(plan),
             None => sums.order.finish(self.topic.name, plan),
         }
-        Ok(())
+        Ok(sums.agreed)
     }
 
     fn one(
@@ -195,7 +199,7 @@ impl Count {
         (history, waiting): (&History, &HashSet<(i32, i64)>),
         sums: &mut Sums,
     ) -> Result<(), ReplayError> {
-        let Sums { counter, tally, order } = sums;
+        let Sums { counter, tally, order, agreed } = sums;
         let place = (record.place.partition, record.place.offset);
         let key = record.key.as_deref().unwrap_or_default();
         // What waits already takes its turn before what is handed over now.
@@ -214,6 +218,11 @@ impl Count {
         if let Some(correcting) = &self.correcting {
             // The money is that which was posted: what is moved to another place.
             let Some((amount, says)) = tally.take(correcting.judge(self, record)?) else { return Ok(()) };
+            agreed.insert(place, says);
+            let most = self.replays.own.keys_max;
+            if agreed.len() > most {
+                return Err(ReplayError::TooMuch { what: "records to correct", key: "keys_max", most });
+            }
             let facts = Facts { amount, says: Some(says), ..Facts::default() };
             return counter.take(place, key, &facts, Meaning::Events);
         }

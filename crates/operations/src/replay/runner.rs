@@ -5,7 +5,8 @@ use super::beside::{corrections_waiting, is_under_way, overlaps, supersedes};
 use super::count::without;
 use super::differences::{Difference, differences, differences_left, left};
 use super::order::Overtaken;
-use super::plan::{Count, Handed, parking_lot, waiting};
+use super::plan::{Agreed, Count, Handed};
+use super::reading::{LOOK, Left, Read, gather, joined};
 use super::steps::{
     Second, Step, accept, may_apply, may_resume, may_run_at, named, override_order, same_overtaken, state_text,
 };
@@ -15,31 +16,25 @@ use processor::{Code, Reason};
 use runtime::correction::{self, CORRECTION_HEADER};
 use runtime::desk::Desk;
 use runtime::parking_store::REPLAY_CODE;
-use runtime::reader::{self, From, Range, Until};
 use runtime::record::Record;
 use runtime::{Shutdown, clock};
-use schemas::{ReplaySpan, Timestamp};
+use schemas::Timestamp;
 use std::borrow::Cow;
-use std::collections::HashSet;
-use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::sync::mpsc::{Receiver, channel};
-use tokio::task::JoinHandle;
+use tokio::sync::mpsc::Receiver;
 use tokio::time::MissedTickBehavior;
 
-/// Records in flight between reading and handing over.
-const WINDOW: usize = 256;
 /// Most records in one transaction.
 const BATCH_MAX: u32 = 500;
 /// Transactions in a second at most, so that a pause is noticed soon at any rate.
 const BATCHES_PER_S: u32 = 4;
-/// Longest wait for the next record before it is looked around.
-const LOOK: Duration = Duration::from_millis(500);
 /// While nothing is found, a sign of life is written so often: it also notices that somebody else has taken over.
 const ALIVE: Duration = Duration::from_secs(2);
 /// How long somebody who has taken over may need to say what for.
 const SAID_WITHIN: Duration = Duration::from_secs(20);
+/// What is said of a plan that pauses because nobody has agreed to what would come out now.
+const OTHERWISE: &str = "what is left would be corrected otherwise";
 
 /// How a plan is applied.
 #[derive(Clone, Debug, Default)]
@@ -88,13 +83,8 @@ pub struct Runner {
     /// Records that were handed over for certain.
     certain: i64,
     desk: Desk,
-}
-
-/// What the reading thread tells.
-enum Read {
-    Record(Box<Record>, Handed),
-    /// A partition is read to the end of its range.
-    Through(i32),
+    /// What the recount of a correcting replay said of its records.
+    agreed: Agreed,
 }
 
 impl Runner {
@@ -113,7 +103,7 @@ impl Runner {
         may_run_at(apply.rate, &replays.own)?;
         let seen = replays.find(id).await?;
         may_apply(&seen, &replays.own, clock::now_micros())?;
-        let now = recount(replays, &seen, read).await?;
+        let (now, agreed) = recount(replays, &seen, read).await?;
         let found = differences(&seen, &now);
         if !found.is_empty() {
             accept(&seen, &actor, apply, &found)?;
@@ -122,7 +112,7 @@ impl Runner {
         let (why, known) = (apply.override_order.as_deref(), same_overtaken(&seen, &now));
         let second = Second::of(&actor, apply.may_agree);
         let order = late.as_ref().map(|late| override_order(&seen, second, why, late, known)).transpose()?;
-        let mut runner = Self::take(replays, &seen).await?;
+        let mut runner = Self { agreed, ..Self::take(replays, &seen).await? };
         let plan = &mut runner.plan;
         let mut detail = format!("started at {} records in a second", apply.rate);
         if !found.is_empty() || order.is_some() {
@@ -165,7 +155,7 @@ impl Runner {
             runner.same_left(read).await?;
             (None, None, runner)
         } else {
-            let late = Overtaken::of(&recount(replays, &left(&seen), read).await?);
+            let late = Overtaken::of(&recount(replays, &left(&seen), read).await?.0);
             let (why, second) = (resume.override_order.as_deref(), Second::of(&actor, resume.may_agree));
             // Nobody has agreed to what has happened since it began.
             let order = late.as_ref().map(|late| override_order(&seen, second, why, late, false)).transpose()?;
@@ -192,22 +182,27 @@ impl Runner {
     /// every transaction.
     ///
     /// # Errors
-    /// When it is interrupted, or another process has taken over.
+    /// When it is interrupted, another process has taken over, or a record would be corrected otherwise than was agreed to.
     pub async fn run(mut self, stop: &Shutdown, progress: impl Fn(&Plan)) -> Result<Outcome, ReplayError> {
-        let (mut records, reading) = self.read().await?;
+        let agreed = std::mem::take(&mut self.agreed);
+        let (mut records, reading) = Left::prepare(&self.replays, &self.plan, agreed).await?.read();
         let handed_over = self.hand_over(&mut records, stop, &progress).await;
         // The reading thread ends when nobody takes its records.
         drop(records);
         let read = joined(reading.await);
         match handed_over {
             Ok(Some(outcome)) => Ok(outcome),
-            Ok(None) => {
-                read.map_err(|error| self.interrupted(&error))?;
-                match self.end(Step::Finish, None).await {
+            Ok(None) => match read {
+                Ok(()) => match self.end(Step::Finish, None).await {
                     Ok(plan) => Ok(Outcome::Done(plan)),
                     Err(error) => self.why(error).await,
-                }
-            }
+                },
+                Err(changed @ ReplayError::ChangedLeft { .. }) => match self.end(Step::Pause, Some(OTHERWISE)).await {
+                    Ok(_) => Err(changed),
+                    Err(error) => self.why(error).await,
+                },
+                Err(error) => Err(self.interrupted(&error)),
+            },
             Err(error) => self.why(error).await,
         }
     }
@@ -220,18 +215,20 @@ impl Runner {
         // The live room takes what another session wrote; the name only has to differ from the room's own.
         let desk = Desk::new(room, &replays.config, Arc::clone(&replays.codec), &format!("replay-{run}"));
         let certain = handed(&plan);
-        Ok(Self { replays: Arc::clone(replays), holder, plan: Plan { run, ..plan }, certain, desk })
+        let (replays, agreed) = (Arc::clone(replays), Agreed::new());
+        Ok(Self { replays, holder, plan: Plan { run, ..plan }, certain, desk, agreed })
     }
 
     /// Looks, once nobody else hands records over, whether what is left of a correcting replay is still as it was agreed to.
     async fn same_left(&mut self, read: impl Fn(u64) + Send + 'static) -> Result<(), ReplayError> {
-        let now = recount(&self.replays, &left(&self.plan), read).await?;
+        let (now, agreed) = recount(&self.replays, &left(&self.plan), read).await?;
+        self.agreed = agreed;
         let differences = differences_left(&self.plan, &now);
         if differences.is_empty() {
             return Ok(());
         }
         if self.plan.state == ReplayState::Running {
-            self.end(Step::Pause, Some("what is left would be corrected otherwise")).await?;
+            self.end(Step::Pause, Some(OTHERWISE)).await?;
         }
         Err(ReplayError::ChangedLeft { id: self.plan.replay_id.clone(), differences })
     }
@@ -277,27 +274,6 @@ impl Runner {
         let detail = format!("{}, {done} of {all} records handed over", state_text(self.plan.state));
         self.holder.write(&self.plan, Vec::new(), Some((step.code(), &detail))).await?;
         Ok(self.plan.clone())
-    }
-
-    /// Reads what is left of the plan on a thread of its own.
-    async fn read(&self) -> Result<(Receiver<Read>, JoinHandle<Result<(), ReplayError>>), ReplayError> {
-        let plan = self.plan.clone();
-        let count = Count::of_plan(&self.replays, &plan).await?;
-        let (of, asked) = (Arc::clone(&self.replays), plan.clone());
-        let parked =
-            blocking(move || waiting(&of.config.kafka, &parking_lot(), (&asked.room, &asked.topic), of.own.parked_max))
-                .await?;
-        let (sender, receiver) = channel(WINDOW);
-        let reading = tokio::task::spawn_blocking(move || {
-            let send = |read| sender.blocking_send(read).is_ok();
-            for span in plan.spans.iter().filter(|span| span.next < span.end) {
-                if !read_span(&count, span, &parked, &send)? {
-                    break;
-                }
-            }
-            Ok(())
-        });
-        Ok((receiver, reading))
     }
 
     /// Nothing when all that was read is handed over.
@@ -349,7 +325,7 @@ impl Runner {
         for read in read {
             let partition = match read {
                 Read::Record(record, _) => record.place.partition,
-                Read::Through(partition) => *partition,
+                Read::LeftOut((partition, _), _) | Read::Through(partition) => *partition,
             };
             let span = self.plan.spans.iter_mut().find(|span| span.partition == partition);
             match (read, span) {
@@ -365,6 +341,11 @@ impl Runner {
                     if let Handed::Corrected(says) = handed {
                         span.left = without(&span.left, (record.place.partition, record.place.offset), *says);
                     }
+                }
+                // Nothing of it is left, so that whoever goes on behind it compares what is.
+                (Read::LeftOut(place, says), Some(span)) => {
+                    span.next = place.1 + 1;
+                    span.left = without(&span.left, *place, *says);
                 }
                 (Read::Through(_), Some(span)) => span.next = span.end,
                 (_, None) => {}
@@ -404,94 +385,18 @@ fn overridden(late: &Overtaken, why: &str) -> String {
     format!("order overridden ({late}): {why}")
 }
 
-/// Counts a plan again, in the range that it has.
+/// Counts a plan again, in the range that it has. With what that says of the records of a correcting one.
 async fn recount(
     replays: &Arc<Replays>,
     seen: &Plan,
     read: impl Fn(u64) + Send + 'static,
-) -> Result<Plan, ReplayError> {
+) -> Result<(Plan, Agreed), ReplayError> {
     let count = Count::of_plan(replays, seen).await?;
     let mut now = seen.clone();
     blocking(move || {
         let spans = std::mem::take(&mut now.spans);
-        count.run(&mut now, &spans, &read)?;
-        Ok(now)
+        let agreed = count.run(&mut now, &spans, &read)?;
+        Ok((now, agreed))
     })
     .await
-}
-
-/// Reads one partition from where the plan has got to. False when nobody takes the records any more.
-fn read_span(
-    count: &Count,
-    span: &ReplaySpan,
-    parked: &HashSet<(i32, i64)>,
-    send: &impl Fn(Read) -> bool,
-) -> Result<bool, ReplayError> {
-    let range = Range {
-        topic: count.topic.name.to_owned(),
-        partitions: vec![span.partition],
-        from: From::Offset(span.next),
-        until: Until::Offset(span.end),
-    };
-    let (mut failed, mut heard) = (None, true);
-    reader::read_range(&count.replays.config.kafka, &range, |record| {
-        let waits = parked.contains(&(record.place.partition, record.place.offset));
-        match count.takes(&record) {
-            // It waits for its turn already, perhaps behind an exception that a person must decide.
-            Ok(takes) if !takes || waits => {}
-            Ok(_) => match count.hands_over(&record) {
-                Ok(Handed::Not) => {}
-                Ok(handed) => heard = send(Read::Record(Box::new(record), handed)),
-                Err(error) => failed = Some(error),
-            },
-            Err(error) => failed = Some(error),
-        }
-        if heard && failed.is_none() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    match failed {
-        Some(error) => Err(error),
-        None => Ok(heard && send(Read::Through(span.partition))),
-    }
-}
-
-/// Takes up to `most` of what was read, and whether that was the last of it. Waits for the first, not for the others.
-async fn gather(records: &mut Receiver<Read>, most: u32) -> (Vec<Read>, bool) {
-    let most = usize::try_from(most).unwrap_or(usize::MAX);
-    let mut read = Vec::with_capacity(most);
-    let Ok(first) = tokio::time::timeout(LOOK, records.recv()).await else { return (read, false) };
-    let Some(first) = first else { return (read, true) };
-    read.push(first);
-    while read.len() < most {
-        match records.try_recv() {
-            Ok(next) => read.push(next),
-            Err(_) => break,
-        }
-    }
-    (read, false)
-}
-
-fn joined(ended: Result<Result<(), ReplayError>, tokio::task::JoinError>) -> Result<(), ReplayError> {
-    match ended {
-        Ok(read) => read,
-        Err(stopped) => Err(ReplayError::Kafka(runtime::kafka::ClientError::Delivery(stopped.to_string()))),
-    }
-}
-
-#[cfg(test)]
-#[allow(clippy::unwrap_used, reason = "test")]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn what_was_read_is_gathered_without_waiting_for_more() {
-        let (sender, mut receiver) = channel(8);
-        for partition in 0..3 {
-            sender.send(Read::Through(partition)).await.unwrap();
-        }
-        assert_eq!(gather(&mut receiver, 2).await.0.len(), 2);
-        let (rest, ended) = gather(&mut receiver, 2).await;
-        assert_eq!((rest.len(), ended), (1, false));
-        drop(sender);
-        assert!(gather(&mut receiver, 2).await.1);
-    }
 }

@@ -19,10 +19,8 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::Handle;
 
-/// Longest wait for transactions of other plans that are open.
+/// Longest wait for transactions of others that are open.
 const SETTLED_WITHIN: Duration = Duration::from_secs(60);
-/// The one partition of the topic.
-const PARTITION: i32 = 0;
 
 /// All plans, oldest first.
 ///
@@ -95,15 +93,17 @@ pub(super) async fn current(replays: &Arc<Replays>, id: &str) -> Result<Plan, Re
 /// All plans as they are, behind everything that was committed by now.
 pub(super) async fn all_settled(replays: &Arc<Replays>) -> Result<Vec<Plan>, ReplayError> {
     let of = Arc::clone(replays);
-    // A transaction of another plan may be open: what was committed behind it is not visible before it has ended.
-    blocking(move || {
-        let cluster = Librdkafka::new(&of.config.kafka);
-        let partitions = BTreeSet::from([PARTITION]);
-        cluster.settled(topics::OPS_REPLAY_V1.name(), &partitions, SETTLED_WITHIN)?;
-        Ok(())
-    })
-    .await?;
+    blocking(move || settle(&of, topics::OPS_REPLAY_V1.name())).await?;
     all(replays).await
+}
+
+/// Waits until every transaction that has written to a topic by now has ended: what was committed behind one that is open is not
+/// visible before. Blocks.
+pub(super) fn settle(replays: &Replays, topic: &str) -> Result<(), ReplayError> {
+    let kafka = &replays.config.kafka;
+    let partitions: BTreeSet<i32> = reader::spans(kafka, &Range::all(topic))?.into_keys().collect();
+    Librdkafka::new(kafka).settled(topic, &partitions, SETTLED_WITHIN)?;
+    Ok(())
 }
 
 /// Runs what blocks off the async threads.
