@@ -3,11 +3,12 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
-use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target};
+use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target, TopicAgain};
 use operations::replay::{ReplayRoom, Replays, Words};
 use parquet::file::reader::SerializedFileReader;
 use parquet::record::RowAccessor;
 use parquet::record::reader::RowIter;
+use runtime::outgoing::Outgoing;
 use runtime::reader;
 use schemas::{Audit, AuditKind, EnrichedUsage, ErpPosting, ValidatedUsage};
 use std::collections::{BTreeMap, HashSet};
@@ -71,7 +72,14 @@ async fn rpl_1_a_room_is_set_back_by_two_people_and_says_its_events_again() {
     let stack = Stack::start().await;
     let known = vec![ReplayRoom::from(&toys::validate())];
     let replays = Replays::new(Arc::clone(&stack.config), Arc::clone(&stack.codec), known).unwrap();
-    let usage = |number: usize| events::usage(&format!("enc-{}", number % 6), number, "plain");
+    let usage = |number: usize| {
+        let mut usage = events::usage(&format!("enc-{}", number % 6), number, "plain");
+        // Whoever counts reads it as JSON, where an id is one.
+        usage.meta.event_id = format!("00000000-0000-5000-8000-{number:012}");
+        usage
+    };
+    let unreadable = Outgoing { value: Some(b"bad".to_vec().into()), ..Outgoing::tombstone(DOCUMENTED, None, "enc-0") };
+    stack.publish_raw(&[unreadable]).await;
     stack.publish(&(0..USAGES).map(usage).collect::<Vec<_>>()).await;
     let running = stack.run(vec![toys::validate()]).await;
     stack.until::<ValidatedUsage>("every event", |events| events.len() == USAGES).await;
@@ -83,7 +91,15 @@ async fn rpl_1_a_room_is_set_back_by_two_people_and_says_its_events_again() {
     let stood = positions().await;
 
     let plan = replays.reset_preview(&back, |_| ()).await.unwrap();
-    assert_eq!((plan.again, plan.skipped, plan.second_person.is_some()), (USAGES as u64, 0, true));
+    assert_eq!((plan.again, plan.skipped, plan.second_person.is_some()), (USAGES as u64 + 1, 0, true));
+    let again = TopicAgain {
+        topic: DOCUMENTED.to_owned(),
+        records: i64::try_from(USAGES).unwrap() + 1,
+        keys: 6,
+        unreadable: 1,
+        waiting: 0,
+    };
+    assert_eq!(plan.topics, [again], "the dead letter too is worked on again");
     assert_eq!(positions().await, stood, "a preview changes nothing");
     assert!(said(&stack, reset::REQUESTED).await.is_empty() && said(&stack, reset::STARTED).await.is_empty());
 
@@ -98,6 +114,7 @@ async fn rpl_1_a_room_is_set_back_by_two_people_and_says_its_events_again() {
     assert_eq!(code(replays.reset_approve(&asked.id, &words(" ada ")).await), "WL-7257");
     assert_eq!(code(replays.reset_approve("nobody", &words("Bert")).await), "WL-7258");
     let done = replays.reset_approve(&asked.id[..8], &words("Bert")).await.unwrap();
+    assert_eq!((done.again, done.skipped), (plan.again, plan.skipped));
     let wanted: BTreeMap<i32, i64> = done.moves.iter().map(|one| (one.partition, one.to)).collect();
     for (partition, position) in positions().await {
         assert_eq!(Some(&position), wanted.get(&partition).or(stood.get(&partition)), "partition {partition}");

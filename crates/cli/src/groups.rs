@@ -155,15 +155,13 @@ fn said(plan: &ResetPlan, json: bool) -> Result<(), Failure> {
     }
     moves(&mut output, plan)?;
     output.line(format!("  {} records are read again, {} are passed over", plan.again, plan.skipped))?;
-    for one in &plan.effects {
-        let lines = [
-            (one.suppressed, "have had their effect: it is suppressed"),
-            (one.effects, "effects would be made, at most"),
-            (one.in_doubt, "may have had their effect: the other side is asked first"),
-            (one.without_effect, "ask for no effect"),
-            (one.waiting, "are parked already"),
+    for one in &plan.topics {
+        output.line(format!("  {}: {} records of {} keys are worked on again", one.topic, one.records, one.keys))?;
+        let others = [
+            (one.unreadable, "of them cannot be read, and become dead letters again"),
+            (one.waiting, "more are parked already, and are left to that"),
         ];
-        for (count, text) in lines.into_iter().filter(|(count, _)| *count > 0) {
+        for (count, text) in others.into_iter().filter(|(count, _)| *count > 0) {
             output.line(format!("  {}: {count} {text}", one.topic))?;
         }
     }

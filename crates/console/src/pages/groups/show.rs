@@ -6,7 +6,7 @@ use crate::html::{Act, Frame, Page, ago, chip, facts, form, number, pretty, time
 use crate::people::Right;
 use maud::{Markup, html};
 use operations::groups::PartitionStanding;
-use operations::replay::reset::{Move, Requested, TopicEffects, told};
+use operations::replay::reset::{Move, Requested, TopicAgain, told};
 
 /// A comment on what is agreed to.
 const COMMENT: &[Field] = APPROVE.split_at(1).1;
@@ -87,7 +87,7 @@ pub fn one(data: &One, frame: &Frame<'_>) -> Page {
             (form(frame, &Act {
                 action: format!("/groups/{}/preview", group.room),
                 label: "Look what it comes to",
-                help: "Counts the records that are read again or passed over, and the effects that would be made or suppressed. Nothing is changed.",
+                help: "Counts the records that are read again or passed over. Nothing is changed.",
                 fields: PREVIEW,
                 hidden: Vec::new(),
                 is_grave: false,
@@ -110,7 +110,7 @@ pub fn preview(data: &Preview, frame: &Frame<'_>) -> Page {
         p { "Nothing is changed yet." }
         @if let Some(why) = &plan.second_person { p.note { "A second person has to agree: " (why) "." } }
         (moves(&plan.moves))
-        @if !plan.effects.is_empty() { (effects(&plan.effects)) }
+        @if !plan.topics.is_empty() { (again(&plan.topics)) }
         @if frame.may(Right::Act) {
             (form(frame, &Act {
                 action: format!("/groups/{}/reset", plan.room),
@@ -227,20 +227,19 @@ fn moves(all: &[Move]) -> Markup {
     }
 }
 
-fn effects(all: &[TopicEffects]) -> Markup {
+fn again(all: &[TopicAgain]) -> Markup {
     html! {
         div.scroll {
             table.stack {
-                caption { "What reading again means outside" }
-                thead { tr { th { "Topic" } th.right { "Suppressed" } th.right { "New, at most" } th.right { "In doubt" } th.right { "Without effect" } th.right { "Parked already" } } }
+                caption { "What reading again comes to" }
+                thead { tr { th { "Topic" } th.right { "Worked on again" } th.right { "Keys" } th.right { "Cannot be read" } th.right { "Parked already" } } }
                 tbody {
                     @for one in all {
                         tr {
                             td data-name="Topic" { span.mono { (one.topic) } }
-                            td.right data-name="Suppressed" { span { (number(i128::from(one.suppressed))) } }
-                            td.right data-name="New" { span { (number(i128::from(one.effects))) } }
-                            td.right data-name="In doubt" { span { (number(i128::from(one.in_doubt))) } }
-                            td.right data-name="Without" { span { (number(i128::from(one.without_effect))) } }
+                            td.right data-name="Again" { span { (number(i128::from(one.records))) } }
+                            td.right data-name="Keys" { span { (number(i128::from(one.keys))) } }
+                            td.right data-name="Unreadable" { span { (number(i128::from(one.unreadable))) } }
                             td.right data-name="Parked" { span { (number(i128::from(one.waiting))) } }
                         }
                     }

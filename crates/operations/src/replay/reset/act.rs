@@ -92,8 +92,7 @@ impl Replays {
         if plan::id_of(&room, &now) != id {
             return Err(ResetError::Moved { id, room });
         }
-        let (again, skipped) = (0, 0);
-        let plan = ResetPlan { id, room, moves: now, again, skipped, effects: Vec::new(), second_person: None };
+        let plan = ResetPlan::of(id, room, now);
         let said = words.comment.as_deref().map(|comment| format!("; {comment}")).unwrap_or_default();
         self.carry_out(&plan, &actor, &format!("asked for by {asked_by}: {reason}{said}")).await?;
         Ok(plan)

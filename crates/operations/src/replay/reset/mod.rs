@@ -1,7 +1,7 @@
 //! Where a room goes on reading, set by people: previewed, agreed to, on record (RPL-1).
 //!
 //! ```text
-//! --to offset|time|earliest|latest -> records again / skipped, effects suppressed -> [second person] -> position set
+//! --to offset|time|earliest|latest -> records again / skipped -> [second person] -> position set
 //! ```
 //! A replay processes records again beside the live flow and is the first choice. A reset is for what a replay cannot do: load
 //! the files of `analytics` again, or pass over what must never be processed. The room stands still meanwhile.
@@ -13,7 +13,7 @@ mod requested;
 
 pub use act::ResetOutcome;
 pub use error::ResetError;
-pub use plan::{Move, ResetPlan, Target, TopicEffects, told};
+pub use plan::{Move, ResetPlan, Target, TopicAgain, told};
 pub use requested::Requested;
 
 /// Code on the audit topic of a reset that waits for a second person.

@@ -75,21 +75,19 @@ pub struct Move {
     pub skipped: u64,
 }
 
-/// What reading again means outside, by topic.
+/// What reading a topic again comes to, in a room that writes events.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
-pub struct TopicEffects {
+pub struct TopicAgain {
     /// Topic.
     pub topic: String,
-    /// Effects that would be made, at most.
-    pub effects: i64,
-    /// Effects that happened: they are suppressed.
-    pub suppressed: i64,
-    /// Effects that may have happened: the other side is asked first.
-    pub in_doubt: i64,
-    /// Records that ask for none.
-    pub without_effect: i64,
-    /// Records that are parked already.
+    /// Records that the room works on again, and writes events of with the same ids.
+    pub records: i64,
+    /// Their keys.
+    pub keys: i64,
+    /// Those of them that cannot be read: they become dead letters again.
+    pub unreadable: i64,
+    /// Records that are parked already, and are left to that.
     pub waiting: i64,
 }
 
@@ -107,10 +105,18 @@ pub struct ResetPlan {
     pub again: u64,
     /// Records that are passed over.
     pub skipped: u64,
-    /// What reading again means outside.
-    pub effects: Vec<TopicEffects>,
+    /// What reading again comes to, by topic; nothing for a sink, nor where a reset was agreed to.
+    pub topics: Vec<TopicAgain>,
     /// Why a second person has to agree; none when one is enough.
     pub second_person: Option<Cow<'static, str>>,
+}
+
+impl ResetPlan {
+    /// The moves and their sums, nothing of which is counted.
+    pub(super) fn of(id: String, room: String, moves: Vec<Move>) -> Self {
+        let (again, skipped) = (moves.iter().map(|one| one.again).sum(), moves.iter().map(|one| one.skipped).sum());
+        Self { id, room, moves, again, skipped, topics: Vec::new(), second_person: None }
+    }
 }
 
 /// Resolves and counts. Blocks.
@@ -147,21 +153,13 @@ pub(super) fn plan(
     if info.kind == RoomKind::Effect {
         forward(info.name, &moves)?;
     }
-    let effects = match info.kind {
-        RoomKind::Processor | RoomKind::Effect => effects(replays, info.name, &moves, read)?,
+    let topics = match info.kind {
+        RoomKind::Processor => read_again(replays, info.name, &moves, read)?,
         _ => Vec::new(),
     };
-    let (again, skipped) = (moves.iter().map(|one| one.again).sum(), moves.iter().map(|one| one.skipped).sum());
     let second_person = second_person(info.kind, &moves).map(Cow::Borrowed);
-    Ok(ResetPlan {
-        id: id_of(info.name, &moves),
-        room: info.name.to_owned(),
-        moves,
-        again,
-        skipped,
-        effects,
-        second_person,
-    })
+    let plan = ResetPlan::of(id_of(info.name, &moves), info.name.to_owned(), moves);
+    Ok(ResetPlan { topics, second_person, ..plan })
 }
 
 /// An id that is the same for the same moves: what a second person agrees to is exactly what was asked for.
@@ -273,13 +271,13 @@ fn counted(replays: &Replays, topic: &str, partition: i32, from: i64, to: i64) -
     Ok(reader::read_range(&replays.config.kafka, &range, |_| ControlFlow::Continue(()))?)
 }
 
-/// What the records that are read again mean outside, counted as for a replay of them.
-fn effects(
+/// What the records that are read again come to, counted as for a replay of them.
+fn read_again(
     replays: &Arc<Replays>,
     room: &str,
     moves: &[Move],
     read: &dyn Fn(u64),
-) -> Result<Vec<TopicEffects>, ResetError> {
+) -> Result<Vec<TopicAgain>, ResetError> {
     let mut spans: BTreeMap<&str, Vec<ReplaySpan>> = BTreeMap::new();
     for one in moves.iter().filter(|one| one.again > 0) {
         let (start, end) = (one.to, one.from.unwrap_or(one.to));
@@ -288,22 +286,16 @@ fn effects(
         spans.entry(&one.topic).or_default().push(span);
     }
     let selection = ReplaySelection { from_time_ms: Some(0), ..ReplaySelection::default() };
-    let mut effects = Vec::new();
+    let mut topics = Vec::new();
     for (topic, spans) in spans {
         let count = Count::new(replays, room, Some(topic), &selection)?;
         let mut counted = Plan::default();
         count.run(&mut counted, &spans, read)?;
         let counts = counted.counts;
-        effects.push(TopicEffects {
-            topic: topic.to_owned(),
-            effects: counts.effects,
-            suppressed: counts.suppressed,
-            in_doubt: counts.in_doubt,
-            without_effect: counts.without_effect,
-            waiting: counts.waiting,
-        });
+        let (records, keys, unreadable, waiting) = (counts.records, counts.keys, counts.unreadable, counts.waiting);
+        topics.push(TopicAgain { topic: topic.to_owned(), records, keys, unreadable, waiting });
     }
-    Ok(effects)
+    Ok(topics)
 }
 
 #[cfg(test)]
