@@ -4,8 +4,9 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use operations::exceptions::{By, Cause, DecideError, Decider, ExceptionsView, Filter, Page, Row};
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use runtime::outgoing::Outgoing;
-use runtime::{Shutdown, clock, shutdown};
+use runtime::{Shutdown, clock, kafka, shutdown};
 use schemas::{
     Audit, AuditKind, Decimal, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, Money,
     SupplyUsage, Timestamp, ValidatedUsage, topics,
@@ -279,4 +280,58 @@ async fn bnd_1_of_what_is_listed_the_whole_records_are_read_and_one_that_is_brok
     let mut told: Vec<_> = found.values().map(|exception| exception.message.as_str()).collect();
     told.sort_unstable();
     assert_eq!((told, unreadable), (vec!["number 17", "number 3"], 0));
+}
+
+/// A room has written to the topic and not committed yet, so that nobody can read what was decided behind that. Whoever decides waits
+/// for it, and writes over nothing that they have not seen.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_decision_behind_an_open_transaction_is_not_written_over() {
+    const ID: &str = "00000000-0000-5000-8000-000000000001";
+    let stack = Stack::start().await;
+    let raised = Exception {
+        exception_id: ID.to_owned(),
+        kind: ExceptionKind::Raised,
+        state: ExceptionState::Open,
+        // Not next to the patient: one person decides.
+        room: "erp".to_owned(),
+        code: "WL-1009".to_owned(),
+        raised_at: Timestamp(1),
+        at: Timestamp(1),
+        ..Exception::default()
+    };
+    stack.publish(&[raised]).await;
+    let (_trigger, stop) = shutdown();
+    let views = [start(&stack, &stop), start(&stack, &stop)];
+    for view in &views {
+        until("the exception in the view", || view.row(ID).is_some()).await;
+    }
+    let topic = topics::OPS_EXCEPTION_V1.name();
+    let partition = stack.records(topic).await[0].place.partition;
+    let settings = kafka::producer(&stack.config.kafka, Some("a room"));
+    let room: BaseProducer = tokio::task::spawn_blocking(move || {
+        let room: BaseProducer = settings.create().unwrap();
+        room.init_transactions(WITHIN).unwrap();
+        room.begin_transaction().unwrap();
+        room.send(BaseRecord::to(topic).partition(partition).key("another").payload("")).unwrap();
+        room.flush(WITHIN).unwrap();
+        room
+    })
+    .await
+    .unwrap();
+
+    let ada = Decider::connect(&stack.config, &views[0]).await.unwrap();
+    let bob = Decider::connect(&stack.config, &views[1]).await.unwrap();
+    let mut discarding = tokio::spawn(async move { ada.discard(ID, &by("ada", "sent twice")).await });
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut discarding).await;
+    assert!(early.is_err(), "what others have said cannot be read yet");
+    let mut assigning = tokio::spawn(async move { bob.assign(ID, Some("bob".to_owned()), &by("bob", "mine")).await });
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut assigning).await;
+    assert!(early.is_err(), "nor by the other one");
+    tokio::task::spawn_blocking(move || room.abort_transaction(WITHIN).unwrap()).await.unwrap();
+    assert_eq!(discarding.await.unwrap().unwrap().done.len(), 1);
+    let is_assigned = assigning.await.unwrap().is_ok();
+    let written = stack.events::<Exception>().await;
+    let last = written.last().unwrap();
+    assert_eq!((last.kind, last.state), (ExceptionKind::Discarded, ExceptionState::Discarded), "{written:?}");
+    assert_eq!(last.assignee.is_some(), is_assigned, "whoever came second wrote over nothing: {written:?}");
 }

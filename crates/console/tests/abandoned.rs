@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{PASSWORD, Place, answer, between, encoded, free_port};
+use common::{PASSWORD, Place, answer, between, encoded};
 use console::people::oidc::OidcConfig;
 use reqwest::Method;
 use runtime::clock;
@@ -103,14 +103,7 @@ async fn an_answer_of_the_provider_that_nobody_waits_for_is_followed_up_and_coun
     let (issuer, tokens) = silent_provider().await;
     let block = json!({"issuer": issuer, "client_id": "wardline", "roles": {"wl-view": "viewer"}});
     let oidc: OidcConfig = serde_json::from_value(block).unwrap();
-    let place = Place::with(|config| {
-        let address = format!("127.0.0.1:{}", free_port());
-        config.origin = Some(format!("http://{address}"));
-        config.listen = address;
-        config.oidc = Some(oidc);
-        config.attempts.per_address = 1;
-    })
-    .await;
+    let place = Place::with_provider(oidc, |config| config.attempts.per_address = 1).await;
     let begun = answer(place.request(Method::GET, "/sign-in/oidc")).await;
     assert_eq!(begun.status, 303, "{}", begun.text);
     let state = between(&format!("{}&", begun.header("location")), "state=", "&");

@@ -7,8 +7,9 @@ mod common;
 
 use common::{Answer, Browser, Place, answer, between, exception};
 use reqwest::Method;
-use schemas::{Audit, Exception, ExceptionState};
+use schemas::{Audit, Exception, ExceptionKind, ExceptionState};
 use serde_json::{Value, json};
+use testkit::until;
 
 /// A flow whose events two people give up, and one where one person does.
 const TWO_PEOPLE: &str = "clinical.supply-usage.v1";
@@ -23,6 +24,12 @@ async fn press(browser: &Browser<'_>, act: &str, fields: &[(&str, &str)]) -> Ans
 async fn call(place: &Place, act: &str, mut body: Value) -> Answer {
     body["code"] = json!("WL-4001");
     place.call(Method::POST, &format!("/api/v1/causes/{act}"), Some(body)).await
+}
+
+/// How far the list of the cause has read that somebody looks at.
+async fn seen_until(browser: &Browser<'_>) -> String {
+    let page = browser.get("/exceptions?code=WL-4001&room=validate").await.text;
+    between(&page, "name=\"seen_until\" value=\"", "\"")
 }
 
 /// How many of the exceptions stand so.
@@ -94,17 +101,18 @@ async fn a_cause_is_given_up_by_two_people_as_it_was_seen() {
     // One of them is asked for by the approver, for another reason.
     anna.post(&format!("/exceptions/{}/discard", grave[4].exception_id), &[("comment", "a test patient")]).await;
     press(&olga, "discard", &[]).await.refused(422, "comment is missing");
-    press(&olga, "discard", &[("comment", "sent twice")]).await.refused(422, "raised_until is missing");
-    let of_now = &runtime::clock::now_micros().to_string();
-    let of_now = ("raised_until", of_now.as_str());
-    let discard = [("comment", "sent twice"), of_now];
+    press(&olga, "discard", &[("comment", "sent twice")]).await.refused(422, "seen_until is missing");
+    press(&olga, "discard", &[("comment", "x"), ("seen_until", "now")]).await.refused(422, "seen_until is no list");
+    let of_now = seen_until(&olga).await;
+    let discard = [("comment", "sent twice"), ("seen_until", of_now.as_str())];
     let said = press(&olga, "discard", &discard).await.cookie("wardline-said=").unwrap();
     for part in ["4+discarded", "4+discard+requested", "1+left+out", "WL-7108"] {
         assert!(said.contains(part), "{part}: {said}");
     }
     assert_eq!((count(&place, &light, ExceptionState::Discarded), asked(&place, &grave)), (4, 5));
     assert_eq!(count(&place, &grave, ExceptionState::Open), 5, "one person gives nothing up there");
-    press(&olga, "discard", &[("comment", "again"), of_now]).await.refused(409, "WL-710");
+    let of_now = seen_until(&olga).await;
+    press(&olga, "discard", &[("comment", "again"), ("seen_until", &of_now)]).await.refused(409, "WL-710");
 
     let page = anna.get(TO_APPROVE).await.text;
     for shown in ["Discards to be approved", "sent twice", "a test patient", "olga", "anna"] {
@@ -154,12 +162,16 @@ async fn what_came_after_the_list_is_not_given_up_with_it() {
     let seen: Vec<_> = (1..=3).map(|number| exception(number, ONE_PERSON)).collect();
     place.raise(&seen).await;
     let olga = place.browser("olga").await;
-    let page = olga.get("/exceptions?code=WL-4001&room=validate").await.text;
-    let of_then = between(&page, "name=\"raised_until\" value=\"", "\"");
-    let later: Vec<_> = (4..=5).map(|number| exception(number, ONE_PERSON)).collect();
-    assert!(later.iter().all(|one| one.raised_at.0 > of_then.parse().unwrap()), "{of_then}");
+    // Raised before for another reason, and tried again since: it fails for this one now.
+    let other = Exception { code: "WL-4002".to_owned(), ..exception(4, ONE_PERSON) };
+    place.raise(std::slice::from_ref(&other)).await;
+    let of_then = seen_until(&olga).await;
+    let tried = Exception { kind: ExceptionKind::Retried, code: "WL-4001".to_owned(), ..other };
+    let later = [tried, exception(5, ONE_PERSON)];
     place.raise(&later).await;
-    let discard = [("comment", "sent twice"), ("raised_until", of_then.as_str())];
+    let is_told = || place.console.exceptions.row(&later[0].exception_id).is_some_and(|row| row.code == "WL-4001");
+    until("the one that was tried again is of this cause", is_told).await;
+    let discard = [("comment", "sent twice"), ("seen_until", of_then.as_str())];
     let said = press(&olga, "discard", &discard).await.cookie("wardline-said=").unwrap();
     for part in ["3+discarded", "2+left+out", "WL-7113"] {
         assert!(said.contains(part), "{part}: {said}");
@@ -167,8 +179,7 @@ async fn what_came_after_the_list_is_not_given_up_with_it() {
     let count = |all| count(&place, all, ExceptionState::Discarded);
     assert_eq!((count(&seen), count(&later)), (3, 0));
     press(&olga, "discard", &discard).await.refused(409, "WL-7113");
-    let of_then: i64 = of_then.parse().unwrap();
-    let body = json!({"comment": "sent twice", "raised_until": of_then});
+    let body = json!({"comment": "sent twice", "seen_until": of_then});
     call(&place, "discard", body).await.refused(409, "WL-7113");
     // A program that does not say of when it means all of them.
     assert_eq!(sums(&call(&place, "discard", json!({"comment": "sent twice"})).await), (2, 0));

@@ -4,7 +4,7 @@
 
 mod common;
 
-use common::{Answer, PASSWORD, Place, answer, between, free_port};
+use common::{Answer, PASSWORD, Place, answer, between};
 use console::people::oidc::OidcConfig;
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -39,15 +39,7 @@ async fn start_with(change: Value, attempts: u32) -> (IdentityProvider, Place) {
         block[key] = value.clone();
     }
     let oidc: OidcConfig = serde_json::from_value(block).unwrap();
-    let place = Place::with(|config| {
-        let address = format!("127.0.0.1:{}", free_port());
-        config.origin = Some(format!("http://{address}"));
-        config.listen = address;
-        config.oidc = Some(oidc);
-        config.attempts.per_address = attempts;
-        config.service_levels = false;
-    })
-    .await;
+    let place = Place::with_provider(oidc, |config| config.attempts.per_address = attempts).await;
     (provider, place)
 }
 

@@ -8,8 +8,8 @@ use crate::people::Right;
 use crate::problem::Problem;
 use crate::state::Console;
 use maud::{Markup, html};
-use operations::exceptions::{Act, By, Choice, Discards, Filter, Outcome, RequestedDiscard, verb};
-use serde_json::json;
+use operations::exceptions::{Act, By, Choice, Discards, Filter, Outcome, ReadUntil, Refusal, RequestedDiscard, verb};
+use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
 /// So many of those that were decided, or left out, are told to a program one by one: of a cause with a hundred thousand the answer
@@ -27,10 +27,10 @@ const ROOM: Field = Field::optional("room", Kind::Line(64), "Room");
 const SUBJECT: Field = Field::optional("subject", Kind::Line(300), "What it is about, `kind/key`; - for nothing");
 const ASSIGNEE: Field = Field::optional("assignee", Kind::Line(80), "Only what this person has; - for nobody");
 
-const RAISED_UNTIL: Field = Field::optional(
-    "raised_until",
-    Kind::Number,
-    "Only what was raised until then, microseconds since 1970: the time of the list that was looked at; what came later is left out",
+const SEEN_UNTIL: Field = Field::optional(
+    "seen_until",
+    Kind::Line(4_000),
+    "How far the list had read that was looked at, seenUntil of GET exceptions; what was raised or changed since is left out",
 );
 
 /// Which cause, and why.
@@ -40,7 +40,7 @@ pub const ASSIGN: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, TO[0], COMMENT[0]]
 /// Which cause, and what has to be said about it.
 pub const SAY: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, MUST_SAY[0]];
 /// Which cause, what has to be said about it, and of when what was seen of it is.
-pub const DISCARD: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, MUST_SAY[0], RAISED_UNTIL];
+pub const DISCARD: &[Field] = &[CODE, ROOM, SUBJECT, ASSIGNEE, MUST_SAY[0], SEEN_UNTIL];
 /// Which cause, and what was seen of what is agreed to.
 pub const APPROVE: &[Field] = &[
     CODE,
@@ -69,9 +69,9 @@ pub async fn comment(ask: Ask) -> Result<Answer, Problem> {
 
 /// Gives all events of a cause up, or asks for that.
 pub async fn discard(ask: Ask) -> Result<Answer, Problem> {
-    // A page says of when it is. What has come since has not been seen by whoever presses its button.
-    if !ask.is_api && ask.body.number("raised_until").is_none() {
-        return Err(Problem::not_understood("raised_until is missing: of when the list is"));
+    // A page says how far it had read. What has come since has not been seen by whoever presses its button.
+    if !ask.is_api && ask.body.text("seen_until").is_none() {
+        return Err(Problem::not_understood("seen_until is missing: how far the list had read"));
     }
     act(ask, Act::Discard).await
 }
@@ -86,20 +86,35 @@ async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
     let text = |name: &str| ask.body.text(name).map(str::to_owned);
     let list = format!("/exceptions?{}", narrowed(&ask.body));
     let (subject, assignee) = (text("subject").map(none_as_empty), text("assignee").map(none_as_empty));
-    let (code, raised_until) = (text("code").unwrap_or_default(), ask.body.number("raised_until"));
-    let choice = Choice::Cause { code, room: text("room"), subject, assignee, raised_until };
+    let seen_until = text("seen_until").map(|text| text.parse::<ReadUntil>()).transpose();
+    let seen_until = seen_until.map_err(|rule| Problem::not_understood(format!("seen_until {rule}")))?;
+    let code = text("code").unwrap_or_default();
+    let choice = Choice::Cause { code, room: text("room"), subject, assignee, seen_until };
     let by = By { actor: ask.name().to_owned(), comment: text("comment"), via: crate::ROOM };
     let outcome = decided(&ask.console, choice, act, by).await?;
-    let refusals: Vec<_> = outcome
-        .left_out
-        .iter()
-        .take(TOLD_MAX)
-        .map(|refusal| json!({"exceptionId": refusal.exception_id, "code": refusal.code, "why": refusal.why}))
-        .collect();
-    let told = &outcome.done[..outcome.done.len().min(TOLD_MAX)];
-    let (done, left_out) = (outcome.done.len(), outcome.left_out.len());
-    let result = json!({"done": told, "doneTotal": done, "leftOut": refusals, "leftOutTotal": left_out});
-    Ok(Answer::done(said(&outcome), list, result))
+    Ok(Answer::done(said(&outcome), list, result(&outcome)))
+}
+
+/// What came of it, for a program: the first of each one by one, and how many there are of all.
+fn result(outcome: &Outcome) -> Value {
+    let Outcome { done, left_out } = outcome;
+    let mut by_kind: BTreeMap<&str, usize> = BTreeMap::new();
+    for one in done {
+        *by_kind.entry(one.kind.as_str()).or_default() += 1;
+    }
+    let refusal = |one: &Refusal| {
+        let Refusal { exception_id, code, why, on_page, .. } = one;
+        json!({"exceptionId": exception_id, "code": code, "why": why, "next": on_page})
+    };
+    let told = &done[..done.len().min(TOLD_MAX)];
+    let refusals: Vec<Value> = left_out.iter().take(TOLD_MAX).map(refusal).collect();
+    json!({
+        "done": told,
+        "doneTotal": done.len(),
+        "doneByKind": by_kind,
+        "leftOut": refusals,
+        "leftOutTotal": left_out.len(),
+    })
 }
 
 /// What came of it, for a person.
@@ -148,7 +163,7 @@ fn hidden(query: &Fields) -> Vec<(&'static str, String)> {
 
 /// The forms below a list of the open exceptions of a cause: they decide about what the list shows, on all its pages: no more,
 /// whatever narrows it.
-pub fn forms(query: &Fields, frame: &Frame<'_>) -> Markup {
+pub fn forms(query: &Fields, seen_until: &ReadUntil, frame: &Frame<'_>) -> Markup {
     let is_open = query.text("state").is_none_or(|state| state == "open");
     if query.text("code").is_none() || !is_open || !frame.may(Right::Act) {
         return html! {};
@@ -170,9 +185,9 @@ pub fn forms(query: &Fields, frame: &Frame<'_>) -> Markup {
             (form(frame, &Form {
                 action: "/causes/discard".to_owned(),
                 label: "Discard all",
-                help: "Gives the events up for good; later events of their keys go on without them. Some flows need a second person. What is raised after this list was made is left out.",
+                help: "Gives the events up for good; later events of their keys go on without them. Some flows need a second person. What is raised or changes after this list was made is left out.",
                 fields: MUST_SAY,
-                hidden: [hidden(query), vec![("raised_until", frame.as_of.to_string())]].concat(),
+                hidden: [hidden(query), vec![("seen_until", seen_until.to_string())]].concat(),
                 is_grave: true,
             }))
         }
@@ -230,6 +245,30 @@ pub fn to_approve(discards: &Discards, query: &Fields, frame: &Frame<'_>) -> Mar
 mod tests {
     use super::*;
     use crate::pages::exceptions::QUERY;
+    use operations::exceptions::Done;
+    use schemas::{ExceptionKind, ExceptionState};
+
+    #[test]
+    fn of_many_the_first_are_told_and_all_are_counted_by_kind() {
+        let one = |number: usize| {
+            let (kind, state) = match number < 1_000 {
+                true => (ExceptionKind::Discarded, ExceptionState::Discarded),
+                false => (ExceptionKind::DiscardRequested, ExceptionState::Open),
+            };
+            Done { exception_id: format!("e{number}"), kind, state, at: 1 }
+        };
+        let refusal = Refusal {
+            exception_id: "e9".to_owned(),
+            code: "WL-7108",
+            why: "waits for approval".to_owned(),
+            next: "run it".to_owned(),
+            on_page: "press Agree to discard".to_owned(),
+        };
+        let told = result(&Outcome { done: (0..1_200).map(one).collect(), left_out: vec![refusal] });
+        assert_eq!((told["done"].as_array().unwrap().len(), &told["doneTotal"]), (1_000, &json!(1_200)));
+        assert_eq!(told["doneByKind"], json!({"DISCARDED": 1_000, "DISCARD_REQUESTED": 200}));
+        assert_eq!(told["leftOut"][0]["next"], "press Agree to discard", "what is said of a single one, too");
+    }
 
     #[test]
     fn what_narrows_a_list_is_kept_when_it_was_decided() {

@@ -75,8 +75,7 @@ pub async fn show(ask: Ask) -> Result<Answer, Problem> {
     let mut whole = read(&ask, &id).await?;
     whole.source = whole.source.map(Source::masked);
     whole.waiting = whole.waiting.masked();
-    // No mark without what it covers.
-    whole.row.correction_mark = whole.waiting.correction.as_ref().and_then(|correction| correction.mark.clone());
+    whole.row.correction_mark = mark_of(&whole.waiting);
     Ok(Answer::view(whole, page))
 }
 
@@ -224,7 +223,7 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
     let is_pending = is_late || source_message.as_ref().is_some_and(|behind| behind.is_pending);
     let text = |get: fn(&Exception) -> &str| exception.map(|one| get(one).to_owned()).unwrap_or_default();
     Ok(Whole {
-        row,
+        row: Row { correction_mark: mark_of(&waiting), ..row },
         stage: text(|one| &one.stage),
         version: text(|one| &one.version),
         origin_event_id: exception.and_then(|one| one.origin_event_id.clone()),
@@ -241,6 +240,11 @@ async fn read(ask: &Ask, id: &str) -> Result<Whole, Problem> {
         is_shown_once: false,
         is_pending,
     })
+}
+
+/// The mark of the correction that is shown: none without what it covers.
+fn mark_of(waiting: &Waiting) -> Option<String> {
+    waiting.correction.as_ref().and_then(|correction| correction.mark.clone())
 }
 
 /// What waits for a second person; that is soon, or told as not read.

@@ -76,9 +76,8 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         None => (None, None),
     };
     let (mappings, mappings_not_read) = match ask.query.text("state") {
-        Some("to-approve") => match ask.console.desk.mapping_proposals().await {
+        Some("to-approve") => match mappings(&ask.console).await {
             Ok(all) => (all, None),
-            // What is in memory is shown also when Kafka does not answer.
             Err(problem) => (Vec::new(), Some(problem.detail)),
         },
         _ => (Vec::new(), None),
@@ -88,6 +87,12 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
         List { page, rows_per_page, listed, mappings, mappings_not_read, discards, discards_not_read, standing, query },
         list_page,
     ))
+}
+
+/// The mappings that wait, or why they are not told. What is in memory is shown also when Kafka does not answer, and soon.
+async fn mappings(console: &Console) -> Result<Vec<MappingProposal>, Problem> {
+    let read = tokio::time::timeout(console.config.part_timeout(), console.desk.mapping_proposals()).await;
+    read.unwrap_or_else(|_| Err(Problem::unavailable("it takes longer; it is being read")))
 }
 
 /// A list does not show what a correction sets, so it does not tell the mark either that an approval needs.
@@ -257,7 +262,7 @@ fn list_page(data: &List, frame: &Frame<'_>) -> Page {
                 }
             }
             (pager("/exceptions", &data.query, data.page, data.rows_per_page, data.listed.total))
-            (causes::forms(&data.query, frame))
+            (causes::forms(&data.query, &data.listed.seen_until, frame))
         }
         @if let Some(why) = &data.discards_not_read { p.error role="alert" { "Not read: the discards that wait: " (why) "." } }
         @if let Some(discards) = &data.discards { (causes::to_approve(discards, &data.query, frame)) }

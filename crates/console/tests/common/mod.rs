@@ -8,6 +8,7 @@
     reason = "helpers of tests, of which each test uses some"
 )]
 
+use console::people::oidc::OidcConfig;
 use console::people::password;
 use console::people::session::Session;
 use console::people::sha256_hex;
@@ -19,8 +20,7 @@ use runtime::{ShutdownTrigger, clock};
 use schemas::{Audit, Exception, ExceptionKind, ExceptionState, Subject, Timestamp};
 use std::sync::{Arc, LazyLock};
 use testkit::openapi::{Answered, Promises};
-#[allow(unused_imports, reason = "not every test wants a port beforehand")]
-pub use testkit::parts::free_port;
+use testkit::parts::free_port;
 use testkit::stack::{PATIENCE, Stack};
 
 pub const KEY: &str = "the key of a test, 32 characters";
@@ -63,6 +63,18 @@ impl Place {
 
     pub async fn with(adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
         Self::over(Stack::start().await, adjust).await
+    }
+
+    /// The same with an identity provider, which sends people back to an address that is known before.
+    pub async fn with_provider(oidc: OidcConfig, adjust: impl FnOnce(&mut ConsoleConfig)) -> Self {
+        Self::with(|config| {
+            let address = format!("127.0.0.1:{}", free_port());
+            config.origin = Some(format!("http://{address}"));
+            config.listen = address;
+            config.oidc = Some(oidc);
+            adjust(config);
+        })
+        .await
     }
 
     /// The same over what is there already.

@@ -399,7 +399,7 @@ fn place(topic: Option<&str>, partition: Option<i32>, offset: Option<i64>) -> Op
 
 fn proposed(exception: &Exception) -> Option<Proposed<'_>> {
     let (by, proposal) = (&exception.correction.as_ref()?.actor, Proposal::of(exception)?);
-    let (sets, is_shown) = (Some(proposal.sets()), !proposal.has_direct());
+    let (sets, is_shown) = (Some(proposal.sets()), proposal.is_told_by_sets());
     Some(Proposed { by, mark: Cow::Owned(proposal.mark?), sets, is_shown })
 }
 

@@ -7,9 +7,11 @@ pub use self::cause::CauseRefusal;
 
 use self::cause::{none_of, parted, sifted};
 use self::turn::Turn;
+pub(crate) use self::turn::WRITER;
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page};
+use super::until::ReadUntil;
 use super::view::{ExceptionsView, ViewError};
 use runtime::outgoing::Outgoing;
 use runtime::publisher::PublishError;
@@ -58,8 +60,8 @@ pub enum Choice {
         subject: Option<String>,
         /// Who has them; an empty text means nobody, any when left out.
         assignee: Option<String>,
-        /// Only those that were raised until then, microseconds since 1970: who decides has not seen what came later.
-        raised_until: Option<i64>,
+        /// Only those of which nothing was said since: who decides has not seen what came later.
+        seen_until: Option<ReadUntil>,
     },
 }
 
@@ -169,7 +171,7 @@ impl Decider {
     ) -> Result<Outcome, DecideError> {
         let text = |text: Option<&str>| text.map(str::to_owned);
         let (code, room, subject) = (code.to_owned(), text(room), text(subject));
-        let choice = Choice::Cause { code, room, subject, assignee: None, raised_until: None };
+        let choice = Choice::Cause { code, room, subject, assignee: None, seen_until: None };
         self.decide(&choice, &Act::Retry, by).await
     }
 
@@ -380,7 +382,7 @@ impl Decider {
         let unseen = |ids: Vec<String>| ids.into_iter().map(|id| (id, None)).collect();
         match choice {
             Choice::Ids(starts) => Ok((unseen(self.named(starts, act, by)?), Vec::new())),
-            Choice::Cause { code, room, subject, assignee, raised_until } => {
+            Choice::Cause { code, room, subject, assignee, seen_until } => {
                 let filter = Filter {
                     code: Some(code.clone()),
                     room: room.clone(),
@@ -395,7 +397,7 @@ impl Decider {
                 if let Act::ApproveDiscard { seen } = act {
                     return self.asked_for(&filter, act, seen.as_deref(), by);
                 }
-                let (seen, mut later) = parted(rows, *raised_until);
+                let (seen, mut later) = parted(rows, seen_until.as_ref());
                 if let Some(last) = later.pop_if(|_| seen.is_empty()) {
                     return Err(last.into());
                 }

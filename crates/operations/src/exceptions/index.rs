@@ -9,6 +9,7 @@ use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
 use super::told::{Told, ToldCorrection};
 use super::types::is_open;
+use super::until::ReadUntil;
 use super::waiting::{LaneName, Origin, Waiting, Worth};
 use schemas::approval::Stands;
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
@@ -138,6 +139,8 @@ pub struct Index {
     /// Places of what waits for a second person, where an approval of something else has taken its place on the topic.
     pub(super) overtaken: HashMap<Id, (i32, i64)>,
     earlier: Earlier,
+    /// How far the exceptions are told.
+    pub(super) until: ReadUntil,
     /// Exceptions that had no place.
     pub(super) left_out: u64,
     /// Settled exceptions that were forgotten for newer ones.
@@ -167,6 +170,7 @@ impl Index {
             reopened: HashMap::new(),
             overtaken: HashMap::new(),
             earlier: Earlier::default(),
+            until: ReadUntil::default(),
             left_out: 0,
             forgotten: 0,
             parked_left_out: 0,
@@ -177,6 +181,7 @@ impl Index {
     /// An exception stands so now.
     pub fn tell(&mut self, told: Told) {
         let id = Id::of(&told.id);
+        self.until.note((told.partition, told.offset));
         if self.is_void(&id, &told) {
             self.earlier.note(&id, (told.partition, told.offset));
             return;
@@ -265,6 +270,7 @@ impl Index {
         self.reopened.clear();
         self.overtaken.clear();
         self.earlier.clear();
+        self.until = ReadUntil::default();
         (self.left_out, self.forgotten) = (0, 0);
     }
 

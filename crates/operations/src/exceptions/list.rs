@@ -143,7 +143,7 @@ impl Listing<'_> {
     }
 
     fn visit(&mut self, slot: u32) {
-        let Listed { rows, total } = &mut self.listed;
+        let Listed { rows, total, .. } = &mut self.listed;
         if *total >= self.page.skip
             && rows.len() < self.page.most
             && let Some(held) = self.index.get(slot)
@@ -156,7 +156,8 @@ impl Listing<'_> {
     /// With how many there are in all, where that is known without looking at each.
     fn end(mut self, total: Option<usize>) -> Listed {
         self.turn(None, None);
-        Listed { total: total.unwrap_or(self.listed.total), ..self.listed }
+        let (total, seen_until) = (total.unwrap_or(self.listed.total), self.index.until.clone());
+        Listed { total, seen_until, ..self.listed }
     }
 }
 

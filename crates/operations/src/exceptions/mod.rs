@@ -26,6 +26,7 @@ mod symbols;
 mod tests;
 mod told;
 mod types;
+mod until;
 mod view;
 mod waiting;
 
@@ -33,6 +34,7 @@ pub use act::{Act, By, FieldChange, Refusal, verb};
 pub use config::{DueTimes, ExceptionsConfig};
 pub use correct::{CorrectError, Wish, correct};
 pub use crosswalk::mapped_code;
+pub(crate) use decider::WRITER;
 pub use decider::{CauseRefusal, Choice, DecideError, Decider, Done, Outcome};
 pub use discards::{Discards, RequestedDiscard};
 pub use feed::subject_text;
@@ -44,5 +46,6 @@ pub use records::{RecordsError, newest};
 pub use types::{
     Cause, Causes, Filter, Found, Hour, Listed, Money, Oldest, Page, Row, Standing, Stopped, is_open, money_text,
 };
+pub use until::ReadUntil;
 pub use view::{ExceptionsView, ViewError};
 pub use waiting::Origin;

@@ -66,16 +66,25 @@ impl Proposal {
 
     /// What it sets, in one line of a bounded length, without what may identify a patient.
     pub fn sets(&self) -> String {
+        let all = self.line();
+        match all.char_indices().nth(SETS_MAX) {
+            Some((end, _)) => format!("{}...", &all[..end]),
+            None => all,
+        }
+    }
+
+    /// Whether that line tells all of it: nobody agrees to what they have not seen.
+    pub fn is_told_by_sets(&self) -> bool {
+        !self.has_direct() && self.line().chars().nth(SETS_MAX).is_none()
+    }
+
+    fn line(&self) -> String {
         let fields = self.fields.iter().map(|field| match (&field.before, field.is_direct) {
             (_, true) => format!("{} (not shown here)", field.path),
             (None, false) => format!("{}: nothing -> {}", field.path, field.after),
             (Some(before), false) => format!("{}: {before} -> {}", field.path, field.after),
         });
-        let all = fields.collect::<Vec<_>>().join(", ");
-        match all.char_indices().nth(SETS_MAX) {
-            Some((end, _)) => format!("{}...", &all[..end]),
-            None => all,
-        }
+        fields.collect::<Vec<_>>().join(", ")
     }
 
     /// The same without what may identify a patient, and then without the mark that an approval says: nobody agrees to what they

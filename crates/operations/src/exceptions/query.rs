@@ -221,6 +221,7 @@ impl Index {
             correction_requested_by: self.name(held.corrected_by).map(str::to_owned),
             correction_mark: self.name(held.mark).map(str::to_owned),
             parked_key: held.parked_key,
+            place: (held.partition, held.offset),
             events: self
                 .waiting
                 .get(held.lane)

@@ -1,5 +1,6 @@
 //! What the views answer.
 
+use super::until::ReadUntil;
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use serde::Serialize;
 use std::fmt;
@@ -173,6 +174,9 @@ pub struct Row {
     pub parked_key: bool,
     /// Events of its key that wait now, its own included.
     pub events: usize,
+    /// Partition and offset of its last record.
+    #[serde(skip)]
+    pub place: (i32, i64),
 }
 
 impl Row {
@@ -237,6 +241,8 @@ pub struct Listed {
     pub rows: Vec<Row>,
     /// Exceptions that match, on all pages.
     pub total: usize,
+    /// How far the view had read: what is decided about all that are listed is about these.
+    pub seen_until: ReadUntil,
 }
 
 /// What an id that was typed means.

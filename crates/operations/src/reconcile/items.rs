@@ -1,17 +1,22 @@
 //! Differences as work items: exceptions of the room `reconcile`. The same difference is the same item in every run; what a
-//! later run does not find any more is resolved by that run.
+//! later run does not find any more is resolved by that run. People decide about them meanwhile, so they are written as
+//! decisions are: whoever takes the transactional id over has read what was said before.
 
 use super::difference::{Difference, Kind, ROOM};
 use super::run::Report;
+use crate::exceptions::WRITER;
+use runtime::cluster::Cluster as _;
 use runtime::codec::{Codec, WireError};
+use runtime::librdkafka::Librdkafka;
 use runtime::outgoing::{Lineage, Outgoing};
-use runtime::publisher::{PublishError, Publisher};
-use runtime::reader::{Range, ReadError, read_range};
+use runtime::publisher::{PublishError, TransactionalPublisher};
+use runtime::reader::{From, Range, ReadError, Until, read_range, spans};
 use runtime::{Config, clock};
 use schemas::{Bytes, Exception, ExceptionKind, ExceptionState, Severity, Subject, Timestamp, topics};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::runtime::Handle;
 
 /// Content type of what a work item keeps: the difference as JSON.
@@ -20,6 +25,12 @@ pub const CONTENT_TYPE: &str = "application/vnd.wardline.difference+json";
 const STAGE: &str = "compare";
 /// Work items that are remembered while the topic is read (BND-1).
 const ITEMS_MAX: usize = 200_000;
+/// Work items that are written in one transaction.
+const CHUNK: usize = 1_000;
+/// How often people may decide in between, each of whom takes over.
+const TURNS: usize = 20;
+/// Longest wait for transactions of rooms that are open.
+const SETTLED_WITHIN: Duration = Duration::from_secs(120);
 
 /// Why work items were not written.
 #[derive(Debug, thiserror::Error)]
@@ -36,6 +47,11 @@ pub enum ItemsError {
     /// The thread that reads has ended.
     #[error("WL-7188: the work items of reconciliation cannot be read: {0}")]
     Thread(#[from] tokio::task::JoinError),
+    /// People decide all the time.
+    #[error(
+        "WL-7188: the work items of reconciliation are not all written: people decide about exceptions all the time"
+    )]
+    Busy,
     /// There are too many of them.
     #[error("WL-7184: there are more than {0} work items of reconciliation; none was changed")]
     TooMany(usize),
@@ -60,17 +76,47 @@ pub struct Raised {
 /// # Errors
 /// See [`ItemsError`]; then some may be written, and the next run writes the rest.
 pub async fn raise(config: &Config, codec: Arc<Codec>, report: &Report) -> Result<Raised, ItemsError> {
-    let (kafka, reader, handle) = (config.kafka.clone(), Arc::clone(&codec), Handle::current());
-    let present = tokio::task::spawn_blocking(move || present(&kafka, &reader, &handle)).await??;
-    let (records, raised) = decide(report, &present, clock::now_micros());
-    if records.is_empty() {
-        return Ok(raised);
+    let mut present = Present::default();
+    // Most of the topic is read before the turn, which is short then.
+    present.catch_up(config, &codec).await?;
+    let mut written = Raised::default();
+    for _ in 0..TURNS {
+        let (records, round) = decide(report, &present.items, clock::now_micros());
+        if records.is_empty() {
+            return Ok(Raised { open: round.open.saturating_sub(written.raised), left: round.left, ..written });
+        }
+        let (topics, id) = ([topics::OPS_EXCEPTION_V1.info()], WRITER.to_owned());
+        let mut writer = TransactionalPublisher::take_over(config, Arc::clone(&codec), id, &topics).await?;
+        present.catch_up(config, &codec).await?;
+        let (records, round) = decide(report, &present.items, clock::now_micros());
+        // What was raised in an earlier round is open in this one.
+        let open = round.open.saturating_sub(written.raised);
+        if write(&mut writer, &records, &mut written).await? {
+            return Ok(Raised { open, left: round.left, ..written });
+        }
     }
-    let publisher = Publisher::connect(config, codec, &[topics::OPS_EXCEPTION_V1.info()]).await?;
-    let records: Result<Vec<Outgoing>, PublishError> =
-        records.iter().map(|exception| publisher.event(exception, &Lineage::default())).collect();
-    publisher.publish(&records?).await?;
-    Ok(raised)
+    Err(ItemsError::Busy)
+}
+
+/// Writes what is to be said, a part at a time. False when somebody else has taken over: the rest is decided anew.
+async fn write(
+    writer: &mut TransactionalPublisher,
+    records: &[Exception],
+    written: &mut Raised,
+) -> Result<bool, ItemsError> {
+    for chunk in records.chunks(CHUNK) {
+        let outgoing: Result<Vec<Outgoing>, PublishError> =
+            chunk.iter().map(|exception| writer.event(exception, &Lineage::default())).collect();
+        match writer.commit(outgoing?).await {
+            Ok(()) => {}
+            Err(PublishError::Kafka(error)) if error.fenced() => return Ok(false),
+            Err(error) => return Err(error.into()),
+        }
+        let raised = chunk.iter().filter(|item| is_open(item)).count() as u64;
+        written.raised += raised;
+        written.resolved += chunk.len() as u64 - raised;
+    }
+    Ok(true)
 }
 
 /// What is to be said about each item, and the sum of it.
@@ -157,33 +203,68 @@ fn is_open(item: &Exception) -> bool {
     !matches!(item.state, ExceptionState::Resolved | ExceptionState::Discarded)
 }
 
-/// The newest word on each work item of reconciliation.
-fn present(
-    kafka: &runtime::config::KafkaConfig,
-    codec: &Codec,
-    handle: &Handle,
-) -> Result<BTreeMap<String, Exception>, ItemsError> {
-    let mut items: BTreeMap<String, Exception> = BTreeMap::new();
-    let mut outcome = Ok(());
-    read_range(kafka, &Range::all(topics::OPS_EXCEPTION_V1.name()), |record| {
-        let Some(value) = record.value.as_deref() else { return ControlFlow::Continue(()) };
-        let decoded = handle
-            .block_on(codec.open(value))
-            .and_then(|(writer, body)| schemas::codec::decode::<Exception>(&writer, body).map_err(WireError::from));
-        match decoded {
-            Ok(item) if item.room == ROOM => {
-                items.insert(item.exception_id.clone(), item);
+/// The newest word on each work item of reconciliation, and how far the topic is read for it.
+#[derive(Debug, Default)]
+struct Present {
+    items: BTreeMap<String, Exception>,
+    read_to: BTreeMap<i32, i64>,
+}
+
+impl Present {
+    /// Reads on, to the last record that is there now. What was committed behind a transaction that is open is waited for.
+    async fn catch_up(&mut self, config: &Config, codec: &Arc<Codec>) -> Result<(), ItemsError> {
+        let mut present = std::mem::take(self);
+        let (kafka, codec, handle) = (config.kafka.clone(), Arc::clone(codec), Handle::current());
+        let reading = tokio::task::spawn_blocking(move || {
+            let topic = topics::OPS_EXCEPTION_V1.name();
+            let partitions: BTreeSet<i32> = spans(&kafka, &Range::all(topic))?.into_keys().collect();
+            let settled = Librdkafka::new(&kafka).settled(topic, &partitions, SETTLED_WITHIN);
+            settled.map_err(PublishError::Kafka)?;
+            for (partition, span) in spans(&kafka, &Range::all(topic))? {
+                let from = present.read_to.get(&partition).map_or(From::Earliest, |offset| From::Offset(*offset));
+                let range = Range {
+                    topic: topic.to_owned(),
+                    partitions: vec![partition],
+                    from,
+                    until: Until::Offset(span.end),
+                };
+                present.read(&kafka, &range, &codec, &handle)?;
+                present.read_to.insert(partition, span.end);
             }
-            Ok(_) => {}
-            Err(error) if error.blames_record() => {}
-            Err(error) => outcome = Err(error.into()),
-        }
-        if items.len() > ITEMS_MAX {
-            outcome = Err(ItemsError::TooMany(ITEMS_MAX));
-        }
-        if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
-    })?;
-    outcome.map(|()| items)
+            Ok::<_, ItemsError>(present)
+        });
+        *self = reading.await??;
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        kafka: &runtime::config::KafkaConfig,
+        range: &Range,
+        codec: &Codec,
+        handle: &Handle,
+    ) -> Result<(), ItemsError> {
+        let mut outcome = Ok(());
+        read_range(kafka, range, |record| {
+            let Some(value) = record.value.as_deref() else { return ControlFlow::Continue(()) };
+            let decoded = handle
+                .block_on(codec.open(value))
+                .and_then(|(writer, body)| schemas::codec::decode::<Exception>(&writer, body).map_err(WireError::from));
+            match decoded {
+                Ok(item) if item.room == ROOM => {
+                    self.items.insert(item.exception_id.clone(), item);
+                }
+                Ok(_) => {}
+                Err(error) if error.blames_record() => {}
+                Err(error) => outcome = Err(error.into()),
+            }
+            if self.items.len() > ITEMS_MAX {
+                outcome = Err(ItemsError::TooMany(ITEMS_MAX));
+            }
+            if outcome.is_ok() { ControlFlow::Continue(()) } else { ControlFlow::Break(()) }
+        })?;
+        outcome
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use super::super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::super::discards::{Discards, Requested, mark_of};
 use super::super::types::{Filter, Row};
+use super::super::until::ReadUntil;
 use super::{Chosen, DecideError, Decider};
 use schemas::Criticality;
 use std::collections::HashMap;
@@ -88,14 +89,14 @@ pub(super) fn none_of(code: &str, filter: &Filter) -> String {
     format!("no open exception{room}{who} has the code {code}{about}")
 }
 
-/// Parts what was raised until a time from what came later, which nobody has seen who looked then.
-pub(super) fn parted(rows: Vec<Row>, raised_until: Option<i64>) -> (Vec<Row>, Vec<Refusal>) {
-    let until = raised_until.unwrap_or(i64::MAX);
-    let (seen, later): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(|row| row.raised_at <= until);
+/// Parts what a list could show from that of which something was said since, which nobody has seen who looked at it.
+pub(super) fn parted(rows: Vec<Row>, seen_until: Option<&ReadUntil>) -> (Vec<Row>, Vec<Refusal>) {
+    let is_seen = |row: &Row| seen_until.is_none_or(|until| until.covers(row.place));
+    let (seen, later): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_seen);
     let left_out = |row: Row| Refusal {
         exception_id: row.exception_id,
         code: "WL-7113",
-        why: "was raised after the list that was looked at".to_owned(),
+        why: "was raised, or changed, after the list that was looked at".to_owned(),
         next: "look at it, and decide then".to_owned(),
         on_page: "look at the list as it is now, and decide then".to_owned(),
     };

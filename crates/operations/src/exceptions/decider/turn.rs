@@ -4,16 +4,22 @@
 
 use super::super::records::RecordsError;
 use super::{Chosen, DecideError, Decider};
+use runtime::cluster::Cluster as _;
+use runtime::librdkafka::Librdkafka;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::reader::{From, Range, Until};
 use schemas::{Event, topics};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::ops::ControlFlow;
 use std::sync::Arc;
+use std::time::Duration;
 
 /// Transactional id of whoever decides, wherever that runs.
-const WRITER: &str = "wardline.exceptions";
+pub(crate) const WRITER: &str = "wardline.exceptions";
+
+/// Longest wait for transactions of rooms that are open: no longer than a person waits for an answer.
+const SETTLED_WITHIN: Duration = Duration::from_secs(20);
 
 /// The right to write, until somebody else takes it.
 pub(super) struct Turn {
@@ -54,15 +60,21 @@ impl Decider {
     }
 
     /// Those of which the topic has a newer record than the view has read.
-    async fn moved(&self, open: &Chosen) -> Result<HashMap<String, (i32, i64)>, RecordsError> {
+    async fn moved(&self, open: &Chosen) -> Result<HashMap<String, (i32, i64)>, DecideError> {
         let mut unread: BTreeMap<i32, i64> = BTreeMap::new();
         for (partition, offset) in self.view.places(open.keys().map(String::as_str)) {
             let first = self.view.read_to(partition).unwrap_or(offset);
             unread.insert(partition, first);
         }
         let wanted: HashSet<String> = open.keys().cloned().collect();
-        let readers = self.view.readers().clone();
-        let reading = tokio::task::spawn_blocking(move || {
+        let (readers, config) = (self.view.readers().clone(), Arc::clone(&self.config));
+        let reading = tokio::task::spawn_blocking(move || -> Result<_, DecideError> {
+            // Rooms write exceptions within their transactions. What others have decided behind one that is open cannot be read
+            // before it has ended.
+            let partitions: BTreeSet<i32> = unread.keys().copied().collect();
+            let cluster = Librdkafka::new(&config.kafka);
+            let settled = cluster.settled(topics::OPS_EXCEPTION_V1.name(), &partitions, SETTLED_WITHIN);
+            settled.map_err(PublishError::Kafka)?;
             let mut newer = HashMap::new();
             for (partition, first) in unread {
                 let range = Range {
@@ -71,16 +83,17 @@ impl Decider {
                     from: From::Offset(first),
                     until: Until::EndNow,
                 };
-                readers.read_range(&range, |record| {
+                let read = readers.read_range(&range, |record| {
                     let key = record.key_text();
                     if wanted.contains(&*key) {
                         newer.insert(key.into_owned(), (record.place.partition, record.place.offset));
                     }
                     ControlFlow::Continue(())
-                })?;
+                });
+                read.map_err(RecordsError::Kafka)?;
             }
             Ok(newer)
         });
-        reading.await?.map_err(RecordsError::Kafka)
+        reading.await.map_err(RecordsError::Stopped)?
     }
 }
