@@ -80,12 +80,7 @@ pub(crate) fn told_by_console(result: &Value, json: bool) -> Result<(), Failure>
     if json {
         output.json(result)?;
     } else {
-        let waits = result["mapping"]["proposal"].is_object();
-        output.line(if waits {
-            "it is proposed: a second person has to agree"
-        } else {
-            "it is in force: whoever waits for it goes on by itself"
-        })?;
+        output.line(agree::plain(result["mapping"].as_str().unwrap_or_default()))?;
     }
     output.finish()
 }

@@ -184,7 +184,7 @@ async fn list(config: &Config, options: &ExceptionsLs) -> Result<(), Failure> {
     };
     let most = options.limit.unwrap_or(usize::MAX);
     // The newest ones are wanted where not all are, and stand last all the same.
-    let Listed { mut rows, total } = view.list(&filter, Page { skip: 0, most, newest_first: true });
+    let Listed { mut rows, total, .. } = view.list(&filter, Page { skip: 0, most, newest_first: true });
     rows.reverse();
     let mut output = Output::stdout();
     if options.json {

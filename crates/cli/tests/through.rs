@@ -15,9 +15,11 @@ use schemas::{
     Code, Decimal, Event, EventMeta, Exception, ExceptionKind, ExceptionState, Location, Source, SupplyUsage,
     Timestamp, UsageKind,
 };
-use serde_json::Value;
+use serde_json::{Value, json};
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::net::{TcpListener, TcpStream};
 use std::process::Output;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 const BOUND: Duration = Duration::from_secs(120);
@@ -103,6 +105,66 @@ impl Site {
         assert_eq!(plan["plan"]["needsApproval"], true, "{plan}");
         plan["plan"]["replayId"].as_str().unwrap().to_owned()
     }
+}
+
+/// Stands for a console: answers each call as is told, and keeps what it was sent.
+struct Stub {
+    url: String,
+    sent: Arc<Mutex<Vec<String>>>,
+}
+
+impl Stub {
+    fn start(answers: Vec<(&'static str, u16, Value)>) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let sent = Arc::new(Mutex::new(Vec::new()));
+        let kept = Arc::clone(&sent);
+        std::thread::spawn(move || {
+            for stream in listener.incoming() {
+                let mut stream = stream.unwrap();
+                let request = request_of(&stream);
+                let (_, status, body) = answers.iter().find(|(call, ..)| request.starts_with(*call)).unwrap();
+                kept.lock().unwrap().push(request);
+                let (body, kind) = (body.to_string(), "content-type: application/json\r\nconnection: close");
+                let head = format!("HTTP/1.1 {status} Told\r\n{kind}\r\ncontent-length: {}\r\n\r\n", body.len());
+                stream.write_all([head, body].concat().as_bytes()).unwrap();
+            }
+        });
+        Self { url, sent }
+    }
+
+    /// A command that goes through it.
+    fn run(&self, place: &Place, arguments: &[&str]) -> Output {
+        std::fs::write(place.path("token"), "a-token").unwrap();
+        place.run(&[arguments, &["--console", &self.url, "--token-file", "token"]].concat())
+    }
+
+    /// What it was asked to do.
+    fn acts(&self) -> Vec<Value> {
+        let sent = self.sent.lock().unwrap();
+        let acts = sent.iter().filter(|request| request.starts_with("POST "));
+        acts.map(|request| serde_json::from_str(request.split_once("\r\n\r\n").unwrap().1).unwrap()).collect()
+    }
+}
+
+/// A whole request as it came.
+fn request_of(stream: &TcpStream) -> String {
+    let mut reader = BufReader::new(stream);
+    let (mut request, mut length) = (String::new(), 0);
+    loop {
+        let mut line = String::new();
+        reader.read_line(&mut line).unwrap();
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse::<usize>().unwrap();
+        }
+        request.push_str(&line);
+        if line.trim().is_empty() {
+            break;
+        }
+    }
+    let mut body = vec![0; length];
+    reader.read_exact(&mut body).unwrap();
+    request + &String::from_utf8(body).unwrap()
 }
 
 /// Writes the configuration of an installation that leaves people to its console, and their tokens.
@@ -282,6 +344,80 @@ fn a_cause_is_given_up_by_two_people_whom_the_console_knows() {
     assert_eq!(done.matches("\"DISCARDED\"").count(), 6, "kind and state of each: {done}");
     refused(&site.by("grace", &approve), "WL-7109");
     refused(&site.by("grace", &[&of(&["resolve"])[..], &["--comment", "x"]].concat()), "WL-1482");
+}
+
+/// Whoever has nothing but the console is shown the correction that waits, or told where all of it is shown.
+#[test]
+fn phi_1_a_correction_is_agreed_to_through_the_console_as_it_is_shown() {
+    let place = Place::new();
+    let (show, agree) = ("GET /api/v1/exceptions/e1 ", "POST /api/v1/exceptions/e1/correction/approve ");
+    let waits = |mark: Option<&str>, path: &str, after: &str| {
+        let field = json!({"path": path, "before": null, "after": after, "isDirect": mark.is_none()});
+        let (who, why) = ("token:olga", "read from the box");
+        json!({"exceptionId": "e1", "mark": mark, "actor": who, "reason": why, "at": 1, "fields": [field]})
+    };
+    let shown = |correction: Value, not_read: &[&str]| {
+        let is_masked = correction.is_object() && correction["mark"].is_null();
+        let waiting = json!({"correction": correction, "isMasked": is_masked, "mapping": null});
+        json!({"exceptionId": "e1", "source": null, "notRead": not_read, "waiting": waiting})
+    };
+    let command = ["exceptions", "correct", "e1", "--approve"];
+    let said = |output: &Output| String::from_utf8_lossy(&output.stderr).into_owned();
+
+    let done = json!({"done": [{"exceptionId": "e1", "kind": "CORRECTED", "state": "RETRYING", "at": 2}]});
+    let whole = shown(waits(Some("m1"), "lot", "\"A17\""), &[]);
+    let open = Stub::start(vec![(show, 200, whole), (agree, 200, done)]);
+    let asked = open.run(&place, &command);
+    refused(&asked, "WL-1450");
+    for part in ["token:olga", "read from the box", "lot: nothing -> \"A17\"", "--seen m1`"] {
+        assert!(said(&asked).contains(part), "{part}: {}", said(&asked));
+    }
+    assert!(open.acts().is_empty(), "nobody has agreed: {:?}", open.acts());
+    assert!(text(&open.run(&place, &[&command[..], &["--seen", "m1"]].concat())).contains("e1 corrected"));
+    assert_eq!(open.acts()[0]["seen"], "m1");
+
+    let masked = Stub::start(vec![(show, 200, shown(waits(None, "phi.familyName", "***"), &[]))]);
+    let asked = masked.run(&place, &command);
+    refused(&asked, "WL-1450");
+    assert!(said(&asked).contains("/exceptions/e1,") && said(&asked).contains("with a reason"), "{}", said(&asked));
+    assert!(!said(&asked).contains("exceptions ls"), "{}", said(&asked));
+    // The lists of mappings tell their marks.
+    let mapping = masked.run(&place, &["exceptions", "map", "e1", "--approve"]);
+    refused(&mapping, "WL-1450");
+    assert!(said(&mapping).contains("crosswalk ls --proposed"), "{}", said(&mapping));
+
+    // Where nothing waits the console says so; where it could not be read it may wait all the same.
+    let problem = json!({"code": "WL-7244", "detail": "exception e1 has no correction", "next": "look at its history"});
+    let nothing = Stub::start(vec![(show, 200, shown(Value::Null, &[])), (agree, 409, problem)]);
+    refused(&nothing.run(&place, &command), "WL-7244");
+    let unread = Stub::start(vec![(show, 200, shown(Value::Null, &["its source: it takes longer"]))]);
+    let asked = unread.run(&place, &command);
+    assert!(asked.status.code() == Some(1) && said(&asked).contains("has not read"), "{}", said(&asked));
+}
+
+/// The console tells the first thousand of those that were decided one by one, and counts all.
+#[test]
+fn bnd_1_of_more_than_a_thousand_all_are_counted() {
+    let place = Place::new();
+    let one = |number: u32| {
+        let id = format!("e{number}");
+        json!({"exceptionId": id, "kind": "DISCARDED", "state": "DISCARDED", "at": 1})
+    };
+    let done: Vec<Value> = (1..=1_000).map(one).collect();
+    let kinds = json!({"DISCARDED": 1_000, "DISCARD_REQUESTED": 200});
+    let left = json!({"exceptionId": "e9", "code": "WL-7108", "why": "waits for approval", "next": "press Agree"});
+    let answer = json!({"done": done, "doneTotal": 1_200, "doneByKind": kinds, "leftOut": [left], "leftOutTotal": 1});
+    let stub = Stub::start(vec![("POST /api/v1/causes/discard ", 200, answer)]);
+    let discard = ["exceptions", "discard", "--code", "WL-4001", "--comment", "sent twice"];
+    let output = stub.run(&place, &discard);
+    let (said, notes) = (text(&output), String::from_utf8_lossy(&output.stderr).into_owned());
+    assert!(said.ends_with("and 1195 more: 200 discard requested, 1000 discarded in all\n"), "{said}");
+    for note in ["somebody else has to run `discard --approve`", "1200 in all", "approval; next: press Agree"] {
+        assert!(notes.contains(note), "{note}: {notes}");
+    }
+    let lines = text(&stub.run(&place, &[&discard[..], &["--json"]].concat()));
+    assert_eq!(lines.lines().count(), 1_001);
+    assert!(lines.lines().last().is_some_and(|last| last.contains("leftOut") && last.contains("press Agree")));
 }
 
 #[test]

@@ -1,12 +1,17 @@
 //! Decisions about exceptions through the API of a console.
 
-use super::decide;
+use super::{decide, show};
 use crate::args::{Decide, Discard, ExceptionsAction, ExceptionsCorrect, ExceptionsMap};
 use crate::output::{self, Output};
 use crate::through::{Console, not_through};
 use crate::{Failure, agree, crosswalk};
-use operations::exceptions::{Discards, Done, Outcome};
+use operations::exceptions::{Discards, Done, Outcome, Proposal, ProposedField};
+use schemas::ExceptionKind;
+use serde::de::Error as _;
 use serde_json::{Value, json};
+
+/// A mark that nothing has which waits: with it the console says why there is nothing to agree to.
+const NO_MARK: &str = "none";
 
 /// The console that the act is to go through; none when none is named, or it only looks.
 pub fn of(action: &ExceptionsAction) -> Result<Option<Console>, Failure> {
@@ -95,9 +100,65 @@ async fn seen_of_cause(console: &Console, options: &Discard) -> Result<Option<St
     }
 }
 
+/// The mark of the correction that a person agrees to: the console says what waits, and they are asked as elsewhere.
+async fn seen_of_correction(console: &Console, options: &ExceptionsCorrect) -> Result<String, Failure> {
+    if let Some(seen) = &options.seen {
+        return Ok(seen.clone());
+    }
+    let shown = console.ask(&["exceptions", &options.id]).await?;
+    let waiting = &shown["waiting"];
+    if waiting["correction"].is_null() {
+        let not_read: Vec<&str> = shown["notRead"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        // What could not be read may wait all the same.
+        return match shown["source"].is_null() && !not_read.is_empty() {
+            true => Err(Failure::new(
+                format!("the console has not read what waits: {}", not_read.join("; ")),
+                "try again in some seconds",
+            )),
+            false => Ok(NO_MARK.to_owned()),
+        };
+    }
+    let proposal = proposal_of(&waiting["correction"])
+        .ok_or_else(|| console.not_understood(&serde_json::Error::custom("a correction without all of its parts")))?;
+    match &proposal.mark {
+        Some(mark) if waiting["isMasked"] != true => agree::seen(None, &show::proposed(&proposal), mark),
+        Some(_) | None => Err(Failure::usage(
+            format!(
+                "WL-1450: what {} proposes may identify a patient, so not all of it is shown here",
+                agree::plain(&proposal.actor)
+            ),
+            format!(
+                "agree to it on its page of the console, /exceptions/{}, where the source is shown with a reason",
+                proposal.exception_id
+            ),
+        )),
+    }
+}
+
+/// A correction that waits, as the console tells it.
+fn proposal_of(told: &Value) -> Option<Proposal> {
+    let text = |value: &Value, name: &str| value[name].as_str().map(str::to_owned);
+    let field = |one: &Value| {
+        Some(ProposedField {
+            path: text(one, "path")?,
+            before: text(one, "before"),
+            after: text(one, "after")?,
+            is_direct: one["isDirect"].as_bool()?,
+        })
+    };
+    Some(Proposal {
+        exception_id: text(told, "exceptionId")?,
+        mark: text(told, "mark"),
+        actor: text(told, "actor")?,
+        reason: text(told, "reason")?,
+        at: told["at"].as_i64()?,
+        fields: told["fields"].as_array()?.iter().map(field).collect::<Option<Vec<_>>>()?,
+    })
+}
+
 async fn corrected(console: &Console, options: &ExceptionsCorrect) -> Result<(), Failure> {
     let result = if options.approve {
-        let body = json!({"seen": seen(options.seen.as_deref())?, "comment": options.reason});
+        let body = json!({"seen": seen_of_correction(console, options).await?, "comment": options.reason});
         console.act(&["exceptions", &options.id, "correction", "approve"], &body).await?
     } else {
         let [wish] = options.set.as_slice() else {
@@ -126,14 +187,21 @@ async fn mapped(console: &Console, options: &ExceptionsMap) -> Result<(), Failur
     crosswalk::told_by_console(&result, options.json)
 }
 
-/// The mark of what was seen: a console asks nobody back.
+/// The mark of a mapping that was seen. The lists of mappings tell it, so nobody is asked back.
 pub fn seen(given: Option<&str>) -> Result<&str, Failure> {
     given.ok_or_else(|| {
         Failure::usage(
-            "WL-1450: an approval through the console says the mark of what was seen",
-            "read it with `wardline exceptions ls --to-approve` or on the page, and repeat the command with --seen MARK",
+            "WL-1450: who agrees to a mapping through the console says the mark of what was seen",
+            "read it with `wardline crosswalk ls --proposed` and repeat the command with --seen MARK, or agree on the page /crosswalk of the console",
         )
     })
+}
+
+/// How many were decided of each kind, where the console says it of all and not of the first alone.
+fn sums_of(result: &Value) -> Option<Vec<(ExceptionKind, u64)>> {
+    let kind = |name: &str| serde_json::from_value::<ExceptionKind>(Value::from(name)).unwrap_or_default();
+    let by_kind = result["doneByKind"].as_object()?;
+    Some(by_kind.iter().map(|(name, count)| (kind(name), count.as_u64().unwrap_or_default())).collect())
 }
 
 /// What was decided.
@@ -142,7 +210,8 @@ fn told(result: &Value, json: bool) -> Result<(), Failure> {
     match done {
         Some(done) => {
             let told = done.len() as u64;
-            decide::print(&Outcome { done, left_out: Vec::new() }, json)?;
+            let sums = sums_of(result).unwrap_or_else(|| decide::sums(&done));
+            decide::print_all(&Outcome { done, left_out: Vec::new() }, &sums, json)?;
             if let Some(all) = result["doneTotal"].as_u64().filter(|all| *all > told) {
                 output::note(&format!("{all} in all: the console tells the first {told} one by one"));
             }
@@ -152,8 +221,12 @@ fn told(result: &Value, json: bool) -> Result<(), Failure> {
             if let Some([first, rest @ ..]) = result["leftOut"].as_array().map(Vec::as_slice) {
                 let text = |name: &str| agree::plain(first[name].as_str().unwrap_or_default());
                 let (code, id, why) = (text("code"), text("exceptionId"), text("why"));
+                let next = match text("next") {
+                    next if next.is_empty() => next,
+                    next => format!("; next: {next}"),
+                };
                 let all = result["leftOutTotal"].as_u64().unwrap_or(rest.len() as u64 + 1);
-                output::note(&format!("{all} left out, for example: {code}: exception {id} {why}"));
+                output::note(&format!("{all} left out, for example: {code}: exception {id} {why}{next}"));
             }
             Ok(())
         }

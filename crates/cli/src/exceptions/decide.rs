@@ -66,7 +66,7 @@ async fn decided(config: &Config, view: &ExceptionsView, options: &Decide, act: 
     let decider = Decider::connect(config, view).await.map_err(failure)?;
     let Filter { code, room, subject, assignee, .. } = filter(options);
     let choice = match code {
-        Some(code) => Choice::Cause { code, room, subject, assignee, raised_until: None },
+        Some(code) => Choice::Cause { code, room, subject, assignee, seen_until: None },
         None => Choice::Ids(options.ids.clone()),
     };
     allowed(config, view, &choice, act)?;
@@ -99,7 +99,13 @@ pub fn in_class(config: &Config, view: &ExceptionsView, id: &str, what: &str) ->
     row.map_or(Ok(()), |row| people::by_class(config, row.class, what))
 }
 
+/// Prints what was decided.
 pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
+    print_all(outcome, &sums(&outcome.done), json)
+}
+
+/// The same with how many were decided of each kind, where not all of them are told one by one.
+pub fn print_all(outcome: &Outcome, sums: &[(ExceptionKind, u64)], json: bool) -> Result<(), Failure> {
     let mut output = Output::stdout();
     if json {
         for done in &outcome.done {
@@ -111,15 +117,16 @@ pub fn print(outcome: &Outcome, json: bool) -> Result<(), Failure> {
         }
         outcome.left_out.iter().try_for_each(|refusal| output.json(&left_out(refusal)))?;
     } else {
-        lines(&outcome.done).iter().try_for_each(|line| output.line(line))?;
+        lines(&outcome.done, sums).iter().try_for_each(|line| output.line(line))?;
     }
     output.finish()?;
-    if outcome.done.iter().any(|done| done.kind == ExceptionKind::DiscardRequested) {
+    let is_among = |wanted: ExceptionKind| sums.iter().any(|(kind, _)| *kind == wanted);
+    if is_among(ExceptionKind::DiscardRequested) {
         output::note(
             "next to the patient two people discard or settle an event: somebody else has to run `discard --approve`, or `resolve`",
         );
     }
-    if outcome.done.iter().any(|done| done.kind == ExceptionKind::CorrectionRequested) {
+    if is_among(ExceptionKind::CorrectionRequested) {
         output::note(
             "next to the patient two people correct an event: somebody else has to run this command with --approve",
         );
@@ -145,19 +152,35 @@ pub fn left_out_by_console(refusals: &Value) -> Result<(), Failure> {
     output.finish()
 }
 
-/// A line for each that was decided; of many the first few and a sum.
-fn lines(done: &[Done]) -> Vec<String> {
-    let is_short = done.len() <= LINES_MAX;
-    let shown = if is_short { done.len() } else { EXAMPLES };
+/// How many were decided of each kind.
+pub fn sums(done: &[Done]) -> Vec<(ExceptionKind, u64)> {
+    let mut sums: Vec<(ExceptionKind, u64)> = Vec::new();
+    for one in done {
+        match sums.iter_mut().find(|(kind, _)| *kind == one.kind) {
+            Some((_, count)) => *count += 1,
+            None => sums.push((one.kind, 1)),
+        }
+    }
+    sums
+}
+
+/// A line for each that was decided; of many the first few and a sum. The sums are of all, also of those that are not told.
+fn lines(done: &[Done], sums: &[(ExceptionKind, u64)]) -> Vec<String> {
+    let all: u64 = sums.iter().map(|(_, count)| *count).sum();
+    let is_whole = all <= done.len() as u64;
+    let is_short = is_whole && done.len() <= LINES_MAX;
+    let shown = if is_short { done.len() } else { EXAMPLES.min(done.len()) };
     let mut lines: Vec<String> =
         done.iter().take(shown).map(|one| format!("{} {}", one.exception_id, verb(one.kind))).collect();
     if !is_short {
-        let mut sums: BTreeMap<&str, usize> = BTreeMap::new();
-        for one in done {
-            *sums.entry(verb(one.kind)).or_default() += 1;
+        let mut by_verb: BTreeMap<&str, u64> = BTreeMap::new();
+        for (kind, count) in sums {
+            *by_verb.entry(verb(*kind)).or_default() += *count;
         }
-        let sums: Vec<String> = sums.into_iter().map(|(verb, count)| format!("{count} {verb}")).collect();
-        lines.push(format!("and {} more: {} in all; --json lists every one", done.len() - shown, sums.join(", ")));
+        let told: Vec<String> = by_verb.into_iter().map(|(verb, count)| format!("{count} {verb}")).collect();
+        let each = if is_whole { "; --json lists every one" } else { "" };
+        let more = all.saturating_sub(shown as u64);
+        lines.push(format!("and {more} more: {} in all{each}", told.join(", ")));
     }
     lines
 }
@@ -196,12 +219,17 @@ mod tests {
                 state: ExceptionState::Retrying,
                 at: 0,
             };
-            lines(&(0..count).map(one).collect::<Vec<_>>())
+            (0..count).map(one).collect::<Vec<_>>()
         };
-        assert_eq!(done(0).len(), 0);
-        assert_eq!(done(LINES_MAX).len(), LINES_MAX);
-        let many = done(50_000);
+        let lines_of = |count: usize| lines(&done(count), &sums(&done(count)));
+        assert_eq!(lines_of(0).len(), 0);
+        assert_eq!(lines_of(LINES_MAX).len(), LINES_MAX);
+        let many = lines_of(50_000);
         assert_eq!((many.len(), many[0].as_str()), (EXAMPLES + 1, "e0 retry requested"));
         assert_eq!(many[EXAMPLES], "and 49995 more: 50000 retry requested in all; --json lists every one");
+        // A console tells the first of them, and how many there are of each kind.
+        let all = [(ExceptionKind::RetryRequested, 1_100), (ExceptionKind::DiscardRequested, 100)];
+        let told = lines(&done(1_000), &all);
+        assert_eq!(told[EXAMPLES], "and 1195 more: 100 discard requested, 1100 retry requested in all");
     }
 }

@@ -27,6 +27,8 @@ pub struct Sheet<'a> {
     pub message: Option<MessageId>,
     /// The correction that waits for a second person, in lines; empty when there is none.
     pub proposed: &'a [String],
+    /// Whether it may identify a patient: then it is shown, to be agreed to, with a reason alone.
+    pub needs_reason: bool,
     /// What happened to it.
     pub history: &'a [Step],
 }
@@ -135,7 +137,8 @@ impl Sheet<'_> {
                 act(format!("exceptions resolve {id} --comment TEXT"), "it was settled elsewhere");
             }
             if !self.proposed.is_empty() {
-                act(format!("exceptions correct {id} --approve"), "you agree to the correction");
+                let reason = if self.needs_reason { " --reason TEXT" } else { "" };
+                act(format!("exceptions correct {id} --approve{reason}"), "you agree to the correction");
             }
             match row.discard_requested_by {
                 Some(_) => act(format!("exceptions discard {id} --approve"), "you agree that it is given up"),
@@ -196,6 +199,7 @@ mod tests {
             correction_mark: None,
             parked_key: true,
             events: 3,
+            place: (0, 0),
         }
     }
 
@@ -216,6 +220,7 @@ mod tests {
             masters: &masters(None, row.subject.as_deref(), &row.code),
             message: MessageId::of(&"ab".repeat(32), 7_000_000),
             proposed,
+            needs_reason: proposed.iter().any(|line| line.contains("a patient")),
             history: &history,
         };
         sheet.lines().join("\n")
@@ -254,6 +259,9 @@ mod tests {
         let asked = shown(&asked, &["a correction waits".to_owned()]);
         assert!(asked.contains("discard e1 --approve") && asked.contains("correct e1 --approve"), "{asked}");
         assert!(asked.contains("ada has asked to discard it") && !asked.contains("discard e1 --comment"), "{asked}");
+        assert!(!asked.contains("--approve --reason"), "{asked}");
+        let direct = shown(&row(), &["what may identify a patient waits".to_owned()]);
+        assert!(direct.contains("correct e1 --approve --reason TEXT"), "{direct}");
         let settled = shown(&Row { state: ExceptionState::Resolved, ..row() }, &[]);
         let (_, next) = settled.split_once("\nnext\n").unwrap_or_default();
         assert_eq!(next.lines().count(), 3, "{next}");

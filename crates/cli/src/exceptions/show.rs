@@ -57,6 +57,7 @@ pub async fn one(config: &Config, options: &ExceptionsShow) -> Result<(), Failur
         masters: &masters(source.event(), row.subject.as_deref(), &row.code),
         message: MessageId::behind(row.origin_topic.as_deref(), source.event()),
         proposed: &proposal.iter().flat_map(proposed).collect::<Vec<_>>(),
+        needs_reason: proposal.as_ref().is_some_and(Proposal::has_direct),
         history: &view.history(&id).await.map_err(view_failure)?,
     };
     sheet.lines().iter().try_for_each(|line| output.line(agree::plain(line)))?;
@@ -222,6 +223,7 @@ mod tests {
             correction_mark: None,
             parked_key: true,
             events: 1,
+            place: (0, 0),
         }
     }
 
