@@ -153,24 +153,28 @@ impl RefusalCode {
             Self::InsufficientStock => {
                 "book the missing receipt or transfer into the location, or count its stock; then retry"
             }
-            // What the source sends again waits behind this one, and a retry would be refused again.
+            // What the source sends again waits behind this one, and a retry would be refused again. A correction comes last: the rooms
+            // beside the one that posts have read the event as it was.
             Self::MissingLot => {
-                "correct lot or serial with `wardline exceptions correct`, or send it again at the source and discard this one"
+                "send it again at the source, with lot or serial number, and discard this one; if the source cannot, correct lot or serial \
+                 with `wardline exceptions correct`, of which only the ERP hears"
             }
             Self::UnknownItem => {
-                "create the item in the ERP, then retry; if it is another one, correct itemId with `wardline exceptions correct`"
+                "create the item in the ERP, then retry; if it is another one, mend its mapping and have validate make it anew, or send it \
+                 again at the source, and discard this one; if neither can be, correct itemId, baseQuantity and baseUom \
+                 with `wardline exceptions correct`, of which only the ERP hears"
             }
             Self::UnknownLot => {
-                "receive the lot in the ERP, then retry; if the lot is wrong, correct it with `wardline exceptions correct`, or send it \
-                 again at the source and discard this one"
+                "receive the lot in the ERP, then retry; if the lot is wrong, send it again at the source and discard this one; if the \
+                 source cannot, correct it with `wardline exceptions correct`, of which only the ERP hears"
             }
             Self::UnknownLocation => "create the location in the ERP or correct the mapping of locations; then retry",
             Self::UnknownCostCentre => {
                 "create the cost centre in the ERP or correct the mapping of departments; then retry"
             }
             Self::InvalidPosting => {
-                "make the unit known to the ERP, then retry; if the event is wrong, correct it with `wardline exceptions correct`, or send \
-                 it again at the source and discard this one"
+                "make the unit known to the ERP, then retry; if the event is wrong, send it again at the source and discard this one; if the \
+                 source cannot, correct it with `wardline exceptions correct`, of which only the ERP hears"
             }
             Self::KeyReused => "compare the document in the ERP with the event and settle the difference by hand",
             Self::RefusedByErp => "read the ERP's reason, remove its cause in the ERP, then retry",
