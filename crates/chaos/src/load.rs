@@ -23,6 +23,8 @@ const FAILS_AT: u32 = 6;
 const FAILS_UNTIL: u32 = 24;
 /// Records that are no events.
 const GARBAGE: u32 = 12;
+/// Their keys begin with this, and no other does.
+pub const GARBAGE_KEY: &str = "garbage-";
 
 /// What is to become of a use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]

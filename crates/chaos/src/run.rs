@@ -3,7 +3,7 @@
 use crate::check::gather::{Places, gather, suspect};
 use crate::check::{Decided, Evidence, decide, gather::Topics, read};
 use crate::clock;
-use crate::load::{Load, Size};
+use crate::load::{GARBAGE_KEY, Load, Size};
 use crate::plan::{BROKERS, INSTANCES, Plan};
 use crate::report::Report;
 use crate::sender::{Senders, Sent};
@@ -30,6 +30,10 @@ const QUIET: Duration = Duration::from_secs(240);
 /// Nothing new may appear for so long, which is longer than any pause between two tries.
 const STILL: Duration = Duration::from_secs(20);
 const LOOK: Duration = Duration::from_secs(2);
+/// How often memory is looked at, and longest wait for brokers until it is seen whether the storm is over.
+const GLANCE: Duration = Duration::from_millis(500);
+/// Longest wait until brokers have what is no event: longer than brokers are away.
+const DELIVERED: Duration = Duration::from_secs(120);
 
 /// What is asked for.
 #[derive(Clone, Debug)]
@@ -72,26 +76,8 @@ pub fn run(wanted: &Wanted, say: &(dyn Fn(&str) + Sync)) -> Result<Outcome> {
     let mut system = System::start(options(wanted, &plan)?, &|text| say(text))?;
     say(&format!("load: {} messages", load.encounters.iter().map(|one| one.messages.len()).sum::<usize>()));
     let senders = Senders::start(wanted.seed, &load.encounters, system.listeners.clone(), 8, wanted.rate);
-    let bootstrap = system.bootstrap();
     let (began, began_ms) = (clock::now(), clock::unix_ms());
-    let memory = system.memory.clone();
-    let watching = AtomicBool::new(true);
-    let done = std::thread::scope(|scope| {
-        scope.spawn(|| {
-            while watching.load(Ordering::Relaxed) {
-                memory.look();
-                clock::pause(Duration::from_millis(500));
-            }
-        });
-        let garbage = scope.spawn(|| put_garbage(&bootstrap, &load, began, Duration::from_secs(wanted.minutes * 60)));
-        let done = storm::run(&mut system, &plan, began, say).and_then(|done| {
-            say("the storm is over: healing");
-            storm::heal(&mut system).map(|()| done)
-        });
-        watching.store(false, Ordering::Relaxed);
-        let put = garbage.join().unwrap_or_else(|_| bail!("the thread that writes what is no event panicked"));
-        done.and_then(|done| put.map(|()| done))
-    })?;
+    let done = weather(&mut system, &plan, &load, began, Duration::from_secs(wanted.minutes * 60), say)?;
     say("everything is there again; waiting until all messages are accepted");
     let sent = senders.finish(CALM, ACCEPTED, say);
     let accepted = clock::now();
@@ -162,19 +148,61 @@ fn options(wanted: &Wanted, plan: &Plan) -> Result<Options> {
     Ok(Options { wardline, dir, disk: plan.has("fill-disk"), clocks: plan.has("jump-clock") })
 }
 
-/// Records that are no events, under keys of their own, beside the load: as many before a fault as in it and after it.
-fn put_garbage(bootstrap: &str, load: &Load, began: Instant, storm: Duration) -> Result<()> {
+/// The storm and the healing, beside what watches memory and what writes records that are no events.
+fn weather(
+    system: &mut System,
+    plan: &Plan,
+    load: &Load,
+    began: Instant,
+    planned: Duration,
+    say: &(dyn Fn(&str) + Sync),
+) -> Result<Vec<Done>> {
+    let (bootstrap, memory) = (system.bootstrap(), system.memory.clone());
+    let watching = AtomicBool::new(true);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while watching.load(Ordering::Relaxed) {
+                memory.look();
+                clock::pause(GLANCE);
+            }
+        });
+        let garbage = scope.spawn(|| put_garbage(&bootstrap, load, began, planned, &watching));
+        let done = storm::run(system, plan, began, say).and_then(|done| {
+            say("the storm is over: healing");
+            storm::heal(system).map(|()| done)
+        });
+        if done.is_err() {
+            // Nothing will be decided, so nobody waits for the rest of what is no event.
+            watching.store(false, Ordering::Relaxed);
+        }
+        let put = garbage.join().unwrap_or_else(|_| bail!("the thread that writes what is no event panicked"));
+        watching.store(false, Ordering::Relaxed);
+        done.and_then(|done| put.map(|()| done))
+    })
+}
+
+/// Records that are no events, under keys of their own, beside the load: as many before a fault as in it and after it. Which of them
+/// came is seen on the topic. It ends early when nobody watches any more.
+fn put_garbage(bootstrap: &str, load: &Load, began: Instant, storm: Duration, watching: &AtomicBool) -> Result<()> {
+    let is_over = || !watching.load(Ordering::Relaxed);
     let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", bootstrap).set("acks", "all").create()?;
     let every = storm / u32::try_from(load.garbage.len().max(1))?;
     for (number, bytes) in (0..).zip(&load.garbage) {
         let at: Duration = every * number;
-        clock::pause(at.saturating_sub(began.elapsed()));
-        let key = format!("garbage-{number}");
+        if clock::pause_unless(at.saturating_sub(began.elapsed()), is_over) {
+            return Ok(());
+        }
+        let key = format!("{GARBAGE_KEY}{number}");
         let record = BaseRecord::to(schemas::topics::CLINICAL_SUPPLY_USAGE_V1.name()).key(&key).payload(bytes);
         producer.send(record).map_err(|(error, _)| error)?;
     }
-    // Longer than brokers are away.
-    producer.flush(Duration::from_secs(120))?;
+    // In short turns, so that it ends with the storm.
+    let mut flushed = Ok(());
+    clock::until(DELIVERED, Duration::ZERO, || {
+        flushed = producer.flush(GLANCE);
+        flushed.is_ok() || is_over()
+    });
+    flushed?;
     Ok(())
 }
 

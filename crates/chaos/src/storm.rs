@@ -6,6 +6,7 @@ use crate::proxy::Proxy;
 use crate::system::System;
 use anyhow::{Context, Result};
 use serde::Serialize;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 /// Longest wait until a broker that came back has caught up; the next broker is not touched before.
@@ -36,8 +37,9 @@ pub struct Done {
 /// When a process cannot be handled at all.
 pub fn run(system: &mut System, plan: &Plan, started: Instant, say: &(dyn Fn(&str) + Sync)) -> Result<Vec<Done>> {
     let (erp, suppliers) = (system.erp_proxy.clone(), system.supplier_proxy.clone());
+    let over = AtomicBool::new(false);
     std::thread::scope(|scope| {
-        let calls = scope.spawn(|| break_calls(&plan.calls, &erp, &suppliers, started, say));
+        let calls = scope.spawn(|| break_calls(&plan.calls, &erp, &suppliers, started, &over, say));
         let mut done = Vec::new();
         let mut failed = None;
         for planned in &plan.processes {
@@ -56,6 +58,8 @@ pub fn run(system: &mut System, plan: &Plan, started: Instant, say: &(dyn Fn(&st
                 }
             }
         }
+        // Where a process cannot be handled, nobody waits for the rest of the plan.
+        over.store(failed.is_some(), Ordering::Relaxed);
         done.extend(calls.join().unwrap_or_default());
         done.sort_by_key(|one| one.began_ms);
         failed.map_or(Ok(done), Err)
@@ -116,16 +120,20 @@ fn break_calls(
     erp: &Proxy,
     suppliers: &Proxy,
     started: Instant,
+    over: &AtomicBool,
     say: &(dyn Fn(&str) + Sync),
 ) -> Vec<Done> {
+    let is_over = || over.load(Ordering::Relaxed);
     let mut done = Vec::new();
     for one in planned {
-        wait_for(started, one.at_ms);
+        if clock::pause_unless(Duration::from_millis(one.at_ms).saturating_sub(started.elapsed()), is_over) {
+            break;
+        }
         say(&one.what.to_string());
         let proxy = if one.what.side == Side::Erp { erp } else { suppliers };
         let began_ms = clock::unix_ms();
         proxy.order(Some(one.what));
-        clock::pause(Duration::from_millis(one.what.for_ms));
+        clock::pause_unless(Duration::from_millis(one.what.for_ms), is_over);
         let (seen, struck) = proxy.counts();
         proxy.order(None);
         let note = format!("{struck} of {seen} calls struck");

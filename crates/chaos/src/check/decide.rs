@@ -362,12 +362,24 @@ fn repeats(evidence: &Evidence) -> Vec<Violation> {
     blind.map(told).collect()
 }
 
-/// RAW-1.
+/// RAW-1. What never came says nothing about what becomes of bytes that nobody can read: without all of the records that are no
+/// events there is nothing to decide it by.
 pub(super) fn raw(evidence: &Evidence) -> Decided {
-    let violations = evidence.kept.iter().flat_map(compare).collect();
-    let looked_at =
-        format!("{} exceptions and dead letters, compared with the records that they are about", evidence.kept.len());
-    decided(Law::Raw1, evidence.kept.len(), looked_at, violations)
+    let mut violations: Vec<Violation> = evidence.kept.iter().flat_map(compare).collect();
+    let kept: BTreeSet<&str> = evidence.kept.iter().map(|one| one.place.as_str()).collect();
+    let unkept = evidence.garbage.iter().filter(|(_, place)| !kept.contains(place.as_str()));
+    violations.extend(unkept.map(|(key, place)| {
+        violation(Law::Raw1, format!("{key} at {place} is no event, and no dead letter or exception keeps it"))
+    }));
+    let came: BTreeSet<&str> = evidence.garbage.iter().map(|(key, _)| key.as_str()).collect();
+    let all_came = !came.is_empty() && came.len() >= evidence.garbage_sent;
+    let looked_at = format!(
+        "{} exceptions and dead letters, compared with the records that they are about; {} of {} records that are no events came",
+        evidence.kept.len(),
+        came.len(),
+        evidence.garbage_sent
+    );
+    decided(Law::Raw1, if all_came { evidence.kept.len() } else { 0 }, looked_at, violations)
 }
 
 fn compare(one: &KeptRecord) -> Vec<Violation> {

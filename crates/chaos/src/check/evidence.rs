@@ -204,6 +204,10 @@ pub struct Evidence {
     pub told: Vec<String>,
     /// Exceptions and dead letters.
     pub kept: Vec<KeptRecord>,
+    /// How many records that are no events were to be sent.
+    pub garbage_sent: usize,
+    /// Those that came: key and place. One may lie there twice, because whoever sends it repeats what nobody confirmed.
+    pub garbage: Vec<(String, String)>,
     /// Exceptions that wait for a person.
     pub asked: Vec<Asked>,
     /// Identifying values.

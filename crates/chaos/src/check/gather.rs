@@ -4,7 +4,7 @@ use super::copies;
 use super::evidence::{Asked, Bytes, Effect, Evidence, KeptRecord, RoomAccount, Seen, SentUse, Stage, place};
 use super::lake;
 use super::read::{self, Decoder, Record};
-use crate::load::{Load, MARK, millionths};
+use crate::load::{GARBAGE_KEY, Load, MARK, millionths};
 use crate::sender::Sent;
 use crate::supplier::Taken;
 use anyhow::{Context, Result};
@@ -95,6 +95,7 @@ pub fn gather(places: &Places<'_>, load: &Load, sent: &[Sent], taken: &[Taken]) 
     evidence.sources = copies::sources(&all, &mut decoder)?;
     rooms(&all, &mut decoder, &exceptions, &mut evidence)?;
     evidence.kept = kept(&all, &exceptions);
+    (evidence.garbage_sent, evidence.garbage) = (load.garbage.len(), garbage(&all));
     evidence.told = told(&all, &mut decoder)?;
     evidence.receipts = receipts(&all, &mut decoder)?;
     evidence.asked = asked(&all, &exceptions, &evidence);
@@ -388,6 +389,13 @@ fn kept(all: &Topics, exceptions: &[Exception]) -> Vec<KeptRecord> {
         });
     }
     kept
+}
+
+/// Records that are no events, where they came: key and place.
+fn garbage(all: &Topics) -> Vec<(String, String)> {
+    let topic = Stage::Usage.topic();
+    let records = all.of(topic).iter().filter(|record| record.key_text().starts_with(GARBAGE_KEY));
+    records.map(|record| (record.key_text(), place(topic, record.partition, record.offset))).collect()
 }
 
 fn receipts(all: &Topics, decoder: &mut Decoder) -> Result<Vec<(String, Vec<String>)>> {

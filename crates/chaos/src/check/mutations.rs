@@ -50,6 +50,23 @@ fn copied(evidence: &mut Evidence) -> String {
     place
 }
 
+/// Where the record lies that is no event.
+fn garbage_place() -> String {
+    super::evidence::place(Stage::Usage.topic(), 0, 7)
+}
+
+/// A record that is no event comes, and has its dead letter.
+fn bury(evidence: &mut Evidence) {
+    let (place, key) = (garbage_place(), "garbage-0".to_owned());
+    let validate = &mut evidence.rooms[0];
+    validate.inputs.insert(place.clone(), None);
+    validate.others.insert(place.clone(), BTreeSet::from([Outcome::DeadLetter]));
+    let record = Bytes { key: Some(key.clone().into_bytes()), value: Some(vec![7]), headers: Vec::new() };
+    let told = vec![("room", Some("validate".to_owned()))];
+    evidence.kept.push(KeptRecord { place: place.clone(), original: Some(record.clone()), kept: record, told });
+    (evidence.garbage_sent, evidence.garbage) = (1, vec![(key, place)]);
+}
+
 fn healthy() -> Evidence {
     let mut evidence = Evidence { planted: vec!["Quazname".to_owned()], texts: (1, 10), ..Evidence::default() };
     evidence.peaks_mb.insert("validate-1".to_owned(), 60);
@@ -97,6 +114,7 @@ fn healthy() -> Evidence {
         kept: record,
         told: vec![("code", Some("c".to_owned()))],
     });
+    bury(&mut evidence);
     evidence
 }
 
@@ -384,6 +402,27 @@ fn bytes_that_were_not_kept_and_a_place_that_does_not_exist_are_found() {
     assert_eq!(broken(|evidence| evidence.kept[0].kept.headers.clear()), [Law::Raw1]);
     assert_eq!(broken(|evidence| evidence.kept[0].original = None), [Law::Raw1]);
     assert_eq!(broken(|evidence| evidence.kept[0].told[0].1 = None), [Law::Raw1]);
+}
+
+#[test]
+fn what_is_no_event_and_is_kept_nowhere_is_found() {
+    let without_letters = |evidence: &mut Evidence| evidence.kept.retain(|one| one.place != garbage_place());
+    assert_eq!(broken(without_letters), [Law::Raw1]);
+    // One of two places of the same record is not enough.
+    let twice = |evidence: &mut Evidence| evidence.garbage.push(("garbage-0".to_owned(), lying(8).place));
+    assert_eq!(broken(twice), [Law::Raw1]);
+}
+
+#[test]
+fn without_all_that_is_no_event_nothing_is_said_of_bytes_that_nobody_can_read() {
+    let verdict = |change: fn(&mut Evidence)| {
+        let mut evidence = healthy();
+        change(&mut evidence);
+        decide(&evidence).into_iter().find(|one| one.law == Law::Raw1).unwrap().verdict
+    };
+    assert_eq!(verdict(|_| ()), Verdict::Held);
+    assert_eq!(verdict(|evidence| evidence.garbage_sent += 1), Verdict::Undecided);
+    assert_eq!(verdict(|evidence| evidence.garbage.clear()), Verdict::Undecided);
 }
 
 #[test]

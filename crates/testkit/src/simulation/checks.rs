@@ -139,6 +139,9 @@ impl Run<'_> {
             }
         }
         all.extend(self.unintended());
+        let doubled = self.erp.doubled_costs().into_iter();
+        let doubled = doubled.map(|document_key| format!("the cost of document {document_key} was booked once more"));
+        all.extend(doubled.map(|detail| Violation { law: Law::Fx1, detail }));
         all
     }
 

@@ -10,7 +10,7 @@ use runtime::outgoing::Outgoing;
 use runtime::producer::Delivery;
 use runtime::reader::{Range, ReadError};
 use runtime::record::Record;
-use schemas::{Event as _, topics};
+use schemas::{Event, topics};
 use std::borrow::Cow;
 use std::collections::{BTreeSet, VecDeque};
 use std::ops::ControlFlow;
@@ -181,10 +181,19 @@ impl Producer {
 
 /// Whether this is an effect record that is written ahead of its turn.
 fn is_ahead(record: &Outgoing) -> bool {
-    let value = record.value.as_deref().filter(|_| record.topic == topics::OPS_EFFECT_V1.name());
-    let body = value.and_then(|value| schemas::codec::split_frame(value).ok()).map(|(_, body)| body);
-    let effect = body.zip(schemas::Effect::contract().ok()).map(|(body, writer)| schemas::codec::decode(writer, body));
-    effect.and_then(Result::ok).is_some_and(|effect: schemas::Effect| effect.after.is_some())
+    event_in::<schemas::Effect>(record).is_some_and(|effect| effect.after.is_some())
+}
+
+/// Whether this is an exception that is raised, and not what is said of it later.
+fn is_raised(record: &Outgoing) -> bool {
+    event_in::<schemas::Exception>(record).is_some_and(|exception| exception.kind == schemas::ExceptionKind::Raised)
+}
+
+/// The event in a record, when it is of this kind.
+fn event_in<T: Event>(record: &Outgoing) -> Option<T> {
+    let value = record.value.as_deref().filter(|_| record.topic == T::topic().name)?;
+    let (_, body) = schemas::codec::split_frame(value).ok()?;
+    schemas::codec::decode(T::contract().ok()?, body).ok()
 }
 
 impl RecordProducer for Producer {
@@ -205,7 +214,12 @@ impl RecordProducer for Producer {
         if self.variant == Variant::Honest {
             return self.inner.send(record, delivery);
         }
-        if self.variant == Variant::DoubleLetter && record.topic == topics::OPS_DEAD_LETTER_V1.name() {
+        let is_doubled = match self.variant {
+            Variant::DoubleLetter => record.topic == topics::OPS_DEAD_LETTER_V1.name(),
+            Variant::DoubleException => is_raised(record),
+            _ => false,
+        };
+        if is_doubled {
             self.inner.send(&Outgoing { ticket: None, ..record.clone() }, delivery)?;
         }
         self.inner.send(&self.falsified(record), delivery)

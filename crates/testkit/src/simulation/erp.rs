@@ -57,6 +57,8 @@ struct State {
     documents: BTreeSet<String>,
     /// Documents whose cost is booked.
     booked: BTreeSet<String>,
+    /// Documents whose cost was booked once more, for each time that it was.
+    doubled_costs: Vec<String>,
     /// How often somebody set about the cost of each document.
     tries: BTreeMap<String, u64>,
     /// Costs that are still on their way.
@@ -103,6 +105,11 @@ impl Erp {
 
     pub fn ledger(&self) -> Vec<Line> {
         self.state().ledger.clone()
+    }
+
+    /// Documents whose cost was booked once more, for each time that it was.
+    pub fn doubled_costs(&self) -> Vec<String> {
+        self.state().doubled_costs.clone()
     }
 
     /// Nothing is on its way.
@@ -320,11 +327,13 @@ struct Cost {
 }
 
 impl Cost {
-    /// A cost that is there already is there twice then, which is told as if the lines were.
+    /// A cost that is there already is there twice then, which is told as if the lines were, and by its own name.
     fn arrive(&self) {
         let mut state = self.erp.state();
         if !state.booked.insert(self.document_key.clone()) {
+            world().note("doubled-cost", || self.document_key.clone());
             state.ledger.extend(self.lines.iter().cloned());
+            state.doubled_costs.push(self.document_key.clone());
         }
     }
 }
@@ -357,6 +366,8 @@ impl EffectClient<Line, Answer> for Client {
         if self.variant == Variant::NoLookUp {
             return Box::pin(std::future::ready(Ok(None)));
         }
+        // Whoever is told too early that nothing more can come makes what is still on its way.
+        let certain = certain || self.variant == Variant::EarlyMaking;
         Box::pin(self.erp.look_up(document_key, lines, certain))
     }
 

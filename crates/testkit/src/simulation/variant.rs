@@ -30,6 +30,8 @@ pub enum Variant {
     NoLookUp,
     /// A look-up that finds nothing is believed while the call may still arrive.
     HastyLookUp,
+    /// A look-up makes what is missing while the call that may make it can still arrive.
+    EarlyMaking,
     /// Effect records are not written when they are ahead of their turn.
     ForgetAhead,
     /// Effect records are not read back after a start.
@@ -38,6 +40,8 @@ pub enum Variant {
     ForgetCopies,
     /// Dead letters are written twice.
     DoubleLetter,
+    /// Exceptions are raised twice.
+    DoubleException,
     /// Dead letters are without the bytes of the record.
     BareDeadLetter,
     /// A person's name is in a header.
@@ -52,7 +56,7 @@ pub enum Variant {
 
 impl Variant {
     /// All that are broken.
-    pub const BROKEN: [Self; 20] = [
+    pub const BROKEN: [Self; 22] = [
         Self::OffsetsFirst,
         Self::SkipOnRewind,
         Self::SilentDrop,
@@ -64,10 +68,12 @@ impl Variant {
         Self::ForgetEffectRecord,
         Self::NoLookUp,
         Self::HastyLookUp,
+        Self::EarlyMaking,
         Self::ForgetAhead,
         Self::ForgetOnLoad,
         Self::ForgetCopies,
         Self::DoubleLetter,
+        Self::DoubleException,
         Self::BareDeadLetter,
         Self::NameInHeader,
         Self::NameInKey,
@@ -90,10 +96,12 @@ impl Variant {
             Self::ForgetEffectRecord => "forget-effect-record",
             Self::NoLookUp => "no-look-up",
             Self::HastyLookUp => "hasty-look-up",
+            Self::EarlyMaking => "early-making",
             Self::ForgetAhead => "forget-ahead",
             Self::ForgetOnLoad => "forget-on-load",
             Self::ForgetCopies => "forget-copies",
             Self::DoubleLetter => "double-letter",
+            Self::DoubleException => "double-exception",
             Self::BareDeadLetter => "bare-dead-letter",
             Self::NameInHeader => "name-in-header",
             Self::NameInKey => "name-in-key",
@@ -114,12 +122,24 @@ impl Variant {
             Self::OffsetsFirst | Self::SkipOnRewind | Self::SilentDrop | Self::NeverUnpark => Law::Loss1,
             Self::UnparkOutOfOrder => Law::Ord1,
             Self::ParkPartition => Law::Key1,
-            Self::NoProof | Self::ForgetCopies | Self::DoubleLetter => Law::Eos1,
-            Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp | Self::ForgetAhead => Law::Fx1,
+            Self::NoProof | Self::ForgetCopies | Self::DoubleLetter | Self::DoubleException => Law::Eos1,
+            Self::ForgetEffectRecord | Self::NoLookUp | Self::HastyLookUp | Self::EarlyMaking | Self::ForgetAhead => {
+                Law::Fx1
+            }
             Self::ForgetOnLoad => Law::Rpl1,
             Self::BareDeadLetter | Self::DirtyRead => Law::Raw1,
             Self::NameInHeader | Self::NameInKey | Self::NameInLog => Law::Phi1,
             Self::UnboundedQueue => Law::Bnd1,
         })
+    }
+
+    /// What the violation speaks of, where something else could break the same law; nothing where the law is enough.
+    pub fn speaks_of(self) -> &'static str {
+        match self {
+            Self::EarlyMaking => "the cost of document",
+            Self::DoubleLetter => "the dead letter of",
+            Self::DoubleException => "output exception",
+            _ => "",
+        }
     }
 }
