@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, bail};
 use schemas::codec::encode;
 use schemas::{Event, examples, for_each_event, topics};
 use serde_json::{Value, json};
@@ -12,6 +12,9 @@ use super::INPUT_BYTES_MAX;
 
 /// Where the corpus is looked for when `WARDLINE_CORPUS` does not name it: beside the repository.
 const BESIDE: &str = "../shared/corpus";
+
+/// Articles of the hospital beside those of its orders.
+const ITEMS: usize = 10;
 
 /// Writes the seeds of these targets below `work`; says how many there are and where they come from.
 pub(super) fn prepare(root: &Path, work: &Path, targets: &[String]) -> Result<String> {
@@ -53,10 +56,23 @@ impl Seeds {
         fs::create_dir_all(&folder).with_context(|| format!("make {}", folder.display()))
     }
 
+    /// A seed of our own. One that is too large for the fuzzer would never be tried.
     fn add(&mut self, target: &str, input: &[u8]) -> Result<()> {
         if input.len() > INPUT_BYTES_MAX {
-            return Ok(());
+            bail!(
+                "a seed of {target} has {} bytes, of {INPUT_BYTES_MAX} that an input may have: make it smaller",
+                input.len()
+            );
         }
+        self.write(target, input)
+    }
+
+    /// A seed of the corpus, which is left out where it is too large for the fuzzer.
+    fn add_foreign(&mut self, target: &str, input: &[u8]) -> Result<()> {
+        if input.len() > INPUT_BYTES_MAX { Ok(()) } else { self.write(target, input) }
+    }
+
+    fn write(&mut self, target: &str, input: &[u8]) -> Result<()> {
         let file = self.folder.join(target).join(format!("{:05}", self.count));
         fs::write(&file, input).with_context(|| format!("write {}", file.display()))?;
         self.count += 1;
@@ -76,7 +92,7 @@ fn of_contracts(root: &Path, seeds: &mut Seeds) -> Result<()> {
         let call = format!("POST subjects/{}/versions {body}\nGET schemas/ids/1 \n", topic.subject);
         seeds.add("registry", call.as_bytes())?;
     }
-    let hospital: Value = serde_json::from_str(components::HOSPITAL_JSON).context("read the hospital")?;
+    let hospital = small_hospital()?;
     seeds.add("sandbox_erp", format!("POST seed {hospital}\nGET stock \nGET changes \n").as_bytes())?;
     let catalogue = fs::read_to_string(root.join("topics.yaml")).context("read topics.yaml")?;
     seeds.add("topics", catalogue.as_bytes())?;
@@ -85,6 +101,22 @@ fn of_contracts(root: &Path, seeds: &mut Seeds) -> Result<()> {
         seeds.add("topics", format!("topics:\n{block}\n").as_bytes())?;
     }
     Ok(())
+}
+
+/// The hospital of the sandbox with the articles of its orders and a few more: with all of them it would be too large an input.
+fn small_hospital() -> Result<Value> {
+    let mut hospital: Value = serde_json::from_str(components::HOSPITAL_JSON).context("read the hospital")?;
+    let orders = hospital["purchase_orders"].as_array().into_iter().flatten();
+    let lines = orders.flat_map(|order| order["lines"].as_array().into_iter().flatten());
+    let ordered: Vec<Value> = lines.map(|line| line["item"].clone()).collect();
+    let mut number = 0;
+    if let Some(items) = hospital["items"].as_array_mut() {
+        items.retain(|item| {
+            number += 1;
+            number <= ITEMS || ordered.contains(&item["code"])
+        });
+    }
+    Ok(hospital)
 }
 
 /// The examples of one type, in the frame whose schema id is its place among the types.
@@ -101,21 +133,21 @@ fn encode_examples<T: Event>(place: &mut u32, records: &mut Vec<Vec<u8>>) {
 
 fn of_corpus(corpus: &Path, seeds: &mut Seeds) -> Result<()> {
     for message in files(&corpus.join("hl7v2"))? {
-        seeds.add("hl7v2", &message)?;
-        seeds.add("mllp", &[b"\x0b", &message[..], b"\x1c\r"].concat())?;
-        seeds.add("charset", &[character_set(&message), b"|", &message].concat())?;
+        seeds.add_foreign("hl7v2", &message)?;
+        seeds.add_foreign("mllp", &[b"\x0b", &message[..], b"\x1c\r"].concat())?;
+        seeds.add_foreign("charset", &[character_set(&message), b"|", &message].concat())?;
     }
     for stream in files(&corpus.join("mllp"))? {
-        seeds.add("mllp", &stream)?;
-        seeds.add("hl7v2", &stream)?;
+        seeds.add_foreign("mllp", &stream)?;
+        seeds.add_foreign("hl7v2", &stream)?;
     }
     for resource in files(&corpus.join("fhir"))? {
-        seeds.add("fhir", &resource)?;
+        seeds.add_foreign("fhir", &resource)?;
     }
     for cases in files(&corpus.join("udi"))? {
         for line in cases.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let case: Value = serde_json::from_slice(line).context("read a case of the corpus")?;
-            seeds.add("udi", case["raw"].as_str().unwrap_or_default().as_bytes())?;
+            seeds.add_foreign("udi", case["raw"].as_str().unwrap_or_default().as_bytes())?;
         }
     }
     Ok(())
@@ -146,4 +178,27 @@ fn files(folder: &Path) -> Result<Vec<Vec<u8>>> {
         }
     }
     Ok(found)
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_seed_of_the_contracts_is_small_enough_and_the_hospital_is_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = super::super::super::root().unwrap();
+        let targets = super::super::targets(&root).unwrap();
+        let mut seeds = Seeds { folder: folder.path().to_owned(), count: 0 };
+        targets.iter().for_each(|target| seeds.make_folder(target).unwrap());
+        of_contracts(&root, &mut seeds).unwrap();
+        let of = |target: &str| files(&folder.path().join(target)).unwrap();
+        assert_eq!(of("sandbox_erp").len(), 1);
+        let hospital = small_hospital().unwrap();
+        assert!(hospital["items"].as_array().unwrap().len() > ITEMS, "and what is ordered");
+        for target in ["avro", "avro_schema", "registry", "topics"] {
+            assert!(!of(target).is_empty(), "{target}");
+        }
+    }
 }
