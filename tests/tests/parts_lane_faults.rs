@@ -142,7 +142,7 @@ impl Tried {
         let breaker = BreakerConfig { failures_to_open: 100_000, ..BreakerConfig::default() };
         let pacing = Pacing { breaker, ..Pacing::default() };
         let own = PostConfig { calls_max, pacing, ..PostConfig::default() };
-        stack.configure(toys::POST, serde_json::to_value(&own).expect("JSON"));
+        stack.configure(toys::POST, serde_json::json!(own));
         let ledger = stack.dir.path().join("ledger");
         let running = stack.run(vec![toys::post(&ledger)]).await;
         let mut sent: Vec<SupplyUsage> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 1, item)).collect();
