@@ -73,6 +73,7 @@ pub fn validate() -> Room {
 /// Posts each usage into a file. `DROP` is dropped, `SLOW` takes 50 ms, `HANG` never ends, `TIMEOUT` does it and does not say so, `PANIC`
 /// does it and panics,
 /// `AWAY` fails before it is [`FileWorld::back`], `LOST` fails before it [`FileWorld::hang`]s, and is done then without an answer,
+/// `MUTE` the same, and nothing is told about it either,
 /// `HALF` does not do it, and a look-up does once it is certain,
 /// `REFUSE` is refused, `BUSY` goes to a target of its own that first asks for silence, `PACED` to one that asks for nothing. What comes of `UNFIT` does not fit its contract, and
 /// `UNFIT-DECIDED` has nothing done for it besides.
@@ -260,7 +261,7 @@ impl EffectClient<String, String> for FileWorld {
                 self.away().await;
                 return Err(CallError::Transient { retry_after: None, reason: "scripted absence".to_owned() });
             }
-            if requests.iter().any(|request| code(request) == "LOST") {
+            if requests.iter().any(|request| matches!(&*code(request), "LOST" | "MUTE")) {
                 if !self.path.with_extension("hang").exists() {
                     return Err(CallError::Transient { retry_after: None, reason: "scripted absence".to_owned() });
                 }
@@ -294,6 +295,9 @@ impl EffectClient<String, String> for FileWorld {
         certain: bool,
     ) -> BoxFuture<'a, Result<Option<Vec<String>>, CallError>> {
         Box::pin(async move {
+            if requests.iter().any(|request| request.split(' ').nth(1) == Some("MUTE")) {
+                return Err(CallError::InDoubt { reason: "scripted silence".to_owned() });
+            }
             let ledger = Self::ledger(&self.path);
             let found = requests
                 .iter()

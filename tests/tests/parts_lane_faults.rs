@@ -136,6 +136,7 @@ impl Tried {
             config.limits.wait_budget_ms.operational = 0;
             config.limits.retry_delay_ms = 100;
             config.limits.retry_delay_max_ms = 200;
+            config.limits.discard_wait_ms = 5_000;
         })
         .await;
         // However often it fails, it is called.
@@ -246,4 +247,21 @@ async fn fx_1_what_is_given_up_and_has_happened_is_on_record_as_done() {
     tried.running.stop().await;
     let ledger = FileWorld::ledger(&tried.ledger);
     assert_eq!((ledger.len(), postings.len()), (6, 6), "each once: {ledger:?}");
+}
+
+/// KEY-1: an event is given up, and nobody can say what became of its call: the other side does not answer any more. Its key goes on
+/// when that was waited for.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_what_is_given_up_and_stays_in_doubt_holds_its_key_up_for_a_while_only() {
+    let tried = Tried::start(6, "MUTE").await;
+    let behind: Vec<_> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 2, "plain")).collect();
+    tried.stack.publish(&behind).await;
+    tried.decide(discarded).await;
+    let all = |told: &[Exception]| settled(told, ExceptionState::Discarded).len() == 7;
+    tried.stack.until::<Exception>("all are left out", all).await;
+    tried.stack.until::<ErpPosting>("those behind them", |postings| postings.len() == 6).await;
+    tried.running.stop().await;
+    let effects = tried.stack.events::<schemas::Effect>().await;
+    let in_doubt = effects.iter().filter(|effect| effect.state == schemas::EffectState::Intended);
+    assert!(in_doubt.count() >= 6, "reconciliation finds what was tried");
 }

@@ -121,6 +121,30 @@ async fn fx_1_what_does_not_fit_its_contract_waits_and_is_not_done_again() {
     assert_eq!(keys, ["enc-free/1/0", "enc-unfit/1/0"]);
 }
 
+/// FX-1, KEY-1: what was done and does not fit its contract is given up: its key goes on, and it is not done again.
+#[tokio::test(flavor = "multi_thread")]
+async fn key_1_what_does_not_fit_its_contract_and_is_given_up_holds_up_nobody() {
+    let stack = Stack::start().await;
+    let ledger = stack.dir.path().join("ledger");
+    stack.publish(&[usage("enc-unfit", 1, "UNFIT"), usage("enc-unfit", 2, "plain")]).await;
+    let running = stack.run(vec![toys::post(&ledger)]).await;
+    let raised = stack.until::<Exception>("the exception", |exceptions| !exceptions.is_empty()).await.remove(0);
+    let discard = Exception {
+        kind: ExceptionKind::Discarded,
+        state: ExceptionState::Discarded,
+        actor: Some("operator".to_owned()),
+        ..raised
+    };
+    stack.publish(&[discard]).await;
+    stack.until::<ErpPosting>("the event behind it", |postings| postings.len() == 1).await;
+    let is_last = |told: &Exception| (told.kind, told.state) == (ExceptionKind::Resolved, ExceptionState::Discarded);
+    stack.until::<Exception>("its last word", |told| told.last().is_some_and(is_last)).await;
+    running.stop().await;
+    let ledger = FileWorld::ledger(&ledger);
+    let keys: Vec<&str> = ledger.iter().map(|(_, request)| effect_key(request)).collect();
+    assert_eq!(keys, ["enc-unfit/1/0", "enc-unfit/2/0"]);
+}
+
 /// Starts the room in a process that can be killed; its ledger outlives it.
 #[allow(clippy::unwrap_used, reason = "a helper of tests")]
 fn start(stack: &Stack, ledger: &Path) -> RoomProcess {

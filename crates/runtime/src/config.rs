@@ -149,6 +149,9 @@ pub struct Limits {
     pub retry_delay_max_ms: u64,
     /// How long an event of each class may wait or be retried before its key is parked behind an exception, milliseconds.
     pub wait_budget_ms: WaitBudget,
+    /// How long the discard of an event waits while the other side cannot say what became of a call for it, milliseconds. Then the event
+    /// is left out, and reconciliation tells what the other side has.
+    pub discard_wait_ms: u64,
     /// Most keys with parked events that one worker holds in memory. At the bound it takes no more records in until keys leave.
     pub parked_max: usize,
     /// Most places of parked events that are held of one key; its later events are found again by reading on from there.
@@ -434,6 +437,7 @@ impl Default for Limits {
             retry_delay_ms: 200,
             retry_delay_max_ms: 30_000,
             wait_budget_ms: WaitBudget::default(),
+            discard_wait_ms: 600_000,
             parked_max: 1_000_000,
             parked_places_max: 16,
             effects_max: 1_000_000,

@@ -146,18 +146,23 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         let waited = Duration::from_micros(u64::try_from(now_micros() - hold.since_micros).unwrap_or_default());
         let spent = rejected || waited >= limits.wait_budget(class);
         let id = self.parts.desk.exception_id(&record.place);
-        let decided = self.parts.decisions.about(&id).map(|decided| decided.decision);
-        let is_settled = decided == Some(Decision::Discard) && !self.index.is_open(&record.place);
-        if is_settled || self.news(&record.place, work).is_some() {
+        if self.news(&record.place, work).is_some() {
             // That is still to be carried out, and said nothing of before.
             self.lot.rehold(lane, |hold| hold.due = Some(tick()));
             return Ok(());
         }
-        match decided {
-            // Given up, and the other side has not said yet what became of its call.
-            Some(Decision::Discard) => {}
+        match self.parts.decisions.about(&id) {
+            Some(discard) if discard.decision == Decision::Discard => {
+                // Given up, and nobody can say what became of its call. That is waited for, but not for ever: its key goes on.
+                let since = now_micros().saturating_sub(discard.at.0);
+                let since = Duration::from_micros(u64::try_from(since).unwrap_or_default());
+                let is_over = rejected || since >= Duration::from_millis(limits.discard_wait_ms);
+                if is_over || !self.index.is_open(&record.place) {
+                    return self.give_up(lane, record, record.place.offset, discard);
+                }
+            }
             // A person's retry did not help: it is theirs again.
-            Some(Decision::Retry) => self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?,
+            Some(_) => self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?,
             None if spent && hold.exception_id.is_none() => self.say(record, reason, Word::RAISED)?,
             None => {}
         }

@@ -124,7 +124,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// That a person has given a parked event up.
-    fn discard_of(&self, record: &Record) -> Option<Decided> {
+    pub fn discard_of(&self, record: &Record) -> Option<Decided> {
         let decided = self.parts.decisions.about(&self.parts.desk.exception_id(&record.place));
         decided.filter(|decided| decided.decision == Decision::Discard)
     }
@@ -136,7 +136,7 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
     }
 
     /// The event at the head of a lane is given up.
-    fn leave_out(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
+    pub fn leave_out(&mut self, lane: &Lane, record: &Record) -> Result<(), RoomError> {
         self.lanes.advance(lane);
         match self.discard_of(record) {
             Some(discard) => self.give_up(lane, record, record.place.offset, discard),

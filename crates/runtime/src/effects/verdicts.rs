@@ -125,8 +125,11 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         outputs: Vec<E::Output>,
     ) -> Result<(), RoomError> {
         let Item { lane, record, action, effect, attempt, .. } = item;
-        let values = match self.values(&outputs)? {
-            Ok(values) => values,
+        let is_given_up = self.is_parked(&lane) && self.discard_of(&record).is_some();
+        let (outputs, values) = match self.values(&outputs)? {
+            Ok(values) => (outputs, values),
+            // Nobody wants to know what came of it; that it is done is on record.
+            Err(_) if is_given_up => (Vec::new(), Vec::new()),
             // Not on record as done: when the event is tried again, the other side is asked for the answer once more.
             Err(reason) => return self.conclude(&lane, &record, Verdict::Reject(reason)),
         };
@@ -143,8 +146,16 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
             done: Some(done),
             at: now_micros(),
         })));
+        if outputs.is_empty() && is_given_up {
+            return self.leave_out(&lane, &record);
+        }
         self.send(&record, &outputs, values);
         self.finish(&lane)
+    }
+
+    /// Whether the event at the head of a lane comes from the parking lot.
+    fn is_parked(&self, lane: &Lane) -> bool {
+        self.lanes.head(lane).is_some_and(|head| head.parked.is_some())
     }
 
     /// What came of an event, kept where what is said of the same fact later finds it.

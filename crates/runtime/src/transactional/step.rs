@@ -13,7 +13,7 @@ use crate::parking_store::Step;
 use crate::record::Record;
 use crate::telemetry::{self, Attribute, RecordSpan};
 use processor::{Code, Input, Processor, Reason, Verdict};
-use schemas::{AuditKind, Correction, ExceptionKind, ExceptionState};
+use schemas::{AuditKind, Correction, ExceptionKind, ExceptionState, Timestamp};
 use std::time::Duration;
 use uuid::Uuid;
 
@@ -118,9 +118,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if self.shared.decisions.raised(&id).is_some() {
             self.lot.rehold(lane, |hold| hold.asks(id));
         }
-        match self.shared.decisions.about(&id) {
+        // Before the correction is looked up: what is decided behind this is not used up by this try.
+        let decided = self.shared.decisions.about(&id);
+        let decided_at = decided.as_ref().map(|decided| decided.at);
+        match decided {
             Some(decided) if decided.decision == Decision::Discard => self.discard(lane, record, decided, now)?,
-            _ if !self.retry(lane, record, now)? => return Ok(()),
+            _ if !self.retry(lane, record, decided_at, now)? => return Ok(()),
             _ => {}
         }
         self.open.redriven();
@@ -130,7 +133,13 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
     }
 
     /// Whether the event is settled now; otherwise the lane waits on.
-    fn retry(&mut self, lane: &Lane, record: &Record, now: i64) -> Result<bool, StepError> {
+    fn retry(
+        &mut self,
+        lane: &Lane,
+        record: &Record,
+        decided_at: Option<Timestamp>,
+        now: i64,
+    ) -> Result<bool, StepError> {
         let correction = self.shared.decisions.correction(&self.desk.exception_id(&record.place));
         let verdict = match self.decide_again(record, correction.as_deref()) {
             Ok(verdict) => verdict,
@@ -156,6 +165,12 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
             Verdict::Wait(reason) => (reason, false),
             Verdict::Reject(reason) => (reason, true),
         };
+        let decided = self.shared.decisions.about(&self.desk.exception_id(&record.place));
+        if decided.as_ref().is_some_and(|decided| decided_at != Some(decided.at)) {
+            // That is still to be carried out, and said nothing of before.
+            self.lot.rehold(lane, |hold| hold.due = Some(tick()));
+            return Ok(false);
+        }
         self.wait_on(lane, record, &reason, rejected, now)?;
         Ok(false)
     }
