@@ -1,18 +1,20 @@
 //! Carries decisions out: reads the whole records, writes what was decided, and waits until the view shows it.
 
 mod cause;
+mod error;
 mod turn;
 
 pub use self::cause::CauseRefusal;
-
-use self::cause::{none_of, parted, sifted};
-use self::turn::Turn;
+pub use self::error::DecideError;
 pub(crate) use self::turn::WRITER;
+
+use self::cause::{later, none_of, parted, sifted};
+use self::turn::Turn;
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page};
 use super::until::ReadUntil;
-use super::view::{ExceptionsView, ViewError};
+use super::view::ExceptionsView;
 use runtime::outgoing::Outgoing;
 use runtime::publisher::PublishError;
 use runtime::record::Record;
@@ -65,6 +67,14 @@ pub enum Choice {
     },
 }
 
+/// What is decided, by whom, and how far the list had read that they looked at, where that bounds what is meant.
+#[derive(Clone, Copy)]
+struct Asked<'a> {
+    act: &'a Act,
+    by: &'a By,
+    seen_until: Option<&'a ReadUntil>,
+}
+
 /// Exceptions that are to be decided, by id; with the mark of the request that was seen of each, where that has to be the same.
 type Chosen = HashMap<String, Option<String>>;
 
@@ -98,29 +108,6 @@ pub struct Outcome {
     pub done: Vec<Done>,
     /// What was not, and why.
     pub left_out: Vec<Refusal>,
-}
-
-/// Why nothing was decided, or not everything.
-#[derive(Debug, thiserror::Error)]
-pub enum DecideError {
-    /// No exception has such an id, or several have.
-    #[error("WL-7063: {0}")]
-    Unknown(String),
-    /// It makes no sense, or is not allowed.
-    #[error(transparent)]
-    Refused(#[from] Refusal),
-    /// Of a whole cause nothing can be decided so.
-    #[error(transparent)]
-    Cause(#[from] CauseRefusal),
-    /// The view is not ready.
-    #[error(transparent)]
-    View(#[from] ViewError),
-    /// Records cannot be read.
-    #[error(transparent)]
-    Records(#[from] RecordsError),
-    /// Kafka did not confirm. Some of it may be on record: look before it is done again.
-    #[error(transparent)]
-    Publish(#[from] PublishError),
 }
 
 impl Decider {
@@ -207,12 +194,17 @@ impl Decider {
     pub async fn decide(&self, choice: &Choice, act: &Act, by: &By) -> Result<Outcome, DecideError> {
         self.view.until_caught_up(CATCH_UP).await?;
         let (mut open, left_out) = self.chosen(choice, act, by)?;
+        let seen_until = match choice {
+            Choice::Cause { seen_until, .. } => seen_until.as_ref(),
+            Choice::Ids(_) => None,
+        };
+        let asked = Asked { act, by, seen_until };
         let mut outcome = Outcome { done: Vec::with_capacity(open.len()), left_out };
         for _ in 0..ROUNDS {
             if open.is_empty() {
                 break;
             }
-            self.round(&mut open, act, by, &mut outcome).await?;
+            self.round(&mut open, asked, &mut outcome).await?;
         }
         let moving = |exception_id: String| Refusal {
             exception_id,
@@ -291,13 +283,13 @@ impl Decider {
     }
 
     /// Reads the records of what is open, and decides what was found.
-    async fn round(&self, open: &mut Chosen, act: &Act, by: &By, outcome: &mut Outcome) -> Result<(), DecideError> {
+    async fn round(&self, open: &mut Chosen, asked: Asked<'_>, outcome: &mut Outcome) -> Result<(), DecideError> {
         let places = self.view.places(open.keys().map(String::as_str));
         let (mut records, reading) = records::many(self.view.readers(), &places);
         let mut chunk: Vec<Record> = Vec::with_capacity(CHUNK);
         let mut turn = None;
         while records.recv_many(&mut chunk, CHUNK).await > 0 {
-            turn = self.write(turn, &chunk, open, (act, by), outcome).await?;
+            turn = self.write(turn, &chunk, open, asked, outcome).await?;
             chunk.clear();
         }
         reading.await.map_err(RecordsError::from)?.map_err(RecordsError::from)?;
@@ -324,13 +316,13 @@ impl Decider {
         mut turn: Option<Turn>,
         chunk: &[Record],
         open: &mut Chosen,
-        act: (&Act, &By),
+        asked: Asked<'_>,
         outcome: &mut Outcome,
     ) -> Result<Option<Turn>, DecideError> {
         for _ in 0..TURNS {
             let mut turns = self.turns.lock().await;
             let mut mine = self.turn(turn, &mut turns, open).await?;
-            let Written { taken, outgoing, done, left_out } = self.judged(&mine, chunk, open, act).await?;
+            let Written { taken, outgoing, done, left_out } = self.judged(&mine, chunk, open, asked).await?;
             if outgoing.is_empty() || mine.commit(outgoing).await? {
                 taken.iter().for_each(|id| drop(open.remove(id)));
                 outcome.done.extend(done);
@@ -349,7 +341,7 @@ impl Decider {
         turn: &Turn,
         chunk: &[Record],
         open: &Chosen,
-        (act, by): (&Act, &By),
+        Asked { act, by, seen_until }: Asked<'_>,
     ) -> Result<Written, DecideError> {
         let mut written = Written::default();
         for record in chunk {
@@ -361,6 +353,10 @@ impl Decider {
             }
             let Some(seen) = open.get(id) else { continue };
             written.taken.push(id.clone());
+            if seen_until.is_some_and(|until| !until.covers(place)) {
+                written.left_out.push(later(id.clone()));
+                continue;
+            }
             // It may have changed since it was chosen.
             let facts = Facts::of(&exception);
             let checked = act.check(&facts, by, self.two_people());
@@ -452,32 +448,6 @@ impl Decider {
 
     fn two_people(&self) -> &[Criticality] {
         &self.view.config().two_people
-    }
-}
-
-impl DecideError {
-    /// What to do next at a terminal; none where nothing but the usual about Kafka and the registry can be said.
-    pub fn next(&self) -> Option<String> {
-        match self {
-            Self::Unknown(_) => {
-                Some("list them with `wardline exceptions ls --all` or `wardline exceptions causes`".to_owned())
-            }
-            Self::Refused(refusal) => Some(refusal.next.clone()),
-            Self::Cause(refusal) => Some(refusal.next.to_owned()),
-            Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
-        }
-    }
-
-    /// What to do next on a page; none where nothing but the usual about Kafka and the registry can be said.
-    pub fn on_page(&self) -> Option<String> {
-        match self {
-            Self::Unknown(_) => {
-                Some("look for it on the page Exceptions, where `all` shows the settled ones too".to_owned())
-            }
-            Self::Refused(refusal) => Some(refusal.on_page.clone()),
-            Self::Cause(refusal) => Some(refusal.on_page.to_owned()),
-            Self::View(_) | Self::Records(_) | Self::Publish(_) => None,
-        }
     }
 }
 

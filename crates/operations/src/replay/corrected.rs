@@ -11,7 +11,7 @@
 
 use super::acts::Replays;
 use super::known::hash;
-use super::plan::Count;
+use super::plan::{Count, parking_lot, waiting};
 use super::store::{blocking, settle, visit_readable};
 use super::{CLOCK_SLACK_MS, Plan, ReplayError};
 use runtime::codec::WireError;
@@ -155,9 +155,17 @@ impl Correcting {
             return Ok(());
         }
         settle(&count.replays, topic.name)?;
-        let most = count.replays.own.keys_max;
+        // Before it is read what the room has written: what it processes meanwhile is among that, too.
+        let (passed, most) = (count.passed()?, count.replays.own.keys_max);
+        let of = (count.room.info.name, topic.name);
+        let parked = waiting(count.kafka(), &parking_lot(), of, count.replays.own.parked_max)?;
         let range = Range { from, ..Range::all(topic.name) };
         visit_readable(count.kafka(), &range, |record| {
+            let place = (record.place.partition, record.place.offset);
+            let is_before_it = passed.get(&place.0).is_none_or(|next| place.1 >= *next) || parked.contains(&place);
+            if !is_before_it {
+                return Ok(());
+            }
             let Some(value) = record.value.as_deref() else { return Ok(()) };
             let (writer, body) = count.handle.block_on(count.replays.codec.open(value))?;
             self.past.restate(&schemas::codec::to_json(&writer, body).map_err(WireError::from)?);

@@ -314,7 +314,7 @@ impl Count {
     }
 
     /// Next offset of the room in each partition where it has one.
-    fn passed(&self) -> Result<BTreeMap<i32, i64>, ReplayError> {
+    pub(super) fn passed(&self) -> Result<BTreeMap<i32, i64>, ReplayError> {
         let lags = reader::group_lag(self.kafka(), self.room.info.name, &[self.topic.name])?;
         Ok(lags.into_iter().filter_map(|lag| Some((lag.partition, lag.committed?))).collect())
     }

@@ -92,15 +92,19 @@ pub(super) fn none_of(code: &str, filter: &Filter) -> String {
 /// Parts what a list could show from that of which something was said since, which nobody has seen who looked at it.
 pub(super) fn parted(rows: Vec<Row>, seen_until: Option<&ReadUntil>) -> (Vec<Row>, Vec<Refusal>) {
     let is_seen = |row: &Row| seen_until.is_none_or(|until| until.covers(row.place));
-    let (seen, later): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_seen);
-    let left_out = |row: Row| Refusal {
-        exception_id: row.exception_id,
+    let (seen, unseen): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_seen);
+    (seen, unseen.into_iter().map(|row| later(row.exception_id)).collect())
+}
+
+/// Why something is left out of which more was said since.
+pub(super) fn later(exception_id: String) -> Refusal {
+    Refusal {
+        exception_id,
         code: "WL-7113",
         why: "was raised, or changed, after the list that was looked at".to_owned(),
         next: "look at it, and decide then".to_owned(),
         on_page: "look at the list as it is now, and decide then".to_owned(),
-    };
-    (seen, later.into_iter().map(left_out).collect())
+    }
 }
 
 /// Parts what can be decided from what cannot. When nothing can, that is an error.

@@ -48,12 +48,18 @@ async fn a_decision_is_not_written_over_a_newer_record() {
     let mut open = Chosen::from([(ID.to_owned(), None)]);
     let mut outcome = Outcome::default();
     let resolve = Act::Resolve { may_agree: true };
-    let turn = decider.write(None, &older, &mut open, (&resolve, &by), &mut outcome).await.unwrap();
+    let turn = decider
+        .write(None, &older, &mut open, Asked { act: &resolve, by: &by, seen_until: None }, &mut outcome)
+        .await
+        .unwrap();
     assert_eq!((outcome.done.len(), outcome.left_out.len(), open.len()), (0, 0, 1));
     assert_eq!(records(&stack).await.len(), 2, "nothing was written over the newer record");
 
     let newest: Vec<Record> = records(&stack).await.into_iter().skip(1).collect();
-    decider.write(turn, &newest, &mut open, (&resolve, &by), &mut outcome).await.unwrap();
+    decider
+        .write(turn, &newest, &mut open, Asked { act: &resolve, by: &by, seen_until: None }, &mut outcome)
+        .await
+        .unwrap();
     assert_eq!((outcome.done.len(), open.len()), (1, 0));
     let written = stack.events::<Exception>().await;
     let last = written.last().unwrap();
@@ -81,7 +87,10 @@ async fn what_is_asked_anew_is_not_agreed_to_with_what_was_seen() {
     for (seen, done) in [("sent twice", 0), ("a test patient", 1)] {
         let mut open = Chosen::from([(ID.to_owned(), Some(discard_mark(&request(seen))))]);
         let mut outcome = Outcome::default();
-        decider.write(None, &records, &mut open, (&act, &by), &mut outcome).await.unwrap();
+        decider
+            .write(None, &records, &mut open, Asked { act: &act, by: &by, seen_until: None }, &mut outcome)
+            .await
+            .unwrap();
         let codes: Vec<_> = outcome.left_out.iter().map(|refusal| refusal.code).collect();
         let refused: &[&str] = if done == 0 { &["WL-1451"] } else { &[] };
         assert_eq!((outcome.done.len(), codes.as_slice(), open.len()), (done, refused, 0), "{seen}");
@@ -111,12 +120,17 @@ async fn who_writes_second_sees_what_the_first_one_decided() {
     let (assign, of_bob) = (Act::Assign { to: Some("bob".to_owned()) }, by("bob"));
     let mut open: Chosen = ids.iter().map(|id| ((*id).to_owned(), None)).collect();
     let mut outcome = Outcome::default();
-    let turn = bob.write(None, &of(ids[0]), &mut open, (&assign, &of_bob), &mut outcome).await.unwrap();
+    let turn = bob
+        .write(None, &of(ids[0]), &mut open, Asked { act: &assign, by: &of_bob, seen_until: None }, &mut outcome)
+        .await
+        .unwrap();
     assert_eq!((outcome.done.len(), open.len()), (1, 1));
 
     ada.discard(ids[1], &by("ada")).await.unwrap();
     assert!(views[1].is_newest(ids[1], views[1].places([ids[1]])[0]), "Bob sees what was raised");
-    bob.write(turn, &of(ids[1]), &mut open, (&assign, &of_bob), &mut outcome).await.unwrap();
+    bob.write(turn, &of(ids[1]), &mut open, Asked { act: &assign, by: &of_bob, seen_until: None }, &mut outcome)
+        .await
+        .unwrap();
     assert_eq!((outcome.done.len(), outcome.left_out.len(), open.len()), (1, 0, 1), "it is left to the next round");
     let written = stack.events::<Exception>().await;
     let last = written.iter().rfind(|written| written.exception_id == ids[1]).unwrap();
@@ -124,4 +138,27 @@ async fn who_writes_second_sees_what_the_first_one_decided() {
     let audits = stack.events::<schemas::Audit>().await;
     let told: HashSet<_> = audits.iter().filter_map(|audit| audit.exception_id.as_deref()).collect();
     assert_eq!((audits.len(), told), (2, HashSet::from(ids)));
+}
+
+/// A list did not know yet what the room has said since: nobody has seen that who decides about all that it shows.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_said_behind_the_list_is_left_out_in_every_round() {
+    let stack = Stack::start().await;
+    stack.publish(&[said("first", 1)]).await;
+    let mut seen_until = ReadUntil::default();
+    records(&stack).await.iter().for_each(|record| seen_until.note((record.place.partition, record.place.offset)));
+    stack.publish(&[Exception { kind: ExceptionKind::Retried, ..said("second", 2) }]).await;
+    let (_trigger, stop) = shutdown();
+    let view = ExceptionsView::start(&stack.config, &stop).unwrap();
+    until("the newer record in the view", || view.row(ID).is_some_and(|row| row.message == "second")).await;
+    let decider = Decider::connect(&stack.config, &view).await.unwrap();
+    let by = By { actor: "ada".to_owned(), comment: Some("sent twice".to_owned()), via: "cli" };
+    let newest: Vec<Record> = records(&stack).await.into_iter().skip(1).collect();
+    for (seen_until, expected) in [(Some(&seen_until), (0, vec!["WL-7113"])), (None, (1, Vec::new()))] {
+        let (mut open, mut outcome) = (Chosen::from([(ID.to_owned(), None)]), Outcome::default());
+        let asked = Asked { act: &Act::Discard, by: &by, seen_until };
+        decider.write(None, &newest, &mut open, asked, &mut outcome).await.unwrap();
+        let codes: Vec<_> = outcome.left_out.iter().map(|refusal| refusal.code).collect();
+        assert_eq!((outcome.done.len(), codes), expected);
+    }
 }

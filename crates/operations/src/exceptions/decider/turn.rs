@@ -18,8 +18,8 @@ use std::time::Duration;
 /// Transactional id of whoever decides, wherever that runs.
 pub(crate) const WRITER: &str = "wardline.exceptions";
 
-/// Longest wait for transactions of rooms that are open: no longer than a person waits for an answer.
-const SETTLED_WITHIN: Duration = Duration::from_secs(20);
+/// Longest wait for transactions of rooms that are open: whoever waits for their turn behind this one shall have an answer too.
+const SETTLED_WITHIN: Duration = Duration::from_secs(10);
 
 /// The right to write, until somebody else takes it.
 pub(super) struct Turn {
