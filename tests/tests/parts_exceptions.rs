@@ -4,14 +4,14 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use operations::exceptions::{By, Cause, DecideError, Decider, ExceptionsView, Filter, Page, Row};
-use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use runtime::outgoing::Outgoing;
-use runtime::{Shutdown, clock, kafka, shutdown};
+use runtime::{Shutdown, clock, shutdown};
 use schemas::{
     Audit, AuditKind, Decimal, Exception, ExceptionKind, ExceptionState, MasterItem, MasterLocation, Money,
     SupplyUsage, Timestamp, ValidatedUsage, topics,
 };
 use std::time::Duration;
+use testkit::held::Held;
 use testkit::stack::Stack;
 use testkit::until;
 use wardline_tests::events::{documented, usage};
@@ -307,17 +307,7 @@ async fn a_decision_behind_an_open_transaction_is_not_written_over() {
     }
     let topic = topics::OPS_EXCEPTION_V1.name();
     let partition = stack.records(topic).await[0].place.partition;
-    let settings = kafka::producer(&stack.config.kafka, Some("a room"));
-    let room: BaseProducer = tokio::task::spawn_blocking(move || {
-        let room: BaseProducer = settings.create().unwrap();
-        room.init_transactions(WITHIN).unwrap();
-        room.begin_transaction().unwrap();
-        room.send(BaseRecord::to(topic).partition(partition).key("another").payload("")).unwrap();
-        room.flush(WITHIN).unwrap();
-        room
-    })
-    .await
-    .unwrap();
+    let room = Held::open(&stack, topic, partition).await;
 
     let ada = Decider::connect(&stack.config, &views[0]).await.unwrap();
     let bob = Decider::connect(&stack.config, &views[1]).await.unwrap();
@@ -327,7 +317,7 @@ async fn a_decision_behind_an_open_transaction_is_not_written_over() {
     let mut assigning = tokio::spawn(async move { bob.assign(ID, Some("bob".to_owned()), &by("bob", "mine")).await });
     let early = tokio::time::timeout(Duration::from_secs(2), &mut assigning).await;
     assert!(early.is_err(), "nor by the other one");
-    tokio::task::spawn_blocking(move || room.abort_transaction(WITHIN).unwrap()).await.unwrap();
+    room.abort().await;
     assert_eq!(discarding.await.unwrap().unwrap().done.len(), 1);
     let is_assigned = assigning.await.unwrap().is_ok();
     let written = stack.events::<Exception>().await;

@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use connector::erp::{Change, Cursor, Erp, ErpError, Stream};
+use runtime::librdkafka::settle;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::{RoomContext, RoomError, clock, reader};
@@ -136,6 +137,8 @@ impl Poll {
 
 /// Where each stream was when the room last stopped.
 async fn stored_cursors(context: &RoomContext, config: &ErpConfig) -> Result<HashMap<Stream, Cursor>, RoomError> {
+    // All connectors write to the topic: what is behind somebody else's open transaction cannot be read before that has ended.
+    settle(&context.config.kafka, topics::OPS_CURSOR_V1.name()).await?;
     let kafka = context.config.kafka.clone();
     let owner = config.cursor_owner();
     let prefix = format!("{owner}/").into_bytes();

@@ -5,6 +5,8 @@
 use schemas::{Action, Encounter, Exception, Receipt, ReceiptOutcome, SupplyUsage, topics};
 use serde_json::{Value, json};
 use std::collections::HashSet;
+use std::time::Duration;
+use testkit::held::Held;
 use testkit::parts::Fhir;
 use testkit::stack::{Running, Stack};
 
@@ -183,4 +185,29 @@ async fn one_implant_is_one_usage_through_restarts_and_deletions() {
     assert_eq!(once.len(), receipts.len(), "a version was consumed twice");
 
     crash_among_many(&clinic).await;
+}
+
+/// LOSS-1, FX-1: somebody else has a transaction open on the topic where connectors keep what they told. What this one told behind it is
+/// known after a restart: a usage that is taken back is taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn loss_1_what_was_told_behind_an_open_transaction_of_another_is_known_after_a_restart() {
+    let clinic = Clinic::start().await;
+    hospital(&clinic).await;
+    let running = clinic.run().await;
+    clinic.received("Encounter/e1", 1).await;
+    let held = Held::open(&clinic.stack, topics::OPS_CURSOR_V1.name(), 0).await;
+    clinic.put(procedure("completed")).await;
+    clinic.received("Procedure/pr1", 1).await;
+    running.stop().await;
+    clinic.put(procedure("entered-in-error")).await;
+    let mut starting = Box::pin(clinic.run());
+    let early = tokio::time::timeout(Duration::from_secs(2), &mut starting).await;
+    assert!(early.is_err(), "it cannot know yet what it told");
+    held.abort().await;
+    let running = starting.await;
+    clinic.received("Procedure/pr1", 2).await;
+    running.stop().await;
+    let usages = clinic.stack.events::<SupplyUsage>().await;
+    let told: Vec<_> = usages.iter().map(|usage| (usage.meta.action, usage.meta.revision)).collect();
+    assert_eq!(told, [(Action::Create, 0), (Action::Retract, 1)]);
 }

@@ -10,9 +10,11 @@ use crate::group_context::GroupContext;
 use crate::group_protocol::GroupProtocol;
 use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::Outgoing;
+use crate::parking_store::SETTLED_WITHIN;
 use crate::producer::{Delivery, Producer};
 use crate::reader::{From, PartitionLag, Range, ReadError, group_lag, read_range, spans};
 use crate::record::Record;
+use crate::room::RoomError;
 use rdkafka::config::FromClientConfigAndContext;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
@@ -50,6 +52,21 @@ impl Librdkafka {
     pub fn fetching_evenly(self) -> Self {
         Self { evenly: true, ..self }
     }
+}
+
+/// Waits until every transaction that has written to a topic by now has ended. What was committed behind one that is open, of whoever
+/// writes there too, cannot be read before.
+///
+/// # Errors
+/// When one is still open after a time in which brokers end each, or the cluster does not answer.
+pub async fn settle(config: &KafkaConfig, topic: &'static str) -> Result<(), RoomError> {
+    let config = config.clone();
+    let settling = tokio::task::spawn_blocking(move || {
+        let spans = crate::reader::spans(&config, &crate::reader::Range::all(topic));
+        let partitions = spans.map_err(|error| RoomError::Worker(error.to_string()))?.into_keys().collect();
+        Ok(Librdkafka::new(&config).settled(topic, &partitions, SETTLED_WITHIN)?)
+    });
+    settling.await.map_err(|error| RoomError::Worker(error.to_string()))?
 }
 
 impl Cluster for Librdkafka {

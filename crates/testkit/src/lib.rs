@@ -6,6 +6,7 @@ pub mod conformance;
 mod corpus;
 pub mod drive;
 pub mod fault_proxy;
+pub mod held;
 pub mod identity;
 pub mod openapi;
 pub mod parts;

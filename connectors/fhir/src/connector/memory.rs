@@ -4,6 +4,7 @@ use super::position::Position;
 use super::records::connector;
 use crate::config::FhirConfig;
 use crate::seen::Seen;
+use runtime::librdkafka::settle;
 use runtime::reader::{Range, ReadError, read_range};
 use runtime::record::Record;
 use runtime::{RoomContext, RoomError};
@@ -22,6 +23,8 @@ pub(super) struct Memory {
 /// Reads everything back; the topic is compacted, so this is about as much as is remembered.
 pub(super) async fn recall(context: &RoomContext, config: &FhirConfig) -> Result<Memory, RoomError> {
     let owner = connector(&config.system);
+    // All connectors write to the topic: one that is behind somebody else's open transaction would be forgotten, and what it has told.
+    settle(&context.config.kafka, topics::OPS_CURSOR_V1.name()).await?;
     let (kafka, prefix, most) = (context.config.kafka.clone(), format!("{owner}/"), bound(config));
     let read = tokio::task::spawn_blocking(move || latest(&kafka, &prefix, most)).await;
     let records = read.map_err(|error| RoomError::Worker(error.to_string()))?;
