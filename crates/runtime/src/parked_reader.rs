@@ -3,7 +3,7 @@
 use crate::clock::{Tick, tick};
 use crate::cluster::{Cluster, PartitionReader, Polled, RecordView as _};
 use crate::parking::At;
-use crate::parking_store::ParkingError;
+use crate::parking_store::{ParkingError, SETTLED_WITHIN};
 use crate::record::Record;
 use bytes::Bytes;
 use schemas::topics;
@@ -16,12 +16,17 @@ const WAIT: Duration = Duration::from_millis(5);
 const RECORDS_AHEAD: usize = 2_000;
 /// Most bytes of records that were read on the way to another one.
 const KEPT_BYTES_MAX: usize = 8 * 1024 * 1024;
-/// Longest wait for a record that must be there.
-const LONGEST: Duration = Duration::from_secs(30);
+/// Longest wait for a record that must be there. It may stand behind what somebody who died has left open, which only the broker
+/// ends: some time after the time-out of transactions. At an assignment that is waited for as long.
+const LONGEST: Duration = SETTLED_WITHIN;
 /// Whoever has not asked for so long was not waiting.
 const PAUSED: Duration = Duration::from_secs(1);
-/// After so long without a record there is none: of a partition that was read to its end before, the end is not told again.
+/// After so long without a record there is none: of a partition that was read to its end before, the end is not told again, and
+/// behind an open transaction none is told.
 const ENDED: Duration = Duration::from_millis(200);
+/// That grows up to here while nothing comes at all. Else a slow broker would be asked for one partition after the other, and for
+/// none long enough.
+const ENDED_MOST: Duration = Duration::from_secs(2);
 
 /// Reads the parking topic from a place on. Events that were parked together come back together.
 pub(crate) struct ParkedReader<K: Cluster> {
@@ -32,6 +37,10 @@ pub(crate) struct ParkedReader<K: Cluster> {
     heard: Tick,
     /// When it was asked for last.
     asked: Tick,
+    /// How long partitions were asked for in vain before others came between, since their last record.
+    in_vain: BTreeMap<i32, Duration>,
+    /// After so long without a record there is none for now.
+    patience: Duration,
     /// What was come by, where it will be asked for soon.
     kept: BTreeMap<At, Record>,
     kept_bytes: usize,
@@ -59,6 +68,8 @@ impl<K: Cluster> ParkedReader<K> {
             next: None,
             heard: Tick::default(),
             asked: Tick::default(),
+            in_vain: BTreeMap::new(),
+            patience: ENDED,
             kept: BTreeMap::new(),
             kept_bytes: 0,
         })
@@ -72,6 +83,9 @@ impl<K: Cluster> ParkedReader<K> {
         let now = tick();
         if self.next != Some((partition, offset)) {
             self.reader.assign(topics::OPS_PARKED_V1.name(), &[(partition, Some(offset))])?;
+            if let Some((left, _)) = self.next {
+                *self.in_vain.entry(left).or_default() += self.asked.since(self.heard);
+            }
             (self.next, self.heard) = (Some((partition, offset)), now);
         }
         if now.since(self.asked) > PAUSED {
@@ -79,20 +93,30 @@ impl<K: Cluster> ParkedReader<K> {
         }
         self.asked = now;
         let silent = now.since(self.heard);
-        if silent > LONGEST {
-            // It is asked for anew next time.
-            self.next = None;
-            return Err(ParkingError::Missing(offset));
-        }
+        let in_vain = silent + self.in_vain.get(&partition).copied().unwrap_or_default();
         match self.reader.poll(Duration::ZERO) {
             // One of the partition that was read before.
             Polled::Record(message) if message.partition() != partition => Ok(Came::Nothing),
             Polled::Record(message) => {
                 (self.next, self.heard) = (Some((partition, message.offset() + 1)), now);
+                self.in_vain.remove(&partition);
+                self.patience = ENDED;
                 Ok(Came::Record(message))
             }
-            Polled::End(ended) if ended == partition => Ok(Came::End),
-            Polled::Nothing | Polled::End(_) if silent > ENDED => Ok(Came::End),
+            Polled::Nothing | Polled::End(_) if silent > ENDED && in_vain > LONGEST => {
+                // It is asked for anew next time.
+                self.in_vain.remove(&partition);
+                self.next = None;
+                Err(ParkingError::Missing(offset))
+            }
+            Polled::End(ended) if ended == partition => {
+                self.patience = ENDED;
+                Ok(Came::End)
+            }
+            Polled::Nothing | Polled::End(_) if silent > self.patience => {
+                self.patience = ENDED_MOST.min(self.patience * 2);
+                Ok(Came::End)
+            }
             Polled::Nothing | Polled::End(_) => Ok(Came::Nothing),
             // It may be of long ago: this reader is polled only here, and an outage leaves many.
             Polled::Failed(error) => {
@@ -118,6 +142,8 @@ impl<K: Cluster> ParkedReader<K> {
     pub fn stop(&mut self) {
         self.kept.clear();
         self.kept_bytes = 0;
+        self.in_vain.clear();
+        self.patience = ENDED;
         self.next = None;
         if let Err(error) = self.reader.assign(topics::OPS_PARKED_V1.name(), &[]) {
             tracing::warn!(%error, "parking lot");

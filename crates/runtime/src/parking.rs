@@ -338,7 +338,8 @@ impl ParkingLot {
         None
     }
 
-    /// All that is committed to the partition was read: who has found nothing looks again in a moment.
+    /// All that is committed to the partition was read: who has found nothing looks again in a moment, and the reading goes on
+    /// elsewhere.
     pub(crate) fn end(&mut self, now: Tick) {
         let (_, before) = self.sweep.at();
         let (nothing, noted) = self.sweep.ended();

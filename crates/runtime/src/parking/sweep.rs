@@ -2,7 +2,8 @@
 //!
 //! One place after the other, with what lies between them, costs a little; a place far away costs a new beginning. So the reading
 //! goes on in one direction through a partition and then through the next, and serves each lane when it comes by its head. A
-//! lane that becomes due behind it is served in the next sweep.
+//! lane that becomes due behind it is served in the next sweep. So is one whose head cannot be read yet, because it stands behind
+//! a transaction of somebody else that is open: it holds nobody up (KEY-1).
 
 use super::Lane;
 use std::collections::{BTreeMap, BTreeSet, HashSet};
@@ -27,6 +28,8 @@ pub(super) struct Sweep {
     topping: HashSet<Arc<Lane>>,
     /// What is read next.
     at: At,
+    /// The partition had no more: the reading goes on in the next one, whatever is still wanted of this one.
+    has_ended: bool,
 }
 
 /// What a record is that was come by.
@@ -88,7 +91,8 @@ impl Sweep {
         if !self.starving.is_empty() {
             return Some((self.at, Vec::new()));
         }
-        let target = self.first_from(self.at).or_else(|| self.first_from((i32::MIN, i64::MIN)))?;
+        let from = if std::mem::take(&mut self.has_ended) { (self.at.0, i64::MAX) } else { self.at };
+        let target = self.first_from(from).or_else(|| self.first_from((i32::MIN, i64::MIN)))?;
         let is_near = target.0 == self.at.0 && (0..NEAR).contains(&(target.1 - self.at.1));
         if is_near {
             return Some((self.at, Vec::new()));
@@ -141,9 +145,11 @@ impl Sweep {
         }
     }
 
-    /// The partition has no more: says who has found nothing, and whose events were taken note of.
+    /// The partition has no more: says who has found nothing, and whose events were taken note of. Heads that lie further on are
+    /// come by in the next sweep.
     pub fn ended(&mut self) -> (Vec<Arc<Lane>>, Vec<Arc<Lane>>) {
         self.join(self.at, self.at.1);
+        self.has_ended = true;
         (self.starving.drain().collect(), self.topping.drain().collect())
     }
 
@@ -236,5 +242,29 @@ mod tests {
         sweep.seek(&b, (3, 11));
         assert_eq!(sweep.ended().0.len(), 2);
         assert!(sweep.is_empty() && sweep.aim().is_none());
+    }
+
+    #[test]
+    fn key_1_a_head_that_cannot_be_read_yet_holds_no_other_partition_up() {
+        let mut sweep = Sweep::default();
+        for (key, place) in [("a", (0, 5)), ("b", (1, 90_000)), ("c", (2, 3))] {
+            sweep.add(&lane(key), place);
+        }
+        assert_eq!(sweep.aim().unwrap().0, (0, 0), "near");
+        sweep.ended();
+        assert_eq!(sweep.aim().unwrap().0, (1, 90_000));
+        assert_eq!(sweep.aim().unwrap().0, (1, 90_000), "as long as it is not said that there is none");
+        sweep.ended();
+        assert_eq!(sweep.aim().unwrap().0, (2, 3));
+        assert_eq!(sweep.meet(2, 3), Met::Head(lane("c")));
+        assert_eq!(sweep.aim().unwrap().0, (0, 5), "around");
+        sweep.ended();
+        assert_eq!(sweep.aim().unwrap().0, (1, 90_000));
+        assert_eq!(sweep.meet(1, 90_000), Met::Head(lane("b")));
+        assert_eq!(sweep.aim().unwrap().0, (0, 5));
+        sweep.ended();
+        assert_eq!(sweep.aim().unwrap().0, (0, 5), "the only one is waited for where it lies");
+        assert_eq!(sweep.meet(0, 5), Met::Head(lane("a")));
+        assert!(sweep.is_empty());
     }
 }
