@@ -10,7 +10,6 @@ use runtime::{Config, clock};
 use schemas::{Audit, AuditKind, Timestamp, topics};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::sync::OnceCell;
 
 /// Name of the console on record.
 pub const ROOM: &str = "console";
@@ -23,7 +22,8 @@ const WRITE_TIMEOUT: Duration = Duration::from_secs(20);
 #[derive(Clone)]
 pub struct Trail {
     config: Arc<Config>,
-    publisher: Arc<OnceCell<Publisher>>,
+    /// Connected by the first record, and again by the next one after it broke.
+    publisher: Arc<tokio::sync::Mutex<Option<Publisher>>>,
     denied: Arc<Mutex<Denied>>,
     per_minute: u32,
 }
@@ -115,13 +115,17 @@ impl Trail {
         Some(entry)
     }
 
-    async fn publisher(&self) -> Result<&Publisher, runtime::publisher::PublishError> {
-        self.publisher
-            .get_or_try_init(|| async {
-                let codec = Arc::new(Codec::new(&self.config.registry)?);
-                Publisher::connect(&self.config, codec, &[topics::OPS_AUDIT_V1.info()]).await
-            })
-            .await
+    async fn publisher(&self) -> Result<Publisher, runtime::publisher::PublishError> {
+        let mut kept = self.publisher.lock().await;
+        if let Some(publisher) = kept.as_ref().filter(|publisher| !publisher.is_broken()) {
+            return Ok(publisher.clone());
+        }
+        // One that is broken would refuse every record for ever.
+        *kept = None;
+        let codec = Arc::new(Codec::new(&self.config.registry)?);
+        let publisher = Publisher::connect(&self.config, codec, &[topics::OPS_AUDIT_V1.info()]).await?;
+        *kept = Some(publisher.clone());
+        Ok(publisher)
     }
 }
 

@@ -11,6 +11,7 @@ use crate::reader::{self, Range, ReadError};
 use bytes::Bytes;
 use std::borrow::Cow;
 use std::ops::ControlFlow;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 /// Longest wait until an append is confirmed.
@@ -23,7 +24,8 @@ pub type Pair = (Vec<u8>, Option<Vec<u8>>);
 pub struct KeptLog {
     kafka: KafkaConfig,
     topic: &'static str,
-    producer: Producer,
+    /// Made anew when it is broken.
+    producer: Mutex<Arc<Producer>>,
 }
 
 impl KeptLog {
@@ -33,7 +35,7 @@ impl KeptLog {
     /// When Kafka does not answer or refuses the topic.
     pub async fn open(kafka: &KafkaConfig, topic: &'static str) -> Result<Self, AdminError> {
         admin::ensure_compacted(kafka, topic).await?;
-        Ok(Self { kafka: kafka.clone(), topic, producer: Producer::new(kafka, None)? })
+        Ok(Self { kafka: kafka.clone(), topic, producer: Mutex::new(Arc::new(Producer::new(kafka, None)?)) })
     }
 
     /// Appends, and returns when all in-sync replicas have it.
@@ -50,8 +52,18 @@ impl KeptLog {
             headers: Vec::new(),
             ticket: None,
         };
-        self.producer.send(&record, &delivery)?;
-        delivery.wait(APPEND_TIMEOUT, || self.producer.last_error())
+        let producer = self.producer()?;
+        producer.send(&record, &delivery)?;
+        delivery.wait(APPEND_TIMEOUT, || producer.last_error())
+    }
+
+    /// One that is broken takes no record any more.
+    fn producer(&self) -> Result<Arc<Producer>, ClientError> {
+        let mut producer = self.producer.lock().unwrap_or_else(PoisonError::into_inner);
+        if producer.is_broken() {
+            *producer = Arc::new(Producer::new(&self.kafka, None)?);
+        }
+        Ok(Arc::clone(&producer))
     }
 
     /// Everything that is there, oldest first.

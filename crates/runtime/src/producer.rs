@@ -12,7 +12,7 @@ use rdkafka::message::{DeliveryResult, Header, Message, OwnedHeaders};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _, ProducerContext};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, OnceLock, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::Notify;
@@ -96,6 +96,7 @@ impl Producer {
                     self.context.wait_for_room();
                 }
                 Err((error, _)) => {
+                    self.context.note(&error, &error.to_string());
                     delivery.settle(Err(error.to_string()));
                     return Err(error.into());
                 }
@@ -185,6 +186,22 @@ impl Producer {
     /// What the client last complained about.
     pub fn last_error(&self) -> String {
         self.context.last_error()
+    }
+
+    /// Whether this producer takes no record any more, for as long as it lives.
+    pub fn is_broken(&self) -> bool {
+        self.context.broken.get().is_some()
+    }
+
+    /// Waits until this producer takes no record any more, and says why.
+    pub async fn broken(&self) -> String {
+        loop {
+            let broke = self.context.broke.notified();
+            if let Some(why) = self.context.broken.get() {
+                return why.clone();
+            }
+            broke.await;
+        }
     }
 }
 
@@ -314,12 +331,24 @@ struct Shared {
     room_lock: Mutex<()>,
     /// Senders that found the local queue full.
     waiting: AtomicUsize,
+    /// Why nothing is taken any more, once the client has said so: a fatal error does not pass.
+    broken: OnceLock<String>,
+    broke: Notify,
 }
 
 impl Shared {
     fn last_error(&self) -> String {
         let last = self.last_error.lock().unwrap_or_else(PoisonError::into_inner).clone();
         last.unwrap_or_else(|| "none".to_owned())
+    }
+
+    /// Remembers an error after which librdkafka refuses every record, for example when a broker has lost the end of a log and
+    /// does not know the sequence number any more. Only a new producer helps then.
+    fn note(&self, error: &KafkaError, reason: &str) {
+        let fatal = error.rdkafka_error_code() == Some(RDKafkaErrorCode::Fatal);
+        if fatal && self.broken.set(reason.to_owned()).is_ok() {
+            self.broke.notify_waiters();
+        }
     }
 
     fn wait_for_room(&self) {
@@ -355,6 +384,7 @@ impl ClientContext for DeliveryContext {
     fn error(&self, error: KafkaError, reason: &str) {
         tracing::warn!(%error, reason, "kafka producer");
         *self.0.last_error.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        self.0.note(&error, reason);
     }
 }
 
@@ -362,6 +392,10 @@ impl ProducerContext for DeliveryContext {
     type DeliveryOpaque = Arc<Delivery>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, report: Arc<Delivery>) {
+        // Before the sender hears of it, who then asks whether the producer is of any use.
+        if let Err((error, _)) = result {
+            self.0.note(error, &error.to_string());
+        }
         report.told(result);
         self.0.made_room();
     }
@@ -371,4 +405,69 @@ fn owned_headers(headers: &Headers) -> OwnedHeaders {
     headers.iter().fold(OwnedHeaders::new_with_capacity(headers.len()), |all, (key, value)| {
         all.insert(Header { key, value: value.as_deref() })
     })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    const TOPIC: &str = "broken";
+
+    fn record() -> Outgoing {
+        Outgoing {
+            topic: TOPIC.into(),
+            partition: Some(0),
+            key: None,
+            value: Some(b"value".to_vec().into()),
+            headers: Headers::default(),
+            ticket: None,
+        }
+    }
+
+    async fn deliver(producer: &Producer) -> Result<(), ClientError> {
+        let delivery = Delivery::new();
+        producer.send(&record(), &delivery)?;
+        delivery.confirmed().await
+    }
+
+    #[test]
+    fn a_fatal_error_breaks_the_producer_and_no_other_does() {
+        let shared = Arc::new(Shared::default());
+        let context = DeliveryContext(Arc::clone(&shared));
+        context.error(KafkaError::Global(RDKafkaErrorCode::AllBrokersDown), "1/1 brokers are down");
+        shared.note(&KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), "queue full");
+        shared.note(&KafkaError::MessageProduction(RDKafkaErrorCode::MessageTimedOut), "timed out");
+        assert_eq!(shared.broken.get(), None);
+        context.error(KafkaError::Global(RDKafkaErrorCode::Fatal), "the sequence is lost");
+        assert_eq!(shared.broken.get().map(String::as_str), Some("the sequence is lost"));
+        let of_a_record = KafkaError::MessageProduction(RDKafkaErrorCode::Fatal);
+        shared.note(&of_a_record, "a later one");
+        assert_eq!(shared.broken.get().map(String::as_str), Some("the sequence is lost"), "the first one says most");
+        let other = Shared::default();
+        other.note(&of_a_record, "what a send and a delivery report say");
+        assert!(other.broken.get().is_some());
+    }
+
+    /// librdkafka itself, against brokers of its own that answer as one does that has lost the end of a log.
+    #[tokio::test]
+    async fn loss_1_a_producer_whose_sequence_is_lost_says_that_it_is_broken() {
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic(TOPIC, 1, 1).unwrap();
+        let config = KafkaConfig { bootstrap: brokers.bootstrap_servers(), ..KafkaConfig::default() };
+        let producer = Producer::new(&config, None).unwrap();
+        deliver(&producer).await.unwrap();
+        assert!(!producer.is_broken());
+        let lost = RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER;
+        brokers.request_errors(RDKafkaApiKey::Produce, &[lost]);
+        assert!(deliver(&producer).await.is_err());
+        let refused = deliver(&producer).await;
+        let fatal = KafkaError::MessageProduction(RDKafkaErrorCode::Fatal);
+        assert!(matches!(&refused, Err(ClientError::Kafka(error)) if *error == fatal), "{refused:?}");
+        let why = tokio::time::timeout(Duration::from_secs(30), producer.broken()).await.unwrap();
+        assert!(producer.is_broken() && !why.is_empty(), "{why}");
+        deliver(&Producer::new(&config, None).unwrap()).await.unwrap();
+    }
 }

@@ -79,6 +79,17 @@ impl Publisher {
         Ok(delivery)
     }
 
+    /// Whether this publisher is of no use any more, see [`Publisher::broken`].
+    pub fn is_broken(&self) -> bool {
+        self.producer.is_broken()
+    }
+
+    /// Waits until this publisher is of no use any more: after a fatal error of its producer every record is refused, for as long
+    /// as it lives. Whoever keeps a publisher for long has to connect anew then.
+    pub async fn broken(&self) -> ClientError {
+        ClientError::Fenced(format!("the producer takes no record any more: {}", self.producer.broken().await))
+    }
+
     /// Queues records whose fate is told to `delivery`; the first error ends it, and is told there too.
     pub(crate) fn queue(&self, records: &[Outgoing], delivery: &Arc<Delivery>) -> Result<(), ClientError> {
         records.iter().try_for_each(|record| self.producer.send(record, delivery))

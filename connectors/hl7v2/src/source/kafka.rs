@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use runtime::bursts::Bursts;
 use runtime::config::KafkaConfig;
+use runtime::kafka::ClientError;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, Publisher};
 use runtime::reader::{self, From as RangeFrom, Range, ReadError, Until};
@@ -55,6 +56,12 @@ impl KafkaSink {
         let publisher = Publisher::connect(&context.config, Arc::clone(&context.codec), &written()).await?;
         let bursts = Bursts::start(publisher.clone(), gather);
         Ok(Self { publisher, bursts, kafka: context.config.kafka.clone(), receipts: AtomicU64::new(0) })
+    }
+
+    /// Waits until no record is taken any more, for as long as this sink lives. Its own handle, because the sink goes to the intake.
+    pub(super) fn broken(&self) -> impl Future<Output = ClientError> + Send + use<> {
+        let publisher = self.publisher.clone();
+        async move { publisher.broken().await }
     }
 
     fn encode(&self, batch: &Batch, traceparent: &str) -> Result<Vec<Outgoing>, PublishError> {

@@ -3,8 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures::future::BoxFuture;
 use runtime::config::ConfigError;
-use runtime::{Config, Room, RoomContext, RoomError, RoomInfo, RoomKind, clock};
+use runtime::health::RoomHealth;
+use runtime::kafka::ClientError;
+use runtime::{Config, Room, RoomContext, RoomError, RoomInfo, RoomKind, ShutdownTrigger, clock};
 use schemas::topics;
 
 use super::directory::Directory;
@@ -58,6 +61,7 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     let mapper = Mapper::new(config.mapping.clone(), key).map_err(|error| refused(&error))?;
     let ledger = Arc::new(Ledger::new(config.receipts.messages_max));
     let sink = KafkaSink::connect(&context, Duration::from_millis(config.limits.gather_ms)).await?;
+    let broken = sink.broken();
     let window_ms = i64::try_from(config.receipts.window_hours.saturating_mul(3_600_000)).unwrap_or(i64::MAX);
     let since_ms = now_ms().saturating_sub(window_ms);
     let (receipts, loaded) = Receipts::load(&ledger, &context, since_ms).await?;
@@ -85,24 +89,46 @@ async fn run(context: RoomContext) -> Result<(), RoomError> {
     }
     context.health.ready();
     let drain = Duration::from_millis(context.config.limits.drain_ms);
+    let (trigger, stop) = context.shutdown.child();
     let listening = async {
         match listener {
-            Some(listener) => listener.serve(context.shutdown.clone(), drain).await,
-            None => context.shutdown.wait().await,
+            Some(listener) => listener.serve(stop.clone(), drain).await,
+            None => stop.wait().await,
         }
     };
     let reading = async {
         if let Some(directory) = directory {
-            directory.run(context.shutdown.clone()).await;
+            directory.run(stop.clone()).await;
         }
     };
     let sharing = async {
         if let Some(siblings) = siblings {
-            receipts.follow(siblings, context.shutdown.clone()).await;
+            receipts.follow(siblings, stop.clone()).await;
         }
     };
-    tokio::join!(listening, reading, sharing);
-    Ok(())
+    let parts = Box::pin(async {
+        tokio::join!(listening, reading, sharing);
+    });
+    unless_broken(parts, broken, &trigger, &context.health).await
+}
+
+/// Lets the parts work until they end. A producer that is broken takes no record any more: then nothing new is let in, what is
+/// under way is answered, so that its sender repeats it, and the error has the runtime start the room again with a new producer.
+async fn unless_broken(
+    mut parts: BoxFuture<'_, ()>,
+    broken: impl Future<Output = ClientError>,
+    trigger: &ShutdownTrigger,
+    health: &RoomHealth,
+) -> Result<(), RoomError> {
+    let error = tokio::select! {
+        () = &mut parts => return Ok(()),
+        error = broken => error,
+    };
+    tracing::warn!("nothing can be published any more; what is under way is answered, then the room starts again");
+    health.draining();
+    trigger.stop();
+    parts.await;
+    Err(error.into())
 }
 
 /// A crash between the confirmation of an event and that of the receipt leaves events without a receipt near the newest one.
@@ -134,4 +160,40 @@ fn start_error(error: SourceError) -> RoomError {
 
 fn refused(error: &dyn std::fmt::Display) -> RoomError {
     RoomError::Config(ConfigError::Room { room: NAME.to_owned(), reason: error.to_string() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use runtime::health::{Health, RoomState};
+    use runtime::shutdown;
+
+    #[tokio::test]
+    async fn loss_1_a_broken_producer_ends_the_room_when_what_is_under_way_is_answered() {
+        let (trigger, stop) = shutdown();
+        let health = Health::new();
+        let room = health.room(NAME);
+        room.ready();
+        let (mut asked, mut state) = (false, None);
+        let parts = Box::pin(async {
+            stop.wait().await;
+            asked = true;
+            state = health.states().remove(NAME);
+        });
+        let broken = std::future::ready(ClientError::Fenced("the sequence is lost".to_owned()));
+        let ended = unless_broken(parts, broken, &trigger, &room).await;
+        let told = ended.map_err(|error| error.to_string());
+        assert!(told.as_ref().is_err_and(|told| told.contains("the sequence is lost")), "{told:?}");
+        assert!(asked, "the parts have drained");
+        assert_eq!(state, Some(RoomState::Draining), "it takes nothing new, so it is not ready");
+    }
+
+    #[tokio::test]
+    async fn a_room_whose_parts_have_ended_ends_well() {
+        let (trigger, stop) = shutdown();
+        trigger.stop();
+        let room = Health::new().room(NAME);
+        let ended = unless_broken(Box::pin(stop.wait()), std::future::pending(), &trigger, &room).await;
+        assert!(ended.is_ok());
+    }
 }
