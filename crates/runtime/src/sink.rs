@@ -165,7 +165,10 @@ impl<S: BatchSink> Worker<S> {
             }
             match polled {
                 Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => tracing::warn!(room = self.desk.room, %error, "consumer"),
+                Some(Err(error)) => match ClientError::from(error) {
+                    error @ ClientError::ShutOut(_) => return Err(error.into()),
+                    error => tracing::warn!(room = self.desk.room, %error, "consumer"),
+                },
                 None => {}
             }
             if self.is_due() {

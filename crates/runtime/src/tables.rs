@@ -274,7 +274,7 @@ impl Filler {
         let key = key.ok_or_else(|| Unread::Never("it has no key".to_owned()))?;
         let opened = match value {
             None => None,
-            Some(value) => Some(self.codec.open_on(&self.handle, value).map_err(Unread::of)?),
+            Some(value) => Some(self.codec.open_on(&self.handle, value).map_err(|error| self.unread(error))?),
         };
         let body = opened.as_ref().map(|(writer, body)| (writer, *body));
         // Nobody waits for anything before the table is whole.
@@ -288,6 +288,17 @@ impl Filler {
             }
             Unread::Never(error.to_string())
         })
+    }
+
+    /// A record cannot be read: of one whose schema the registry does not know, or knows wrong, that may be mended there. A snapshot that
+    /// has passed it would leave it out for ever.
+    fn unread(&mut self, error: WireError) -> Unread {
+        if let (WireError::UnknownSchema(_) | WireError::UnreadableSchema { .. }, Some(keeper)) =
+            (&error, &mut self.keeper)
+        {
+            keeper.lacks();
+        }
+        Unread::of(error)
     }
 
     fn ended(&mut self, partition: i32) -> Took {

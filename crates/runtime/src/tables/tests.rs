@@ -36,11 +36,16 @@ impl Log {
     }
 
     fn put(&self, key: &str, revision: Option<&str>) {
+        self.put_as(1, key, revision);
+    }
+
+    /// With a schema of this id.
+    fn put_as(&self, id: u32, key: &str, revision: Option<&str>) {
         let partition = i32::from(key.as_bytes()[0] % 2);
         let offset = self.records().iter().filter(|record| record.place.partition == partition).count();
         let value = revision.map(|revision| {
             let mut value = Vec::new();
-            schemas::codec::encode(&item(key, revision), 1, &mut value).unwrap();
+            schemas::codec::encode(&item(key, revision), id, &mut value).unwrap();
             value
         });
         let place =
@@ -307,6 +312,18 @@ fn bnd_1_a_table_that_had_no_room_for_a_record_leaves_no_snapshot() {
     Started::new(&log, Some(keeping(&dir)), 2).stop();
     assert!(!snapshot(&dir).exists());
     assert_eq!(Started::new(&log, Some(keeping(&dir)), 100).rows().len(), 3);
+}
+
+/// LOSS-1: a registry that was set back does not know a schema. When it does again, the record is read, and no snapshot has passed it.
+#[test]
+fn loss_1_a_record_whose_schema_nobody_knows_leaves_no_snapshot() {
+    let (log, dir) = (Log::default(), folder("schema"));
+    log.put("a", Some("1"));
+    log.put_as(9, "c", Some("1"));
+    let started = Started::new(&log, Some(keeping(&dir)), 100);
+    assert_eq!(started.rows().len(), 1, "the others are there");
+    started.stop();
+    assert!(!snapshot(&dir).exists());
 }
 
 /// LOSS-1: a table whose reader is gone stands still, and nobody would notice.

@@ -95,6 +95,10 @@ impl<P: Processor, K: Cluster> Worker<P, K> {
         if self.under_way.is_some() || self.trouble.is_some() {
             tracing::warn!(room, partitions, waited_ms, "partitions go before all that was read is committed");
         }
+        if let Some(under_way) = &mut self.under_way {
+            // They may be ours again by the time it is told that this one was refused: what was done there meanwhile is not done again.
+            under_way.firsts.forget(&places);
+        }
         self.store.let_go(&mut self.lot, &numbers(&places))?;
         consumer.let_go(&places)?;
         tracing::info!(room, partitions, waited_ms, "let go");

@@ -115,6 +115,13 @@ impl Firsts {
         self
     }
 
+    /// Forgets partitions that go to another member: it reads on there.
+    pub fn forget(&mut self, gone: &[(String, i32)]) {
+        let is_gone =
+            |read: &Read| gone.iter().any(|(topic, partition)| *topic == *read.topic && *partition == read.partition);
+        self.read.retain(|read| !is_gone(read));
+    }
+
     /// Topic, partition and first offset.
     pub fn places(&self) -> impl Iterator<Item = (&str, i32, i64)> {
         self.read.iter().map(|read| (&*read.topic, read.partition, read.first))
@@ -149,8 +156,13 @@ mod tests {
             open.read("t", &record(partition, offset));
         }
         let (_, _, later) = open.take();
-        let places: Vec<_> = earlier.join(later).places().map(|(_, partition, first)| (partition, first)).collect();
-        assert_eq!(places, [(0, 5), (1, 7), (2, 3)]);
+        let mut firsts = earlier.join(later);
+        let places =
+            |firsts: &Firsts| -> Vec<_> { firsts.places().map(|(_, partition, first)| (partition, first)).collect() };
+        assert_eq!(places(&firsts), [(0, 5), (1, 7), (2, 3)]);
+        // What goes to another member is read on there, and not sought when it comes back.
+        firsts.forget(&[("t".to_owned(), 1), ("other".to_owned(), 2)]);
+        assert_eq!(places(&firsts), [(0, 5), (2, 3)]);
     }
 
     #[test]

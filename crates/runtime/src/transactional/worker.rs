@@ -91,7 +91,7 @@ pub(super) struct Worker<P: Processor, K: Cluster> {
 
 /// What the committer is at.
 pub(super) struct UnderWay<M> {
-    firsts: Firsts,
+    pub firsts: Firsts,
     /// What it shows the group.
     shown: Arc<M>,
     /// The partitions have gone meanwhile: what became of it is the new owner's concern.
