@@ -50,7 +50,7 @@ fn open(log: &Arc<MemoryLog>) -> Option<Registry> {
     opened.ok()
 }
 
-/// No call breaks the ledger; a posting that is sent again is found and not done twice (FX-1); nothing lies below zero.
+/// No call breaks the ledger; a posting that is sent again is found and not done twice (FX-1); no stock of ours lies below zero.
 pub fn sandbox_erp(script: &[u8]) {
     let opened = Ledger::open();
     assert!(opened.is_ok(), "{:?}", opened.as_ref().err());
@@ -62,11 +62,8 @@ pub fn sandbox_erp(script: &[u8]) {
             check_replay(&mut ledger, body, answer);
         }
     }
-    let (_, levels) = ledger.ask("GET", "stock", b"");
-    for level in levels.as_array().into_iter().flatten() {
-        let quantity = level.get("quantity").and_then(Value::as_str).unwrap_or_default();
-        assert!(!quantity.is_empty() && !quantity.starts_with('-'), "{level}");
-    }
+    let (status, short) = ledger.ask("GET", "stock/short", b"");
+    assert_eq!((status, short), (200, Value::Array(Vec::new())), "stock of ours below zero");
 }
 
 fn check_replay(ledger: &mut Ledger, body: &[u8], mut first: Value) {
@@ -77,4 +74,24 @@ fn check_replay(ledger: &mut Ledger, body: &[u8], mut first: Value) {
     }
     assert_eq!(second, (200, first), "the second answer to one posting");
     assert_eq!(ledger.ask("GET", "stock", b""), stock, "a posting that was sent again moved stock");
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+
+    /// A seed whose calls are refused shows the fuzzer nothing of what lies behind them.
+    #[test]
+    fn the_seeds_of_the_ledger_are_taken() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../fuzz/seeds/sandbox_erp");
+        for file in std::fs::read_dir(folder).unwrap() {
+            let script = std::fs::read(file.unwrap().path()).unwrap();
+            let mut ledger = Ledger::open().unwrap();
+            for (method, path, body) in calls(&script) {
+                let (status, answer) = ledger.ask(method, path, body);
+                assert!(status < 300, "{method} {path}: {status} {answer}");
+            }
+        }
+    }
 }

@@ -56,6 +56,7 @@ impl Desk {
                 Ok(NOTHING_TO_SAY)
             }
             ("GET", "stock") => json(200, &self.store.read(|ledger| stock::levels(ledger, None, None, None, None))?),
+            ("GET", "stock/short") => json(200, &self.store.read(stock::short)?),
             ("GET", "moves") => {
                 let all = MoveQuery { prefix: None, documents: None, after: 0, limit: None };
                 json(200, &self.store.read(|ledger| stock::moves(ledger, &all))?)

@@ -258,6 +258,20 @@ pub(super) fn levels(
     Ok(rows.collect::<Result<_, _>>()?)
 }
 
+/// Stock of ours below zero, which there must never be. What lies beyond (suppliers, patients, differences) may be.
+pub(super) fn short(ledger: &Connection) -> Result<Vec<Level>, Problem> {
+    let mut below = levels(ledger, None, None, None, None)?;
+    below.retain(|level| level.quantity < Amount::ZERO);
+    let mut short = Vec::new();
+    for level in below {
+        let place: Option<Location> = store::get(ledger, Stream::Locations, &level.location)?;
+        if place.is_some_and(|place| place.kind == LocationKind::Storage) {
+            short.push(level);
+        }
+    }
+    Ok(short)
+}
+
 const MOVES: &str = "SELECT id, kind, document, item, lot, from_location, to_location, quantity, uom, unit_cost,
     effective_date FROM move";
 
