@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "test")]
 
 use runtime::config::Config;
-use schemas::{ErpPosting, SupplyUsage, ValidatedUsage};
+use schemas::{SupplyUsage, ValidatedUsage};
 use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use testkit::stack::Stack;
@@ -16,14 +16,13 @@ use wardline_tests::toys;
 const USAGES: usize = 20;
 
 /// One instance of the room that calls itself by the name of a static member, and its log.
-fn start(stack: &Stack, room: &str, name: &str) -> (RoomProcess, PathBuf) {
+fn start(stack: &Stack, name: &str) -> (RoomProcess, PathBuf) {
     let mut config = Config::clone(&stack.config);
     config.kafka.instance = name.to_owned();
     config.kafka.properties.insert("group.instance.id".to_owned(), "ward-7".to_owned());
     let (file, log) = (stack.dir.path().join(format!("{name}.yaml")), stack.dir.path().join(format!("{name}.log")));
     std::fs::write(&file, serde_json::to_string(&config).unwrap().replace("\"***\"", "\"key\"")).unwrap();
-    let ledger = stack.dir.path().join("ledger");
-    let arguments = [room, file.to_str().unwrap(), ledger.to_str().unwrap()];
+    let arguments = [toys::VALIDATE, file.to_str().unwrap(), "-"];
     (RoomProcess::start(env!("CARGO_BIN_EXE_toy-room"), &arguments, &log), log)
 }
 
@@ -40,10 +39,10 @@ fn usages(visit: &str) -> Vec<SupplyUsage> {
 async fn loss_1_who_is_shut_out_of_the_group_says_so_and_starts_again() {
     let stack = Stack::start().await;
     stack.publish(&[item("plain")]).await;
-    let (older, log) = start(&stack, toys::VALIDATE, "older");
+    let (older, log) = start(&stack, "older");
     stack.publish(&usages("enc-1")).await;
     stack.until::<ValidatedUsage>("the first usages", |events| events.len() >= USAGES).await;
-    let (newer, _) = start(&stack, toys::VALIDATE, "newer");
+    let (newer, _) = start(&stack, "newer");
     until("the older one says that it is shut out", || says_so(&log)).await;
     // What it does then, it does with nobody in its way.
     newer.kill();
@@ -52,21 +51,4 @@ async fn loss_1_who_is_shut_out_of_the_group_says_so_and_starts_again() {
     older.terminate();
     let keys: HashSet<&str> = events.iter().map(|event| event.meta.business_key.as_str()).collect();
     assert_eq!((events.len(), keys.len()), (2 * USAGES, 2 * USAGES), "EOS-1");
-}
-
-/// The same with a room that has effects: it would be ready and without partitions, and post nothing any more.
-#[tokio::test(flavor = "multi_thread")]
-async fn loss_1_a_room_with_effects_that_is_shut_out_says_so_and_starts_again() {
-    let stack = Stack::start().await;
-    let (older, log) = start(&stack, toys::POST, "older");
-    stack.publish(&usages("enc-1")).await;
-    stack.until::<ErpPosting>("the first usages", |postings| postings.len() >= USAGES).await;
-    let (newer, _) = start(&stack, toys::POST, "newer");
-    until("the older one says that it is shut out", || says_so(&log)).await;
-    newer.kill();
-    stack.publish(&usages("enc-2")).await;
-    let postings = stack.until::<ErpPosting>("all usages", |postings| postings.len() >= 2 * USAGES).await;
-    older.terminate();
-    let keys: HashSet<&str> = postings.iter().map(|posting| posting.meta.business_key.as_str()).collect();
-    assert_eq!((postings.len(), keys.len()), (2 * USAGES, 2 * USAGES), "FX-1");
 }

@@ -52,8 +52,15 @@ impl GroupContext {
         self.let_go(consumer)
     }
 
+    fn is_leaving(&self) -> bool {
+        self.leaving.load(Ordering::Acquire)
+    }
+
     fn all_at_once(&self, consumer: &BaseConsumer<Self>, change: Change, list: &TopicPartitionList) -> KafkaResult<()> {
         match change {
+            // It comes while the consumer is being closed. Nobody follows any more, and whoever asks for a proof of membership then
+            // waits for ever: librdkafka has ended what answers.
+            Change::Assign if self.is_leaving() => consumer.unassign()?,
             Change::Assign => {
                 consumer.assign(list)?;
                 self.resume(consumer, list);
@@ -73,12 +80,13 @@ impl GroupContext {
 
     fn in_parts(&self, consumer: &BaseConsumer<Self>, change: Change, list: &TopicPartitionList) -> KafkaResult<()> {
         match change {
+            Change::Assign if self.is_leaving() => consumer.incremental_assign(list)?,
             Change::Assign => {
                 consumer.incremental_assign(list)?;
                 self.resume(consumer, list);
                 self.told.added(places(list), proof(consumer));
             }
-            Change::Revoke if !consumer.assignment_lost() && !self.leaving.load(Ordering::Acquire) => {
+            Change::Revoke if !consumer.assignment_lost() && !self.is_leaving() => {
                 *self.parting.lock().unwrap_or_else(PoisonError::into_inner) = Some(list.clone());
                 self.told.parting(places(list), proof(consumer));
             }

@@ -107,6 +107,9 @@ fn work<S: BatchSink>(
         wanted: BTreeMap::new(),
     };
     let outcome = worker.serve(&consumer, &context.shutdown, failed);
+    if let Err(error) = consumer.context().leave(&consumer) {
+        tracing::warn!(%error, "cannot let go before leaving");
+    }
     consumer.unsubscribe();
     outcome
 }
@@ -165,10 +168,7 @@ impl<S: BatchSink> Worker<S> {
             }
             match polled {
                 Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => match ClientError::from(error) {
-                    error @ ClientError::ShutOut(_) => return Err(error.into()),
-                    error => tracing::warn!(room = self.desk.room, %error, "consumer"),
-                },
+                Some(Err(error)) => tracing::warn!(room = self.desk.room, %error, "consumer"),
                 None => {}
             }
             if self.is_due() {

@@ -1,5 +1,7 @@
 //! A transaction of somebody else that is open: what is committed behind it cannot be read before it ends.
 
+#![allow(clippy::unwrap_used, reason = "a helper of tests")]
+
 use crate::stack::{PATIENCE, Stack};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer as _};
 use runtime::kafka;

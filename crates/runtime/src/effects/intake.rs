@@ -132,7 +132,6 @@ impl<K: Cluster> Loop for Intake<K> {
         self.make_way();
         match self.consumer.poll(patience) {
             Polled::Nothing | Polled::End(_) => return Ok(Next::Within(PATIENCE)),
-            Polled::Failed(error @ ClientError::ShutOut(_)) => return Err(error.into()),
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
                 let record = Box::new(message.to_record());
