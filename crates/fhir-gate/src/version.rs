@@ -75,26 +75,3 @@ impl Version {
         }
     }
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn media_types_name_the_version() {
-        let of = Version::of_media_type;
-        assert_eq!(of("application/fhir+json; fhirVersion=4.0"), Some(Version::R4));
-        assert_eq!(of("application/fhir+json;charset=utf-8;FHIRVERSION=\"5.0\""), Some(Version::R5));
-        assert_eq!(of("application/fhir+json;charset=UTF-8"), None);
-        assert_eq!(of("application/fhir+json; fhirVersion=3.0"), None);
-    }
-
-    #[test]
-    fn content_names_the_version_where_it_differs() {
-        let of = |text: &str| Version::of_content(&Json::read(text.as_bytes()).unwrap());
-        assert_eq!(of(r#"{"resourceType":"Encounter","status":"completed"}"#), Some(Version::R5));
-        assert_eq!(of(r#"{"resourceType":"Encounter","class":{"code":"IMP"}}"#), Some(Version::R4));
-        assert_eq!(of(r#"{"resourceType":"DeviceUsage"}"#), Some(Version::R5));
-        assert_eq!(of(r#"{"resourceType":"Procedure","status":"completed"}"#), None);
-    }
-}
