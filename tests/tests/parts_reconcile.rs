@@ -30,10 +30,12 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use tempfile::TempDir;
+use testkit::parts::{Kafka, Registry};
 use testkit::stack::Stack;
 use wardline_tests::events::documented;
 use wardline_tests::hospital::HospitalStack;
@@ -119,9 +121,12 @@ fn a_clean_day_has_no_difference_and_every_planted_one_is_found_once() {
 fn a_bigger_day_on_topics_has_the_planted_differences_and_a_clean_one_has_none() {
     for (more, planted) in [(&[][..], 19), (&["--clean"], 0)] {
         let (wardline, broker) = (env!("CARGO_BIN_EXE_wardline-under-test"), env!("CARGO_BIN_EXE_embedded-broker"));
-        let stack = HospitalStack::start(wardline, broker);
+        let dir = TempDir::new().unwrap();
+        let kafka = Kafka::start_process(&dir.path().join("kafka"), Path::new(broker));
+        let registry = Registry::start(&dir.path().join("registry"));
         let mut command = Command::new(wardline);
-        command.args(["bench", "reconcile", "--topics", "--events", BIGGER]).args(more).envs(stack.addresses());
+        command.args(["bench", "reconcile", "--topics", "--events", BIGGER]).args(more);
+        command.env("WARDLINE_KAFKA", kafka.bootstrap()).env("WARDLINE_REGISTRY", registry.url());
         let ended = command.output().unwrap();
         let (output, log) = (String::from_utf8_lossy(&ended.stdout), String::from_utf8_lossy(&ended.stderr));
         // It fails by itself when what is found differs from what is planted in kind, part or number.

@@ -25,12 +25,14 @@ pub struct KafkaOptions {
     pub heap_mb: u32,
     /// Broker settings beside, or in place of, those chosen here.
     pub properties: Vec<(String, String)>,
+    /// It lives for seconds: what it would gain by compiling thoroughly does not come back. A test, not a measurement.
+    pub short_lived: bool,
 }
 
 impl KafkaOptions {
     /// A small node that keeps its data in `dir`, on a free port.
     pub fn in_dir(dir: impl Into<PathBuf>) -> Self {
-        Self { dir: dir.into(), port: None, heap_mb: 512, properties: Vec::new() }
+        Self { dir: dir.into(), port: None, heap_mb: 512, properties: Vec::new(), short_lived: false }
     }
 }
 
@@ -121,10 +123,13 @@ impl Kafka {
         std::fs::write(&config, &text).map_err(Error::files(&config))?;
         let tool = ToolCommand { java: installation.java_program()? };
         if !dir.join("data/meta.properties").is_file() {
-            format(&installed, &tool, &dir, &config)?;
+            format(&installed, &tool, &dir, &config, node)?;
         }
         let java = |config: &Path| {
             let mut command = installation.java(&dir, options.heap_mb)?;
+            if options.short_lived {
+                command.arg("-XX:TieredStopAtLevel=1");
+            }
             command.arg(format!("-Dlog4j2.configurationFile={}", installed.join("log4j2.yaml").display()));
             command.arg("-cp").arg(installed.join("lib/*")).arg("kafka.Kafka").arg(config);
             Ok(command)
@@ -233,12 +238,16 @@ impl Node {
         text
     }
 
-    /// The same node without its broker.
+    /// The same node without its broker, which it gives up soon: nothing is there that could be missed by mistake.
     fn without_broker(&self, properties: &str) -> String {
         let of_broker = |line: &&str| !line.starts_with("listeners=") && !line.starts_with("advertised.listeners=");
         let kept: Vec<&str> = properties.lines().filter(of_broker).collect();
         let Self { controller, .. } = self;
-        format!("{}\nprocess.roles=controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\n", kept.join("\n"))
+        format!(
+            "{}\nprocess.roles=controller\nlisteners=CONTROLLER://127.0.0.1:{controller}\n\
+             broker.session.timeout.ms=1000\nbroker.heartbeat.interval.ms=250\n",
+            kept.join("\n")
+        )
     }
 }
 
@@ -256,8 +265,39 @@ impl ToolCommand {
     }
 }
 
-/// Prepares an empty data directory, which Kafka wants done before the first start.
-fn format(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path) -> Result<()> {
+/// What makes a data directory one that Kafka may start on. Neither names a port.
+const FORMATTED: [&str; 2] = ["bootstrap.checkpoint", "meta.properties"];
+
+/// Prepares an empty data directory, which Kafka wants done before the first start. Of a node that is alone they are all alike, so that it
+/// is done once for each version of Kafka and copied from then on; one of several has an id in it that the others must not have.
+fn format(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path, node: &Node) -> Result<()> {
+    let data = dir.join("data");
+    let kept = installed.join("formatted");
+    if node.replicas > 1 {
+        return format_anew(installed, tool, dir, config);
+    }
+    if kept.is_dir() {
+        std::fs::create_dir_all(&data).map_err(Error::files(&data))?;
+        return copy_formatted(&kept, &data);
+    }
+    format_anew(installed, tool, dir, config)?;
+    // Where it cannot be kept it is done each time. Somebody else may have been quicker, with the same.
+    let mine = installed.join(format!("formatted-{}", std::process::id()));
+    if std::fs::create_dir(&mine).is_ok() && copy_formatted(&data, &mine).is_ok() {
+        drop(std::fs::rename(&mine, &kept));
+    }
+    Ok(())
+}
+
+/// The file that says so last: without it a directory is formatted again.
+fn copy_formatted(from: &Path, to: &Path) -> Result<()> {
+    FORMATTED.iter().try_for_each(|name| {
+        let to = to.join(name);
+        std::fs::copy(from.join(name), &to).map(drop).map_err(Error::files(&to))
+    })
+}
+
+fn format_anew(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path) -> Result<()> {
     let log = dir.join("format.log");
     let output = std::fs::File::create(&log).map_err(Error::files(&log))?;
     let errors = output.try_clone().map_err(Error::files(&log))?;

@@ -69,10 +69,11 @@ impl Stack {
         let started = tokio::task::spawn_blocking(|| {
             let dir = TempDir::new().unwrap();
             let kafka = Kafka::start(&dir.path().join("kafka"));
-            let registry = Registry::start(&dir.path().join("registry"));
-            (dir, kafka, registry)
+            let registry = Registry::of_this_run(&dir.path().join("registry"));
+            let filling = registry.filling();
+            (dir, kafka, registry, filling)
         });
-        let (dir, kafka, registry) = started.await.unwrap();
+        let (dir, kafka, registry, filling) = started.await.unwrap();
         let mut config = Config::default();
         config.kafka.bootstrap = kafka.bootstrap();
         config.kafka.session_timeout_ms = SESSION_TIMEOUT_MS.into();
@@ -82,6 +83,9 @@ impl Stack {
         let cluster = Cluster { kafka: config.kafka.clone(), registry: config.registry.clone(), replication: 1 };
         let catalogue = schemas::catalogue::parse(TOPICS).unwrap();
         apply_topics(&plan_topics(&catalogue, &cluster).await.unwrap(), &cluster).await.unwrap();
+        if let Some(filling) = filling {
+            filling.done();
+        }
         let codec = Arc::new(Codec::new(&config.registry).unwrap());
         Self { dir, kafka, registry, config: Arc::new(config), codec }
     }

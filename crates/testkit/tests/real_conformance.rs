@@ -45,7 +45,7 @@ fn main() -> ExitCode {
     let dir = TempDir::new().unwrap();
     let installation = Installation::ensure(&[Part::Kafka], &Progress::stderr()).unwrap();
     let properties = PROPERTIES.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-    let options = KafkaOptions { properties, ..KafkaOptions::in_dir(dir.path().join("kafka")) };
+    let options = KafkaOptions { properties, short_lived: true, ..KafkaOptions::in_dir(dir.path().join("kafka")) };
     let kafka = Kafka::start(&installation, options).unwrap();
     checks::run(arguments, Real(Mutex::new(kafka))).exit_code()
 }

@@ -5,7 +5,8 @@ use std::path::Path;
 
 use anyhow::{Context, Result, bail};
 use clap::ValueEnum;
-use components::{Browser, Installation, Part, Progress};
+use components::{Browser, Installation, Part, Progress, Registry, RegistryOptions};
+use tempfile::TempDir;
 
 use super::harnesses::{self, Order, Tally};
 
@@ -44,12 +45,11 @@ const FIRST: [&str; 5] =
     ["simulation", "real_conformance", "parts_reconcile", "real_larger_parts", "parts_first_light"];
 
 /// Harnesses that measure, or that load every core themselves.
-const ALONE: [&str; 9] = [
+const ALONE: [&str; 8] = [
     "browser",
     "parts_cause_many",
     "parts_incident",
     "parts_pacing",
-    "parts_parked_many",
     "parts_rebalance",
     "parts_recovery",
     "real_storm",
@@ -143,9 +143,31 @@ impl Step {
             Self::Browser => tests(root, &[&["--workspace"], &IN_BROWSER[..]].concat(), &[], tally),
             Self::Real => {
                 let selection = [&["--workspace"], &ON_PARTS[..], &REAL_ONLY].concat();
-                tests(root, &selection, &[("WARDLINE_TEST_PARTS", "real")], tally)
+                let shared = SharedRegistry::start()?;
+                tests(root, &selection, &[("WARDLINE_TEST_PARTS", "real"), (SHARED_REGISTRY, &shared.dir)], tally)
             }
         }
+    }
+}
+
+/// Names to the tests the folder of the registry that they share, and of what they keep beside it.
+const SHARED_REGISTRY: &str = "WARDLINE_TEST_REGISTRY";
+
+/// One real registry for all tests that only register our schemas: each with its own would spend most of its time on starting one.
+struct SharedRegistry {
+    dir: String,
+    _registry: Registry,
+    _folder: TempDir,
+}
+
+impl SharedRegistry {
+    fn start() -> Result<Self> {
+        let folder = tempfile::tempdir().context("make a folder for the registry")?;
+        let installation = Installation::ensure(&[Part::Registry], &Progress::stderr())?;
+        let registry = Registry::start(&installation, RegistryOptions::in_dir(folder.path()))?;
+        std::fs::write(folder.path().join("url"), registry.url()).context("write down where the registry is")?;
+        let dir = folder.path().to_str().context("a folder whose name is text")?.to_owned();
+        Ok(Self { dir, _registry: registry, _folder: folder })
     }
 }
 

@@ -69,6 +69,7 @@ impl Kafka {
         if super::real() {
             let mut options = KafkaOptions::in_dir(dir);
             options.properties.extend(group_timeouts());
+            options.short_lived = true;
             let server = components::Kafka::start(&super::installed(Part::Kafka), options).unwrap();
             return Self(System::Real(Box::new(server)));
         }

@@ -19,9 +19,10 @@ mod registry;
 pub use erp::Erp;
 pub use fhir::Fhir;
 pub use kafka::{Kafka, SESSION_TIMEOUT_MS, options as broker_options};
-pub use registry::Registry;
+pub use registry::{Filling, Registry};
 
 use std::net::SocketAddr;
+use std::sync::{Mutex, PoisonError};
 
 use components::{Installation, Part, Progress};
 
@@ -50,7 +51,14 @@ pub fn free_port() -> u16 {
     components::free_port().unwrap()
 }
 
-/// The installed component, fetched when it is missing.
+/// The installed component, fetched when it is missing. Looked for once in a process: it starts a `java` to ask for its version.
 fn installed(part: Part) -> Installation {
-    Installation::ensure(&[part], &Progress::stderr()).unwrap()
+    static FOUND: Mutex<Vec<(Part, Installation)>> = Mutex::new(Vec::new());
+    let mut found = FOUND.lock().unwrap_or_else(PoisonError::into_inner);
+    if let Some((_, installation)) = found.iter().find(|(known, _)| *known == part) {
+        return installation.clone();
+    }
+    let installation = Installation::ensure(&[part], &Progress::stderr()).unwrap();
+    found.push((part, installation.clone()));
+    installation
 }
