@@ -132,7 +132,7 @@ mod tests {
     use super::*;
     use crate::{Arguments, Command};
     use clap::Parser as _;
-    use operations::audit::Older;
+    use operations::Offsets;
     use schemas::{Audit, AuditKind, Timestamp};
 
     fn typed(arguments: &[&str]) -> AuditLs {
@@ -151,7 +151,7 @@ mod tests {
         let filter = filter(&options, 10_000_000_000).unwrap();
         assert_eq!(filter.kinds, [AuditKind::Action, AuditKind::Replay]);
         assert_eq!((filter.from, filter.until), (Some(9_992_800_000_000), Some(2 * 86_400_000_000 - 1)));
-        assert_eq!(typed(&["--older", "0.17-2.4"]).older, Some(Older::new([(0, 17), (2, 4)])));
+        assert_eq!(typed(&["--older", "0:17,2:4"]).older, Some(Offsets::new([(0, 17), (2, 4)])));
         let wrong = typed(&["--from", "yesterday"]);
         assert!(super::filter(&wrong, 0).unwrap_err().to_string().contains("WL-7272"));
     }
@@ -180,8 +180,8 @@ mod tests {
         assert_eq!(about(&entry(exception)), "exception 0123456789abc");
         let mut found = AuditFound { records: Vec::new(), looked_at: 9, back_to_ms: None, older: None };
         assert_eq!(standing(&found), "looked at 9 records, all that is asked for");
-        (found.back_to_ms, found.older) = (Some(1_000), Some(Older::new([(0, 5)])));
-        let said = "looked at 9 records, everything back to 1970-01-01 00:00:01 UTC; for older ones add --older 0.5";
+        (found.back_to_ms, found.older) = (Some(1_000), Some(Offsets::new([(0, 5)])));
+        let said = "looked at 9 records, everything back to 1970-01-01 00:00:01 UTC; for older ones add --older 0:5";
         assert_eq!(standing(&found), said);
     }
 }

@@ -7,7 +7,8 @@ use crate::pages::dead_letters::Letter;
 use crate::problem::Problem;
 use crate::reads::Reads;
 use crate::state::Site;
-use operations::audit::{self, AuditBounds, AuditFilter, AuditFound, Older};
+use operations::Offsets;
+use operations::audit::{self, AuditBounds, AuditFilter, AuditFound};
 use operations::crosswalk::{Crosswalk, CrosswalkError, MappingProposal};
 use operations::dead_letters::{Settled, Settlements};
 use operations::exceptions::{ExceptionsView, Step};
@@ -176,7 +177,7 @@ impl Desk {
         &self,
         name: &str,
         filter: AuditFilter,
-        older: Option<Older>,
+        older: Option<Offsets>,
         wanted: usize,
     ) -> Result<Arc<AuditFound>, Problem> {
         let codec = self.codec()?;

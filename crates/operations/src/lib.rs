@@ -10,6 +10,7 @@ mod dump;
 pub mod exceptions;
 pub mod groups;
 pub mod messages;
+mod offsets;
 pub mod original;
 mod people;
 pub mod reconcile;
@@ -20,5 +21,6 @@ pub mod topics;
 mod zone;
 
 pub use dump::dump;
+pub use offsets::Offsets;
 pub use people::{AS_USER, People, identified, same_person, shown_name};
 pub use zone::Zone;

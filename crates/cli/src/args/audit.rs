@@ -2,7 +2,7 @@
 
 use crate::actor;
 use clap::{Args, Subcommand, ValueEnum};
-use operations::audit::Older;
+use operations::{Offsets, audit};
 use schemas::AuditKind;
 
 /// Options of `audit`.
@@ -81,8 +81,8 @@ pub struct AuditLs {
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u16).range(1..=10_000))]
     pub limit: u16,
     /// Go on from where an earlier list ended, as it said.
-    #[arg(long, value_name = "PLACE")]
-    pub older: Option<Older>,
+    #[arg(long, value_name = "PLACE", value_parser = audit::older)]
+    pub older: Option<Offsets>,
     /// One JSON line per record, then one that says how far back was looked.
     #[arg(long)]
     pub json: bool,

@@ -5,7 +5,7 @@ use crate::fields::{Field, Fields, Kind};
 use crate::html::{Frame, Page, chip, code_link, number, time};
 use crate::problem::Problem;
 use maud::{Markup, html};
-use operations::audit::{AuditEntry, AuditError, AuditFilter, AuditFound, Older, moment};
+use operations::audit::{AuditEntry, AuditError, AuditFilter, AuditFound, moment, older};
 use schemas::{AuditKind, topics};
 use serde::Serialize;
 use std::sync::Arc;
@@ -52,8 +52,7 @@ pub async fn list(ask: Ask) -> Result<Answer, Problem> {
             .transpose()
             .map_err(|error| not_understood(&error))?,
     };
-    let older: Option<Older> =
-        query.text("older").map(str::parse).transpose().map_err(|error| not_understood(&error))?;
+    let older = query.text("older").map(older).transpose().map_err(|error| not_understood(&error))?;
     let wanted = ask.console.config.bounds.page_rows;
     let name = query.query_with("", None);
     let found = ask.console.desk.audits(&name, filter, older, wanted).await?;

@@ -8,7 +8,8 @@ use crate::people::Right;
 use crate::problem::Problem;
 use crate::state::Console;
 use maud::{Markup, html};
-use operations::exceptions::{Act, By, Choice, Discards, Filter, Outcome, ReadUntil, Refusal, RequestedDiscard, verb};
+use operations::Offsets;
+use operations::exceptions::{Act, By, Choice, Discards, Filter, Outcome, Refusal, RequestedDiscard, verb};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 
@@ -86,7 +87,7 @@ async fn act(ask: Ask, act: Act) -> Result<Answer, Problem> {
     let text = |name: &str| ask.body.text(name).map(str::to_owned);
     let list = format!("/exceptions?{}", narrowed(&ask.body));
     let (subject, assignee) = (text("subject").map(none_as_empty), text("assignee").map(none_as_empty));
-    let seen_until = text("seen_until").map(|text| text.parse::<ReadUntil>()).transpose();
+    let seen_until = text("seen_until").map(|text| text.parse::<Offsets>()).transpose();
     let seen_until = seen_until.map_err(|rule| Problem::not_understood(format!("seen_until {rule}")))?;
     let code = text("code").unwrap_or_default();
     let choice = Choice::Cause { code, room: text("room"), subject, assignee, seen_until };
@@ -163,7 +164,7 @@ fn hidden(query: &Fields) -> Vec<(&'static str, String)> {
 
 /// The forms below a list of the open exceptions of a cause: they decide about what the list shows, on all its pages: no more,
 /// whatever narrows it.
-pub fn forms(query: &Fields, seen_until: &ReadUntil, frame: &Frame<'_>) -> Markup {
+pub fn forms(query: &Fields, seen_until: &Offsets, frame: &Frame<'_>) -> Markup {
     let is_open = query.text("state").is_none_or(|state| state == "open");
     if query.text("code").is_none() || !is_open || !frame.may(Right::Act) {
         return html! {};

@@ -1,6 +1,7 @@
 //! Which records of the audit topic are asked for.
 
 use super::AuditError;
+use crate::offsets::Offsets;
 use crate::people::{AS_USER, same_person};
 use jiff::tz::TimeZone;
 use jiff::{Timestamp, ToSpan as _, civil};
@@ -72,6 +73,15 @@ pub fn moment(text: &str, is_end: bool) -> Result<i64, AuditError> {
     })
 }
 
+/// Where an earlier look ended, as its answer said: an offset in each partition, before which older records are looked for.
+///
+/// # Errors
+/// [`AuditError::Question`] when it is no such text.
+pub fn older(text: &str) -> Result<Offsets, AuditError> {
+    let wrong = "this is no place to go on from; take it as the answer before gives it";
+    text.parse::<Offsets>().map_err(|_| AuditError::Question(wrong.to_owned()))
+}
+
 #[cfg(test)]
 #[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
@@ -129,6 +139,15 @@ mod tests {
         }
         for wrong in ["", "yesterday", "1970-13-01", "12"] {
             assert!(moment(wrong, false).unwrap_err().to_string().starts_with("WL-7272: "), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_look_goes_on_only_from_where_one_ended() {
+        let ended = Offsets::new([(0, 17), (1, 4)]);
+        assert_eq!(older(&ended.to_string()).unwrap(), ended);
+        for wrong in ["", "x"] {
+            assert!(older(wrong).unwrap_err().to_string().starts_with("WL-7272: this is no place"), "{wrong}");
         }
     }
 }

@@ -5,14 +5,13 @@
 //! time until enough is found, a bound is reached, or there is no more; the answer says how far back that was and goes on from there.
 
 mod filter;
-mod older;
 mod shown;
 mod walk;
 
-pub use filter::{AuditFilter, moment};
-pub use older::Older;
+pub use filter::{AuditFilter, moment, older};
 pub use shown::{SHOW_ORIGINAL, Shown, is_reason};
 
+use crate::offsets::Offsets;
 use runtime::clock;
 use runtime::codec::{Codec, WireError};
 use runtime::reader::{From, Range, ReadError, Until};
@@ -61,8 +60,8 @@ pub struct AuditFound {
     pub looked_at: u64,
     /// Everything since then was looked at, milliseconds since 1970; none when it was everything that is asked for.
     pub back_to_ms: Option<i64>,
-    /// Where older ones are looked for; none when there are none.
-    pub older: Option<Older>,
+    /// Where older ones are looked for: in each partition before this offset. None when there are none.
+    pub older: Option<Offsets>,
 }
 
 /// Why nothing could be found.
@@ -90,7 +89,7 @@ pub async fn look(
     readers: &Readers,
     codec: &Codec,
     filter: &AuditFilter,
-    older: Option<&Older>,
+    older: Option<&Offsets>,
     bounds: AuditBounds,
 ) -> Result<AuditFound, AuditError> {
     let started = clock::tick();
@@ -115,7 +114,7 @@ pub async fn look(
 }
 
 /// The partitions, narrowed to the time that is asked for and to what is older than an earlier look.
-async fn lanes(readers: &Readers, filter: &AuditFilter, older: Option<&Older>) -> Result<Vec<Lane>, AuditError> {
+async fn lanes(readers: &Readers, filter: &AuditFilter, older: Option<&Offsets>) -> Result<Vec<Lane>, AuditError> {
     let ms = |micros: i64| micros.div_euclid(1_000);
     let range = Range {
         from: filter.from.map_or(From::Earliest, |from| From::TimeMs(ms(from).saturating_sub(SKEW_MS))),
@@ -126,7 +125,7 @@ async fn lanes(readers: &Readers, filter: &AuditFilter, older: Option<&Older>) -
     let spans = tokio::task::spawn_blocking(move || readers.spans(&range)).await??;
     let lane = |(partition, span): (i32, runtime::reader::Span)| {
         // A partition that came later holds newer records only.
-        let end = older.map_or(span.end, |older| older.before(partition).unwrap_or(span.start).min(span.end));
+        let end = older.map_or(span.end, |older| older.of(partition).unwrap_or(span.start).min(span.end));
         Lane::new(partition, span.start, end)
     };
     Ok(spans.into_iter().map(lane).collect())

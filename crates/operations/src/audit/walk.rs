@@ -3,7 +3,8 @@
 //! Within a partition a record counts as no newer than the one behind it, whatever the clocks said: so the order of the topic is
 //! kept, and where a look ends is one offset per partition.
 
-use super::{AuditEntry, AuditFound, Older};
+use super::{AuditEntry, AuditFound};
+use crate::offsets::Offsets;
 use schemas::Audit;
 
 /// Reads partitions backwards and keeps what fits.
@@ -132,7 +133,7 @@ impl Walk {
             records,
             looked_at: self.looked_at,
             back_to_ms: last.or(complete).filter(|time| *time != i64::MAX),
-            older: has_older.then(|| Older::new(older)),
+            older: has_older.then(|| Offsets::new(older)),
         }
     }
 
@@ -155,10 +156,10 @@ mod tests {
     type Partition = Vec<(i64, bool)>;
 
     /// One look at partitions that are read so many offsets at a time.
-    fn look(topic: &[Partition], older: Option<&Older>, wanted: usize, step: i64, looked_at_max: u64) -> AuditFound {
+    fn look(topic: &[Partition], older: Option<&Offsets>, wanted: usize, step: i64, looked_at_max: u64) -> AuditFound {
         let lanes = topic.iter().enumerate().map(|(partition, records)| {
             let (partition, end) = (i32::try_from(partition).unwrap(), i64::try_from(records.len()).unwrap());
-            Lane::new(partition, 0, older.map_or(end, |older| older.before(partition).unwrap()))
+            Lane::new(partition, 0, older.map_or(end, |older| older.of(partition).unwrap()))
         });
         let mut walk = Walk::new(lanes.collect(), wanted);
         while let Some((partition, start, end)) = walk.next_step(step) {
@@ -231,7 +232,7 @@ mod tests {
         let topic = vec![(0..20_000).map(|n| (n, false)).collect::<Partition>()];
         let found = look(&topic, None, 10, 2_000, 4_000);
         assert_eq!((found.looked_at, found.back_to_ms), (4_000, Some(16_000)));
-        assert_eq!(found.older.unwrap().before(0), Some(16_000));
+        assert_eq!(found.older.unwrap().of(0), Some(16_000));
         assert_eq!(look(&[Vec::new()], None, 10, 2_000, 4_000).older, None);
     }
 

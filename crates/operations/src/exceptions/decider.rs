@@ -13,8 +13,8 @@ use self::turn::Turn;
 use super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::records::{self, RecordsError, typed};
 use super::types::{Filter, Found, Page};
-use super::until::ReadUntil;
 use super::view::ExceptionsView;
+use crate::offsets::Offsets;
 use runtime::outgoing::Outgoing;
 use runtime::publisher::PublishError;
 use runtime::record::Record;
@@ -62,8 +62,9 @@ pub enum Choice {
         subject: Option<String>,
         /// Who has them; an empty text means nobody, any when left out.
         assignee: Option<String>,
-        /// Only those of which nothing was said since: who decides has not seen what came later.
-        seen_until: Option<ReadUntil>,
+        /// Only those of which nothing was said behind these last records that a list had read: who decides has not seen what
+        /// came later.
+        seen_until: Option<Offsets>,
     },
 }
 
@@ -72,7 +73,7 @@ pub enum Choice {
 struct Asked<'a> {
     act: &'a Act,
     by: &'a By,
-    seen_until: Option<&'a ReadUntil>,
+    seen_until: Option<&'a Offsets>,
 }
 
 /// Exceptions that are to be decided, by id; with the mark of the request that was seen of each, where that has to be the same.

@@ -9,8 +9,8 @@ use super::id::Id;
 use super::pool::{NONE, Pool, map_bytes};
 use super::told::{Told, ToldCorrection};
 use super::types::is_open;
-use super::until::ReadUntil;
 use super::waiting::{LaneName, Origin, Waiting, Worth};
+use crate::offsets::Offsets;
 use schemas::approval::Stands;
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use std::collections::{BTreeSet, HashMap};
@@ -139,8 +139,8 @@ pub struct Index {
     /// Places of what waits for a second person, where an approval of something else has taken its place on the topic.
     pub(super) overtaken: HashMap<Id, (i32, i64)>,
     earlier: Earlier,
-    /// How far the exceptions are told.
-    pub(super) until: ReadUntil,
+    /// How far the exceptions are told: the last record of each partition.
+    pub(super) until: Offsets,
     /// Exceptions that had no place.
     pub(super) left_out: u64,
     /// Settled exceptions that were forgotten for newer ones.
@@ -170,7 +170,7 @@ impl Index {
             reopened: HashMap::new(),
             overtaken: HashMap::new(),
             earlier: Earlier::default(),
-            until: ReadUntil::default(),
+            until: Offsets::default(),
             left_out: 0,
             forgotten: 0,
             parked_left_out: 0,
@@ -270,7 +270,7 @@ impl Index {
         self.reopened.clear();
         self.overtaken.clear();
         self.earlier.clear();
-        self.until = ReadUntil::default();
+        self.until = Offsets::default();
         (self.left_out, self.forgotten) = (0, 0);
     }
 

@@ -26,7 +26,6 @@ mod symbols;
 mod tests;
 mod told;
 mod types;
-mod until;
 mod view;
 mod waiting;
 
@@ -46,6 +45,5 @@ pub use records::{RecordsError, newest};
 pub use types::{
     Cause, Causes, Filter, Found, Hour, Listed, Money, Oldest, Page, Row, Standing, Stopped, is_open, money_text,
 };
-pub use until::ReadUntil;
 pub use view::{ExceptionsView, ViewError};
 pub use waiting::Origin;

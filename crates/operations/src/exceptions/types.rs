@@ -1,6 +1,6 @@
 //! What the views answer.
 
-use super::until::ReadUntil;
+use crate::offsets::Offsets;
 use schemas::{Criticality, Decimal, ExceptionKind, ExceptionState};
 use serde::Serialize;
 use std::fmt;
@@ -241,8 +241,8 @@ pub struct Listed {
     pub rows: Vec<Row>,
     /// Exceptions that match, on all pages.
     pub total: usize,
-    /// How far the view had read: what is decided about all that are listed is about these.
-    pub seen_until: ReadUntil,
+    /// How far the view had read, the last record of each partition: what is decided about all that are listed is about these.
+    pub seen_until: Offsets,
 }
 
 /// What an id that was typed means.

@@ -3,8 +3,8 @@
 use super::super::act::{Act, By, CHANGED, Facts, Refusal};
 use super::super::discards::{Discards, Requested, mark_of};
 use super::super::types::{Filter, Row};
-use super::super::until::ReadUntil;
 use super::{Chosen, DecideError, Decider};
+use crate::offsets::Offsets;
 use schemas::Criticality;
 use std::collections::HashMap;
 
@@ -90,7 +90,7 @@ pub(super) fn none_of(code: &str, filter: &Filter) -> String {
 }
 
 /// Parts what a list could show from that of which something was said since, which nobody has seen who looked at it.
-pub(super) fn parted(rows: Vec<Row>, seen_until: Option<&ReadUntil>) -> (Vec<Row>, Vec<Refusal>) {
+pub(super) fn parted(rows: Vec<Row>, seen_until: Option<&Offsets>) -> (Vec<Row>, Vec<Refusal>) {
     let is_seen = |row: &Row| seen_until.is_none_or(|until| until.covers(row.place));
     let (seen, unseen): (Vec<Row>, Vec<Row>) = rows.into_iter().partition(is_seen);
     (seen, unseen.into_iter().map(|row| later(row.exception_id)).collect())

@@ -145,7 +145,7 @@ async fn who_writes_second_sees_what_the_first_one_decided() {
 async fn what_was_said_behind_the_list_is_left_out_in_every_round() {
     let stack = Stack::start().await;
     stack.publish(&[said("first", 1)]).await;
-    let mut seen_until = ReadUntil::default();
+    let mut seen_until = Offsets::default();
     records(&stack).await.iter().for_each(|record| seen_until.note((record.place.partition, record.place.offset)));
     stack.publish(&[Exception { kind: ExceptionKind::Retried, ..said("second", 2) }]).await;
     let (_trigger, stop) = shutdown();

@@ -70,7 +70,7 @@ impl Decider {
         let (readers, config) = (self.view.readers().clone(), Arc::clone(&self.config));
         let reading = tokio::task::spawn_blocking(move || -> Result<_, DecideError> {
             // Rooms write exceptions within their transactions. What others have decided behind one that is open cannot be read
-            // before it has ended.
+            // before it has ended. What is open in other partitions is not waited for.
             let partitions: BTreeSet<i32> = unread.keys().copied().collect();
             let cluster = Librdkafka::new(&config.kafka);
             let settled = cluster.settled(topics::OPS_EXCEPTION_V1.name(), &partitions, SETTLED_WITHIN);
