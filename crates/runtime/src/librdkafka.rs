@@ -6,7 +6,7 @@ use crate::cluster::{
     Cluster, GroupConsumer, PartitionReader, Polled, Positions, Rebalances, RecordProducer, RecordView,
 };
 use crate::config::KafkaConfig;
-use crate::group_context::GroupContext;
+use crate::group_context::{GroupContext, shut_out};
 use crate::group_protocol::GroupProtocol;
 use crate::kafka::{self, ClientError, GroupProof};
 use crate::outgoing::Outgoing;
@@ -54,19 +54,41 @@ impl Librdkafka {
     }
 }
 
+/// Why it is not known whether all transactions on a topic have ended.
+#[derive(Debug, thiserror::Error)]
+pub enum SettleError {
+    /// Nobody says which partitions the topic has.
+    #[error(transparent)]
+    Partitions(#[from] ReadError),
+    /// One is still open after the longest wait, or the cluster does not answer.
+    #[error(transparent)]
+    Open(#[from] ClientError),
+}
+
 /// Waits until every transaction that has written to a topic by now has ended. What was committed behind one that is open, of whoever
-/// writes there too, cannot be read before.
+/// writes there too, cannot be read before. Blocks, up to `longest` and what the cluster takes to answer. Whoever reads only some
+/// partitions waits for these alone with [`Cluster::settled`].
 ///
 /// # Errors
-/// When one is still open after a time in which brokers end each, or the cluster does not answer.
+/// See [`SettleError`].
+pub fn settle_within(config: &KafkaConfig, topic: &str, longest: Duration) -> Result<(), SettleError> {
+    let partitions: BTreeSet<i32> = spans(config, &Range::all(topic))?.into_keys().collect();
+    Librdkafka::new(config).settled(topic, &partitions, longest)?;
+    Ok(())
+}
+
+/// As [`settle_within`], off the async threads, with a bound within which brokers end every transaction.
+///
+/// # Errors
+/// When one is still open after that, or the cluster does not answer.
 pub async fn settle(config: &KafkaConfig, topic: &'static str) -> Result<(), RoomError> {
     let config = config.clone();
-    let settling = tokio::task::spawn_blocking(move || {
-        let spans = crate::reader::spans(&config, &crate::reader::Range::all(topic));
-        let partitions = spans.map_err(|error| RoomError::Worker(error.to_string()))?.into_keys().collect();
-        Ok(Librdkafka::new(&config).settled(topic, &partitions, SETTLED_WITHIN)?)
-    });
-    settling.await.map_err(|error| RoomError::Worker(error.to_string()))?
+    let settling = tokio::task::spawn_blocking(move || settle_within(&config, topic, SETTLED_WITHIN));
+    let settled = settling.await.map_err(|error| RoomError::Worker(error.to_string()))?;
+    settled.map_err(|error| match error {
+        SettleError::Partitions(error) => RoomError::Worker(error.to_string()),
+        SettleError::Open(error) => error.into(),
+    })
 }
 
 impl Cluster for Librdkafka {
@@ -206,7 +228,10 @@ impl GroupConsumer for BaseConsumer<GroupContext> {
     type Message<'a> = BorrowedMessage<'a>;
 
     fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {
-        polled(BaseConsumer::poll(self, kafka::whole_wait(patience)))
+        match polled(BaseConsumer::poll(self, kafka::whole_wait(patience))) {
+            record @ Polled::Record(_) => record,
+            other => shut_out(self).map_or(other, Polled::Failed),
+        }
     }
 
     fn assignment(&self) -> Result<Vec<(String, i32)>, ClientError> {

@@ -5,9 +5,8 @@
 use super::difference::{Difference, Kind, ROOM};
 use super::run::Report;
 use crate::exceptions::WRITER;
-use runtime::cluster::Cluster as _;
 use runtime::codec::{Codec, WireError};
-use runtime::librdkafka::Librdkafka;
+use runtime::librdkafka::{SettleError, settle_within};
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
 use runtime::reader::{From, Range, ReadError, Until, read_range, spans};
@@ -217,9 +216,10 @@ impl Present {
         let (kafka, codec, handle) = (config.kafka.clone(), Arc::clone(codec), Handle::current());
         let reading = tokio::task::spawn_blocking(move || {
             let topic = topics::OPS_EXCEPTION_V1.name();
-            let partitions: BTreeSet<i32> = spans(&kafka, &Range::all(topic))?.into_keys().collect();
-            let settled = Librdkafka::new(&kafka).settled(topic, &partitions, SETTLED_WITHIN);
-            settled.map_err(PublishError::Kafka)?;
+            settle_within(&kafka, topic, SETTLED_WITHIN).map_err(|error| match error {
+                SettleError::Partitions(error) => ItemsError::Read(error),
+                SettleError::Open(error) => ItemsError::Publish(PublishError::Kafka(error)),
+            })?;
             for (partition, span) in spans(&kafka, &Range::all(topic))? {
                 let from = present.read_to.get(&partition).map_or(From::Earliest, |offset| From::Offset(*offset));
                 let range = Range {

@@ -4,16 +4,14 @@ use super::acts::Replays;
 use super::steps::state_text;
 use super::{Plan, ReplayError};
 use runtime::clock;
-use runtime::cluster::Cluster as _;
 use runtime::codec::Codec;
 use runtime::config::KafkaConfig;
-use runtime::librdkafka::Librdkafka;
+use runtime::librdkafka::{SettleError, settle_within};
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::TransactionalPublisher;
 use runtime::reader::{self, Range, ReadError};
 use runtime::record::Record;
 use schemas::{Audit, AuditKind, Timestamp, topics};
-use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
@@ -100,10 +98,10 @@ pub(super) async fn all_settled(replays: &Arc<Replays>) -> Result<Vec<Plan>, Rep
 /// Waits until every transaction that has written to a topic by now has ended: what was committed behind one that is open is not
 /// visible before. Blocks.
 pub(super) fn settle(replays: &Replays, topic: &str) -> Result<(), ReplayError> {
-    let kafka = &replays.config.kafka;
-    let partitions: BTreeSet<i32> = reader::spans(kafka, &Range::all(topic))?.into_keys().collect();
-    Librdkafka::new(kafka).settled(topic, &partitions, SETTLED_WITHIN)?;
-    Ok(())
+    settle_within(&replays.config.kafka, topic, SETTLED_WITHIN).map_err(|error| match error {
+        SettleError::Partitions(error) => error.into(),
+        SettleError::Open(error) => error.into(),
+    })
 }
 
 /// Runs what blocks off the async threads.
