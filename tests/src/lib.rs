@@ -13,6 +13,7 @@ pub mod browser;
 pub mod desk;
 pub mod events;
 pub mod hospital;
+pub mod lake;
 pub mod processes;
 pub mod recovery;
 pub mod toys;

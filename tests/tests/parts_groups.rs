@@ -5,18 +5,15 @@
 
 use operations::replay::reset::{self, ResetError, ResetOutcome, ResetPlan, ResetRequest, Target, TopicAgain};
 use operations::replay::{ReplayRoom, Replays, Words};
-use parquet::file::reader::SerializedFileReader;
-use parquet::record::RowAccessor;
-use parquet::record::reader::RowIter;
 use runtime::outgoing::Outgoing;
 use runtime::reader;
 use schemas::{Audit, AuditKind, EnrichedUsage, ErpPosting, ValidatedUsage};
 use std::collections::{BTreeMap, HashSet};
-use std::path::Path;
 use std::sync::Arc;
 use testkit::parts::Erp as ErpPart;
 use testkit::stack::Stack;
 use wardline_tests::events::{self, enriched};
+use wardline_tests::lake::rows;
 use wardline_tests::toys;
 
 const TOPIC: &str = "supply.usage-enriched.v1";
@@ -213,20 +210,6 @@ async fn loss_1_nothing_is_passed_over_unless_two_people_stand_for_it() {
     let partition = *positions(&stack).await.keys().next().unwrap();
     let here = ResetRequest { partitions: vec![partition], ..request(Target::Offset(at)) };
     assert_eq!(code(replays.reset_preview(&here, |_| ()).await), "WL-7255");
-}
-
-/// Event ids of all rows of the usages, one for each row.
-fn rows(lake: &Path) -> Vec<String> {
-    let inside = |folder: &Path| -> Vec<_> {
-        let entries = std::fs::read_dir(folder).into_iter().flatten();
-        entries.map(|entry| entry.unwrap().path()).collect()
-    };
-    let files = inside(&lake.join(TOPIC)).into_iter().flat_map(|partition| inside(&partition));
-    let finished = files.filter(|path| path.file_name().is_some_and(|name| !name.to_string_lossy().starts_with('.')));
-    // A file of the room may be renamed between the listing and the reading.
-    let readable = finished.filter_map(|path| SerializedFileReader::try_from(path.as_path()).ok());
-    let ids = |file| RowIter::from_file_into(Box::new(file)).map(|row| row.unwrap().get_string(3).unwrap().clone());
-    readable.flat_map(ids).collect()
 }
 
 /// FX-1: a reset has the files loaded again from the beginning, and no row is there twice.

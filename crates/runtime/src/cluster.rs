@@ -95,7 +95,7 @@ pub enum Polled<M> {
     Nothing,
     /// All that is committed to this partition was read; told to readers alone.
     End(i32),
-    /// The client complains; it goes on by itself.
+    /// The client complains; it goes on by itself. A member that its group has shut out does not, and hears of it in each poll.
     Failed(ClientError),
 }
 

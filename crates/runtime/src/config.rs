@@ -300,6 +300,13 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
         }
+        if limits.workers > 1 && self.kafka.properties.contains_key("group.instance.id") {
+            return Err(ConfigError::Range {
+                key: "limits.workers",
+                value: limits.workers.to_string(),
+                rule: "must be 1 with a group.instance.id in kafka.properties: two members of that name shut each other out",
+            });
+        }
         if self.kafka.bootstrap.trim().is_empty() {
             return Err(ConfigError::Range {
                 key: "kafka.bootstrap",
@@ -465,6 +472,16 @@ mod tests {
         let error = config.room::<HttpConfig>("x").unwrap_err().to_string();
         assert!(error.starts_with("WL-7001: rooms.x: unknown field `listn`"), "{error}");
         assert!(error.ends_with("; did you mean `listen`?"), "{error}");
+    }
+
+    #[test]
+    fn workers_of_one_name_are_refused_before_they_shut_each_other_out() {
+        let mut config = Config::default();
+        config.kafka.properties.insert("group.instance.id".to_owned(), "desk-1".to_owned());
+        assert!(config.validate().is_ok());
+        config.limits.workers = 2;
+        let error = config.validate().unwrap_err().to_string();
+        assert!(error.contains("limits.workers") && error.contains("group.instance.id"), "{error}");
     }
 
     #[test]

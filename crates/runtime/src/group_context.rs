@@ -2,7 +2,7 @@
 
 use crate::cluster::Rebalances;
 use crate::group_protocol::GroupProtocol;
-use crate::kafka::GroupProof;
+use crate::kafka::{ClientError, GroupProof};
 use rdkafka::client::ClientContext;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext, RebalanceProtocol};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
@@ -144,6 +144,14 @@ impl ConsumerContext for GroupContext {
     }
 }
 
+/// Why the group takes this member no more, once the client knows it. That takes the partitions away without a callback, tells one poll
+/// alone, and joins no group and fetches nothing from then on. So it is asked for after each poll without a record: what one poll has told
+/// may be passed over in what else came of that poll.
+pub(crate) fn shut_out(consumer: &BaseConsumer<GroupContext>) -> Option<ClientError> {
+    let (code, _) = consumer.client().fatal_error()?;
+    Some(ClientError::ShutOut(KafkaError::MessageConsumptionFatal(code)))
+}
+
 /// Taken in the callback: later the member may already have lost its generation, and metadata without a generation would let a
 /// zombie commit offsets.
 fn proof(consumer: &BaseConsumer<GroupContext>) -> Option<GroupProof> {
@@ -152,4 +160,89 @@ fn proof(consumer: &BaseConsumer<GroupContext>) -> Option<GroupProof> {
 
 fn places(list: &TopicPartitionList) -> Vec<(String, i32)> {
     list.elements().iter().map(|element| (element.topic().to_owned(), element.partition())).collect()
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use crate::clock::tick;
+    use crate::cluster::{Changes, Cluster as _, GroupConsumer, Polled};
+    use crate::config::KafkaConfig;
+    use crate::librdkafka::Librdkafka;
+    use crate::producer::{Delivery, Producer};
+    use rdkafka::message::BorrowedMessage;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::producer::DefaultProducerContext;
+    use rdkafka::types::RDKafkaApiKey;
+    use std::time::Duration;
+
+    const TOPIC: &str = "shut-out";
+    const PATIENCE: Duration = Duration::from_secs(60);
+    /// What brokers say when the name of a static member is another one's.
+    const FENCED: RDKafkaRespErr = RDKafkaRespErr::RD_KAFKA_RESP_ERR_FENCED_INSTANCE_ID;
+
+    /// The brokers that librdkafka brings along.
+    struct Brokers {
+        cluster: MockCluster<'static, DefaultProducerContext>,
+        config: KafkaConfig,
+    }
+
+    impl Brokers {
+        fn start() -> Self {
+            let cluster = MockCluster::new(1).unwrap();
+            cluster.create_topic(TOPIC, 1, 1).unwrap();
+            let bootstrap = cluster.bootstrap_servers();
+            let mut config = KafkaConfig { bootstrap, session_timeout_ms: 3_000, ..KafkaConfig::default() };
+            // Else the client takes no refusal for final, and closing it would wait for ever behind this one.
+            config.properties.insert("group.instance.id".to_owned(), "ward-7".to_owned());
+            Self { cluster, config }
+        }
+
+        fn member(&self) -> (BaseConsumer<GroupContext>, Arc<Changes<GroupProof>>) {
+            let changes = Arc::new(Changes::default());
+            let told: Arc<dyn Rebalances<GroupProof>> = Arc::clone(&changes) as _;
+            (Librdkafka::new(&self.config).consumer("room", &[TOPIC], told).unwrap(), changes)
+        }
+    }
+
+    fn poll(consumer: &BaseConsumer<GroupContext>) -> Polled<BorrowedMessage<'_>> {
+        GroupConsumer::poll(consumer, Duration::from_millis(20))
+    }
+
+    fn says_so(polled: &Polled<BorrowedMessage<'_>>) -> bool {
+        matches!(polled, Polled::Failed(error) if error.shut_out() && error.to_string().starts_with("WL-6080: "))
+    }
+
+    #[test]
+    fn loss_1_a_member_that_is_shut_out_says_so_in_each_poll_from_then_on() {
+        let brokers = Brokers::start();
+        let (consumer, changes) = brokers.member();
+        let began = tick();
+        while changes.is_empty() {
+            assert!(!says_so(&poll(&consumer)) && tick().since(began) < PATIENCE, "it gets its partition first");
+        }
+        brokers.cluster.request_errors(RDKafkaApiKey::Heartbeat, &[FENCED]);
+        let began = tick();
+        while !says_so(&poll(&consumer)) {
+            assert!(tick().since(began) < PATIENCE, "it hears of it with a heartbeat");
+        }
+        let goes_on = (0..3).all(|_| says_so(&poll(&consumer)));
+        GroupConsumer::leave(&consumer);
+        assert!(goes_on);
+    }
+
+    #[test]
+    fn loss_1_a_member_whose_positions_are_refused_because_its_name_is_another_ones_is_shut_out() {
+        let brokers = Brokers::start();
+        let (consumer, _) = brokers.member();
+        let group = proof(&consumer).unwrap();
+        let producer = Producer::new(&brokers.config, Some("room.0")).unwrap();
+        producer.init_transactions(PATIENCE).unwrap();
+        producer.begin().unwrap();
+        brokers.cluster.request_errors(RDKafkaApiKey::TxnOffsetCommit, &[FENCED]);
+        let refused = producer.commit(&Delivery::new(), &[(Arc::from(TOPIC), 0, 1)], Some(&group), PATIENCE);
+        GroupConsumer::leave(&consumer);
+        assert!(refused.as_ref().is_err_and(ClientError::shut_out), "{refused:?}");
+    }
 }

@@ -47,6 +47,11 @@ impl ClientError {
         matches!(self, Self::Fenced(_))
     }
 
+    /// Whether the group takes the member no more, for as long as it lives.
+    pub fn shut_out(&self) -> bool {
+        matches!(self, Self::ShutOut(_))
+    }
+
     /// Whether the group has a newer generation than the proof of membership that was shown to it.
     pub fn outdated(&self) -> bool {
         matches!(self, Self::Kafka(KafkaError::Transaction(cause)) if cause.code() == RDKafkaErrorCode::IllegalGeneration)
@@ -57,6 +62,10 @@ impl From<KafkaError> for ClientError {
     fn from(error: KafkaError) -> Self {
         match &error {
             KafkaError::Transaction(cause) if cause.is_fatal() => Self::Fenced(error.to_string()),
+            // The positions of a static member are refused like this when its name is another one's.
+            KafkaError::Transaction(cause) if cause.code() == RDKafkaErrorCode::FencedInstanceId => {
+                Self::ShutOut(error)
+            }
             KafkaError::MessageConsumptionFatal(_) => Self::ShutOut(error),
             _ => Self::Kafka(error),
         }

@@ -18,7 +18,7 @@ use crate::cluster::{Change, Changes, RecordView as _};
 use crate::codec::WireError;
 use crate::copies::Copies;
 use crate::desk::Desk;
-use crate::group_context::GroupContext;
+use crate::group_context::{GroupContext, shut_out};
 use crate::group_protocol::GroupProtocol;
 use crate::kafka::{self, ClientError, GroupProof};
 use crate::librdkafka::Librdkafka;
@@ -107,6 +107,8 @@ fn work<S: BatchSink>(
         wanted: BTreeMap::new(),
     };
     let outcome = worker.serve(&consumer, &context.shutdown, failed);
+    // Whatever has failed then, has failed for this.
+    let outcome = outcome.map_err(|error| shut_out(&consumer).map_or(error, RoomError::from));
     if let Err(error) = consumer.context().leave(&consumer) {
         tracing::warn!(%error, "cannot let go before leaving");
     }
@@ -168,8 +170,14 @@ impl<S: BatchSink> Worker<S> {
             }
             match polled {
                 Some(Ok(message)) => self.take(&message)?,
-                Some(Err(error)) => tracing::warn!(room = self.desk.room, %error, "consumer"),
-                None => {}
+                nothing => {
+                    if let Some(error) = shut_out(consumer) {
+                        return Err(error.into());
+                    }
+                    if let Some(Err(error)) = nothing {
+                        tracing::warn!(room = self.desk.room, %error, "consumer");
+                    }
+                }
             }
             if self.is_due() {
                 self.flush()?;

@@ -39,7 +39,17 @@ pub trait Loop {
 /// # Errors
 /// As [`Loop::turn`].
 pub(crate) fn drive(mut one: impl Loop, stop: &Shutdown, handle: &Handle) -> Result<(), RoomError> {
-    let outcome = loop {
+    let outcome = turns(&mut one, stop, handle);
+    one.leave();
+    outcome
+}
+
+/// Gives a loop its turns on this thread until it ends, and leaves [`Loop::leave`] to whoever has something to do before.
+///
+/// # Errors
+/// As [`Loop::turn`].
+pub(crate) fn turns(one: &mut impl Loop, stop: &Shutdown, handle: &Handle) -> Result<(), RoomError> {
+    loop {
         match one.turn(PATIENCE) {
             Ok(Next::Within(_)) => {}
             // The timers of the async runtime know whole milliseconds.
@@ -50,10 +60,8 @@ pub(crate) fn drive(mut one: impl Loop, stop: &Shutdown, handle: &Handle) -> Res
                     () = stop.wait() => {}
                 }
             }),
-            Ok(Next::Ended) => break Ok(()),
-            Err(error) => break Err(error),
+            Ok(Next::Ended) => return Ok(()),
+            Err(error) => return Err(error),
         }
-    };
-    one.leave();
-    outcome
+    }
 }

@@ -1,4 +1,4 @@
-//! A toy room as a process, to be killed: `toy-room ROOM CONFIG LEDGER`.
+//! A toy room, or `analytics`, as a process, to be killed: `toy-room ROOM CONFIG LEDGER`.
 
 #![allow(clippy::unwrap_used, clippy::panic, reason = "only serves tests")]
 
@@ -16,6 +16,8 @@ fn main() {
     let room = match room.as_str() {
         toys::VALIDATE => toys::validate(),
         toys::POST => toys::post(Path::new(ledger)),
+        // The one room of its kind, as it is.
+        analytics::NAME => analytics::room(),
         other => panic!("no toy room {other}"),
     };
     let threads = tokio::runtime::Runtime::new().unwrap();

@@ -132,6 +132,8 @@ impl<K: Cluster> Loop for Intake<K> {
         self.make_way();
         match self.consumer.poll(patience) {
             Polled::Nothing | Polled::End(_) => return Ok(Next::Within(PATIENCE)),
+            // No partition comes to this member any more; the room starts again with another one.
+            Polled::Failed(error) if error.shut_out() => return Err(error.into()),
             Polled::Failed(error) => tracing::warn!(%error, "consumer"),
             Polled::Record(message) => {
                 let record = Box::new(message.to_record());

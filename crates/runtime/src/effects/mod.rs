@@ -47,7 +47,7 @@ use crate::record::Record;
 use crate::room::{RoomContext, RoomError};
 use crate::shutdown::Shutdown;
 use crate::tables::Keeping;
-use crate::turn::{Loop, drive};
+use crate::turn::{Loop, drive, turns};
 use crate::wake::WakeInbox;
 use connector::effect::{BoxFuture, CallError, Effect, EffectClient};
 use processor::{Binder, Input, TableFeed, Tables};
@@ -205,22 +205,32 @@ fn serve<E: Effect>(
 }
 
 /// Gives a loop a thread of its own. When it ends because it cannot go on, or panics, the room is told, which starts again as a whole.
+///
+/// It is told before the loop leaves. The engine takes a consumer that has left its group for one that was asked to stop, and ends well:
+/// nobody would hear any more what the matter was, and the room would wait for a stop that nobody asks for.
 fn thread<M: Send + Sync + 'static>(
     name: String,
-    one: impl Loop + Send + 'static,
+    mut one: impl Loop + Send + 'static,
     events: &Sender<Event<M>>,
     stop: &Shutdown,
     handle: &Handle,
 ) -> Result<(), ClientError> {
     let (named, events, stop, handle) = (name.clone(), events.clone(), stop.clone(), handle.clone());
     let body = move || {
-        let lost = match catch_unwind(AssertUnwindSafe(|| drive(one, &stop, &handle))) {
-            Ok(Ok(())) => return,
-            Ok(Err(error)) => error,
-            Err(_) => RoomError::Worker(format!("the thread {named} has panicked")),
+        let tell = |lost| {
+            // Nobody listens when the room has ended before it.
+            let _ = events.send(Event::Lost(lost));
         };
-        // Nobody listens when the room has ended before it.
-        let _ = events.send(Event::Lost(lost));
+        let panicked = || RoomError::Worker(format!("the thread {named} has panicked"));
+        match catch_unwind(AssertUnwindSafe(|| turns(&mut one, &stop, &handle))) {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tell(error),
+            // Nothing is known of its state, so it is asked for nothing more.
+            Err(_) => return tell(panicked()),
+        }
+        if catch_unwind(AssertUnwindSafe(move || one.leave())).is_err() {
+            tell(panicked());
+        }
     };
     let started = std::thread::Builder::new().name(name).spawn(body);
     started.map(drop).map_err(|error| ClientError::Delivery(error.to_string()))
@@ -385,6 +395,30 @@ mod tests {
             assert!(!self.0, "as the test wants it");
             Err(RoomError::Worker("given up".to_owned()))
         }
+    }
+
+    /// Gives up in its first turn, and tells as the intake does that it has left.
+    struct Leaves(Sender<Event<()>>);
+
+    impl Loop for Leaves {
+        fn turn(&mut self, _patience: Duration) -> Result<crate::turn::Next, RoomError> {
+            Err(RoomError::Worker("given up".to_owned()))
+        }
+
+        fn leave(&mut self) {
+            let _ = self.0.send(Event::Stopped);
+        }
+    }
+
+    /// Else the engine would end well before it hears why, and the room would wait for ever.
+    #[tokio::test]
+    async fn bnd_1_a_room_learns_why_a_thread_of_it_has_ended_before_that_has_left() {
+        let (_trigger, stop) = shutdown();
+        let (events, told) = channel::<Event<()>>();
+        assert!(thread("one".to_owned(), Leaves(events.clone()), &events, &stop, &Handle::current()).is_ok());
+        let next = || crate::clock::receive(&told, Duration::from_secs(60));
+        assert!(matches!(next(), Ok(Event::Lost(_))));
+        assert!(matches!(next(), Ok(Event::Stopped)));
     }
 
     #[tokio::test]
