@@ -276,24 +276,31 @@ fn format(installed: &Path, tool: &ToolCommand, dir: &Path, config: &Path, node:
     if node.replicas > 1 {
         return format_anew(installed, tool, dir, config);
     }
-    if kept.is_dir() {
-        std::fs::create_dir_all(&data).map_err(Error::files(&data))?;
-        return copy_formatted(&kept, &data);
+    if std::fs::create_dir_all(&data).is_ok() && copy_formatted(&kept, &data).is_ok() {
+        return Ok(());
+    }
+    for name in FORMATTED {
+        // Most often neither was copied.
+        drop(std::fs::remove_file(data.join(name)));
     }
     format_anew(installed, tool, dir, config)?;
     // Where it cannot be kept it is done each time. Somebody else may have been quicker, with the same.
     let mine = installed.join(format!("formatted-{}", std::process::id()));
-    if std::fs::create_dir(&mine).is_ok() && copy_formatted(&data, &mine).is_ok() {
-        drop(std::fs::rename(&mine, &kept));
+    let is_ready = std::fs::create_dir(&mine).is_ok() && copy_formatted(&data, &mine).is_ok();
+    if !is_ready || std::fs::rename(&mine, &kept).is_err() {
+        drop(std::fs::remove_dir_all(&mine));
     }
     Ok(())
 }
 
-/// The file that says so last: without it a directory is formatted again.
-fn copy_formatted(from: &Path, to: &Path) -> Result<()> {
+/// The file that says so last, and at once: without it a directory is formatted again. An empty one says nothing.
+fn copy_formatted(from: &Path, to: &Path) -> std::io::Result<()> {
     FORMATTED.iter().try_for_each(|name| {
-        let to = to.join(name);
-        std::fs::copy(from.join(name), &to).map(drop).map_err(Error::files(&to))
+        let (half, whole) = (to.join(format!("{name}.part")), to.join(name));
+        match std::fs::copy(from.join(name), &half)? {
+            0 => Err(std::io::ErrorKind::UnexpectedEof.into()),
+            _ => std::fs::rename(half, whole),
+        }
     })
 }
 

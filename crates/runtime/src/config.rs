@@ -125,7 +125,8 @@ pub struct TablesConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Worker threads of a transactional room in this instance; each is a group member of its own.
+    /// Worker threads of a transactional room, and of `analytics`, in this instance; each is a group member of its own, so it is 1 where
+    /// `kafka.properties` have a `group.instance.id`.
     pub workers: usize,
     /// Most records in one transaction.
     pub batch_records_max: usize,
@@ -300,13 +301,6 @@ impl Config {
                 return Err(ConfigError::Range { key, value: value.to_string(), rule: "must be at least 1" });
             }
         }
-        if limits.workers > 1 && self.kafka.properties.contains_key("group.instance.id") {
-            return Err(ConfigError::Range {
-                key: "limits.workers",
-                value: limits.workers.to_string(),
-                rule: "must be 1 with a group.instance.id in kafka.properties: two members of that name shut each other out",
-            });
-        }
         if self.kafka.bootstrap.trim().is_empty() {
             return Err(ConfigError::Range {
                 key: "kafka.bootstrap",
@@ -319,6 +313,20 @@ impl Config {
             return Err(ConfigError::Range { key: "telemetry.log_format", value, rule: "must be json or text" });
         }
         Ok(())
+    }
+
+    /// How many members of its group a room has in this instance.
+    ///
+    /// # Errors
+    /// When they were of one name: they would shut each other out.
+    pub(crate) fn members(&self) -> Result<usize, ConfigError> {
+        let workers = self.limits.workers;
+        if workers > 1 && self.kafka.properties.contains_key("group.instance.id") {
+            let rule =
+                "must be 1 with a group.instance.id in kafka.properties: two members of that name shut each other out";
+            return Err(ConfigError::Range { key: "limits.workers", value: workers.to_string(), rule });
+        }
+        Ok(workers)
     }
 
     /// The block of one room; the room's defaults when there is none.
@@ -478,9 +486,9 @@ mod tests {
     fn workers_of_one_name_are_refused_before_they_shut_each_other_out() {
         let mut config = Config::default();
         config.kafka.properties.insert("group.instance.id".to_owned(), "desk-1".to_owned());
-        assert!(config.validate().is_ok());
+        assert!(matches!(config.members(), Ok(1)));
         config.limits.workers = 2;
-        let error = config.validate().unwrap_err().to_string();
+        let error = config.members().unwrap_err().to_string();
         assert!(error.contains("limits.workers") && error.contains("group.instance.id"), "{error}");
     }
 

@@ -36,7 +36,8 @@ pub enum ClientError {
     /// A transaction is open for longer than any may be.
     #[error("WL-6018: kafka: {0}")]
     Undecided(String),
-    /// The group does not take this member as it is, for as long as it lives.
+    /// The group does not take this member as it is. Told by its consumer, that is final; told of positions, it may be of the proof that
+    /// was shown: that of a member which has come back under its name since.
     #[error("WL-6080: kafka has shut the member out of its group: {0}")]
     ShutOut(KafkaError),
 }
@@ -47,7 +48,7 @@ impl ClientError {
         matches!(self, Self::Fenced(_))
     }
 
-    /// Whether the group takes the member no more, for as long as it lives.
+    /// Whether the group does not take the member, or the proof of it that was shown.
     pub fn shut_out(&self) -> bool {
         matches!(self, Self::ShutOut(_))
     }

@@ -46,12 +46,13 @@ const BROKER_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Runs a sink until the stop is asked for.
 pub(crate) async fn run<S: BatchSink>(name: &'static str, sink: Arc<S>, context: RoomContext) -> Result<(), RoomError> {
+    let members = context.config.members()?;
     // What is left out because it was said before is noted there.
     context.codec.prepare(&[schemas::topics::OPS_AUDIT_V1.info()]).await?;
     let desk = Desk::new(name, &context.config, Arc::clone(&context.codec), &uuid::Uuid::new_v4().to_string());
     let failed = Arc::new(AtomicBool::new(false));
     let mut workers = tokio::task::JoinSet::new();
-    for number in 0..context.config.limits.workers {
+    for number in 0..members {
         let (sink, desk, failed, context) = (Arc::clone(&sink), desk.clone(), Arc::clone(&failed), context.clone());
         let handle = Handle::current();
         workers.spawn_blocking(move || {
@@ -107,8 +108,14 @@ fn work<S: BatchSink>(
         wanted: BTreeMap::new(),
     };
     let outcome = worker.serve(&consumer, &context.shutdown, failed);
-    // Whatever has failed then, has failed for this.
-    let outcome = outcome.map_err(|error| shut_out(&consumer).map_or(error, RoomError::from));
+    // Whatever has failed then, has most likely failed for this.
+    let outcome = outcome.map_err(|error| match shut_out(&consumer) {
+        Some(why) => {
+            tracing::warn!(room = worker.desk.room, %error, "failed while it was shut out of its group");
+            RoomError::from(why)
+        }
+        None => error,
+    });
     if let Err(error) = consumer.context().leave(&consumer) {
         tracing::warn!(%error, "cannot let go before leaving");
     }

@@ -26,6 +26,7 @@ use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
 use crate::parts::{Kafka, Registry, SESSION_TIMEOUT_MS};
+use crate::until_found;
 
 /// How long anything may take before a test fails. Far longer than what works takes, so that a busy machine fails no test.
 pub const PATIENCE: Duration = Duration::from_secs(90);
@@ -84,8 +85,12 @@ impl Stack {
         let catalogue = schemas::catalogue::parse(TOPICS).unwrap();
         apply_topics(&plan_topics(&catalogue, &cluster).await.unwrap(), &cluster).await.unwrap();
         if let Some(filling) = filling {
+            assert_eq!(config.registry.url, registry.url(), "the shared registry is the one that was filled");
             filling.done();
         }
+        let all_told = async || plan_topics(&catalogue, &cluster).await.is_ok_and(|left| left.is_empty()).then_some(());
+        // A broker answers before all that it tells of its topics is up to date.
+        until_found("all topics, as the broker tells of them", all_told).await;
         let codec = Arc::new(Codec::new(&config.registry).unwrap());
         Self { dir, kafka, registry, config: Arc::new(config), codec }
     }

@@ -115,8 +115,7 @@ impl<K: Cluster> Loop for Intents<K> {
             let _ = intent.written.send(reason.clone().map_or(Ok(()), Err));
         }
         match outcome {
-            // Who is shut out cannot intend anything any more either.
-            Err(error) if error.fenced() || error.shut_out() => {
+            Err(error) if error.fenced() => {
                 let told = self.events.send(Event::Lost(error.into()));
                 Ok(if told.is_ok() { Next::After(PATIENCE) } else { Next::Ended })
             }

@@ -34,6 +34,7 @@ use worker::{Member, Shared, Worker};
 
 /// Runs a processor until the stop is asked for.
 pub(crate) async fn run<P: Processor>(wiring: Arc<Wiring<P>>, context: RoomContext) -> Result<(), RoomError> {
+    context.config.members()?;
     let mut topics = crate::room::ops_topics();
     topics.push(P::Output::topic());
     context.codec.prepare(&topics).await?;

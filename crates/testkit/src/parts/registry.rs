@@ -46,7 +46,8 @@ impl Registry {
         match std::env::var_os(SHARED) {
             Some(shared) if super::real() => {
                 let dir = PathBuf::from(shared);
-                let url = std::fs::read_to_string(dir.join("url")).unwrap();
+                let url = std::fs::read_to_string(dir.join("url"))
+                    .expect("WARDLINE_TEST_REGISTRY is a folder with a file url");
                 Self(System::Shared { url, dir })
             }
             _ => Self::start(dir),
