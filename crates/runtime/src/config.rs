@@ -125,8 +125,7 @@ pub struct TablesConfig {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Limits {
-    /// Worker threads of a transactional room, and of `analytics`, in this instance; each is a group member of its own, so it is 1 where
-    /// `kafka.properties` have a `group.instance.id`.
+    /// Worker threads of a transactional room, and of `analytics`, in this instance; each is a member: 1 with a `group.instance.id`.
     pub workers: usize,
     /// Most records in one transaction.
     pub batch_records_max: usize,
