@@ -9,6 +9,7 @@ use schemas::{
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
+use std::time::{Duration, Instant};
 use testkit::stack::{Running, Stack};
 use testkit::until;
 use wardline_tests::events::usage;
@@ -117,6 +118,10 @@ async fn key_1_what_is_as_large_as_a_topic_takes_holds_up_nobody() {
     assert!(letters.iter().all(|letter| letter.value.as_deref() == Some(&bad[..])), "RAW-1");
 }
 
+/// How long the other side is asked about what was given up.
+const DISCARD_WAIT: Duration = Duration::from_secs(5);
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// Six events that nobody answers, which the room tries again by itself, and calls about them that do not end.
 struct Tried {
     stack: Stack,
@@ -136,7 +141,7 @@ impl Tried {
             config.limits.wait_budget_ms.operational = 0;
             config.limits.retry_delay_ms = 100;
             config.limits.retry_delay_max_ms = 200;
-            config.limits.discard_wait_ms = 5_000;
+            config.limits.discard_wait_ms = u64::try_from(DISCARD_WAIT.as_millis()).unwrap();
         })
         .await;
         // However often it fails, it is called.
@@ -249,16 +254,18 @@ async fn fx_1_what_is_given_up_and_has_happened_is_on_record_as_done() {
     assert_eq!((ledger.len(), postings.len()), (6, 6), "each once: {ledger:?}");
 }
 
-/// KEY-1: an event is given up, and nobody can say what became of its call: the other side does not answer any more. Its key goes on
-/// when that was waited for.
+/// KEY-1, FX-1: an event is given up, and nobody can say what became of its call: the other side does not answer any more. Its key goes
+/// on when that was waited for, from the first question on: the person has decided long before, as when the room was down.
 #[tokio::test(flavor = "multi_thread")]
 async fn key_1_what_is_given_up_and_stays_in_doubt_holds_its_key_up_for_a_while_only() {
     let tried = Tried::start(6, "MUTE").await;
     let behind: Vec<_> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 2, "plain")).collect();
     tried.stack.publish(&behind).await;
-    tried.decide(discarded).await;
+    let decided = Instant::now();
+    tried.decide(|raised| Exception { at: Timestamp(raised.at.0 - HOUR_MICROS), ..discarded(raised) }).await;
     let all = |told: &[Exception]| settled(told, ExceptionState::Discarded).len() == 7;
     tried.stack.until::<Exception>("all are left out", all).await;
+    assert!(decided.elapsed() >= DISCARD_WAIT, "left out after {:?}", decided.elapsed());
     tried.stack.until::<ErpPosting>("those behind them", |postings| postings.len() == 6).await;
     tried.running.stop().await;
     let effects = tried.stack.events::<schemas::Effect>().await;

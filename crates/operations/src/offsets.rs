@@ -8,8 +8,12 @@ use std::str::FromStr;
 /// Most partitions in one text (BND-1): as many as go into a field of 4,000 characters.
 const PARTITIONS_MAX: usize = 1_000;
 
+/// The text of an offset in no partition at all.
+const NONE: &str = "none";
+
 /// An offset in each of some partitions of one topic. Whether it is that of the last record that was read, or of the first one
-/// that was looked at, says whoever keeps it. As text `0:41,2:7`: partition and offset.
+/// that was looked at, says whoever keeps it. As text `0:41,2:7`: partition and offset, or `none`: an empty text would be left out
+/// of what a client hands back, and would then stand for everything.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Offsets(BTreeMap<i32, i64>);
 
@@ -40,6 +44,9 @@ impl Offsets {
 
 impl Display for Offsets {
     fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return formatter.write_str(NONE);
+        }
         self.0.iter().enumerate().try_for_each(|(number, (partition, offset))| {
             let comma = if number == 0 { "" } else { "," };
             write!(formatter, "{comma}{partition}:{offset}")
@@ -53,6 +60,9 @@ impl FromStr for Offsets {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let mut offsets = BTreeMap::<i32, i64>::new();
+        if text == NONE {
+            return Ok(Self(offsets));
+        }
         for part in text.split(',') {
             let fits = |partition: i32| offsets.len() < PARTITIONS_MAX && !offsets.contains_key(&partition);
             let (partition, offset) = pair(part)
@@ -91,12 +101,15 @@ mod tests {
         assert_eq!((offsets.to_string().as_str(), offsets.of(2), offsets.of(1)), ("0:41,2:7", Some(7), None));
         assert_eq!(serde_json::to_value(&offsets).unwrap(), "0:41,2:7");
         let text = |number: i32| (0..number).map(|number| format!("{number}:1")).collect::<Vec<_>>().join(",");
-        for written in [offsets, Offsets::new([(0, 0)]), Offsets::new([(i32::MAX, i64::MAX)])] {
+        assert_eq!(Offsets::default().to_string(), "none");
+        for written in [offsets, Offsets::default(), Offsets::new([(0, 0)]), Offsets::new([(i32::MAX, i64::MAX)])] {
             assert_eq!(written.to_string().parse(), Ok(written));
         }
         assert_eq!(text(1_000).parse::<Offsets>().unwrap().to_string(), text(1_000));
         let many = text(1_001);
-        for wrong in ["", "0", "0:", ":1", ":", "a:1", "0:1,", ",0:1", "0:1;2:3", "0:1 ,2:3", "0:1:2", "0.17-1.4"] {
+        for wrong in
+            ["", "0", "0:", ":1", ":", "a:1", "0:1,", ",0:1", "0:1;2:3", "0:1 ,2:3", "0:1:2", "0.17-1.4", "none,0:1"]
+        {
             assert!(wrong.parse::<Offsets>().unwrap_err().starts_with("is no list"), "{wrong}");
         }
         for wrong in ["+0:1", "0:-1", "-1:0", "0:1,0:2", "2147483648:1", "0:99999999999999999999", &many] {

@@ -149,8 +149,8 @@ pub struct Limits {
     pub retry_delay_max_ms: u64,
     /// How long an event of each class may wait or be retried before its key is parked behind an exception, milliseconds.
     pub wait_budget_ms: WaitBudget,
-    /// How long the discard of an event waits while the other side cannot say what became of a call for it, milliseconds. Then the event
-    /// is left out, and reconciliation tells what the other side has.
+    /// How long the discard of an event waits while the other side, asked again and again, cannot say what became of a call for it,
+    /// milliseconds. Then the event is left out, and reconciliation tells what the other side has. A restart begins to ask anew.
     pub discard_wait_ms: u64,
     /// Most keys with parked events that one worker holds in memory. At the bound it takes no more records in until keys leave.
     pub parked_max: usize,

@@ -79,3 +79,30 @@ impl KeptLog {
         Ok(pairs)
     }
 }
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
+mod tests {
+    use super::*;
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
+
+    /// librdkafka itself, against brokers of its own that answer as one does that has lost the end of a log.
+    #[test]
+    fn loss_1_a_log_goes_on_when_its_producer_is_refused_for_good() {
+        const TOPIC: &str = "kept";
+        let brokers = MockCluster::new(1).unwrap();
+        brokers.create_topic(TOPIC, 1, 1).unwrap();
+        let kafka = KafkaConfig { bootstrap: brokers.bootstrap_servers(), ..KafkaConfig::default() };
+        let producer = Mutex::new(Arc::new(Producer::new(&kafka, None).unwrap()));
+        let log = KeptLog { kafka, topic: TOPIC, producer };
+        let append = || log.append(b"a", Some(b"1"));
+        append().unwrap();
+        brokers
+            .request_errors(RDKafkaApiKey::Produce, &[RDKafkaRespErr::RD_KAFKA_RESP_ERR_OUT_OF_ORDER_SEQUENCE_NUMBER]);
+        append().unwrap_err();
+        // The client may say only now that it takes nothing any more.
+        drop(append());
+        append().unwrap();
+    }
+}

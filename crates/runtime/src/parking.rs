@@ -202,6 +202,7 @@ impl ParkingLot {
                 parked.hold.attempts = 0;
                 parked.hold.subjects = Vec::new();
                 parked.hold.due = None;
+                parked.hold.doubted = None;
                 parked.awake = true;
             }
             self.link(&lane);
@@ -275,6 +276,7 @@ impl ParkingLot {
             let Some(lane) = lane else { continue };
             self.change(&lane, |parked| {
                 parked.hold.due = None;
+                parked.hold.doubted = None;
                 parked.awake = true;
             });
             // Parked in a transaction that is not confirmed: its place is told after the commit.

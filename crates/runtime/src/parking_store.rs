@@ -378,6 +378,7 @@ impl<K: Cluster> ParkingStore<K> {
             exception_id: part.exception_id.and_then(|id| Uuid::parse_str(id).ok()),
             attempts: 0,
             due: Some(now),
+            doubted: None,
         });
         Ok(())
     }

@@ -154,12 +154,12 @@ impl<E: Effect, K: Cluster> Engine<E, K> {
         match self.parts.decisions.about(&id) {
             Some(discard) if discard.decision == Decision::Discard => {
                 // Given up, and nobody can say what became of its call. That is waited for, but not for ever: its key goes on.
-                let since = now_micros().saturating_sub(discard.at.0);
-                let since = Duration::from_micros(u64::try_from(since).unwrap_or_default());
+                let since = hold.doubted.map_or(Duration::ZERO, |since| tick().since(since));
                 let is_over = rejected || since >= Duration::from_millis(limits.discard_wait_ms);
                 if is_over || !self.index.is_open(&record.place) {
                     return self.give_up(lane, record, record.place.offset, discard);
                 }
+                self.lot.rehold(lane, |hold| hold.doubted = hold.doubted.or_else(|| Some(tick())));
             }
             // A person's retry did not help: it is theirs again.
             Some(_) => self.say(record, reason, Word { kind: ExceptionKind::Retried, ..Word::RAISED })?,

@@ -22,13 +22,15 @@ pub struct Hold {
     pub attempts: u32,
     /// Next attempt by time; none waits for a subject or a person.
     pub due: Option<Tick>,
+    /// Since when the other side is asked in vain about an event that a person has given up. A restart begins anew.
+    pub doubted: Option<Tick>,
 }
 
 impl Hold {
     /// Starts to wait: for the subjects of the reason and, when an exception was raised, for a person.
     pub fn first(reason: &Reason, exception_id: Option<Uuid>, now_micros: i64, due: Option<Tick>) -> Self {
         let (code, subjects) = (reason.code.as_str().to_owned(), subjects_of(reason));
-        Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due }
+        Self { code, subjects, since_micros: now_micros, exception_id, attempts: 0, due, doubted: None }
     }
 
     /// An exception was raised for it before, perhaps by another instance: a person's decision about it reaches the lane.

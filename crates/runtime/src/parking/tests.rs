@@ -31,6 +31,7 @@ fn hold(subject: &str) -> Hold {
         exception_id: None,
         attempts: 0,
         due: Some(Tick::at(Duration::from_secs(9))),
+        doubted: None,
     }
 }
 
