@@ -2,6 +2,7 @@
 
 use connector::http::breaker::BreakerConfig;
 use connector::pacing::Pacing;
+use runtime::clock::tick;
 use runtime::outgoing::Outgoing;
 use schemas::{
     Audit, AuditKind, CorrectedField, Correction, ErpPosting, Event as _, Exception, ExceptionKind, ExceptionState,
@@ -9,7 +10,7 @@ use schemas::{
 };
 use std::collections::HashSet;
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use testkit::stack::{Running, Stack};
 use testkit::until;
 use wardline_tests::events::usage;
@@ -118,8 +119,8 @@ async fn key_1_what_is_as_large_as_a_topic_takes_holds_up_nobody() {
     assert!(letters.iter().all(|letter| letter.value.as_deref() == Some(&bad[..])), "RAW-1");
 }
 
-/// How long the other side is asked about what was given up.
-const DISCARD_WAIT: Duration = Duration::from_secs(5);
+/// How long the other side is asked about what was given up, milliseconds.
+const DISCARD_WAIT_MS: u64 = 5_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
 
 /// Six events that nobody answers, which the room tries again by itself, and calls about them that do not end.
@@ -141,7 +142,7 @@ impl Tried {
             config.limits.wait_budget_ms.operational = 0;
             config.limits.retry_delay_ms = 100;
             config.limits.retry_delay_max_ms = 200;
-            config.limits.discard_wait_ms = u64::try_from(DISCARD_WAIT.as_millis()).unwrap();
+            config.limits.discard_wait_ms = DISCARD_WAIT_MS;
         })
         .await;
         // However often it fails, it is called.
@@ -261,11 +262,12 @@ async fn key_1_what_is_given_up_and_stays_in_doubt_holds_its_key_up_for_a_while_
     let tried = Tried::start(6, "MUTE").await;
     let behind: Vec<_> = (0..6).map(|number| usage(&format!("enc-away-{number}"), 2, "plain")).collect();
     tried.stack.publish(&behind).await;
-    let decided = Instant::now();
+    let decided = tick();
     tried.decide(|raised| Exception { at: Timestamp(raised.at.0 - HOUR_MICROS), ..discarded(raised) }).await;
     let all = |told: &[Exception]| settled(told, ExceptionState::Discarded).len() == 7;
     tried.stack.until::<Exception>("all are left out", all).await;
-    assert!(decided.elapsed() >= DISCARD_WAIT, "left out after {:?}", decided.elapsed());
+    let asked = tick().since(decided);
+    assert!(asked >= Duration::from_millis(DISCARD_WAIT_MS), "left out after {asked:?}");
     tried.stack.until::<ErpPosting>("those behind them", |postings| postings.len() == 6).await;
     tried.running.stop().await;
     let effects = tried.stack.events::<schemas::Effect>().await;
