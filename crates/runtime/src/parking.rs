@@ -276,7 +276,6 @@ impl ParkingLot {
             let Some(lane) = lane else { continue };
             self.change(&lane, |parked| {
                 parked.hold.due = None;
-                parked.hold.doubted = None;
                 parked.awake = true;
             });
             // Parked in a transaction that is not confirmed: its place is told after the commit.
