@@ -119,3 +119,17 @@ fn the_oldest_start_of_waiting_is_that_of_who_still_waits() {
     lot.release(&lane("b"));
     assert_eq!(lot.oldest_micros(), None);
 }
+
+#[test]
+fn key_1_how_long_an_event_is_in_doubt_is_counted_over_all_its_tries_and_for_itself_alone() {
+    let mut lot = ParkingLot::default();
+    for offset in [1, 2] {
+        lot.park(&lane("a"), entry(offset), || hold("4711"));
+    }
+    let since = Tick::at(Duration::from_secs(3));
+    lot.rehold(&lane("a"), |hold| hold.doubted = Some(since));
+    assert_eq!(tried(&mut lot, 9), ["a"]);
+    assert_eq!(lot.hold(&lane("a")).unwrap().doubted, Some(since));
+    lot.release(&lane("a"));
+    assert_eq!(lot.hold(&lane("a")).unwrap().doubted, None);
+}
