@@ -127,7 +127,7 @@ fn key_1_how_long_an_event_is_in_doubt_is_counted_over_all_its_tries_and_for_its
         lot.park(&lane("a"), entry(offset), || hold("4711"));
     }
     let since = Tick::at(Duration::from_secs(3));
-    lot.rehold(&lane("a"), |hold| hold.doubted = Some(since));
+    lot.rehold(&lane("a"), |hold| (hold.doubted, hold.due) = (Some(since), Some(Tick::default())));
     assert_eq!(tried(&mut lot, 9), ["a"]);
     assert_eq!(lot.hold(&lane("a")).unwrap().doubted, Some(since));
     lot.release(&lane("a"));
