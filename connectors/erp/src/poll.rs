@@ -8,6 +8,7 @@ use connector::erp::{Change, Cursor, Erp, ErpError, Stream};
 use runtime::librdkafka::settle;
 use runtime::outgoing::{Lineage, Outgoing};
 use runtime::publisher::{PublishError, TransactionalPublisher};
+use runtime::readers::Readers;
 use runtime::{RoomContext, RoomError, clock, reader};
 use schemas::{Timestamp, topics};
 
@@ -24,9 +25,12 @@ pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     // Of whoever keeps these cursors, wherever it runs: one that stood still with a page in hand must not publish it behind newer ones.
     let id = format!("wardline.{}", config.cursor_owner());
     let publisher = TransactionalPublisher::take_over(&context.config, context.codec.clone(), id, &written()).await?;
-    let cursors = stored_cursors(&context, &config).await?;
+    // One connection for all of it: to open and close one takes longer than to read a short topic.
+    let readers = Readers::new(&context.config.kafka);
+    let cursors = stored_cursors(&context, &config, &readers).await?;
     // Only now: whoever followed this ERP before can publish no more.
-    let seen = remembered::recall(&context, &config).await?;
+    let seen = remembered::recall(&context, &config, &readers).await?;
+    drop(tokio::task::spawn_blocking(move || drop(readers)));
     let mut poll = Poll { seen, failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();
     while !poll.context.shutdown.requested() {
@@ -136,17 +140,21 @@ impl Poll {
 }
 
 /// Where each stream was when the room last stopped.
-async fn stored_cursors(context: &RoomContext, config: &ErpConfig) -> Result<HashMap<Stream, Cursor>, RoomError> {
+async fn stored_cursors(
+    context: &RoomContext,
+    config: &ErpConfig,
+    readers: &Readers,
+) -> Result<HashMap<Stream, Cursor>, RoomError> {
     // All connectors write to the topic: what is behind somebody else's open transaction cannot be read before that has ended.
     settle(&context.config.kafka, topics::OPS_CURSOR_V1.name()).await?;
-    let kafka = context.config.kafka.clone();
+    let readers = readers.clone();
     let owner = config.cursor_owner();
     let prefix = format!("{owner}/").into_bytes();
     // Only our own, of which there is one per stream: other connectors may keep any number on the topic.
     let read = move || {
         let mut newest: HashMap<Vec<u8>, Vec<u8>> = HashMap::new();
         let range = reader::Range::all(topics::OPS_CURSOR_V1.name());
-        let read = reader::read_range(&kafka, &range, |record| {
+        let read = readers.read_range(&range, |record| {
             if let (Some(key), Some(value)) = (record.key, record.value)
                 && key.starts_with(&prefix)
             {

@@ -10,7 +10,8 @@ use std::sync::Arc;
 
 use connector::erp::Stream;
 use runtime::codec::Codec;
-use runtime::reader::{Range, read_range};
+use runtime::reader::Range;
+use runtime::readers::Readers;
 use runtime::record::Record;
 use runtime::{RoomContext, RoomError};
 use schemas::codec::{CodecError, WriterSchema, decode};
@@ -26,7 +27,11 @@ const PROGRESS: u64 = 100_000;
 
 /// Remembers the newest event of each business key of this ERP, of the streams that are followed. A topic that cannot be read
 /// is an error: going on without would repeat what was told.
-pub(crate) async fn recall(context: &RoomContext, config: &ErpConfig) -> Result<Seen, RoomError> {
+pub(crate) async fn recall(
+    context: &RoomContext,
+    config: &ErpConfig,
+    readers: &Readers,
+) -> Result<Seen, RoomError> {
     let mut seen = Seen::new(config.remembered_max);
     for stream in &config.streams {
         let mut told = Told {
@@ -39,11 +44,11 @@ pub(crate) async fn recall(context: &RoomContext, config: &ErpConfig) -> Result<
             read: 0,
             left_out: 0,
         };
-        let (kafka, stop) = (context.config.kafka.clone(), context.shutdown.clone());
+        let (readers, stop) = (readers.clone(), context.shutdown.clone());
         let read = tokio::task::spawn_blocking(move || {
             let mut failed = None;
             let range = Range::all(topic(told.stream).name);
-            let read = read_range(&kafka, &range, |record| {
+            let read = readers.read_range(&range, |record| {
                 failed = told.take(&record).err();
                 if failed.is_some() || stop.requested() { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
             });
