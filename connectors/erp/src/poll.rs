@@ -25,12 +25,8 @@ pub(crate) async fn run(context: RoomContext) -> Result<(), RoomError> {
     // Of whoever keeps these cursors, wherever it runs: one that stood still with a page in hand must not publish it behind newer ones.
     let id = format!("wardline.{}", config.cursor_owner());
     let publisher = TransactionalPublisher::take_over(&context.config, context.codec.clone(), id, &written()).await?;
-    // One connection for all of it: to open and close one takes longer than to read a short topic.
-    let readers = Readers::new(&context.config.kafka);
-    let cursors = stored_cursors(&context, &config, &readers).await?;
     // Only now: whoever followed this ERP before can publish no more.
-    let seen = remembered::recall(&context, &config, &readers).await?;
-    drop(tokio::task::spawn_blocking(move || drop(readers)));
+    let (cursors, seen) = what_was_told(&context, &config).await?;
     let mut poll = Poll { seen, failures: 0, config, cursors, publisher, context };
     poll.context.health.ready();
     while !poll.context.shutdown.requested() {
@@ -137,6 +133,23 @@ impl Poll {
             Mapped::GoodsReceipt(event) => self.publisher.event(event, &lineage),
         }
     }
+}
+
+/// Where each stream was, and what was published. One connection for all of it: to open and close one takes longer than to read a
+/// short topic.
+async fn what_was_told(
+    context: &RoomContext,
+    config: &ErpConfig,
+) -> Result<(HashMap<Stream, Cursor>, Seen), RoomError> {
+    let readers = Readers::new(&context.config.kafka);
+    let told = async {
+        let cursors = stored_cursors(context, config, &readers).await?;
+        Ok((cursors, remembered::recall(context, config, &readers).await?))
+    }
+    .await;
+    // Closing it takes a moment that the async threads have better use for.
+    drop(tokio::task::spawn_blocking(move || drop(readers)));
+    told
 }
 
 /// Where each stream was when the room last stopped.

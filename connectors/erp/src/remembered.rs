@@ -27,11 +27,7 @@ const PROGRESS: u64 = 100_000;
 
 /// Remembers the newest event of each business key of this ERP, of the streams that are followed. A topic that cannot be read
 /// is an error: going on without would repeat what was told.
-pub(crate) async fn recall(
-    context: &RoomContext,
-    config: &ErpConfig,
-    readers: &Readers,
-) -> Result<Seen, RoomError> {
+pub(crate) async fn recall(context: &RoomContext, config: &ErpConfig, readers: &Readers) -> Result<Seen, RoomError> {
     let mut seen = Seen::new(config.remembered_max);
     for stream in &config.streams {
         let mut told = Told {
