@@ -41,12 +41,27 @@ fn cargo(root: &Path, arguments: &[&str], environment: &[(&str, &str)]) -> anyho
     Ok(())
 }
 
-/// The cargo that runs this task.
+/// The cargo that runs this task, in the workspace.
 fn cargo_command(root: &Path) -> Command {
-    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    let mut cargo = cargo_here();
     cargo.current_dir(root);
     cargo
 }
+
+/// The cargo that runs this task, as a shell would start it: it has told this process of which package it is, and a package whose
+/// build script looks at that (`ring` does) would be built anew for each of the two, with all that stands on it.
+fn cargo_here() -> Command {
+    let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+    for (name, _) in std::env::vars_os() {
+        if name.to_str().is_some_and(|name| OF_THIS_PACKAGE.iter().any(|prefix| name.starts_with(prefix))) {
+            cargo.env_remove(name);
+        }
+    }
+    cargo
+}
+
+/// How the variables begin that cargo sets for a program that it runs.
+const OF_THIS_PACKAGE: [&str; 2] = ["CARGO_PKG_", "CARGO_MANIFEST_"];
 
 /// What a program is given, and whether a flag of the task itself stood among it: behind the first option for the program clap takes
 /// all that follows as its own.
@@ -57,8 +72,18 @@ fn apart<'a>(options: &'a [String], flag: &str) -> (Vec<&'a str>, bool) {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "test")]
 mod tests {
     use super::*;
+
+    #[test]
+    fn cargo_is_not_told_of_the_package_that_runs_it() {
+        let cargo = cargo_here();
+        let untold: Vec<_> = cargo.get_envs().map(|(name, value)| (name.to_str().unwrap(), value)).collect();
+        assert!(untold.contains(&("CARGO_MANIFEST_DIR", None)), "{untold:?}");
+        let set = std::env::vars().filter(|(name, _)| name.starts_with("CARGO_PKG_"));
+        set.for_each(|(name, _)| assert!(untold.contains(&(name.as_str(), None)), "{name}"));
+    }
 
     #[test]
     fn a_flag_of_the_task_counts_wherever_it_stands() {

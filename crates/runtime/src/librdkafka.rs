@@ -334,7 +334,7 @@ impl PartitionReader for kafka::Reader {
         for (partition, from) in partitions {
             list.add_partition_offset(topic, *partition, from.map_or(Offset::Beginning, Offset::Offset))?;
         }
-        Ok(Consumer::assign(self, &list)?)
+        Ok(Consumer::assign(&**self, &list)?)
     }
 
     fn poll(&self, patience: Duration) -> Polled<BorrowedMessage<'_>> {

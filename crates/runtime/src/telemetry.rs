@@ -15,12 +15,16 @@ use opentelemetry_sdk::trace::{IdGenerator as _, RandomIdGenerator, SdkTracer, S
 use std::io::IsTerminal as _;
 use std::sync::OnceLock;
 use std::time::Duration;
+use tracing_subscriber::filter::ParseError;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, Layer};
 
 /// Longest wait for spans to leave at the end of the process.
 const FLUSH_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Drops what rdkafka says as an error of each reader that has closed before it is dropped, as ours do.
+const CLOSED_ALREADY: &str = "rdkafka::consumer::base_consumer=off";
 
 /// Why telemetry could not be set up.
 #[derive(Debug, thiserror::Error)]
@@ -79,7 +83,9 @@ pub struct RecordSpan {
 /// # Errors
 /// When the filter or the endpoint cannot be used, or it was called before.
 pub fn init(config: &TelemetryConfig, service_name: &'static str) -> Result<TelemetryGuard, TelemetryError> {
+    let closed = CLOSED_ALREADY.parse().map_err(|error: ParseError| TelemetryError::Filter(error.to_string()))?;
     let filter = EnvFilter::try_new(&config.log_filter).map_err(|error| TelemetryError::Filter(error.to_string()))?;
+    let filter = filter.add_directive(closed);
     let logs = tracing_subscriber::fmt::layer().with_ansi(std::io::stderr().is_terminal()).with_writer(std::io::stderr);
     let logs = if config.log_format == "json" {
         logs.json().flatten_event(true).boxed()

@@ -4,7 +4,6 @@ use super::components;
 use ::components::Part;
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use std::process::Command;
 
 const AFTER_HELP: &str = "\
 What happens: the real Apache Kafka, Apicurio schema registry, Tryton ERP with a hospital database and HAPI FHIR server are
@@ -35,9 +34,9 @@ pub struct Arguments {
 
 /// Runs the command.
 pub fn run(arguments: &Arguments) -> Result<()> {
-    let mut build = Command::new(env!("CARGO"));
+    let mut build = super::cargo_here();
     build.args(["build", "--package", "wardline-cli", "--bin", "wardline"]);
-    let mut play = Command::new(env!("CARGO"));
+    let mut play = super::cargo_here();
     play.args(["run", "--quiet", "--package", "wardline-cli", "--bin", "wardline"]);
     if arguments.release {
         build.arg("--release");

@@ -61,6 +61,12 @@ impl Log {
     }
 }
 
+impl LogReader {
+    fn new(log: &Log) -> Self {
+        Self { log: log.clone(), next: Mutex::default(), told: Mutex::default() }
+    }
+}
+
 impl PartitionReader for LogReader {
     type Message<'a> = Record;
 
@@ -96,7 +102,7 @@ impl Started {
         let table = Table::new(&[("description", |item: &MasterItem| vec![item.description.clone()])], rows_max);
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         let (trigger, stop) = shutdown();
-        let reader = LogReader { log: log.clone(), next: Mutex::default(), told: Mutex::default() };
+        let reader = LogReader::new(log);
         let filler = Filler {
             feed: Arc::new(table.clone()),
             codec: Arc::new(Codec::fixed(&[(MasterItem::topic(), 1)]).unwrap()),
@@ -107,7 +113,9 @@ impl Started {
             keeper: None,
             caught_up: None,
         };
-        let mut reader = TableReader { reader, partitions: (0..PARTITIONS).collect(), filler, stop, waiting: None };
+        let (log, partitions, next) = (log.clone(), (0..PARTITIONS).collect(), BTreeMap::new());
+        let settling: Option<Opening<LogReader>> = Some(Box::new(move || Ok(LogReader::new(&log))));
+        let mut reader = TableReader { reader, partitions, filler, stop, waiting: None, next, settling };
         reader.assign().unwrap();
         if let Some(keeping) = keeping {
             reader.keep(keeping).unwrap();
@@ -191,6 +199,34 @@ fn same_as_topic(log: &Log, dir: &Path) -> usize {
     assert_eq!(proofs.is_empty(), table.rows() == 0);
     assert_eq!(Started::new(log, Some(keeping(dir)), 100).rows(), truth);
     table.rows()
+}
+
+#[test]
+fn loss_1_the_reader_for_what_is_to_come_goes_on_where_the_first_one_stood() {
+    let log = Log::default();
+    log.put("a", Some("1"));
+    log.put("a", Some("2"));
+    let mut started = Started::new(&log, None, 100);
+    assert!(started.reader.settling.is_none());
+    // Of a partition that had nothing it reads everything.
+    assert_eq!(*started.reader.reader.next.lock().unwrap(), BTreeMap::from([(0, 0), (1, 2)]));
+    log.put("a", Some("3"));
+    log.put("b", Some("1"));
+    started.read_on();
+    let rows = [("a", "3"), ("b", "1")].map(|(key, revision)| (key.to_owned(), revision.to_owned()));
+    assert_eq!(started.rows(), BTreeMap::from(rows));
+}
+
+#[test]
+fn a_table_whose_second_reader_cannot_be_opened_keeps_the_first() {
+    let log = Log::default();
+    log.put("a", Some("1"));
+    let mut started = Started::new(&log, None, 100);
+    started.reader.settling = Some(Box::new(|| Err(ClientError::Delivery("no more threads".to_owned()))));
+    log.put("a", Some("2"));
+    started.read_on();
+    assert!(started.reader.settling.is_none());
+    assert_eq!(started.rows(), BTreeMap::from([("a".to_owned(), "2".to_owned())]));
 }
 
 #[test]
