@@ -4,7 +4,7 @@ use crate::ask::ask;
 use crate::config::KafkaConfig;
 use crate::kafka;
 use crate::reader::{ReadError, group_lag};
-use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::consumer::{CommitMode, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use std::collections::BTreeMap;
@@ -108,8 +108,8 @@ pub fn set_positions(kafka: &KafkaConfig, group: &str, wanted: &BTreeMap<Partiti
     Ok(())
 }
 
-fn client(kafka: &KafkaConfig, group: &str) -> Result<BaseConsumer, KafkaError> {
+fn client(kafka: &KafkaConfig, group: &str) -> Result<kafka::Reader, KafkaError> {
     let mut client = kafka::reader(kafka);
     client.set("group.id", group);
-    client.create()
+    kafka::open_reader(&client)
 }

@@ -132,7 +132,7 @@ pub struct BenchLanes {
     /// How long the outside takes for a call, milliseconds.
     #[arg(long, default_value_t = 50)]
     pub call_ms: u64,
-    /// Afterwards, write the same records with the Kafka client alone.
+    /// Afterwards, write the same records with the Kafka client alone, once without and once with reading the events.
     #[arg(long)]
     pub ceiling: bool,
     /// At a steady rate, with and without bad records in turn: one in so many on hot keys is refused. 0 measures throughput.

@@ -1,7 +1,8 @@
 //! What the Kafka client reaches for the same records with nothing else to do: an intention per event in transactions of one
-//! producer, then its effect record and its output in transactions of another one, at the same time.
+//! producer, then its effect record and its output in transactions of another one, at the same time. Once with nothing but
+//! writing, and once with an intention for each event that is read from the topic that the room reads.
 
-use super::contracts::{PARTITIONS, run_topics as topics};
+use super::contracts::{Asked, PARTITIONS, run_topics as topics};
 use crate::Failure;
 use crate::bench::blocking;
 use crate::bench::usage::{Usage, rate, rounded};
@@ -9,9 +10,13 @@ use runtime::clock::{now_micros, tick};
 use runtime::config::KafkaConfig;
 use runtime::outgoing::{Headers, Outgoing};
 use runtime::producer::{Delivery, Producer};
+use runtime::reader::{self, Range};
+use runtime::scan::{self, Glance};
 use runtime::{Config, admin};
+use schemas::Event as _;
 use serde::Serialize;
 use std::borrow::Cow;
+use std::ops::ControlFlow;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::time::Duration;
 
@@ -33,8 +38,17 @@ pub struct Ceiling {
     events_per_cpu_second: f64,
 }
 
+/// Whether the client reads the events or only writes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Work {
+    /// It writes.
+    Writes,
+    /// It reads each event and writes.
+    ReadsAndWrites,
+}
+
 /// Writes the records of so many events.
-pub async fn measure(config: &Config, events: u64) -> Result<Ceiling, Failure> {
+pub async fn measure(config: &Config, events: u64, work: Work) -> Result<Ceiling, Failure> {
     let topics = topics();
     admin::ensure_topics(&config.kafka, &[&topics.effects, &topics.outputs]).await.map_err(Failure::kafka)?;
     let before = Usage::now();
@@ -42,7 +56,10 @@ pub async fn measure(config: &Config, events: u64) -> Result<Ceiling, Failure> {
     let (told, asked) = sync_channel(4);
     let run = now_micros();
     let (kafka, other) = (config.kafka.clone(), config.kafka.clone());
-    let intentions = blocking(move || intend(&kafka, run, events, &told));
+    let intentions = blocking(move || match work {
+        Work::Writes => Intentions::open(&kafka, run, events, told)?.make_up(),
+        Work::ReadsAndWrites => Intentions::open(&kafka, run, events, told)?.read(&kafka),
+    });
     let outcomes = blocking(move || settle(&other, run, &asked));
     let (intended, settled) = tokio::join!(intentions, outcomes);
     intended??;
@@ -50,25 +67,73 @@ pub async fn measure(config: &Config, events: u64) -> Result<Ceiling, Failure> {
     let seconds = tick().since(started).as_secs_f64();
     let cpu_seconds = Usage::now().cpu_seconds - before.cpu_seconds;
     Ok(Ceiling {
-        what: "the raw client: one producer writes intentions, another effect records and outputs, 1,000 events per transaction",
+        what: match work {
+            Work::Writes => {
+                "the raw client: one producer writes intentions, another effect records and outputs, 1,000 events per transaction"
+            }
+            Work::ReadsAndWrites => "the same, with an intention for each event that is read",
+        },
         events_per_s: rate(events, seconds),
         cpu_seconds: rounded(cpu_seconds, 2),
         events_per_cpu_second: rate(events, cpu_seconds),
     })
 }
 
-fn intend(kafka: &KafkaConfig, run: i64, events: u64, told: &SyncSender<u64>) -> Result<(), Failure> {
-    let producer = open(kafka, &format!("bench-ceiling-intend-{run}"))?;
-    let mut written = 0;
-    while written < events {
-        let part = TOGETHER.min(events - written);
-        transact(&producer, part, |number| vec![effect(written + number, INTENTION_BYTES)])?;
-        written += part;
-        if told.send(part).is_err() {
-            break;
+/// Writes intentions, and tells of each transaction how many.
+struct Intentions {
+    producer: Producer,
+    events: u64,
+    written: u64,
+    told: SyncSender<u64>,
+}
+
+impl Intentions {
+    fn open(kafka: &KafkaConfig, run: i64, events: u64, told: SyncSender<u64>) -> Result<Self, Failure> {
+        let producer = open(kafka, &format!("bench-ceiling-intend-{run}"))?;
+        Ok(Self { producer, events, written: 0, told })
+    }
+
+    fn make_up(mut self) -> Result<(), Failure> {
+        while self.left() > 0 && self.write(TOGETHER.min(self.left()))? {}
+        Ok(())
+    }
+
+    fn read(mut self, kafka: &KafkaConfig) -> Result<(), Failure> {
+        let topic = Asked::topic().name;
+        let spans = reader::spans(kafka, &Range::all(topic)).map_err(Failure::kafka)?;
+        let (mut gathered, mut wrote) = (0, Ok(true));
+        let take = |glance: Option<&Glance<'_>>| {
+            gathered += u64::from(glance.is_some());
+            if gathered < TOGETHER.min(self.left()) {
+                return ControlFlow::Continue(());
+            }
+            wrote = self.write(std::mem::take(&mut gathered));
+            if matches!(wrote, Ok(true)) && self.left() > 0 {
+                ControlFlow::Continue(())
+            } else {
+                ControlFlow::Break(())
+            }
+        };
+        scan::scan(kafka, topic, &spans, take).map_err(Failure::kafka)?;
+        match self.left() {
+            // Who listened has failed, and says why.
+            _ if !wrote? => Ok(()),
+            0 => Ok(()),
+            left => Err(Failure::new(format!("{topic} holds {left} events too few"), "run the benchmark again")),
         }
     }
-    Ok(())
+
+    fn left(&self) -> u64 {
+        self.events - self.written
+    }
+
+    /// False when nobody listens any more.
+    fn write(&mut self, part: u64) -> Result<bool, Failure> {
+        let written = self.written;
+        transact(&self.producer, part, |number| vec![effect(written + number, INTENTION_BYTES)])?;
+        self.written += part;
+        Ok(self.told.send(part).is_ok())
+    }
 }
 
 fn settle(kafka: &KafkaConfig, run: i64, asked: &Receiver<u64>) -> Result<(), Failure> {

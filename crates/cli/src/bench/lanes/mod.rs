@@ -11,6 +11,7 @@ use super::usage::{Conditions, Usage, percentile, rate, rounded};
 use super::{BenchLanes, blocking, output, setup};
 use crate::Failure;
 use crate::args::Globals;
+use ceiling::Work;
 use contracts::{Asked, Done, PARTITIONS};
 use data::ASKED_ID;
 use runtime::clock::{now_micros, tick};
@@ -56,6 +57,8 @@ struct Report {
     effect: &'static str,
     #[serde(skip_serializing_if = "Option::is_none")]
     ceiling: Option<ceiling::Ceiling>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    ceiling_with_reading: Option<ceiling::Ceiling>,
     conditions: Conditions,
 }
 
@@ -96,7 +99,11 @@ async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Fa
     let ended = tick();
     let after = Usage::now();
     check_committed(&config, name, Asked::topic().name, events).await?;
-    let ceiling = if options.ceiling { Some(ceiling::measure(&config, events).await?) } else { None };
+    let (mut ceiling, mut ceiling_with_reading) = (None, None);
+    if options.ceiling {
+        ceiling = Some(ceiling::measure(&config, events, Work::Writes).await?);
+        ceiling_with_reading = Some(ceiling::measure(&config, events, Work::ReadsAndWrites).await?);
+    }
     let happened = stub.seen();
     let seconds = happened.first.map_or(0.0, |first| ended.since(first).as_secs_f64());
     let pauses: Vec<f64> = happened.pauses.iter().map(|micros| f64::from(*micros) / 1e3).collect();
@@ -120,6 +127,7 @@ async fn measure(config: Arc<Config>, options: &BenchLanes) -> Result<Report, Fa
         call_ms: options.call_ms,
         effect: "stub in this process: a timer and a ledger, no HTTP",
         ceiling,
+        ceiling_with_reading,
         conditions: Conditions::now(&config.kafka.bootstrap, PARTITIONS, "effect once, outcome exactly once"),
     })
 }
