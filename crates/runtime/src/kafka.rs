@@ -243,8 +243,8 @@ impl Deref for Reader {
     }
 }
 
-/// Closes it in a millisecond or two. Left to itself the client closes when it is dropped, waits for an event that nothing brings, and
-/// looks every 100 ms whether it is closed: a room that starts closes several.
+/// Closes it, and looks each millisecond whether it has closed. Left to itself the client closes when it is dropped, waits for an event
+/// that nothing brings, and looks every 100 ms: a room that starts closes several.
 impl Drop for Reader {
     fn drop(&mut self) {
         if self.0.close_queue().is_ok() {

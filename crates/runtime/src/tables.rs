@@ -29,7 +29,7 @@ use tokio::sync::{mpsc, oneshot};
 pub use keeper::Keeping;
 
 /// How long the broker may wait for what is still to come. What comes is handed out at once; only the end of a partition, which
-/// nobody waits for any more, is told later. At ten questions a second the tables took half of what an idle room took.
+/// nobody waits for any more, is told later. An idle room with many tables would else ask the broker dozens of times a second.
 const SETTLED_WAIT: Duration = Duration::from_secs(1);
 /// Pause before the registry is asked again.
 const REGISTRY_PAUSE: Duration = Duration::from_millis(500);
